@@ -1,0 +1,47 @@
+"""What can go wrong, split by who is wrong.
+
+This module is pure: it may be imported from anywhere and imports nothing of the relay.
+
+    RelayError
+    ├── PairFull            a third endpoint asked for a code that two already share
+    └── ProtocolViolation   a client broke RFC 6455 or a limit; says how to close it
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["CloseCode", "PairFull", "ProtocolViolation", "RelayError"]
+
+
+class CloseCode(IntEnum):
+    """The close codes that the relay itself sends (RFC 6455 section 7.4.1)."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    INVALID_PAYLOAD = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
+
+
+class RelayError(Exception):
+    """The root of every exception that the relay defines."""
+
+
+class PairFull(RelayError):
+    """Two endpoints already share the code; a third one is refused (409)."""
+
+
+class ProtocolViolation(RelayError):
+    """A client sent what it must not; ``code`` and ``reason`` say so in its close frame.
+
+    ``reason`` is a fixed sentence of at most 123 bytes (RFC 6455 section 5.5) that never
+    quotes what the client sent.
+    """
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(f"{code.value} {reason}")
+        self.code = code
+        self.reason = reason

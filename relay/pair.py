@@ -1,0 +1,32 @@
+"""Two endpoints, joined: a nursery with two pumps that cancel each other."""
+
+from __future__ import annotations
+
+import trio
+
+from .endpoint import PEER_DISCONNECTED, Endpoint
+
+__all__ = ["run_pair"]
+
+
+async def run_pair(a: Endpoint, b: Endpoint) -> None:
+    """Move messages both ways until one side departs, then end the other one.
+
+    Returns, or is cancelled, with nothing lost that could still be delivered: what a departing
+    side sent before has been sent to the other one. Neither endpoint is closed here.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pump, a, b, nursery.cancel_scope)
+        nursery.start_soon(pump, b, a, nursery.cancel_scope)
+
+
+async def pump(source: Endpoint, sink: Endpoint, scope: trio.CancelScope) -> None:
+    """Send to sink what source sends, until source departs; then end sink and cancel scope.
+
+    A sink that cannot be written any more does not end the pump: the other one reads it, and
+    finds its close frame, or what became of it, behind all that it sent.
+    """
+    while frames := await source.receive():
+        await sink.send(frames)
+    sink.end(source.peer_code, PEER_DISCONNECTED)
+    scope.cancel()

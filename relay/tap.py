@@ -1,0 +1,114 @@
+"""What trio-websocket holds in place of the socket.
+
+The data plane reads the client itself and shows trio-websocket the control frames alone: the
+opening handshake, pings, and the close frame. What trio-websocket writes goes out through the
+same wire as the data.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import trio
+
+from .frames import CLOSE, FIN, OPCODE, PING, FrameSplitter
+from .wire import Wire
+
+__all__ = ["MAX_PINGS", "Tap"]
+
+MAX_PINGS: Final = 16
+"""Pings kept for a client that does not take its pongs; of more, only the latest are answered.
+
+RFC 6455 section 5.5.3 allows it, and a flood of pings can then neither fill the memory nor hold
+up the data behind it.
+"""
+
+
+class Tap(trio.abc.Stream):
+    """A stream of one client's control frames, over the wire that carries its data too.
+
+    ``head`` is the upgrade request, the first thing that is received from it. trio-websocket's
+    reader gets one frame at a time, so that it never holds a ping that it must not answer any
+    more: version 0.12.2 raises if a ping comes after its own close frame.
+    """
+
+    __slots__ = ("_close_sent", "_closing", "_inbox", "_news", "_splitter", "_wire", "closed")
+
+    def __init__(self, wire: Wire, splitter: FrameSplitter, head: bytes) -> None:
+        self._wire = wire
+        self._splitter = splitter
+        self._inbox = deque([head])
+        self._news = trio.Event()
+        self._closing = False
+        self._close_sent = trio.Event()
+        self.closed = trio.Event()
+        """Set when trio-websocket is done: the closing handshake is over, or cannot be."""
+
+    def deliver(self, frames: list[bytes]) -> None:
+        """Hand over control frames. Pongs answer nothing that was asked, and are left out."""
+        self._inbox.extend(frame for frame in frames if frame[0] & OPCODE == PING)
+        while len(self._inbox) > MAX_PINGS:
+            self._inbox.popleft()
+        self._news.set()
+
+    def begin_closing(self, close_frame: bytes | None) -> None:
+        """Turn to the closing handshake: from now on the tap itself reads the client.
+
+        ``close_frame`` is the client's, if it came first, to be echoed. Otherwise the client's
+        data and pings are discarded until its close frame, or the end of its stream, comes.
+        Nothing else may read the wire any more.
+        """
+        self._closing = True
+        self._inbox.clear()
+        if close_frame is not None:
+            self._inbox.append(close_frame)
+        self._news.set()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002
+        """Return the next control frame; b"" once nothing more can come."""
+        while not self._inbox:
+            if self.closed.is_set():
+                raise trio.ClosedResourceError
+            if self._closing:
+                return await self._receive_close()
+            await self._news.wait()
+            self._news = trio.Event()
+        return self._inbox.popleft()
+
+    async def _receive_close(self) -> bytes:
+        """Return the close frame that answers the relay's own, or b"" if none can come."""
+        await self._close_sent.wait()
+        splitter = self._splitter
+        try:
+            while splitter.violation is None:
+                data = await self._wire.receive_some()
+                splitter.feed(data)
+                if splitter.closed:
+                    return splitter.control[-1]
+                splitter.control.clear()
+                if not data:
+                    break
+            else:  # after a violation there is no frame border to be found any more
+                await self._wire.linger()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        self.closed.set()
+        return b""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send what trio-websocket wrote: its handshake, or one whole frame."""
+        try:
+            await self._wire.send_all(bytes(data))
+        finally:
+            if data[0] == FIN | CLOSE:
+                self._close_sent.set()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Return at once; trio-websocket does not ask."""
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Note that trio-websocket is done; the wire is its endpoint's to close."""
+        self.closed.set()
+        await trio.lowlevel.checkpoint()
