@@ -106,7 +106,7 @@ def option(name: str, about: Setting, default: object, *flags: str) -> inspect.P
             raise typer.BadParameter(str(error)) from None
 
     annotation: Any = Annotated[
-        about.kind,  # type: ignore[name-defined]
+        about.kind,
         typer.Option(
             f"--{name.replace('_', '-')}",
             *flags,

@@ -9,8 +9,8 @@ import trio
 import trio_websocket
 
 from .errors import CloseCode
-from .frames import FrameSplitter
 from .settings import RelaySettings
+from .splitter import FrameSplitter
 from .tap import Tap
 from .wire import READ_SIZE, Wire
 

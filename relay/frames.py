@@ -1,11 +1,6 @@
-"""Split the frames of one client: what its peer gets, what the relay answers, what is wrong.
+"""What a WebSocket frame is made of, and what a good one must be (RFC 6455 section 5).
 
-The rules of this module:
-
-- pure: bytes in, bytes out; no I/O, no clock, no trio;
-- blind: a binary payload is unmasked, never looked at; a text payload is not even unmasked;
-- bounded: it keeps at most one incomplete header or control frame between two calls, never
-  payload, so a frame that has only partly arrived goes on as a fragment (RFC 6455 section 5.4).
+Pure: bytes in, bytes out; no I/O, no clock, no trio.
 """
 
 from __future__ import annotations
@@ -20,13 +15,7 @@ try:
 except ImportError:  # pragma: no cover - a platform for which websockets ships no C extension
     from websockets.utils import apply_mask
 
-__all__ = ["MAX_EMPTY_FRAGMENTS", "MAX_HELD", "FrameSplitter"]
-
-MAX_EMPTY_FRAGMENTS: Final = 1024
-"""Empty fragments that one message may have; more is a flood that no byte limit sees."""
-
-MAX_HELD: Final = 6 + 125 - 1
-"""The most bytes kept between two calls: a control frame that lacks its last byte."""
+__all__ = ["apply_mask", "check_close", "server_header", "wrong"]
 
 # RFC 6455 section 5.2. An opcode shares its byte with FIN and the three reserved bits, a length
 # shares its byte with MASK.
@@ -60,188 +49,6 @@ EXTENDED: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
 # which only a gateway has a use for and wsproto would refuse.
 CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1014), *range(3000, 5000)))
 CLOSE_STATUS: Final = Struct("!H")
-
-# A whole binary message of up to 125 bytes is by far the most common thing on the wire of a
-# terminal or an agent; its new header is looked up by the second byte of the one that came.
-WHOLE_BINARY: Final = FIN | BINARY
-SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, second & ~MASK)) for second in range(256)]
-
-
-class FrameSplitter:
-    """Take what one client sends, in pieces of any size, and say what to do with it.
-
-    Binary messages come out of `feed` as server frames for the peer, with the same bytes and the
-    same message borders; text messages are skipped. Complete control frames are appended to
-    `control` as they came (still masked). After a close frame or a violation every further byte
-    is ignored.
-
-    ``max_message_size`` bounds a binary message in bytes; 0 is no bound. It is enforced by
-    counting announced lengths, before any of the offending frame is passed on.
-    """
-
-    __slots__ = (
-        "_empty_fragments",
-        "_fin",
-        "_held",
-        "_key",
-        "_left",
-        "_max_message_size",
-        "_message",
-        "_message_size",
-        "_opcode_out",
-        "_short_limit",
-        "closed",
-        "control",
-        "violation",
-    )
-
-    def __init__(self, max_message_size: int = 0) -> None:
-        self._max_message_size = max_message_size
-        # The largest second byte that the fast path of `feed` takes.
-        self._short_limit = MASK | min(MAX_SHORT, max_message_size or MAX_SHORT)
-        self._held = b""
-        # The data frame whose payload is arriving: bytes to come, its FIN bit, its masking key.
-        self._left = 0
-        self._fin = 0
-        self._key = b""
-        # The message whose frames are arriving: TEXT, BINARY, or 0 between two messages.
-        self._message = 0
-        self._message_size = 0
-        self._empty_fragments = 0
-        # What the next fragment to the peer starts with: BINARY, and CONTINUATION after that.
-        self._opcode_out = BINARY
-
-        self.control: list[bytes] = []
-        """Control frames that came since the caller last emptied this list, the oldest first."""
-        self.closed = False
-        """Whether the client's close frame came; it is then the last one in `control`."""
-        self.violation: ProtocolViolation | None = None
-        """What the client did wrong, if anything."""
-
-    @property
-    def held(self) -> int:
-        """How many bytes are kept for the next call, at most `MAX_HELD`."""
-        return len(self._held)
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes from the client; return what goes to its peer.
-
-        The pieces of the result are to be written in order and without a gap: together they are
-        whole frames, so that a control frame may be written to the peer after them.
-        """
-        out: list[bytes] = []
-        if self.closed or self.violation is not None:
-            return out
-        if self._held:
-            data = self._held + data
-            self._held = b""
-        pos, end = self._payload(data, 0, out) if self._left else 0, len(data)
-        try:
-            while pos < end:
-                if data[pos] == WHOLE_BINARY and end - pos >= SHORT_HEADER and not self._message:
-                    # The fast path: a whole short message, and nothing to remember of it.
-                    second = data[pos + 1]
-                    start = pos + SHORT_HEADER
-                    stop = start + second - MASK
-                    if MASK <= second <= self._short_limit and stop <= end:
-                        out.append(SHORT_HEADERS_OUT[second])
-                        out.append(apply_mask(data[start:stop], data[pos + 2 : start]))
-                        pos = stop
-                        continue
-                need = self._need(data, pos, end)
-                if end - pos < need:
-                    self._held = data[pos:]
-                    break
-                if data[pos] & CONTROL:
-                    self._control(data[pos : pos + need])
-                    if self.closed:
-                        break
-                    pos += need
-                else:
-                    self._begin(data[pos : pos + need])
-                    pos = self._payload(data, pos + need, out)
-        except ProtocolViolation as violation:
-            self.violation = violation
-        return out
-
-    def _need(self, data: bytes, pos: int, end: int) -> int:
-        """Return how many bytes from pos must be there: a header, or a whole control frame.
-
-        Raises ProtocolViolation for all that the first two bytes of a frame can get wrong.
-        """
-        if end - pos < MIN_HEADER:
-            return MIN_HEADER
-        first, second = data[pos], data[pos + 1]
-        opcode, length = first & OPCODE, second & ~MASK
-        if first & RESERVED:
-            raise wrong("reserved bit set")
-        if opcode not in OPCODES:
-            raise wrong("unknown opcode")
-        if not second & MASK:
-            raise wrong("frame is not masked")
-        if opcode & CONTROL:
-            if not first & FIN:
-                raise wrong("fragmented control frame")
-            if length > MAX_SHORT:
-                raise wrong("control frame is too long")
-            return SHORT_HEADER + length
-        if opcode == CONTINUATION and not self._message:
-            raise wrong("continuation without a message")
-        if opcode != CONTINUATION and self._message:
-            raise wrong("message begins inside another one")
-        return SHORT_HEADER + EXTENDED.get(length, 0)
-
-    def _begin(self, header: bytes) -> None:
-        """Begin the data frame that has this complete header."""
-        length = header[1] & ~MASK
-        if length == LENGTH_IS_16:
-            (length,) = LENGTH_16.unpack_from(header, 2)
-            if length <= MAX_SHORT:
-                raise wrong("length is not minimal")
-        elif length == LENGTH_IS_64:
-            (length,) = LENGTH_64.unpack_from(header, 2)
-            if length <= MAX_16:
-                raise wrong("length is not minimal")
-            if length > MAX_64:
-                raise wrong("length is negative")
-        fin, opcode = header[0] & FIN, header[0] & OPCODE
-        if opcode != CONTINUATION:
-            self._message = opcode
-        if not length and not fin:
-            self._empty_fragments += 1
-            if self._empty_fragments > MAX_EMPTY_FRAGMENTS:
-                raise ProtocolViolation(CloseCode.POLICY_VIOLATION, "too many empty fragments")
-        self._message_size += length
-        if self._message == BINARY and 0 < self._max_message_size < self._message_size:
-            raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG, "message too big")
-        self._left, self._fin, self._key = length, fin, header[-4:]
-
-    def _payload(self, data: bytes, pos: int, out: list[bytes]) -> int:
-        """Pass on what is there of the current data frame; return where it ends in data."""
-        stop = min(len(data), pos + self._left)
-        count = stop - pos
-        self._left -= count
-        done = not self._left
-        fin = self._fin if done else 0
-        # An empty fragment is worth a frame only if it ends the message.
-        if self._message == BINARY and (count or fin):
-            out.append(server_header(fin | self._opcode_out, count))
-            out.append(apply_mask(memoryview(data)[pos:stop], self._key))
-            self._opcode_out = CONTINUATION
-        if fin:
-            self._message = self._message_size = self._empty_fragments = 0
-            self._opcode_out = BINARY
-        elif not done:
-            turn = count % 4
-            self._key = self._key[turn:] + self._key[:turn]
-        return stop
-
-    def _control(self, frame: bytes) -> None:
-        """Keep a complete control frame for the caller."""
-        if frame[0] & OPCODE == CLOSE:
-            check_close(apply_mask(frame[SHORT_HEADER:], frame[2:SHORT_HEADER]))
-            self.closed = True
-        self.control.append(frame)
 
 
 def server_header(first: int, length: int) -> bytes:

@@ -12,7 +12,8 @@ from typing import Final
 
 import trio
 
-from .frames import CLOSE, FIN, OPCODE, PING, FrameSplitter
+from .frames import CLOSE, FIN, OPCODE, PING
+from .splitter import FrameSplitter
 from .wire import Wire
 
 __all__ = ["MAX_PINGS", "Tap"]

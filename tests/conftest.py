@@ -1,0 +1,140 @@
+"""A relay for each test, in memory or on a real port, that must be left empty and stopped."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from relay import RelayHandle, RelaySettings, RelayStatistics, serve_relay
+
+from .clients import Client
+
+EMPTY = RelayStatistics(pairs=0, waiting=0, connections=0)
+
+StreamPair = tuple[trio.abc.Stream, trio.abc.Stream]
+
+
+class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
+    """A listener whose clients are streams in memory."""
+
+    def __init__(self) -> None:
+        self._to_accept, self._accepted = trio.open_memory_channel[trio.abc.Stream](1000)
+
+    async def accept(self) -> trio.abc.Stream:
+        return await self._accepted.receive()
+
+    async def connect(self, make: Callable[[], StreamPair]) -> trio.abc.Stream:
+        """Return the client's end of a new connection."""
+        client, server = make()
+        await self._to_accept.send(server)
+        return client
+
+    async def aclose(self) -> None:
+        self._accepted.close()
+        await trio.lowlevel.checkpoint()
+
+
+class RunningRelay(ABC):
+    """A relay under test, and every client that a test connected to it."""
+
+    def __init__(self) -> None:
+        self.handle: RelayHandle
+        self._clients: list[Client] = []
+
+    @abstractmethod
+    async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
+        """Return the client's end of a new connection."""
+
+    async def connect(self, *, lockstep: bool = False) -> Client:
+        """Return a client that has sent nothing yet; lockstep is for memory alone."""
+        client = Client(await self.open_stream(lockstep=lockstep))
+        self._clients.append(client)
+        return client
+
+    async def join(self, code: str, *, lockstep: bool = False) -> Client:
+        """Return a client that has joined, as side A or B."""
+        client = await self.connect(lockstep=lockstep)
+        response = await client.upgrade(f"/?pair={code}")
+        assert response.status == 101, response
+        return client
+
+    async def pair(self, code: str = "code", *, lockstep: bool = False) -> tuple[Client, Client]:
+        """Return two clients that are joined."""
+        return (
+            await self.join(code, lockstep=lockstep),
+            await self.join(code, lockstep=lockstep),
+        )
+
+    async def hang_up(self) -> None:
+        """Drop every client."""
+        for client in self._clients:
+            await trio.aclose_forcefully(client.stream)
+
+
+class MemoryRelay(RunningRelay):
+    """A relay whose clients are in memory.
+
+    A test that takes ``autojump_clock`` as well has virtual time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listener = MemoryListener()
+
+    async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
+        make = trio.testing.lockstep_stream_pair if lockstep else trio.testing.memory_stream_pair
+        return await self.listener.connect(make)
+
+
+class TcpRelay(RunningRelay):
+    """A relay on a real port of the loopback interface."""
+
+    async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
+        assert not lockstep
+        return await trio.open_tcp_stream("127.0.0.1", self.handle.port)
+
+    def url(self, code: str, path: str = "/") -> str:
+        """Return the address of a pair."""
+        return f"ws://127.0.0.1:{self.handle.port}{path}?pair={code}"
+
+
+@pytest.fixture
+def settings() -> RelaySettings:
+    """Return the settings of the relay of a test, which may override this."""
+    return RelaySettings()
+
+
+@pytest.fixture
+async def memory_relay(
+    settings: RelaySettings, nursery: trio.Nursery
+) -> AsyncIterator[MemoryRelay]:
+    """Run a relay in memory; once its clients are gone it must be empty by itself."""
+    relay = MemoryRelay()
+    relay.handle = await nursery.start(
+        partial(serve_relay, listeners=[relay.listener], settings=settings)
+    )
+    yield relay
+    await relay.hang_up()
+    await trio.testing.wait_all_tasks_blocked()
+    assert relay.handle.statistics() == EMPTY
+    await relay.handle.stop()
+
+
+@pytest.fixture
+async def tcp_relay(settings: RelaySettings, nursery: trio.Nursery) -> AsyncIterator[TcpRelay]:
+    """Run a relay on a port of its own; once its clients are gone it must be empty by itself."""
+    relay = TcpRelay()
+    relay.handle = await nursery.start(
+        partial(serve_relay, host="127.0.0.1", port=0, settings=settings)
+    )
+    yield relay
+    await relay.hang_up()
+    with trio.fail_after(30):
+        while relay.handle.statistics() != EMPTY:
+            await trio.sleep(0.01)
+        await relay.handle.stop()
