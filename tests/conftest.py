@@ -135,6 +135,6 @@ async def tcp_relay(settings: RelaySettings, nursery: trio.Nursery) -> AsyncIter
     yield relay
     await relay.hang_up()
     with trio.fail_after(30):
-        while relay.handle.statistics() != EMPTY:
+        while relay.handle.statistics() != EMPTY:  # noqa: ASYNC110 - it has no event for that
             await trio.sleep(0.01)
         await relay.handle.stop()
