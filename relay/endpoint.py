@@ -74,10 +74,11 @@ class Endpoint:
         """Do the opening handshake for an upgrade request with this head.
 
         trio-websocket's reader runs in the nursery from then on. If the client is gone, or does not
-        take the answer within ``head_timeout``, that is noted in `departed`.
+        take the answer within ``close_timeout``, that is noted in `departed`. Being ended does not
+        cut it short, so that a client whose peer just left is told so in the words of WebSocket.
         """
         self._tap = tap = Tap(self.wire, self._splitter, head)
-        with trio.move_on_after(self._settings.head_timeout):
+        with trio.move_on_after(self._settings.close_timeout, shield=True):
             request = await trio_websocket.wrap_server_stream(nursery, tap)
             with suppress(trio_websocket.ConnectionClosed):
                 self._websocket = await request.accept(subprotocol=subprotocol)

@@ -66,7 +66,7 @@ class Tap(trio.abc.Stream):
             self._inbox.append(close_frame)
         self._news.set()
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:  # noqa: ARG002
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the next control frame; b"" once nothing more can come."""
         while not self._inbox:
             if self.closed.is_set():

@@ -1,0 +1,205 @@
+"""`serve_relay` and its handle, for programs that embed the relay."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from relay import RelayHandle, RelaySettings, serve_relay
+from relay.connection import Relay
+
+from .clients import Client, encode, encode_close, upgrade_request
+from .conftest import EMPTY, MemoryListener, MemoryRelay
+
+STOPPING = (1001, "relay stopping")
+
+
+async def test_binds_what_was_asked_for() -> None:
+    """The handle tells the address that was bound; stopping makes serve_relay return."""
+    async with trio.open_nursery() as nursery:
+        handle: RelayHandle = await nursery.start(
+            partial(serve_relay, host="127.0.0.1", port=0, settings=RelaySettings())
+        )
+        assert handle.host == "127.0.0.1"
+        async with Client(await trio.open_tcp_stream(handle.host, handle.port)) as client:
+            assert (await client.get("/health")).status == 200
+        await handle.stop()
+        await handle.stop()
+    with pytest.raises(OSError, match="all attempts to connect"):
+        await trio.open_tcp_stream(handle.host, handle.port)
+
+
+async def test_port_in_use() -> None:
+    """A port that cannot be bound is a plain OSError."""
+    async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
+        with pytest.raises(OSError, match="in use") as caught:
+            await serve_relay(host="127.0.0.1", port=listener.socket.getsockname()[1])
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+async def test_address_of_other_listeners(memory_relay: MemoryRelay) -> None:
+    """A listener that is not on TCP has no address."""
+    assert (memory_relay.handle.host, memory_relay.handle.port) == ("", 0)
+
+
+async def stop(relay: MemoryRelay, _nursery: trio.Nursery) -> None:
+    """Stop the relay by its handle."""
+    await relay.handle.stop()
+
+
+async def cancel(_relay: MemoryRelay, nursery: trio.Nursery) -> None:
+    """Cancel the nursery that the relay runs in."""
+    nursery.cancel_scope.cancel()
+    await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+@pytest.mark.parametrize("end", [stop, cancel])
+async def test_everybody_is_told(
+    end: Callable[[MemoryRelay, trio.Nursery], Awaitable[None]],
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Stopped or cancelled, the relay gives every side 1001, and drops who is still at the door."""
+    relay = MemoryRelay()
+    async with trio.open_nursery() as clients:
+        async with trio.open_nursery() as nursery:
+            relay.handle = await nursery.start(
+                partial(serve_relay, listeners=[relay.listener], settings=RelaySettings())
+            )
+            a, b = await relay.pair()
+            waiting = await relay.join("other")
+            at_the_door = await relay.connect()
+            await at_the_door.send(b"GET")
+            start = trio.current_time()
+            for client in (a, b, waiting):
+                clients.start_soon(expect_closed, client, STOPPING)
+            await end(relay, nursery)
+        assert trio.current_time() == start
+        assert await at_the_door.rest() == b""
+    assert relay.handle.statistics() == EMPTY
+
+
+async def expect_closed(client: Client, expected: tuple[int, str]) -> None:
+    """Take and answer a close frame, which must be the expected one."""
+    assert await client.closed() == expected
+
+
+async def test_stop_between_frames(memory_relay: MemoryRelay) -> None:
+    """A frame that the relay was sending when it stopped is finished before the close frame."""
+    a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")
+    await b.send_message(bytes(100_000))
+    await trio.testing.wait_all_tasks_blocked()  # the relay is blocked inside a frame to a
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(memory_relay.handle.stop)
+        nursery.start_soon(expect_closed, b, STOPPING)
+        await trio.testing.wait_all_tasks_blocked()
+        frame = await a.frame()
+        assert not frame.fin
+        assert set(frame.payload) == {0}
+        assert await a.closed() == STOPPING
+
+
+async def test_mute_clients_delay_the_stop_once(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """However many clients do not answer, stopping takes no longer than the close timeout."""
+    for number in range(10):
+        a = await memory_relay.join(f"{number}", lockstep=number % 2 == 0)
+        await memory_relay.join(f"{number}", lockstep=number % 3 == 0)
+        await a.send_message(bytes(1000))
+    start = trio.current_time()
+    await memory_relay.handle.stop()
+    assert trio.current_time() - start == pytest.approx(RelaySettings().close_timeout)
+
+
+async def test_connection_accepted_while_stopping() -> None:
+    """A connection whose task starts after the stop is closed like the others."""
+    relay = Relay(RelaySettings())
+    relay.stop()
+    assert relay.open_scope().cancel_called
+
+
+class FailingListener(MemoryListener):
+    """A listener whose first accepts fail."""
+
+    failures = 3
+
+    async def accept(self) -> trio.abc.Stream:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "out of descriptors")
+        return await super().accept()
+
+
+async def test_accept_fails(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Out of descriptors, the relay goes on and accepts again by itself within a second."""
+    relay = MemoryRelay()
+    relay.listener = FailingListener()
+    async with trio.open_nursery() as nursery:
+        relay.handle = await nursery.start(partial(serve_relay, listeners=[relay.listener]))
+        start = trio.current_time()
+        a, _ = await relay.pair()
+        assert trio.current_time() - start < 1
+        await a.send_message(b"x")
+        await relay.hang_up()
+        await relay.handle.stop()
+    assert {record.getMessage() for record in caplog.records} == {"accept failed: EMFILE"}
+
+
+class BrokenStream(trio.abc.Stream):
+    """A stream that fails in a way that no stream should."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        raise RuntimeError("secret")
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        raise NotImplementedError
+
+    async def wait_send_all_might_not_block(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_unexpected_failure(
+    memory_relay: MemoryRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever goes wrong in one connection, another pair goes on, and no detail is logged."""
+    caplog.set_level(logging.INFO)
+    a, b = await memory_relay.pair()
+    await memory_relay.listener.connect(lambda: (BrokenStream(), BrokenStream()))
+    await trio.testing.wait_all_tasks_blocked()
+    await a.send_message(b"undisturbed")
+    assert await b.message() == b"undisturbed"
+    assert [record.getMessage() for record in caplog.records] == [
+        "a connection failed: RuntimeError"
+    ]
+    assert "secret" not in caplog.text
+
+
+async def test_canaries(
+    memory_relay: MemoryRelay, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The relay logs neither codes nor payloads, whatever the level."""
+    caplog.set_level(logging.DEBUG, logger="relay")
+    a, b = await memory_relay.pair("canary-code")
+    await a.send_message(b"canary-payload")
+    await b.message()
+    third = await memory_relay.connect()
+    await third.send(upgrade_request("/canary-path?pair=canary-code", origin="canary-origin"))
+    assert (await third.response()).status == 409
+    await b.send(encode(0x3, b"canary-nonsense"))
+    await b.closed()
+    await a.send(encode_close(4000, "canary-reason"))
+    await a.close_frame()
+    assert "canary" not in caplog.text
+    assert "canary" not in repr(memory_relay.handle)
+    assert capfd.readouterr() == ("", "")
