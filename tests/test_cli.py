@@ -1,0 +1,195 @@
+"""The command line: what it starts, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from importlib.metadata import version
+
+import pytest
+import trio
+
+from relay import RelayHandle, RelaySettings, cli, serve_relay
+
+OPTIONS = [item.name for item in fields(RelaySettings)]
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Start from an environment without settings, and undo what the program does to its process."""
+    for name in ("HOST", "PORT", *(name.upper() for name in OPTIONS)):
+        monkeypatch.delenv(f"ARC_RELAY_{name}", raising=False)
+    threshold = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+
+
+class Started:
+    """What the command line started, in place of a relay that is told to stop at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
+        self.settings: RelaySettings
+        self.address: tuple[str, int]
+        self._by = by
+        monkeypatch.setattr(cli, "serve_relay", self._serve)
+
+    async def _serve(
+        self,
+        *,
+        listeners: Sequence[trio.SocketListener],
+        settings: RelaySettings,
+        task_status: trio.TaskStatus[RelayHandle],
+    ) -> None:
+        self.settings = settings
+        self.address = listeners[0].socket.getsockname()
+        async with trio.open_nursery() as nursery:
+            handle = await nursery.start(
+                lambda task_status: serve_relay(listeners=listeners, task_status=task_status)
+            )
+            task_status.started(handle)
+            signal.raise_signal(self._by)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process and return its exit status."""
+    monkeypatch.setattr(sys, "argv", ["arc-relay", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], by: signal.Signals
+) -> None:
+    """It says where it listens, and a signal ends it with status 0."""
+    started = Started(monkeypatch, by)
+    assert run(monkeypatch, "start", "--host", "127.0.0.1", "--port", "0") == 0
+    port = started.address[1]
+    expected = f"arc-relay listening on ws://127.0.0.1:{port} (health at /health)\n"
+    assert capsys.readouterr() == (expected, "")
+    assert started.settings == RelaySettings()
+
+
+def test_short_options_and_ipv6(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The options of the predecessor exist; an IPv6 address is put in brackets."""
+    started = Started(monkeypatch, signal.SIGTERM)
+    assert run(monkeypatch, "start", "-H", "::1", "-p", "0") == 0
+    assert f"ws://[::1]:{started.address[1]} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_option(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Each setting has a flag and a variable; the flag beats the variable."""
+    started = Started(monkeypatch, signal.SIGTERM)
+    base = ("start", "-H", "127.0.0.1", "-p", "0")
+    monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "17")
+    assert run(monkeypatch, *base) == 0
+    assert getattr(started.settings, name) == 17
+    assert run(monkeypatch, *base, f"--{name.replace('_', '-')}", "42") == 0
+    assert getattr(started.settings, name) == 42
+
+
+def test_host_and_port_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address can come from the environment, too."""
+    started = Started(monkeypatch, signal.SIGTERM)
+    monkeypatch.setenv("ARC_RELAY_HOST", "127.0.0.2")
+    monkeypatch.setenv("ARC_RELAY_PORT", "0")
+    assert run(monkeypatch, "start") == 0
+    assert started.address[0] == "127.0.0.2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["start", "--port", "65536"], ["--port", "65536", "0 to 65535"]),
+        (["start", "--port", "-1"], ["--port", "-1"]),
+        (["start", "--port", "http"], ["--port", "'http'"]),
+        (["start", "--pair-ttl", "-5"], ["--pair-ttl", "-5"]),
+        (["start", "--pair-ttl", "soon"], ["--pair-ttl", "'soon'"]),
+        (["start", "--close-timeout", "nan"], ["--close-timeout", "nan"]),
+        (["start", "--max-message-size", "1.5"], ["--max-message-size", "'1.5'"]),
+        (["start", "--frobnicate"], ["--frobnicate"]),
+        (["start", "surplus"], ["surplus"]),
+        (["stop"], ["stop"]),
+        ([], ["command"]),
+    ],
+)
+def test_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: list[str],
+) -> None:
+    """A bad option is explained in one line that names it and its value; the status is 2."""
+    assert run(monkeypatch, *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("arc-relay: ")
+    assert all(word in err for word in said), err
+
+
+def test_bad_variable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad variable is explained like a bad option, by name."""
+    monkeypatch.setenv("ARC_RELAY_PAIR_TTL", "never")
+    assert run(monkeypatch, "start") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "ARC_RELAY_PAIR_TTL" in err
+    assert "'never'" in err
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "300.0.0.1"])
+def test_host_that_does_not_resolve(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    """A host that is none is explained in one line; the status is 1."""
+    assert run(monkeypatch, "start", "--host", host) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert f"--host {host!r}" in err
+
+
+def test_port_in_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port in use is explained in one line; the status is 1."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert run(monkeypatch, "start", "--host", "127.0.0.1", "--port", str(port)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert f"--port {port}: " in err
+    assert "in use" in err
+
+
+def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """It tells its version."""
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"arc-relay {version('arc-relay')}\n"
+
+
+def test_help(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Help names every option and its variable."""
+    assert run(monkeypatch, "start", "--help") == 0
+    out = capsys.readouterr().out
+    for name in ("host", "port", *OPTIONS):
+        assert f"--{name.replace('_', '-')} " in out
+        assert f"ARC_RELAY_{name.upper()}" in out
+
+
+def test_module() -> None:
+    """``python -m relay`` is the same program."""
+    done = subprocess.run(
+        [sys.executable, "-m", "relay", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"arc-relay {version('arc-relay')}\n"
