@@ -67,7 +67,7 @@ class RelaySettings:
     pair_ttl: float = seconds(300.0, "How long one side may wait for the other.")
     sweep_interval: float = seconds(30.0, "How often sides that waited too long are looked for.")
     head_timeout: float = seconds(10.0, "How long a client may take to send its HTTP head.")
-    close_timeout: float = seconds(5.0, "How long a client may take over a handshake, above all the closing one.")
+    close_timeout: float = seconds(5.0, "How long a client may take over a WebSocket handshake.")
     max_message_size: int = size(100 * 2**20, "The largest binary message, in bytes.")
 
     def __post_init__(self) -> None:
