@@ -1,0 +1,220 @@
+"""A wire loses nothing, mixes nothing up, and never touches a descriptor that is not its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from relay import wire as wire_module
+from relay.wire import SocketWire, StreamWire, Wire, open_wire
+
+BLOCK = bytes(range(256)) * 4096  # 1 MiB, more than a socket takes at once
+
+
+@pytest.fixture
+async def sockets() -> AsyncIterator[tuple[SocketWire, trio.SocketStream]]:
+    """Return a wire over a real socket, and the other end."""
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        yield SocketWire(ours), theirs
+
+
+async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
+    """Receive size bytes."""
+    data = bytearray()
+    while len(data) < size:
+        data += await stream.receive_some(size - len(data))
+    return bytes(data)
+
+
+async def test_fastest_wire_for_a_stream(
+    sockets: tuple[SocketWire, trio.SocketStream], nursery: trio.Nursery
+) -> None:
+    """A socket gets the wire for sockets, any other stream the one for any stream."""
+    assert isinstance(open_wire(sockets[1], nursery), SocketWire)
+    assert isinstance(open_wire(trio.testing.memory_stream_pair()[0], nursery), StreamWire)
+
+
+async def test_unread(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """What was put back is received first, in pieces of the size that is asked for."""
+    wire, theirs = sockets
+    await theirs.send_all(b"behind")
+    wire.unread(b"before")
+    assert await wire.receive_some(4) == b"befo"
+    wire.unread(b"be")
+    assert await wire.receive_some() == b"bere"
+    assert await wire.receive_some() == b"behind"
+
+
+async def test_backpressure(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """What the socket does not take at once goes out as there is room."""
+    wire, theirs = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.send_all, BLOCK)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        assert await receive_exactly(theirs, len(BLOCK)) == BLOCK
+
+
+async def test_cancelled_writer(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """The rest of what a cancelled writer had begun goes out before the next writer's bytes."""
+    wire, theirs = sockets
+    with trio.move_on_after(0):
+        await wire.send_all(BLOCK)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.send_all, b"next")
+        assert await receive_exactly(theirs, len(BLOCK) + 4) == BLOCK + b"next"
+
+
+async def test_several_writers(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """The bytes of writers that wait at the same time are not mixed."""
+    wire, theirs = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.send_all, BLOCK)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(wire.send_all, b"2" * 10)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(wire.send_all, b"3" * 10)
+        await trio.testing.wait_all_tasks_blocked()
+        expected = BLOCK + b"2" * 10 + b"3" * 10
+        assert await receive_exactly(theirs, len(expected)) == expected
+
+
+async def test_reset(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """Once writing failed, the wire is broken and takes nothing more."""
+    wire, theirs = sockets
+    await theirs.aclose()
+    with pytest.raises(trio.BrokenResourceError):
+        await wire.send_all(BLOCK)
+    assert wire.broken
+    with pytest.raises(trio.BrokenResourceError):
+        await wire.send_all(b"x")
+    await wire.linger()
+
+
+async def test_reset_while_waiting(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """A writer that waits for room learns that there will be none."""
+    wire, theirs = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_broken, wire)
+        await trio.testing.wait_all_tasks_blocked()
+        await theirs.aclose()
+
+
+async def expect_broken(wire: Wire) -> None:
+    """Send until it fails."""
+    with pytest.raises(trio.BrokenResourceError):
+        await wire.send_all(BLOCK)
+
+
+async def test_closed(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """A closed wire forgets its descriptor, which may be another connection's by then."""
+    wire, _ = sockets
+    await wire.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await wire.receive_some()
+    with pytest.raises(trio.ClosedResourceError):
+        await wire.send_all(b"x")
+    with pytest.raises(trio.ClosedResourceError):
+        await wire.wait_hangup()
+
+
+async def test_closed_while_waiting(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """Whoever waits for a wire that is closed is woken."""
+    wire, _ = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_closed, wire.receive_some)
+        nursery.start_soon(expect_closed, partial(wire.send_all, BLOCK))
+        await trio.testing.wait_all_tasks_blocked()
+        await wire.aclose()
+
+
+async def expect_closed(use: Callable[[], Awaitable[object]]) -> None:
+    """Use a wire until it is closed."""
+    with pytest.raises(trio.ClosedResourceError):
+        await use()
+
+
+async def test_spurious_readiness(
+    sockets: tuple[SocketWire, trio.SocketStream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A socket that is readable, and then is not, is waited for again."""
+    wire, theirs = sockets
+    surprises = [BlockingIOError()]
+
+    class Os:
+        """The calls of the system, the first of which finds nothing."""
+
+        @staticmethod
+        def read(descriptor: int, size: int) -> bytes:
+            if surprises:
+                raise surprises.pop()
+            return os.read(descriptor, size)
+
+    monkeypatch.setattr(wire_module, "os", Os)
+    await theirs.send_all(b"there")
+    assert await wire.receive_some() == b"there"
+
+
+async def test_read_fails(
+    sockets: tuple[SocketWire, trio.SocketStream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read that the system refuses breaks the wire."""
+    wire, theirs = sockets
+
+    class Os:
+        """A system in which the connection was reset."""
+
+        @staticmethod
+        def read(descriptor: int, size: int) -> bytes:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    monkeypatch.setattr(wire_module, "os", Os)
+    await theirs.send_all(b"lost")
+    with pytest.raises(trio.BrokenResourceError):
+        await wire.receive_some()
+    assert wire.broken
+
+
+async def test_hangup(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """A hang-up is noticed behind data that nobody reads, and not before it happens."""
+    wire, theirs = sockets
+    await theirs.send_all(b"unread")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.wait_hangup)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert len(nursery.child_tasks) == 1
+        await theirs.aclose()
+    assert await wire.receive_some() == b"unread"
+
+
+async def test_stream_wire(nursery: trio.Nursery) -> None:
+    """Over any stream, too, a cancelled writer's bytes come whole and first."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    wire = StreamWire(ours, nursery)
+    nursery.start_soon(wire.send_all, b"first")
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as writers:
+            writers.start_soon(wire.send_all, b"second")
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    nursery.start_soon(wire.send_all, b"third")
+    assert await receive_exactly(theirs, 16) == b"firstsecondthird"
+
+
+async def test_stream_wire_breaks(nursery: trio.Nursery) -> None:
+    """Over any stream, too, a failed write breaks the wire and lingering ends."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    wire = StreamWire(ours, nursery)
+    await theirs.aclose()
+    await expect_broken(wire)
+    assert wire.broken
+    await trio.aclose_forcefully(wire)
+    await wire.linger()
