@@ -53,7 +53,7 @@ class Endpoint:
         self.scope = scope
         self._settings = settings
         self._splitter = FrameSplitter(settings.max_message_size)
-        self._tap: Tap | None = None
+        self._tap = Tap(wire, self._splitter)
         self._websocket: trio_websocket.WebSocketConnection | None = None
         self._held: list[bytes] = []
         self._held_size = 0
@@ -77,9 +77,9 @@ class Endpoint:
         take the answer within ``close_timeout``, that is noted in `departed`. Being ended does not
         cut it short, so that a client whose peer just left is told so in the words of WebSocket.
         """
-        self._tap = tap = Tap(self.wire, self._splitter, head)
+        self._tap.begin_opening(head)
         with trio.move_on_after(self._settings.close_timeout, shield=True):
-            request = await trio_websocket.wrap_server_stream(nursery, tap)
+            request = await trio_websocket.wrap_server_stream(nursery, self._tap)
             with suppress(trio_websocket.ConnectionClosed):
                 self._websocket = await request.accept(subprotocol=subprotocol)
         if self._websocket is None:
@@ -143,7 +143,7 @@ class Endpoint:
             self._depart(CloseCode.INTERNAL_ERROR)
         elif splitter.closed:
             self._depart(CloseCode.NORMAL)
-        elif splitter.control and self._tap is not None:
+        elif splitter.control:
             self._tap.deliver(splitter.control)
             splitter.control.clear()
         return b"".join(frames)
@@ -168,25 +168,20 @@ class Endpoint:
         violation; one whose stream ended or broke gets nothing.
         """
         with trio.move_on_after(self._settings.close_timeout):
-            if self._websocket is not None and self._tap is not None:
+            if self._websocket is not None:
                 await self.released.wait()
                 if not self._silent:
-                    await self._close_websocket(self._websocket, self._tap)
+                    await self._close_websocket(self._websocket)
             await self.wire.aclose()
 
-    async def _close_websocket(
-        self, websocket: trio_websocket.WebSocketConnection, tap: Tap
-    ) -> None:
-        splitter = self._splitter
-        if splitter.closed:
-            tap.begin_closing(splitter.control[-1])
-        else:
-            tap.begin_closing(None)
-            if splitter.violation is not None:
-                await websocket.aclose(splitter.violation.code, splitter.violation.reason)
-            else:
-                await websocket.aclose(self.close_code, self.close_reason)
-        await tap.closed.wait()
+    async def _close_websocket(self, websocket: trio_websocket.WebSocketConnection) -> None:
+        splitter, violation = self._splitter, self._splitter.violation
+        self._tap.begin_closing(splitter.control[-1] if splitter.closed else None)
+        if violation is not None:
+            await websocket.aclose(violation.code, violation.reason)
+        elif not splitter.closed:
+            await websocket.aclose(self.close_code, self.close_reason)
+        await self._tap.closed.wait()
 
     @property
     def _silent(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,10 @@ DEFAULT_SETTINGS: Final = RelaySettings()
 
 ACCEPT_PAUSE: Final = 0.1
 """Seconds to wait after a failed accept, so that a relay out of descriptors does not spin."""
+
+
+ACCEPT_QUIET: Final = 1.0
+"""Seconds between two lines in the log about that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,7 @@ async def accept_from(
     listener: trio.abc.Listener[Any], relay: Relay, connections: trio.Nursery
 ) -> None:
     """Accept connections until cancelled, whatever happens, and close the listener."""
+    quiet_until = -math.inf
     async with listener:
         while True:
             try:
@@ -145,7 +151,9 @@ async def accept_from(
             except OSError as error:
                 # Out of descriptors or memory, or a fault of one connection: pairs go on, and
                 # what waits in the backlog is accepted when there is room again.
-                logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
+                if trio.current_time() >= quiet_until:
+                    quiet_until = trio.current_time() + ACCEPT_QUIET
+                    logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
                 await trio.sleep(ACCEPT_PAUSE)
             else:
                 connections.start_soon(serve_connection, relay, stream)

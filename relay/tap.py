@@ -29,22 +29,25 @@ up the data behind it.
 class Tap(trio.abc.Stream):
     """A stream of one client's control frames, over the wire that carries its data too.
 
-    ``head`` is the upgrade request, the first thing that is received from it. trio-websocket's
-    reader gets one frame at a time, so that it never holds a ping that it must not answer any
-    more: version 0.12.2 raises if a ping comes after its own close frame.
+    trio-websocket's reader gets one frame at a time, so that it never holds a ping that it must not
+    answer any more: version 0.12.2 raises if a ping comes after its own close frame.
     """
 
     __slots__ = ("_close_sent", "_closing", "_inbox", "_news", "_splitter", "_wire", "closed")
 
-    def __init__(self, wire: Wire, splitter: FrameSplitter, head: bytes) -> None:
+    def __init__(self, wire: Wire, splitter: FrameSplitter) -> None:
         self._wire = wire
         self._splitter = splitter
-        self._inbox = deque([head])
+        self._inbox: deque[bytes] = deque()
         self._news = trio.Event()
         self._closing = False
         self._close_sent = trio.Event()
         self.closed = trio.Event()
         """Set when trio-websocket is done: the closing handshake is over, or cannot be."""
+
+    def begin_opening(self, head: bytes) -> None:
+        """Hand over the upgrade request, the first thing that trio-websocket receives."""
+        self._inbox.append(head)
 
     def deliver(self, frames: list[bytes]) -> None:
         """Hand over control frames. Pongs answer nothing that was asked, and are left out."""

@@ -181,8 +181,13 @@ class SocketWire(Wire):
             await trio.sleep_forever()
         # trio waits for data or room, not for a hang-up alone; but an epoll set is itself
         # readable once one of its events is there.
-        with select.epoll() as hangup:
-            hangup.register(self._descriptor(), select.EPOLLRDHUP)
+        descriptor = self._descriptor()
+        try:
+            hangup = select.epoll()
+        except OSError:  # out of descriptors: what the client sent is worth more than its leaving
+            await trio.sleep_forever()
+        with hangup:
+            hangup.register(descriptor, select.EPOLLRDHUP)
             await trio.lowlevel.wait_readable(hangup.fileno())
 
     async def aclose(self) -> None:

@@ -127,7 +127,7 @@ async def test_connection_accepted_while_stopping() -> None:
 class FailingListener(MemoryListener):
     """A listener whose first accepts fail."""
 
-    failures = 3
+    failures = 15
 
     async def accept(self) -> trio.abc.Stream:
         if self.failures:
@@ -139,18 +139,18 @@ class FailingListener(MemoryListener):
 async def test_accept_fails(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Out of descriptors, the relay goes on and accepts again by itself within a second."""
+    """Out of descriptors, the relay tries again ten times a second and says so once a second."""
     relay = MemoryRelay()
     relay.listener = FailingListener()
     async with trio.open_nursery() as nursery:
         relay.handle = await nursery.start(partial(serve_relay, listeners=[relay.listener]))
         start = trio.current_time()
         a, _ = await relay.pair()
-        assert trio.current_time() - start < 1
+        assert trio.current_time() - start == pytest.approx(1.5)
         await a.send_message(b"x")
         await relay.hang_up()
         await relay.handle.stop()
-    assert {record.getMessage() for record in caplog.records} == {"accept failed: EMFILE"}
+    assert [record.getMessage() for record in caplog.records] == ["accept failed: EMFILE"] * 2
 
 
 class BrokenStream(trio.abc.Stream):

@@ -194,6 +194,20 @@ async def test_hangup(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
     assert await wire.receive_some() == b"unread"
 
 
+async def test_hangup_without_descriptors(
+    sockets: tuple[SocketWire, trio.SocketStream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no descriptor is left to notice a hang-up with, it is not noticed, and that is all."""
+
+    def epoll() -> None:
+        raise OSError(errno.EMFILE, "out of descriptors")
+
+    monkeypatch.setattr("select.epoll", epoll)
+    with trio.move_on_after(0) as scope:
+        await sockets[0].wait_hangup()
+    assert scope.cancelled_caught
+
+
 async def test_stream_wire(nursery: trio.Nursery) -> None:
     """Over any stream, too, a cancelled writer's bytes come whole and first."""
     ours, theirs = trio.testing.lockstep_stream_pair()
