@@ -43,6 +43,7 @@ LENGTH_16: Final = Struct("!H")
 LENGTH_64: Final = Struct("!Q")
 MIN_HEADER: Final = 2
 SHORT_HEADER: Final = 6  # two bytes and the masking key
+MEDIUM_HEADER: Final = SHORT_HEADER + LENGTH_16.size
 EXTENDED: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
 
 # The close codes that a client may send: section 7.4 and the registry it founded, without 1014,

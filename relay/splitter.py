@@ -28,6 +28,7 @@ from .frames import (
     MAX_16,
     MAX_64,
     MAX_SHORT,
+    MEDIUM_HEADER,
     MIN_HEADER,
     OPCODE,
     OPCODES,
@@ -47,10 +48,11 @@ MAX_EMPTY_FRAGMENTS: Final = 1024
 MAX_HELD: Final = 6 + 125 - 1
 """The most bytes kept between two calls: a control frame that lacks its last byte."""
 
-# A whole binary message of up to 125 bytes is by far the most common thing on the wire of a
-# terminal or an agent; its new header is looked up by the second byte of the one that came.
+# A whole binary message in one frame is by far the most common thing on the wire of a terminal or
+# an agent. The header for its peer is looked up by its length, or made of what it came with.
 WHOLE_BINARY: Final = FIN | BINARY
-SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, second & ~MASK)) for second in range(256)]
+SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, length)) for length in range(MAX_SHORT + 1)]
+MEDIUM_HEADER_OUT: Final = bytes((WHOLE_BINARY, LENGTH_IS_16))
 
 
 class FrameSplitter:
@@ -67,6 +69,7 @@ class FrameSplitter:
 
     __slots__ = (
         "_empty_fragments",
+        "_fast_limit",
         "_fin",
         "_held",
         "_key",
@@ -75,7 +78,6 @@ class FrameSplitter:
         "_message",
         "_message_size",
         "_opcode_out",
-        "_short_limit",
         "closed",
         "control",
         "violation",
@@ -83,8 +85,8 @@ class FrameSplitter:
 
     def __init__(self, max_message_size: int = 0) -> None:
         self._max_message_size = max_message_size
-        # The largest second byte that the fast path of `feed` takes.
-        self._short_limit = MASK | min(MAX_SHORT, max_message_size or MAX_SHORT)
+        # The longest message that the fast path takes.
+        self._fast_limit = min(MAX_16, max_message_size or MAX_16)
         self._held = b""
         # The data frame whose payload is arriving: bytes to come, its FIN bit, its masking key.
         self._left = 0
@@ -124,16 +126,10 @@ class FrameSplitter:
         pos, end = self._payload(data, 0, out) if self._left else 0, len(data)
         try:
             while pos < end:
-                if data[pos] == WHOLE_BINARY and end - pos >= SHORT_HEADER and not self._message:
-                    # The fast path: a whole short message, and nothing to remember of it.
-                    second = data[pos + 1]
-                    start = pos + SHORT_HEADER
-                    stop = start + second - MASK
-                    if MASK <= second <= self._short_limit and stop <= end:
-                        out.append(SHORT_HEADERS_OUT[second])
-                        out.append(apply_mask(data[start:stop], data[pos + 2 : start]))
-                        pos = stop
-                        continue
+                if not self._message:
+                    pos = self._whole_messages(data, pos, end, out)
+                    if pos == end:
+                        break
                 need = self._need(data, pos, end)
                 if end - pos < need:
                     self._held = data[pos:]
@@ -149,6 +145,34 @@ class FrameSplitter:
         except ProtocolViolation as violation:
             self.violation = violation
         return out
+
+    def _whole_messages(self, data: bytes, pos: int, end: int, out: list[bytes]) -> int:
+        """Pass on the binary messages from pos that need no state; return where they end.
+
+        The fast path: messages in one frame that is all there, of the two shorter forms. Whatever
+        else comes, good or bad, is left to the slow path.
+        """
+        limit = self._fast_limit
+        while end - pos >= SHORT_HEADER and data[pos] == WHOLE_BINARY:
+            length, key = data[pos + 1] - MASK, pos + 2
+            if 0 <= length <= MAX_SHORT:
+                header = SHORT_HEADERS_OUT[length]
+            elif length == LENGTH_IS_16 and end - pos >= MEDIUM_HEADER:
+                key = pos + 4
+                header = MEDIUM_HEADER_OUT + data[pos + 2 : key]
+                length = data[pos + 2] << 8 | data[pos + 3]
+                if length <= MAX_SHORT:
+                    break
+            else:
+                break
+            start = key + 4
+            stop = start + length
+            if stop > end or length > limit:
+                break
+            out.append(header)
+            out.append(apply_mask(data[start:stop], data[key:start]))
+            pos = stop
+        return pos
 
     def _need(self, data: bytes, pos: int, end: int) -> int:
         """Return how many bytes from pos must be there: a header, or a whole control frame.
