@@ -64,11 +64,11 @@ async def serve_connection(relay: Relay, stream: trio.abc.Stream) -> None:
         # What belongs to this connection alone, above all trio-websocket's reader, runs in a
         # nursery around that scope: the reader is still there for the closing handshake.
         async with trio.open_nursery() as nursery:
-            endpoint = Endpoint(open_wire(stream, nursery), relay.settings, scope)
+            endpoint = Endpoint(open_wire(stream, nursery), relay.settings, scope, nursery)
             with scope:
                 head = await read_head(endpoint.wire, relay.settings.head_timeout, relay.health)
                 if isinstance(head, Upgrade):
-                    head = await take_place(relay, endpoint, head, nursery)
+                    head = await take_place(relay, endpoint, head)
                 if head is not None:
                     await send_answer(endpoint.wire, head)
             await endpoint.close()
@@ -83,16 +83,14 @@ async def serve_connection(relay: Relay, stream: trio.abc.Stream) -> None:
         await trio.aclose_forcefully(stream)
 
 
-async def take_place(
-    relay: Relay, endpoint: Endpoint, upgrade: Upgrade, nursery: trio.Nursery
-) -> Answer | None:
+async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
     """Be a side of the pair with this code until that is over; or return why that cannot be."""
     try:
         pair = relay.pairs.join(upgrade.code, endpoint, trio.current_time())
     except PairFull:
         return PAIR_IS_FULL
     try:
-        await endpoint.accept(nursery, upgrade.head, upgrade.subprotocol)
+        await endpoint.accept(upgrade.response)
         if not endpoint.departed:
             await (be_a(pair) if endpoint is pair.a else be_b(pair.a, endpoint))
     finally:

@@ -1,14 +1,14 @@
 """The HTTP head of a connection: an upgrade to let in, or a request to answer and send away.
 
-The door reads the head itself, before trio-websocket sees a byte, because the library has no hook
-for plain HTTP and trusts what it is given. Of a good upgrade it replays only what the handshake
-needs, so no header of a stranger gets further than this module.
+The door reads the head itself, and answers it, because trio-websocket has no hook for plain HTTP
+and trusts what it is given. No header of a stranger gets further than this module.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +34,7 @@ LINGER: Final = 2.0
 """Seconds that a client that was sent away has to close its end."""
 
 KEY_SIZE: Final = 16  # bytes, RFC 6455 section 4.1
+KEY_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 HEALTH_PATHS: Final = (b"/health", b"/health/")
 REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
@@ -43,13 +44,12 @@ TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 
 class Upgrade:
     """A good upgrade request.
 
-    ``head`` is a fresh request for trio-websocket that holds nothing of the client's but its key
-    and its first ``subprotocol``, which is accepted: browsers fail without one.
+    ``response`` is the 101 for it. It accepts the first subprotocol that the client offers, if any:
+    browsers fail without one.
     """
 
     code: str
-    head: bytes
-    subprotocol: str | None
+    response: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +183,7 @@ def judge_upgrade(request: h11.Request, headers: dict[bytes, bytes]) -> Upgrade 
     code = pair_code(request.target)
     if code is None:
         return BAD_CODE
-    return Upgrade(
-        code, fresh_head(key, subprotocol), None if subprotocol is None else subprotocol.decode()
-    )
+    return Upgrade(code, switching_protocols(key, subprotocol))
 
 
 def tokens(value: bytes) -> list[bytes]:
@@ -215,15 +213,14 @@ def pair_code(target: bytes) -> str | None:
     return None
 
 
-def fresh_head(key: bytes, subprotocol: bytes | None) -> bytes:
-    """Return the smallest upgrade request with this key and subprotocol."""
+def switching_protocols(key: bytes, subprotocol: bytes | None) -> bytes:
+    """Return the response to a good upgrade request (RFC 6455 section 4.2.2)."""
+    accept = base64.b64encode(hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest())
     lines = [
-        b"GET / HTTP/1.1",
-        b"Host: relay",
-        b"Connection: Upgrade",
+        b"HTTP/1.1 101 Switching Protocols",
         b"Upgrade: websocket",
-        b"Sec-WebSocket-Version: 13",
-        b"Sec-WebSocket-Key: " + key,
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Accept: " + accept,
     ]
     if subprotocol is not None:
         lines.append(b"Sec-WebSocket-Protocol: " + subprotocol)

@@ -28,16 +28,20 @@ class Endpoint:
 
     It is read by one task at a time: its own while it waits alone, then a pump of its pair, then
     its tap while it closes. ``scope`` is its task's scope around all but the closing; `end` is
-    how any other task ends it.
+    how any other task ends it. trio-websocket is started in the nursery, which must be there for
+    the closing, when there is a first control frame to answer or to send: most sides of most pairs
+    do without it for most of their time.
     """
 
     __slots__ = (
+        "_accepted",
         "_held",
-        "_held_size",
+        "_nursery",
         "_settings",
         "_splitter",
         "_tap",
         "_websocket",
+        "_websocket_there",
         "alone",
         "close_code",
         "close_reason",
@@ -48,15 +52,23 @@ class Endpoint:
         "wire",
     )
 
-    def __init__(self, wire: Wire, settings: RelaySettings, scope: trio.CancelScope) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        settings: RelaySettings,
+        scope: trio.CancelScope,
+        nursery: trio.Nursery,
+    ) -> None:
         self.wire = wire
         self.scope = scope
         self._settings = settings
+        self._nursery = nursery
+        self._accepted = False
         self._splitter = FrameSplitter(settings.max_message_size)
         self._tap = Tap(wire, self._splitter)
         self._websocket: trio_websocket.WebSocketConnection | None = None
+        self._websocket_there: trio.Event | None = None
         self._held: list[bytes] = []
-        self._held_size = 0
         self.alone = trio.CancelScope()
         """Around the wait for the peer; cancelled when it is there."""
         self.departed = False
@@ -68,21 +80,18 @@ class Endpoint:
         self.released = trio.Event()
         """Set when its pair, if it got a place in one, does not read or write it any more."""
 
-    async def accept(
-        self, nursery: trio.Nursery, head: bytes, subprotocol: str | None = None
-    ) -> None:
-        """Do the opening handshake for an upgrade request with this head.
+    async def accept(self, response: bytes) -> None:
+        """Answer the upgrade request.
 
-        trio-websocket's reader runs in the nursery from then on. If the client is gone, or does not
-        take the answer within ``close_timeout``, that is noted in `departed`. Being ended does not
-        cut it short, so that a client whose peer just left is told so in the words of WebSocket.
+        If the client is gone, or does not take the answer within ``close_timeout``, that is noted
+        in `departed`. Being ended does not cut it short, so that a client whose peer just left is
+        told so in the words of WebSocket.
         """
-        self._tap.begin_opening(head)
         with trio.move_on_after(self._settings.close_timeout, shield=True):
-            request = await trio_websocket.wrap_server_stream(nursery, self._tap)
-            with suppress(trio_websocket.ConnectionClosed):
-                self._websocket = await request.accept(subprotocol=subprotocol)
-        if self._websocket is None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await self.wire.send_all(response)
+                self._accepted = True
+        if not self._accepted:
             self._depart(CloseCode.INTERNAL_ERROR)
 
     def end(self, code: CloseCode, reason: str) -> None:
@@ -100,13 +109,13 @@ class Endpoint:
         Past `HELD_LIMIT` it is not read, but its leaving is still noticed where the system can
         tell. Cancelled by `alone`, it loses nothing.
         """
-        while self._held_size < HELD_LIMIT:
-            frames = await self._read(min(READ_SIZE, HELD_LIMIT - self._held_size))
-            if frames:
-                self._held.append(frames)
-                self._held_size += len(frames)
-            if self.departed:
+        size = 0
+        while size < HELD_LIMIT:
+            frames = await self._receive(HELD_LIMIT - size)
+            if not frames:
                 return
+            self._held.append(frames)
+            size += len(frames)
         await self.wire.wait_hangup()
         self._depart(CloseCode.NORMAL)
 
@@ -120,33 +129,33 @@ class Endpoint:
             frames = b"".join(self._held)
             self._held.clear()
             return frames
-        while not self.departed:
-            frames = await self._read(READ_SIZE)
-            if frames:
-                return frames
-        return b""
+        return await self._receive(READ_SIZE)
 
-    async def _read(self, max_bytes: int) -> bytes:
-        """Read once; return the frames for the peer, if any came, and note a departure."""
+    async def _receive(self, max_bytes: int) -> bytes:
+        """Read until there is something for the peer, and return it; b"" if the side departed."""
         splitter = self._splitter
-        try:
-            data = await self.wire.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._depart(CloseCode.INTERNAL_ERROR)
-            return b""
-        if not data:
-            # A stream that ends after a failed write was reset, and the write took the error.
-            self._depart(CloseCode.INTERNAL_ERROR if self.wire.broken else CloseCode.NORMAL)
-            return b""
-        frames = splitter.feed(data)
-        if splitter.violation is not None:
-            self._depart(CloseCode.INTERNAL_ERROR)
-        elif splitter.closed:
-            self._depart(CloseCode.NORMAL)
-        elif splitter.control:
-            self._tap.deliver(splitter.control)
-            splitter.control.clear()
-        return b"".join(frames)
+        while not self.departed:
+            try:
+                data = await self.wire.receive_some(max_bytes)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._depart(CloseCode.INTERNAL_ERROR)
+                break
+            if not data:
+                # A stream that ends after a failed write was reset; the write took the error.
+                self._depart(CloseCode.INTERNAL_ERROR if self.wire.broken else CloseCode.NORMAL)
+                break
+            frames = splitter.feed(data)
+            if splitter.violation is not None:
+                self._depart(CloseCode.INTERNAL_ERROR)
+            elif splitter.closed:
+                self._depart(CloseCode.NORMAL)
+            elif splitter.control:
+                self._tap.deliver(splitter.control)
+                splitter.control.clear()
+                self._want_websocket()
+            if frames:
+                return b"".join(frames)
+        return b""
 
     def _depart(self, peer_code: CloseCode) -> None:
         self.departed = True
@@ -168,20 +177,34 @@ class Endpoint:
         violation; one whose stream ended or broke gets nothing.
         """
         with trio.move_on_after(self._settings.close_timeout):
-            if self._websocket is not None:
+            if self._accepted:
                 await self.released.wait()
                 if not self._silent:
-                    await self._close_websocket(self._websocket)
+                    await self._close_websocket()
             await self.wire.aclose()
 
-    async def _close_websocket(self, websocket: trio_websocket.WebSocketConnection) -> None:
+    async def _close_websocket(self) -> None:
+        await self._want_websocket().wait()
+        assert self._websocket is not None  # noqa: S101 - that is what was waited for
         splitter, violation = self._splitter, self._splitter.violation
         self._tap.begin_closing(splitter.control[-1] if splitter.closed else None)
         if violation is not None:
-            await websocket.aclose(violation.code, violation.reason)
+            await self._websocket.aclose(violation.code, violation.reason)
         elif not splitter.closed:
-            await websocket.aclose(self.close_code, self.close_reason)
+            await self._websocket.aclose(self.close_code, self.close_reason)
         await self._tap.closed.wait()
+
+    def _want_websocket(self) -> trio.Event:
+        """Start trio-websocket unless that was done; return the event that it is there."""
+        if self._websocket_there is None:
+            self._websocket_there = trio.Event()
+            self._nursery.start_soon(self._start_websocket, self._websocket_there)
+        return self._websocket_there
+
+    async def _start_websocket(self, there: trio.Event) -> None:
+        request = await trio_websocket.wrap_server_stream(self._nursery, self._tap)
+        self._websocket = await request.accept()
+        there.set()
 
     @property
     def _silent(self) -> bool:

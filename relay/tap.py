@@ -1,8 +1,10 @@
 """What trio-websocket holds in place of the socket.
 
-The data plane reads the client itself and shows trio-websocket the control frames alone: the
-opening handshake, pings, and the close frame. What trio-websocket writes goes out through the
-same wire as the data.
+The data plane reads the client itself and shows trio-websocket the control frames alone: pings, and
+the close frame. What trio-websocket writes goes out through the same wire as the data.
+
+trio-websocket begins with a handshake of its own, by the time it is needed. The door has judged and
+answered the client's long before, so the tap plays it a request and keeps its answer.
 """
 
 from __future__ import annotations
@@ -26,6 +28,17 @@ up the data behind it.
 """
 
 
+UPGRADE_REQUEST: Final = (
+    b"GET / HTTP/1.1\r\n"
+    b"Host: relay\r\n"
+    b"Connection: Upgrade\r\n"
+    b"Upgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    b"\r\n"
+)
+
+
 class Tap(trio.abc.Stream):
     """A stream of one client's control frames, over the wire that carries its data too.
 
@@ -33,21 +46,28 @@ class Tap(trio.abc.Stream):
     answer any more: version 0.12.2 raises if a ping comes after its own close frame.
     """
 
-    __slots__ = ("_close_sent", "_closing", "_inbox", "_news", "_splitter", "_wire", "closed")
+    __slots__ = (
+        "_answered",
+        "_asked",
+        "_close_sent",
+        "_closing",
+        "_inbox",
+        "_news",
+        "_splitter",
+        "_wire",
+        "closed",
+    )
 
     def __init__(self, wire: Wire, splitter: FrameSplitter) -> None:
         self._wire = wire
         self._splitter = splitter
+        self._asked = self._answered = False  # about trio-websocket's handshake
         self._inbox: deque[bytes] = deque()
         self._news = trio.Event()
         self._closing = False
         self._close_sent = trio.Event()
         self.closed = trio.Event()
         """Set when trio-websocket is done: the closing handshake is over, or cannot be."""
-
-    def begin_opening(self, head: bytes) -> None:
-        """Hand over the upgrade request, the first thing that trio-websocket receives."""
-        self._inbox.append(head)
 
     def deliver(self, frames: list[bytes]) -> None:
         """Hand over control frames. Pongs answer nothing that was asked, and are left out."""
@@ -71,10 +91,13 @@ class Tap(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return the next control frame; b"" once nothing more can come."""
-        while not self._inbox:
+        if not self._asked:
+            self._asked = True
+            return UPGRADE_REQUEST
+        while not (self._inbox and self._answered):
             if self.closed.is_set():
                 raise trio.ClosedResourceError
-            if self._closing:
+            if self._closing and not self._inbox:
                 return await self._receive_close()
             await self._news.wait()
             self._news = trio.Event()
@@ -101,7 +124,11 @@ class Tap(trio.abc.Stream):
         return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send what trio-websocket wrote: its handshake, or one whole frame."""
+        """Send a whole frame that trio-websocket wrote; keep the answer to its handshake."""
+        if not self._answered:
+            self._answered = True
+            self._news.set()
+            return
         try:
             await self._wire.send_all(bytes(data))
         finally:

@@ -15,6 +15,7 @@ import os
 import select
 import sys
 from abc import abstractmethod
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -60,33 +61,7 @@ class Wire(trio.abc.AsyncResource):
         if self._unread:
             data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
             return data
-        try:
-            return await self._receive(max_bytes)
-        except trio.BrokenResourceError:
-            self.broken = True
-            raise
-
-    async def send_all(self, data: bytes) -> None:
-        """Send data, which is whole frames, and return when all of it is out.
-
-        If cancelled, the rest of data is kept and goes out with the next call. Not always a
-        checkpoint. Raises trio.BrokenResourceError, and sets `broken`, if the stream failed, and
-        trio.ClosedResourceError if the relay closed it.
-        """
-        if self.broken:
-            raise trio.BrokenResourceError
-        try:
-            if self._unsent:
-                self._unsent = bytes(self._unsent) + data
-            else:
-                self._unsent = data
-                if self._send_nowait():
-                    return
-            await self._flush()
-        except trio.BrokenResourceError:
-            self.broken = True
-            self._unsent = b""
-            raise
+        return await self._receive(max_bytes)
 
     async def send_eof(self) -> None:
         """Say that nothing more will be sent, where the stream has a way to say it."""
@@ -99,16 +74,23 @@ class Wire(trio.abc.AsyncResource):
         Closing a socket with unread data resets it, which can destroy the last words sent to a
         client that is still sending. The caller bounds the time.
         """
-        try:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self.send_eof()
             while await self._receive(READ_SIZE):
                 pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
 
     async def aclose(self) -> None:
         """Close the stream, gracefully if there is time; if cancelled, at once."""
         await self._stream.aclose()
+
+    @abstractmethod
+    async def send_all(self, data: bytes) -> None:
+        """Send data, which is whole frames, and return when all of it is out.
+
+        If cancelled, the rest of data is kept and goes out with the next call. Not always a
+        checkpoint. Raises trio.BrokenResourceError, and sets `broken`, if the stream failed, and
+        trio.ClosedResourceError if the relay closed it.
+        """
 
     @abstractmethod
     async def wait_hangup(self) -> None:
@@ -117,14 +99,6 @@ class Wire(trio.abc.AsyncResource):
     @abstractmethod
     async def _receive(self, max_bytes: int) -> bytes:
         """Read from the stream itself."""
-
-    @abstractmethod
-    def _send_nowait(self) -> bool:
-        """Write what of _unsent can be written without waiting; return whether that was all."""
-
-    @abstractmethod
-    async def _flush(self) -> None:
-        """Write all of _unsent."""
 
 
 class SocketWire(Wire):
@@ -150,26 +124,34 @@ class SocketWire(Wire):
             except BlockingIOError:  # readable is a hint: another reader or a bad checksum
                 continue
             except OSError as error:
+                self.broken = True
                 raise trio.BrokenResourceError from error
 
-    def _send_nowait(self) -> bool:
+    async def send_all(self, data: bytes) -> None:
+        if self._unsent:
+            self._unsent = bytes(self._unsent) + data
+        else:
+            self._unsent = data
+            self._write()
+        if self._unsent:
+            async with self._flushing:
+                while self._unsent:
+                    await trio.lowlevel.wait_writable(self._descriptor())
+                    self._write()
+
+    def _write(self) -> None:
+        """Write what of _unsent can be written without waiting."""
+        if self.broken:
+            raise trio.BrokenResourceError
         try:
             sent = os.write(self._descriptor(), self._unsent)
         except BlockingIOError:
-            return False
+            return
         except OSError as error:
-            raise trio.BrokenResourceError from error
-        if sent == len(self._unsent):
+            self.broken = True
             self._unsent = b""
-            return True
-        self._unsent = memoryview(self._unsent)[sent:]
-        return False
-
-    async def _flush(self) -> None:
-        async with self._flushing:
-            while self._unsent:
-                await trio.lowlevel.wait_writable(self._descriptor())
-                self._send_nowait()
+            raise trio.BrokenResourceError from error
+        self._unsent = memoryview(self._unsent)[sent:] if sent < len(self._unsent) else b""
 
     def _descriptor(self) -> int:
         if self._fd < 0:
@@ -210,12 +192,14 @@ class StreamWire(Wire):
         self._flushed: trio.Event | None = None
 
     async def _receive(self, max_bytes: int) -> bytes:
-        return bytes(await self._stream.receive_some(max_bytes))
+        try:
+            return bytes(await self._stream.receive_some(max_bytes))
+        except trio.BrokenResourceError:
+            self.broken = True
+            raise
 
-    def _send_nowait(self) -> bool:
-        return False
-
-    async def _flush(self) -> None:
+    async def send_all(self, data: bytes) -> None:
+        self._unsent = bytes(self._unsent) + data
         if self._flushed is None:
             self._flushed = trio.Event()
             self._nursery.start_soon(self._write, self._flushed)
