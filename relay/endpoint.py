@@ -111,7 +111,7 @@ class Endpoint:
         """
         size = 0
         while size < HELD_LIMIT:
-            frames = await self._receive(HELD_LIMIT - size)
+            frames = await self.receive(HELD_LIMIT - size)
             if not frames:
                 return
             self._held.append(frames)
@@ -119,20 +119,18 @@ class Endpoint:
         await self.wire.wait_hangup()
         self._depart(CloseCode.NORMAL)
 
-    async def receive(self) -> bytes:
+    def take_held(self) -> bytes:
+        """Return what was held, as whole frames for the peer, and hold it no more."""
+        held = b"".join(self._held)
+        self._held.clear()
+        return held
+
+    async def receive(self, max_bytes: int = READ_SIZE) -> bytes:
         """Return what this side sends next, as whole frames for its peer.
 
-        What was held comes first. b"" means that the side departed; all it sent before was
-        returned before.
+        b"" means that the side departed; all it sent before was returned before. Cancelling it
+        loses nothing.
         """
-        if self._held:
-            frames = b"".join(self._held)
-            self._held.clear()
-            return frames
-        return await self._receive(READ_SIZE)
-
-    async def _receive(self, max_bytes: int) -> bytes:
-        """Read until there is something for the peer, and return it; b"" if the side departed."""
         splitter = self._splitter
         while not self.departed:
             try:
@@ -160,14 +158,6 @@ class Endpoint:
     def _depart(self, peer_code: CloseCode) -> None:
         self.departed = True
         self.peer_code = peer_code
-
-    async def send(self, frames: bytes) -> None:
-        """Send whole frames of the peer.
-
-        If this side broke they are lost, and its own reader will find out why it did.
-        """
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self.wire.send_all(frames)
 
     async def close(self) -> None:
         """Do the closing handshake, within ``close_timeout``, and close the stream.

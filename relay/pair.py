@@ -26,7 +26,12 @@ async def pump(source: Endpoint, sink: Endpoint, scope: trio.CancelScope) -> Non
     A sink that cannot be written any more does not end the pump: the other one reads it, and
     finds its close frame, or what became of it, behind all that it sent.
     """
-    while frames := await source.receive():
-        await sink.send(frames)
+    frames = source.take_held() or await source.receive()
+    while frames:
+        try:  # noqa: SIM105 - a block of `suppress` costs as much as the rest of the loop
+            await sink.wire.send_all(frames)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        frames = await source.receive()
     sink.end(source.peer_code, PEER_DISCONNECTED)
     scope.cancel()

@@ -16,7 +16,7 @@ import trio
 
 from .frames import CLOSE, FIN, OPCODE, PING
 from .splitter import FrameSplitter
-from .wire import Wire
+from .wire import READ_SIZE, Wire
 
 __all__ = ["MAX_PINGS", "Tap"]
 
@@ -109,7 +109,7 @@ class Tap(trio.abc.Stream):
         splitter = self._splitter
         try:
             while splitter.violation is None:
-                data = await self._wire.receive_some()
+                data = await self._wire.receive_some(READ_SIZE)
                 splitter.feed(data)
                 if splitter.closed:
                     return splitter.control[-1]

@@ -52,16 +52,9 @@ class Wire(trio.abc.AsyncResource):
         """Put back what was received but belongs to a later reader."""
         self._unread = data + self._unread
 
-    async def receive_some(self, max_bytes: int = READ_SIZE) -> bytes:
-        """Wait for the next bytes, at most max_bytes; b"" is the end of the stream.
-
-        Cancelling it loses nothing. Raises trio.BrokenResourceError, and sets `broken`, if the
-        stream failed, and trio.ClosedResourceError if the relay closed it.
-        """
-        if self._unread:
-            data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
-            return data
-        return await self._receive(max_bytes)
+    def _reread(self, max_bytes: int) -> bytes:
+        data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
+        return data
 
     async def send_eof(self) -> None:
         """Say that nothing more will be sent, where the stream has a way to say it."""
@@ -76,12 +69,20 @@ class Wire(trio.abc.AsyncResource):
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self.send_eof()
-            while await self._receive(READ_SIZE):
+            while await self.receive_some(READ_SIZE):
                 pass
 
     async def aclose(self) -> None:
         """Close the stream, gracefully if there is time; if cancelled, at once."""
         await self._stream.aclose()
+
+    @abstractmethod
+    async def receive_some(self, max_bytes: int) -> bytes:
+        """Wait for the next bytes, at most max_bytes; b"" is the end of the stream.
+
+        Cancelling it loses nothing. Raises trio.BrokenResourceError, and sets `broken`, if the
+        stream failed, and trio.ClosedResourceError if the relay closed it.
+        """
 
     @abstractmethod
     async def send_all(self, data: bytes) -> None:
@@ -95,10 +96,6 @@ class Wire(trio.abc.AsyncResource):
     @abstractmethod
     async def wait_hangup(self) -> None:
         """Wait until the client left, without reading; forever where that cannot be known."""
-
-    @abstractmethod
-    async def _receive(self, max_bytes: int) -> bytes:
-        """Read from the stream itself."""
 
 
 class SocketWire(Wire):
@@ -116,7 +113,9 @@ class SocketWire(Wire):
         self._fd = stream.socket.fileno()
         self._flushing = trio.Lock()  # one task at a time may wait for the descriptor
 
-    async def _receive(self, max_bytes: int) -> bytes:
+    async def receive_some(self, max_bytes: int) -> bytes:
+        if self._unread:
+            return self._reread(max_bytes)
         while True:
             await trio.lowlevel.wait_readable(self._descriptor())
             try:
@@ -128,30 +127,26 @@ class SocketWire(Wire):
                 raise trio.BrokenResourceError from error
 
     async def send_all(self, data: bytes) -> None:
-        if self._unsent:
-            self._unsent = bytes(self._unsent) + data
-        else:
-            self._unsent = data
-            self._write()
+        self._write(bytes(self._unsent) + data if self._unsent else data)
         if self._unsent:
             async with self._flushing:
                 while self._unsent:
                     await trio.lowlevel.wait_writable(self._descriptor())
-                    self._write()
+                    self._write(self._unsent)
 
-    def _write(self) -> None:
-        """Write what of _unsent can be written without waiting."""
+    def _write(self, data: bytes | memoryview) -> None:
+        """Write what of data can be written without waiting, and keep the rest."""
+        self._unsent = data
         if self.broken:
             raise trio.BrokenResourceError
         try:
-            sent = os.write(self._descriptor(), self._unsent)
+            sent = os.write(self._descriptor(), data)
         except BlockingIOError:
             return
         except OSError as error:
             self.broken = True
-            self._unsent = b""
             raise trio.BrokenResourceError from error
-        self._unsent = memoryview(self._unsent)[sent:] if sent < len(self._unsent) else b""
+        self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
 
     def _descriptor(self) -> int:
         if self._fd < 0:
@@ -191,7 +186,9 @@ class StreamWire(Wire):
         self._nursery = nursery
         self._flushed: trio.Event | None = None
 
-    async def _receive(self, max_bytes: int) -> bytes:
+    async def receive_some(self, max_bytes: int) -> bytes:
+        if self._unread:
+            return self._reread(max_bytes)
         try:
             return bytes(await self._stream.receive_some(max_bytes))
         except trio.BrokenResourceError:

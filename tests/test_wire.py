@@ -48,8 +48,8 @@ async def test_unread(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
     wire.unread(b"before")
     assert await wire.receive_some(4) == b"befo"
     wire.unread(b"be")
-    assert await wire.receive_some() == b"bere"
-    assert await wire.receive_some() == b"behind"
+    assert await wire.receive_some(100) == b"bere"
+    assert await wire.receive_some(100) == b"behind"
 
 
 async def test_backpressure(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
@@ -118,7 +118,7 @@ async def test_closed(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
     wire, _ = sockets
     await wire.aclose()
     with pytest.raises(trio.ClosedResourceError):
-        await wire.receive_some()
+        await wire.receive_some(100)
     with pytest.raises(trio.ClosedResourceError):
         await wire.send_all(b"x")
     with pytest.raises(trio.ClosedResourceError):
@@ -129,7 +129,7 @@ async def test_closed_while_waiting(sockets: tuple[SocketWire, trio.SocketStream
     """Whoever waits for a wire that is closed is woken."""
     wire, _ = sockets
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(expect_closed, wire.receive_some)
+        nursery.start_soon(expect_closed, partial(wire.receive_some, 100))
         nursery.start_soon(expect_closed, partial(wire.send_all, BLOCK))
         await trio.testing.wait_all_tasks_blocked()
         await wire.aclose()
@@ -159,7 +159,7 @@ async def test_spurious_readiness(
 
     monkeypatch.setattr(wire_module, "os", Os)
     await theirs.send_all(b"there")
-    assert await wire.receive_some() == b"there"
+    assert await wire.receive_some(100) == b"there"
 
 
 async def test_read_fails(
@@ -178,7 +178,7 @@ async def test_read_fails(
     monkeypatch.setattr(wire_module, "os", Os)
     await theirs.send_all(b"lost")
     with pytest.raises(trio.BrokenResourceError):
-        await wire.receive_some()
+        await wire.receive_some(100)
     assert wire.broken
 
 
@@ -191,7 +191,7 @@ async def test_hangup(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert len(nursery.child_tasks) == 1
         await theirs.aclose()
-    assert await wire.receive_some() == b"unread"
+    assert await wire.receive_some(100) == b"unread"
 
 
 async def test_hangup_without_descriptors(
