@@ -78,9 +78,9 @@ async def serve_connection(relay: Relay, stream: trio.abc.Stream) -> None:
         kinds = ", ".join(type(failure).__name__ for failure in failures.exceptions)
         logger.error("a connection failed: %s", kinds)  # noqa: TRY400 - see above
         logger.debug("where it failed", exc_info=failures)
+        await trio.aclose_forcefully(stream)
     finally:
         relay.connections.discard(scope)
-        await trio.aclose_forcefully(stream)
 
 
 async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:

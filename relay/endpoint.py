@@ -166,12 +166,14 @@ class Endpoint:
         that closed first gets its close frame echoed; one that broke a rule gets the code of its
         violation; one whose stream ended or broke gets nothing.
         """
-        with trio.move_on_after(self._settings.close_timeout):
+        with trio.move_on_after(self._settings.close_timeout) as in_time:
             if self._accepted:
                 await self.released.wait()
                 if not self._silent:
                     await self._close_websocket()
             await self.wire.aclose()
+        if in_time.cancelled_caught:
+            await trio.aclose_forcefully(self.wire)
 
     async def _close_websocket(self) -> None:
         await self._want_websocket().wait()

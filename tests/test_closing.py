@@ -194,7 +194,7 @@ async def test_close_waits_for_what_was_sent_before(memory_relay: MemoryRelay) -
 async def test_close_frame_never_inside_another_frame(memory_relay: MemoryRelay) -> None:
     """A side that leaves while the relay writes to it gets the whole frame, then its echo."""
     a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")
-    await b.send_message(bytes(100_000))
+    await b.send_message(bytes(300_000))
     await trio.testing.wait_all_tasks_blocked()  # the relay is blocked inside a frame to a
     await a.send(encode_close(1000))
     frame = await a.frame()

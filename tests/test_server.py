@@ -92,7 +92,7 @@ async def expect_closed(client: Client, expected: tuple[int, str]) -> None:
 async def test_stop_between_frames(memory_relay: MemoryRelay) -> None:
     """A frame that the relay was sending when it stopped is finished before the close frame."""
     a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")
-    await b.send_message(bytes(100_000))
+    await b.send_message(bytes(300_000))
     await trio.testing.wait_all_tasks_blocked()  # the relay is blocked inside a frame to a
     async with trio.open_nursery() as nursery:
         nursery.start_soon(memory_relay.handle.stop)
