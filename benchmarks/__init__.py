@@ -1,0 +1,1 @@
+"""Measure arc-relay beside what a person could run instead, under one load."""

@@ -1,0 +1,87 @@
+"""Samples, and what is made of them: pure arithmetic, no I/O."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Values = Mapping[str, float]
+_WHOLE_FROM = 100
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One thing that a workload measures, its unit, and which way is better."""
+
+    name: str
+    unit: str
+    better: Literal["more", "less"] = "less"
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it says how good a peer is, not how well it was measured."""
+        return not self.name.endswith("busy")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one peer did in one round of one workload.
+
+    `point` is where on the workload's scale it was taken: bytes in a message, or
+    pairs at once. `values` is empty where `failure` says why there are none.
+    """
+
+    workload: str
+    point: int
+    peer: str
+    round: int
+    values: Values = field(default_factory=dict)
+    failure: str = ""
+
+
+Key = tuple[str, int, str]
+"""Workload, point and peer: what a median is taken over."""
+
+
+def medians(samples: Iterable[Sample]) -> dict[Key, dict[str, float]]:
+    """Take the median of every metric over the rounds, failures left out."""
+    grouped: dict[Key, list[Values]] = defaultdict(list)
+    for sample in samples:
+        if not sample.failure:
+            grouped[sample.workload, sample.point, sample.peer].append(sample.values)
+    return {
+        key: {name: statistics.median(values[name] for values in rounds) for name in rounds[0]}
+        for key, rounds in grouped.items()
+    }
+
+
+def ratio(value: float | None, reference: float | None) -> float | None:
+    """Divide where both are known and above zero, which a difference may not be."""
+    if value is None or reference is None or value <= 0 or reference <= 0:
+        return None
+    return value / reference
+
+
+def readable(value: float | None) -> str:
+    """Write a figure with three digits, or whole where it has more."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return the smallest value that `share` (0 to 1) of a sorted sequence reaches."""
+    if not ordered:
+        raise ValueError("no values to take a percentile of")
+    rank = -(-share * len(ordered) // 1)  # rounded up: the nearest rank, counted from one
+    return ordered[min(len(ordered), max(1, int(rank))) - 1]
+
+
+def latencies(seconds: Iterable[float]) -> dict[str, float]:
+    """Summarise latencies, in microseconds, by their usual percentiles."""
+    ordered = sorted(seconds)
+    shares = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
+    return {name: percentile(ordered, share) * 1e6 for name, share in shares.items()}

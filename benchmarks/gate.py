@@ -1,0 +1,62 @@
+"""Decide whether the relay lost its speed: the rule of the short form, and its baseline.
+
+Ratios of CPU are compared, never seconds: both sides of a ratio are measured in the
+same run on the same machine, so a slow or a busy machine moves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .figures import Key, Values, ratio
+
+OURS = "arc-relay"
+ALLOWED = 2.0
+"""How many times its baseline a ratio may be: twice the cost is half as good."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The relay's cost over a yardstick's, for one workload, as it was recorded."""
+
+    workload: str
+    point: int
+    metric: str
+    yardstick: str
+    baseline: float
+
+
+# Medians of a run on an otherwise idle machine with two cores. Record them anew when
+# the relay becomes faster for good; never to let a slower one pass.
+BASELINE = (
+    Bound("small", 100, "CPU/message", "trio-websocket", 0.0095),
+    Bound("small", 100, "CPU/message", "trio-splice", 6.0),
+    Bound("bulk", 65536, "CPU/byte", "trio-websocket", 0.12),
+    Bound("bulk", 65536, "CPU/byte", "trio-splice", 1.0),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One bound beside what was measured; None where a side gave no figure."""
+
+    bound: Bound
+    measured: float | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the ratio is known and within what is allowed."""
+        return self.measured is not None and self.measured <= ALLOWED * self.bound.baseline
+
+
+def judge(medians: Mapping[Key, Values], bounds: Iterable[Bound]) -> list[Verdict]:
+    """Hold every bound against the medians of a run."""
+
+    def figure(bound: Bound, peer: str) -> float | None:
+        return medians.get((bound.workload, bound.point, peer), {}).get(bound.metric)
+
+    return [
+        Verdict(bound, ratio(figure(bound, OURS), figure(bound, bound.yardstick)))
+        for bound in bounds
+    ]

@@ -1,0 +1,176 @@
+"""Pairs as a client opens them: two connected sockets that reach each other.
+
+Opening and closing are generators that yield wherever they would wait for the peer, so
+that many can be interleaved over blocking sockets without a barrier between them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import socket
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, TypeVar
+
+from .children import Pairing, Running, raise_descriptor_limit
+from .frames import CLOSE, frame
+
+PATIENCE = 10.0
+"""Seconds that any single wait for a peer may take."""
+WIDTH = 32
+"""Pairs that are opened at once: enough to keep a peer busy, below any listen backlog."""
+
+_SOURCES = 8
+_CLOSE = frame((1000).to_bytes(2), masked=True, opcode=CLOSE)
+_numbers = itertools.count()
+_run = secrets.token_hex(4)
+_T = TypeVar("_T")
+
+
+class LoadError(Exception):
+    """The load could not go on; the text says what the peer did."""
+
+
+class Pair(NamedTuple):
+    """The two ends of one pair, blocking, with a timeout."""
+
+    a: socket.socket
+    b: socket.socket
+
+    def drop(self) -> None:
+        """Close both ends without a word."""
+        self.a.close()
+        self.b.close()
+
+
+def connect(peer: Running) -> socket.socket:
+    """Connect one end, with no pairing done yet."""
+    end = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    end.settimeout(PATIENCE)
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # A source address has 28,000 ports to a destination: several last for every workload.
+    end.bind((f"127.0.0.{1 + next(_numbers) % _SOURCES}", 0))
+    end.connect(("127.0.0.1", peer.port))
+    return end
+
+
+def new_code() -> str:
+    """Return a pair code that no other pair of any run has."""
+    return f"{_run}{next(_numbers):056x}"
+
+
+def ask_to_pair(end: socket.socket, peer: Running, code: str) -> None:
+    """Send what makes a peer pair this end: an upgrade, or a line."""
+    if peer.pairing is Pairing.QUERY:
+        end.sendall(
+            b"GET /?pair=%b HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Key: MTIzNDU2Nzg5MDEyMzQ1Ng==\r\n"
+            b"Sec-WebSocket-Version: 13\r\n\r\n" % code.encode()
+        )
+    else:
+        end.sendall(b"please relay %b for side %016x\n" % (code.encode(), next(_numbers)))
+
+
+def read_answer(end: socket.socket, peer: Running) -> bytes:
+    """Read the answer that lets this end begin; return what came behind it."""
+    stop, good = {
+        Pairing.QUERY: (b"\r\n\r\n", b"HTTP/1.1 101 "),
+        Pairing.LINE: (b"\n", b"ok"),
+    }[peer.pairing]
+    data = b""
+    while stop not in data:
+        chunk = end.recv(4096)
+        if not chunk:
+            raise LoadError("the peer hung up instead of pairing")
+        data += chunk
+    answer, _, rest = data.partition(stop)
+    if not answer.startswith(good):
+        raise LoadError(f"the peer answered {answer[:40]!r}")
+    return rest
+
+
+def opening(peer: Running) -> Generator[None, None, Pair]:
+    """Open one pair."""
+    a = connect(peer)
+    if peer.pairing is Pairing.SPLICE:
+        b, _ = peer.sink.accept()
+        b.settimeout(PATIENCE)
+        b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Pair(a, b)
+    code = new_code()
+    ask_to_pair(a, peer, code)
+    yield
+    if peer.pairing is Pairing.QUERY:
+        read_answer(a, peer)
+    b = connect(peer)
+    ask_to_pair(b, peer, code)
+    yield
+    read_answer(b, peer)
+    if peer.pairing is Pairing.LINE:
+        read_answer(a, peer)
+    return Pair(a, b)
+
+
+def closing(peer: Running, pair: Pair) -> Generator[None, None, None]:
+    """Close one pair from side A, with the closing handshake where there is one."""
+    if peer.pairing is Pairing.QUERY:
+        pair.a.sendall(_CLOSE)
+        yield
+        # Some relays tell side B only when side A's connection is gone.
+        _read_to_the_end(pair.a)
+        yield
+        pair.b.recv(4096)
+        pair.b.sendall(_CLOSE)
+    else:
+        pair.a.close()
+    yield
+    _read_to_the_end(pair.b)
+
+
+def _read_to_the_end(end: socket.socket) -> None:
+    with end:
+        while end.recv(4096):
+            pass
+
+
+def life(peer: Running) -> Generator[None, None, None]:
+    """Open one pair and close it again."""
+    pair = yield from opening(peer)
+    yield
+    yield from closing(peer, pair)
+
+
+@contextmanager
+def opened(peer: Running, count: int) -> Iterator[list[Pair]]:
+    """Hold `count` pairs open; they are opened many at once where a peer can tell them apart."""
+    needed, limit = 2 * count + 200, raise_descriptor_limit()
+    if needed > limit:
+        raise LoadError(f"{needed} open files are needed, {limit} allowed")
+    width = 1 if peer.pairing is Pairing.SPLICE else WIDTH
+    made: list[Pair] = []
+    try:
+        made.extend(interleaved((opening(peer) for _ in range(count)), width))
+        yield made
+    finally:
+        for pair in made:
+            pair.drop()
+
+
+def interleaved(
+    steps: Iterator[Generator[None, None, _T]], width: int = WIDTH
+) -> Generator[_T, None, None]:
+    """Run generators in turns, at most `width` at once; yield each one's result."""
+    running: deque[Generator[None, None, _T]] = deque(itertools.islice(steps, width))
+    while running:
+        current = running.popleft()
+        try:
+            next(current)
+        except StopIteration as stop:
+            yield stop.value
+            running.extend(itertools.islice(steps, 1))
+        except (OSError, LoadError) as error:
+            raise LoadError(f"a pair could not be opened or closed: {error}") from error
+        else:
+            running.append(current)

@@ -1,0 +1,130 @@
+"""What arc-relay is measured beside, and how each one is installed and started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmarks.children import Pairing, PeerError
+from benchmarks.gate import OURS
+
+_HERE = Path(__file__).parent
+_BUILD = _HERE.parents[1] / "build" / "benchmarks"
+_INSTALL_SECONDS = 180.0
+_GO_SOURCES = "/usr/share/gocode"
+_WS_VERSION = "8.18"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One relay to measure.
+
+    `prepare` installs what it needs, once a run, and returns the command that starts
+    it; it raises PeerError where the toolchain is absent.
+    """
+
+    name: str
+    title: str
+    prepare: Callable[[], list[str]]
+    pairing: Pairing = Pairing.QUERY
+    inherits_listener: bool = False
+
+
+def _python(script: str, *modules: str) -> Callable[[], list[str]]:
+    def prepare() -> list[str]:
+        _require_modules(*modules)
+        return [sys.executable, str(_HERE / script)]
+
+    return prepare
+
+
+def _ours() -> list[str]:
+    _require_modules("relay")
+    return [sys.executable, "-m", "relay", "start", "--host", "127.0.0.1", "--port", "0"]
+
+
+def _node() -> list[str]:
+    node, npm = _require_program("node"), _require_program("npm")
+    if not (_BUILD / "node_modules" / "ws").is_dir():
+        _BUILD.mkdir(parents=True, exist_ok=True)
+        _install([npm, "install", "--no-save", "--prefix", str(_BUILD), f"ws@{_WS_VERSION}"])
+    return [node, str(_HERE / "relay.mjs"), str(_BUILD)]
+
+
+def _go() -> list[str]:
+    go, built = _require_program("go"), _BUILD / "relay-go"
+    if not Path(_GO_SOURCES, "src/github.com/gorilla/websocket").is_dir():
+        raise PeerError("golang-github-gorilla-websocket-dev is not installed")
+    _install(
+        [go, "build", "-o", str(built), str(_HERE / "relay.go")],
+        GO111MODULE="off",
+        GOPATH=_GO_SOURCES,
+    )
+    return [str(built)]
+
+
+def _wormhole() -> list[str]:
+    _require_modules("wormhole_transit_relay")
+    return [sys.executable, "-m", "twisted", "transitrelay", "--port=tcp:0:interface=127.0.0.1"]
+
+
+def _haproxy() -> list[str]:
+    return [_require_program("haproxy"), "-db", "-q", "-f", str(_HERE / "haproxy.cfg")]
+
+
+def _require_modules(*names: str) -> None:
+    for name in names:
+        if find_spec(name) is None:
+            raise PeerError(f"the Python package {name} is not installed")
+
+
+def _require_program(name: str) -> str:
+    # Debian keeps daemons where an ordinary person's path does not look.
+    if found := shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"):
+        return found
+    raise PeerError(f"{name} is not installed")
+
+
+def _install(command: list[str], **environment: str) -> None:
+    try:
+        subprocess.run(  # noqa: S603 - the commands are ours, above
+            command,
+            env=os.environ | environment,
+            capture_output=True,
+            check=True,
+            text=True,
+            timeout=_INSTALL_SECONDS,
+        )
+    except subprocess.CalledProcessError as error:
+        raise PeerError((error.stderr.strip() or "failed").splitlines()[-1]) from error
+    except subprocess.TimeoutExpired as error:
+        raise PeerError(f"not installed within {_INSTALL_SECONDS:.0f} s") from error
+
+
+PEERS = (
+    Peer(OURS, "arc-relay", _ours),
+    Peer("node-ws", "Node ws", _node),
+    Peer("go-gorilla", "Go gorilla", _go),
+    Peer(
+        "websockets-uvloop",
+        "websockets + uvloop",
+        _python("uvloop_websockets.py", "uvloop", "websockets"),
+    ),
+    Peer(
+        "trio-websocket",
+        "trio-websocket loop",
+        _python("trio_websocket_loop.py", "trio_websocket"),
+    ),
+    Peer("wormhole", "wormhole transit", _wormhole, Pairing.LINE),
+    Peer("trio-splice", "trio raw splice", _python("trio_splice.py", "trio"), Pairing.SPLICE),
+    Peer("haproxy", "HAProxy raw splice", _haproxy, Pairing.SPLICE, inherits_listener=True),
+)
+REFERENCE = "node-ws"
+LIMITS = ("haproxy", "trio-splice")
+"""Peers that only copy bytes: the first one measured says how fast the load can be."""
