@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
+from typing import Final, cast
 
 import trio
 import trio_websocket
@@ -37,11 +37,11 @@ class Endpoint:
         "_accepted",
         "_held",
         "_nursery",
+        "_opening",
         "_settings",
         "_splitter",
         "_tap",
         "_websocket",
-        "_websocket_there",
         "alone",
         "close_code",
         "close_reason",
@@ -67,7 +67,7 @@ class Endpoint:
         self._splitter = FrameSplitter(settings.max_message_size)
         self._tap = Tap(wire, self._splitter)
         self._websocket: trio_websocket.WebSocketConnection | None = None
-        self._websocket_there: trio.Event | None = None
+        self._opening: trio.Event | None = None
         self._held: list[bytes] = []
         self.alone = trio.CancelScope()
         """Around the wait for the peer; cancelled when it is there."""
@@ -150,7 +150,8 @@ class Endpoint:
             elif splitter.control:
                 self._tap.deliver(splitter.control)
                 splitter.control.clear()
-                self._want_websocket()
+                if self._opening is None:
+                    self._nursery.start_soon(self._open_websocket)
             if frames:
                 return b"".join(frames)
         return b""
@@ -176,27 +177,24 @@ class Endpoint:
             await trio.aclose_forcefully(self.wire)
 
     async def _close_websocket(self) -> None:
-        await self._want_websocket().wait()
-        assert self._websocket is not None  # noqa: S101 - that is what was waited for
+        websocket = await self._open_websocket()
         splitter, violation = self._splitter, self._splitter.violation
         self._tap.begin_closing(splitter.control[-1] if splitter.closed else None)
         if violation is not None:
-            await self._websocket.aclose(violation.code, violation.reason)
+            await websocket.aclose(violation.code, violation.reason)
         elif not splitter.closed:
-            await self._websocket.aclose(self.close_code, self.close_reason)
+            await websocket.aclose(self.close_code, self.close_reason)
         await self._tap.closed.wait()
 
-    def _want_websocket(self) -> trio.Event:
-        """Start trio-websocket unless that was done; return the event that it is there."""
-        if self._websocket_there is None:
-            self._websocket_there = trio.Event()
-            self._nursery.start_soon(self._start_websocket, self._websocket_there)
-        return self._websocket_there
-
-    async def _start_websocket(self, there: trio.Event) -> None:
-        request = await trio_websocket.wrap_server_stream(self._nursery, self._tap)
-        self._websocket = await request.accept()
-        there.set()
+    async def _open_websocket(self) -> trio_websocket.WebSocketConnection:
+        """Return trio-websocket's view of this side, which is opened at the first call."""
+        if self._opening is None:
+            self._opening = trio.Event()
+            request = await trio_websocket.wrap_server_stream(self._nursery, self._tap)
+            self._websocket = await request.accept()
+            self._opening.set()
+        await self._opening.wait()
+        return cast(trio_websocket.WebSocketConnection, self._websocket)
 
     @property
     def _silent(self) -> bool:
