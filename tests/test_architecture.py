@@ -1,0 +1,174 @@
+"""Who may know what: the rules of docs/design.md, held against the imports of every module."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import relay
+
+PACKAGE = Path(relay.__file__).parent
+MODULES = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}
+MAX_LINES = 250
+
+# From the bottom up. A module knows those of the layers below its own alone.
+LAYERS = [
+    ["errors"],
+    ["frames", "rendezvous", "settings"],
+    ["splitter"],
+    ["wire"],
+    ["tap"],
+    ["endpoint"],
+    ["door", "pair", "sweeper"],
+    ["connection"],
+    ["server"],
+    ["__init__"],
+    ["cli"],
+    ["__main__"],
+]
+ORDER = [module for layer in LAYERS for module in layer]
+PURE = ["errors", "frames", "rendezvous", "settings", "splitter"]
+
+# All that a pure module may need of the standard library: nothing that reads a clock, a file or
+# the environment, and nothing that waits.
+HARMLESS = {"__future__", "collections", "dataclasses", "enum", "math", "struct", "typing"}
+
+# What is known in one place only.
+KEEPERS = {
+    "trio_websocket": {"endpoint"},
+    "h11": {"door"},
+    "websockets": {"frames"},
+    "typer": {"cli"},
+    "signal": {"cli"},
+    "gc": {"cli"},
+    "wsproto": set[str](),
+    "asyncio": set[str](),
+    "threading": set[str](),
+    "time": set[str](),
+    "socket": set[str](),
+}
+REQUIRED = {"h11", "trio", "trio_websocket", "typer", "websockets"}
+
+
+def outside(tree: ast.Module) -> set[str]:
+    """Return the packages that a module imports, anywhere in it, without the relay's own."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+def inside(tree: ast.Module) -> set[str]:
+    """Return the modules of the relay that a module imports, anywhere in it."""
+    found = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1, ast.unparse(node)
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+    return found
+
+
+def names(tree: ast.Module) -> set[str]:
+    """Return every dotted name that a module uses, such as os.environ."""
+    return {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+def calls(tree: ast.Module) -> set[str]:
+    """Return the functions that a module calls by a plain name."""
+    return {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+
+
+def private(name: str) -> bool:
+    """Return whether a name is none of a stranger's business."""
+    return name.startswith("_") and not name.endswith("__")
+
+
+def test_every_module_has_its_place() -> None:
+    """A new module is given its layer before it is written."""
+    assert sorted(MODULES) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_layers(module: str) -> None:
+    """A module imports what is below it, by its relative name, and nothing above."""
+    level = next(level for level, layer in enumerate(LAYERS) if module in layer)
+    assert inside(MODULES[module]) <= {name for layer in LAYERS[:level] for name in layer}
+    assert "relay" not in outside(MODULES[module])
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules(module: str) -> None:
+    """A pure module imports nothing that could wait, read or tell the time."""
+    allowed = HARMLESS | ({"websockets"} if module == "frames" else set())
+    assert outside(MODULES[module]) <= allowed
+    assert not calls(MODULES[module]) & {"open", "print", "input"}
+    assert not any(
+        isinstance(node, ast.AsyncFunctionDef | ast.Await) for node in ast.walk(MODULES[module])
+    )
+
+
+@pytest.mark.parametrize("package", KEEPERS)
+def test_keepers(package: str) -> None:
+    """A library that only some may know is imported by those alone."""
+    assert {name for name, tree in MODULES.items() if package in outside(tree)} == KEEPERS[package]
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_dependencies(module: str) -> None:
+    """A module imports the standard library and what the distribution requires, no more."""
+    assert outside(MODULES[module]) <= REQUIRED | sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("module", sorted({*ORDER} - {"cli"}))
+def test_only_the_command_line_touches_the_process(module: str) -> None:
+    """The environment, the signals, the logging set-up and the output are the command line's."""
+    process = {
+        "os.environ",
+        "os.environb",
+        "os.getenv",
+        "os.putenv",
+        "sys.argv",
+        "sys.exit",
+        "sys.stdout",
+        "sys.stderr",
+        "trio.open_signal_receiver",
+        "trio.run",
+    }
+    used = names(MODULES[module])
+    assert not used & process
+    assert not {name.rpartition(".")[2] for name in used} & {
+        "addHandler",
+        "basicConfig",
+        "dictConfig",
+        "setLevel",
+    }
+    assert not calls(MODULES[module]) & {"print", "input", "exit", "breakpoint"}
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_nothing_private_of_others(module: str) -> None:
+    """Private attributes are those of an object itself, and private names are not imported."""
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Attribute) and private(node.attr):
+            assert isinstance(node.value, ast.Name), ast.unparse(node)
+            assert node.value.id in {"self", "cls"}, ast.unparse(node)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            path = f"{getattr(node, 'module', None) or ''}"
+            for name in (path, *(alias.name for alias in node.names)):
+                assert not any(private(part) for part in name.split(".")), ast.unparse(node)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_files_stay_small(module: str) -> None:
+    """A file that grows past the limit holds two ideas."""
+    assert len((PACKAGE / f"{module}.py").read_text().splitlines()) <= MAX_LINES
