@@ -425,11 +425,12 @@ async def test_rest_behind_the_head_is_kept(doorway: Doorway, size: int) -> None
     assert got == rest
 
 
-async def test_largest_head(doorway: Doorway) -> None:
+@pytest.mark.parametrize("cut", [0, 1000, MAX_HEAD - 1])
+async def test_largest_head(doorway: Doorway, cut: int) -> None:
     """A head of exactly the limit is read, and what is behind it is not part of it."""
     head = fill(MAX_HEAD)
     assert len(head) == MAX_HEAD == 16384
-    assert isinstance(await doorway.knock(head + b"rest"), Upgrade)
+    assert isinstance(await doorway.knock(head[:cut], head[cut:] + b"rest"), Upgrade)
     assert await doorway.wire.receive_some() == b"rest"
 
 
