@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import struct
 from dataclasses import dataclass
 from types import TracebackType
@@ -83,6 +84,18 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         await trio.aclose_forcefully(self.stream)
+
+    async def reset(self) -> None:
+        """Drop a TCP stream with a reset in place of an end."""
+        assert isinstance(self.stream, trio.SocketStream)
+        linger = struct.pack("ii", 1, 0)
+        self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        await trio.aclose_forcefully(self.stream)
+
+    async def send_eof(self) -> None:
+        """End what this client sends; it can still receive."""
+        assert isinstance(self.stream, trio.SocketStream)
+        await self.stream.send_eof()
 
     async def send(self, data: bytes) -> None:
         """Send raw bytes."""
@@ -167,6 +180,18 @@ class Client:
         if not frame.payload:
             return 1005, ""
         return struct.unpack_from("!H", frame.payload)[0], frame.payload[2:].decode()
+
+    async def last_frames(self) -> list[Frame]:
+        """Return every frame up to the close frame, which is the last one, having answered it.
+
+        Fails unless the stream is made of whole frames, and ends behind the close frame.
+        """
+        frames = [await self.frame()]
+        while frames[-1].opcode != CLOSE:
+            frames.append(await self.frame())
+        await self.send(encode(CLOSE, frames[-1].payload))
+        assert await self.rest() == b""
+        return frames
 
     async def closed(self) -> tuple[int, str]:
         """Return the code and reason of the close frame that comes next, having answered it.

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -107,6 +113,34 @@ class TcpRelay(RunningRelay):
         return f"ws://127.0.0.1:{self.handle.port}{path}?pair={code}"
 
 
+class ProcessRelay(RunningRelay):
+    """A relay that runs as a user starts it, in a process of its own."""
+
+    def __init__(self, process: trio.Process, port: int) -> None:
+        super().__init__()
+        self.process = process
+        self.port = port
+
+    async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
+        assert not lockstep
+        return await trio.open_tcp_stream("127.0.0.1", self.port)
+
+    async def pairs(self) -> int:
+        """Return how many codes are present, as the relay's health says."""
+        async with Client(await self.open_stream()) as client:
+            response = await client.get("/health")
+        found = re.fullmatch(rb'{"ok":true,"pairs":(\d+)}', response.body)
+        assert found is not None, response
+        return int(found[1])
+
+    def memory(self) -> int:
+        """Return the bytes of memory that the process has had at most, since it began."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+        assert found is not None, status
+        return int(found[1]) * 1024
+
+
 @pytest.fixture
 def settings() -> RelaySettings:
     """Return the settings of the relay of a test, which may override this."""
@@ -142,3 +176,47 @@ async def tcp_relay(settings: RelaySettings, nursery: trio.Nursery) -> AsyncIter
         while relay.handle.statistics() != EMPTY:
             await trio.sleep(0.01)
         await relay.handle.stop()
+
+
+@pytest.fixture
+def options() -> Sequence[str]:
+    """Return the options of the relay of a test that runs as a process."""
+    return ()
+
+
+@pytest.fixture
+async def process_relay(options: Sequence[str], tmp_path: Path) -> AsyncIterator[ProcessRelay]:
+    """Run a relay as a process, which SIGTERM must end well, unless the test has ended it."""
+    command = [sys.executable, "-m", "relay", "start", "--host", "127.0.0.1", "--port", "0"]
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("ARC_RELAY_")
+    }
+    log = tmp_path / "relay.log"
+    with log.open("wb") as complaints:
+        process = await trio.lowlevel.open_process(
+            [*command, *options], stdout=subprocess.PIPE, stderr=complaints, env=environment
+        )
+    assert process.stdout is not None
+    try:
+        line = b""
+        with trio.fail_after(30):
+            while not line.endswith(b"\n"):
+                line += (part := await process.stdout.receive_some())
+                assert part, log.read_text()
+        listening = rb"arc-relay listening on ws://127.0.0.1:(\d+) \(health at /health\)\n"
+        found = re.fullmatch(listening, line)
+        assert found is not None, line
+        relay = ProcessRelay(process, int(found[1]))
+        yield relay
+        await relay.hang_up()
+        with trio.fail_after(30):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            assert await process.wait() == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+        await process.stdout.aclose()
+    assert "a connection failed" not in log.read_text()

@@ -383,7 +383,7 @@ class Broken(trio.abc.Stream):
             raise trio.BrokenResourceError
         return said
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:  # noqa: ARG002
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
         raise trio.BrokenResourceError
 

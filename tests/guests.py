@@ -1,0 +1,434 @@
+"""WebSocket clients that were not written here, behind one face for the tests.
+
+Each does what its library does; nothing of a frame is made or read on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import subprocess
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import trio
+import trio_websocket
+import websockets.asyncio.client
+import websockets.exceptions
+import websockets.sync.client
+
+T = TypeVar("T")
+
+SCRIPT: Final = Path(__file__).with_name("guest.mjs")
+PATIENCE: Final = 30.0
+"""Seconds that a call in a thread may take, which nothing can cancel."""
+
+Open = Callable[[str, Sequence[str]], AbstractAsyncContextManager["Guest"]]
+"""Connects to a URL, offering subprotocols; raises `Refused`."""
+
+
+class Refused(Exception):
+    """The relay answered the upgrade with another status than 101."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Guest(ABC):
+    """A connected client."""
+
+    subprotocol: str | None = None
+
+    @abstractmethod
+    async def send(self, message: str | bytes) -> None:
+        """Send a text message (str) or a binary one (bytes)."""
+
+    async def send_fragments(self, fragments: Sequence[bytes]) -> None:
+        """Send one binary message in fragments, if the library can."""
+        raise NotImplementedError
+
+    @abstractmethod
+    async def receive(self) -> str | bytes:
+        """Return the next message."""
+
+    @abstractmethod
+    async def ping(self) -> None:
+        """Send a ping and return when its pong is there."""
+
+    @abstractmethod
+    async def close(self, code: int, reason: str) -> tuple[int, str] | None:
+        """Close and return the code and reason that were echoed, if the library tells."""
+
+    @abstractmethod
+    async def closed(self) -> tuple[int, str]:
+        """Wait until the relay closes and return its code and reason."""
+
+
+def received(error: websockets.exceptions.ConnectionClosed) -> tuple[int, str]:
+    """Return the code and reason of the close frame that the relay sent."""
+    assert error.rcvd is not None, error
+    return error.rcvd.code, error.rcvd.reason
+
+
+class SyncGuest(Guest):
+    """`websockets` in its form for threads."""
+
+    def __init__(self, connection: websockets.sync.client.ClientConnection) -> None:
+        self.connection = connection
+        self.subprotocol = connection.subprotocol
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, subprotocols: Sequence[str] = ()) -> AsyncIterator[Guest]:
+        """Connect, and drop the connection at the end if it is still there."""
+        connect = partial(
+            websockets.sync.client.connect,
+            url,
+            subprotocols=list(map(websockets.Subprotocol, subprotocols)) or None,
+            max_size=None,
+            proxy=None,
+            close_timeout=PATIENCE,
+        )
+        manager = await in_thread(refusable(connect))
+        connection = await in_thread(manager.__enter__)
+        try:
+            yield cls(connection)
+        finally:
+            with trio.CancelScope(shield=True):
+                await in_thread(manager.__exit__, None, None, None)
+
+    async def send(self, message: str | bytes) -> None:
+        await in_thread(self.connection.send, message)
+
+    async def send_fragments(self, fragments: Sequence[bytes]) -> None:
+        await in_thread(self.connection.send, fragments)
+
+    async def receive(self) -> str | bytes:
+        return await in_thread(self.connection.recv, PATIENCE)
+
+    async def ping(self) -> None:
+        pong = await in_thread(self.connection.ping)
+        assert await in_thread(pong.wait, PATIENCE)
+
+    async def close(self, code: int, reason: str) -> tuple[int, str]:
+        await in_thread(self.connection.close, code, reason)
+        return await self.closed()
+
+    async def closed(self) -> tuple[int, str]:
+        try:
+            message = await in_thread(self.connection.recv, PATIENCE)
+        except websockets.exceptions.ConnectionClosed as error:
+            return received(error)
+        raise AssertionError(f"{len(message)} more bytes came")
+
+
+class AsyncioGuest(Guest):
+    """`websockets` on asyncio, in a thread."""
+
+    def __init__(
+        self,
+        connection: websockets.asyncio.client.ClientConnection,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.connection = connection
+        self.loop = loop
+        self.subprotocol = connection.subprotocol
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, subprotocols: Sequence[str] = ()) -> AsyncIterator[Guest]:
+        """Connect in an event loop of its own, and end both."""
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            loop = runner.get_loop()
+            thread = threading.Thread(target=loop.run_forever)
+            thread.start()
+            try:
+                connection = await in_loop(loop, cls._connect(url, subprotocols))
+                try:
+                    yield cls(connection, loop)
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await in_loop(loop, connection.close())
+            finally:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+
+    @staticmethod
+    async def _connect(
+        url: str, subprotocols: Sequence[str]
+    ) -> websockets.asyncio.client.ClientConnection:
+        try:
+            return await websockets.asyncio.client.connect(
+                url,
+                subprotocols=list(map(websockets.Subprotocol, subprotocols)) or None,
+                max_size=None,
+                proxy=None,
+                close_timeout=PATIENCE,
+            )
+        except websockets.exceptions.InvalidStatus as error:
+            raise Refused(error.response.status_code) from None
+
+    async def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return await in_loop(self.loop, work)
+
+    async def send(self, message: str | bytes) -> None:
+        await self._call(self.connection.send(message))
+
+    async def send_fragments(self, fragments: Sequence[bytes]) -> None:
+        await self._call(self.connection.send(fragments))
+
+    async def receive(self) -> str | bytes:
+        return await self._call(self.connection.recv())
+
+    async def ping(self) -> None:
+        async def ping_and_wait() -> None:
+            await (await self.connection.ping())
+
+        await self._call(ping_and_wait())
+
+    async def close(self, code: int, reason: str) -> tuple[int, str]:
+        await self._call(self.connection.close(code, reason))
+        return await self.closed()
+
+    async def closed(self) -> tuple[int, str]:
+        try:
+            message = await self._call(self.connection.recv())
+        except websockets.exceptions.ConnectionClosed as error:
+            return received(error)
+        raise AssertionError(f"{len(message)} more bytes came")
+
+
+class TrioGuest(Guest):
+    """`websockets` on trio, which came later than the oldest release that will do here."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.subprotocol = connection.subprotocol
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, subprotocols: Sequence[str] = ()) -> AsyncIterator[Guest]:
+        """Connect, and close at the end."""
+        from websockets.trio.client import connect  # noqa: PLC0415 - see the class
+
+        manager = connect(
+            url,
+            subprotocols=list(map(websockets.Subprotocol, subprotocols)) or None,
+            max_size=None,
+            proxy=None,
+            close_timeout=PATIENCE,
+        )
+        try:
+            async with manager as connection:
+                yield cls(connection)
+        except websockets.exceptions.InvalidStatus as error:
+            raise Refused(error.response.status_code) from None
+
+    async def send(self, message: str | bytes) -> None:
+        await self.connection.send(message)
+
+    async def send_fragments(self, fragments: Sequence[bytes]) -> None:
+        await self.connection.send(fragments)
+
+    async def receive(self) -> str | bytes:
+        message: str | bytes = await self.connection.recv()
+        return message
+
+    async def ping(self) -> None:
+        await (await self.connection.ping()).wait()
+
+    async def close(self, code: int, reason: str) -> tuple[int, str]:
+        await self.connection.aclose(code, reason)
+        return await self.closed()
+
+    async def closed(self) -> tuple[int, str]:
+        try:
+            message = await self.connection.recv()
+        except websockets.exceptions.ConnectionClosed as error:
+            return received(error)
+        raise AssertionError(f"{len(message)} more bytes came")
+
+
+class TrioWebsocketGuest(Guest):
+    """trio-websocket; it cannot send fragments, and does not tell what its close was answered."""
+
+    def __init__(self, connection: trio_websocket.WebSocketConnection) -> None:
+        self.connection = connection
+        self.subprotocol = connection.subprotocol
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, subprotocols: Sequence[str] = ()) -> AsyncIterator[Guest]:
+        """Connect, and close at the end.
+
+        The stream is closed here, because a client of trio-websocket that was closed by its server
+        leaves that to the garbage collector.
+        """
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        target = f"{parts.path}?{parts.query}"
+        status: int | None = None
+        try:
+            async with (
+                await trio.open_tcp_stream(parts.hostname, parts.port) as stream,
+                trio.open_nursery() as nursery,
+                await trio_websocket.wrap_client_stream(
+                    nursery,
+                    stream,
+                    parts.netloc,
+                    target,
+                    subprotocols=list(subprotocols),
+                    max_message_size=2**30,
+                    receive_buffer_size=2**16,
+                ) as connection,
+            ):
+                yield cls(connection)
+        except* trio_websocket.ConnectionRejected as refusals:
+            (refusal,) = refusals.exceptions
+            assert isinstance(refusal, trio_websocket.ConnectionRejected)
+            status = refusal.status_code
+        if status is not None:
+            raise Refused(status)
+
+    async def send(self, message: str | bytes) -> None:
+        await self.connection.send_message(message)
+
+    async def receive(self) -> str | bytes:
+        return await self.connection.get_message()
+
+    async def ping(self) -> None:
+        await self.connection.ping()
+
+    async def close(self, code: int, reason: str) -> None:
+        await self.connection.aclose(code, reason)
+
+    async def closed(self) -> tuple[int, str]:
+        try:
+            message = await self.connection.get_message()
+        except trio_websocket.ConnectionClosed as error:
+            reason = error.reason
+        else:
+            raise AssertionError(f"{len(message)} more bytes came")
+        assert reason is not None
+        return reason.code, reason.reason or ""
+
+
+class NodeGuest(Guest):
+    """Node's `ws`, in a process of its own; guest.mjs says how to talk to it."""
+
+    def __init__(self, process: trio.Process) -> None:
+        self.process = process
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, directory: Path, url: str, subprotocols: Sequence[str] = ()
+    ) -> AsyncIterator[Guest]:
+        """Connect with the ws that is installed in directory, and end the process."""
+        process = await trio.lowlevel.open_process(
+            ["node", str(SCRIPT), str(directory), url, *subprotocols],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            guest = cls(process)
+            letter, body = await guest._hear()
+            if letter == b"R":
+                raise Refused(json.loads(body))
+            assert letter == b"O", body
+            guest.subprotocol = json.loads(body) or None
+            yield guest
+        finally:
+            with trio.CancelScope(shield=True):
+                await process.stdin.aclose()
+                await process.stdout.aclose()
+                await process.wait()
+
+    async def _tell(self, letter: bytes, body: bytes) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(letter + struct.pack("!I", len(body)) + body)
+
+    async def _hear(self) -> tuple[bytes, bytes]:
+        letter, length = struct.unpack("!cI", await self._read(5))
+        return letter, await self._read(length)
+
+    async def _read(self, size: int) -> bytes:
+        assert self.process.stdout is not None
+        data = bytearray()
+        while len(data) < size:
+            part = await self.process.stdout.receive_some(size - len(data))
+            assert part, "the process ended"
+            data += part
+        return bytes(data)
+
+    async def send(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            await self._tell(b"T", message.encode())
+        else:
+            await self._tell(b"B", message)
+
+    async def send_fragments(self, fragments: Sequence[bytes]) -> None:
+        *others, last = fragments
+        for fragment in others:
+            await self._tell(b"F", fragment)
+        await self._tell(b"B", last)
+
+    async def receive(self) -> str | bytes:
+        letter, body = await self._hear()
+        assert letter in (b"B", b"T"), body
+        return body if letter == b"B" else body.decode()
+
+    async def ping(self) -> None:
+        await self._tell(b"P", b"are you there")
+        assert await self._hear() == (b"P", b"are you there")
+
+    async def close(self, code: int, reason: str) -> tuple[int, str]:
+        await self._tell(b"C", json.dumps([code, reason]).encode())
+        return await self.closed()
+
+    async def closed(self) -> tuple[int, str]:
+        letter, body = await self._hear()
+        assert letter == b"C", body
+        code, reason = json.loads(body)
+        return code, reason
+
+
+async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
+    """Do blocking work in a thread."""
+    return await trio.to_thread.run_sync(partial(work, *arguments))
+
+
+async def in_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Do asynchronous work in the event loop of another thread; if cancelled, so is the work."""
+    done = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    future.add_done_callback(lambda _: token.run_sync_soon(done.set))
+    try:
+        await done.wait()
+    finally:
+        future.cancel()
+    return future.result(0)
+
+
+def refusable(connect: Callable[[], T]) -> Callable[[], T]:
+    """Have connect raise `Refused` where the relay refuses."""
+
+    def connect_or_refuse() -> T:
+        try:
+            return connect()
+        except websockets.exceptions.InvalidStatus as error:
+            raise Refused(error.response.status_code) from None
+
+    return connect_or_refuse
