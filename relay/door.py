@@ -151,18 +151,17 @@ def judge(request: h11.Request, health: Callable[[], str]) -> Upgrade | Answer:
         headers[name] = headers[name] + b", " + value if name in headers else value
     if b"websocket" in tokens(headers.get(b"upgrade", b"")):
         return judge_upgrade(request, headers)
-    answer = NOT_FOUND
-    if request.target.partition(b"?")[0] in HEALTH_PATHS:
-        answer = GET_ONLY
-        if request.method == b"GET":
-            answer = Answer(HTTPStatus.OK, health(), content_type="application/json")
-    return replace(answer, bodiless=True) if request.method == b"HEAD" else answer
+    if request.target.partition(b"?")[0] not in HEALTH_PATHS:
+        return answer_to(request, NOT_FOUND)
+    if request.method != b"GET":
+        return answer_to(request, GET_ONLY)
+    return Answer(HTTPStatus.OK, health(), content_type="application/json")
 
 
 def judge_upgrade(request: h11.Request, headers: dict[bytes, bytes]) -> Upgrade | Answer:
     """Decide on a request to upgrade to WebSocket; its path may be anything."""
     if request.method != b"GET":
-        return GET_ONLY
+        return answer_to(request, GET_ONLY)
     if request.http_version != b"1.1":
         return bad_request("an upgrade needs HTTP/1.1")
     if b"upgrade" not in tokens(headers.get(b"connection", b"")):
@@ -184,6 +183,11 @@ def judge_upgrade(request: h11.Request, headers: dict[bytes, bytes]) -> Upgrade 
     if code is None:
         return BAD_CODE
     return Upgrade(code, switching_protocols(key, subprotocol))
+
+
+def answer_to(request: h11.Request, answer: Answer) -> Answer:
+    """Return the answer as this request may have it: to HEAD, without its body."""
+    return replace(answer, bodiless=request.method == b"HEAD")
 
 
 def tokens(value: bytes) -> list[bytes]:

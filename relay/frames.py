@@ -46,10 +46,35 @@ SHORT_HEADER: Final = 6  # two bytes and the masking key
 MEDIUM_HEADER: Final = SHORT_HEADER + LENGTH_16.size
 EXTENDED: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
 
+# A whole binary message in one frame is by far the most common thing on the wire of a terminal or
+# an agent. The header for its peer is looked up by its length, or made of what it came with.
+WHOLE_BINARY: Final = FIN | BINARY
+SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, length)) for length in range(MAX_SHORT + 1)]
+MEDIUM_HEADER_OUT: Final = bytes((WHOLE_BINARY, LENGTH_IS_16))
+
 # The close codes that a client may send: section 7.4 and the registry it founded, without 1014,
 # which only a gateway has a use for and wsproto would refuse.
 CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1014), *range(3000, 5000)))
 CLOSE_STATUS: Final = Struct("!H")
+
+
+def payload_length(header: bytes) -> int:
+    """Return the length of the payload behind a complete header (section 5.2).
+
+    Raises ProtocolViolation unless it is minimal and not negative.
+    """
+    length = header[1] & ~MASK
+    if length == LENGTH_IS_16:
+        (length,) = LENGTH_16.unpack_from(header, 2)
+        if length <= MAX_SHORT:
+            raise wrong("length is not minimal")
+    elif length == LENGTH_IS_64:
+        (length,) = LENGTH_64.unpack_from(header, 2)
+        if length <= MAX_16:
+            raise wrong("length is not minimal")
+        if length > MAX_64:
+            raise wrong("length is negative")
+    return length
 
 
 def server_header(first: int, length: int) -> bytes:

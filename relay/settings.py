@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["RelaySettings", "Setting"]
+
+MAX_FLOAT: Final = math.nextafter(math.inf, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Setting:
     """The allowed values in words, as in "must be ..."."""
     kind: type[int | float]
     minimum: float
-    maximum: float = math.inf
+    maximum: float = MAX_FLOAT
+    """By default, what a float can hold: infinity is no setting."""
 
     def parse(self, name: str, text: str) -> int | float:
         """Return the value that text stands for; raise ValueError, naming both, if it has none."""
@@ -37,7 +40,7 @@ class Setting:
         """Raise TypeError or ValueError, naming both, if it cannot have this value."""
         if isinstance(value, bool) or not isinstance(value, (int, self.kind)):
             raise TypeError(self._complaint(name, value))
-        if not (math.isfinite(value) and self.minimum <= value <= self.maximum):
+        if not self.minimum <= value <= self.maximum:
             raise ValueError(self._complaint(name, value))
 
     def _complaint(self, name: str, value: object) -> str:

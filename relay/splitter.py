@@ -4,8 +4,8 @@ The rules of this module:
 
 - pure: bytes in, bytes out; no I/O, no clock, no trio;
 - blind: a binary payload is unmasked, never looked at; a text payload is not even unmasked;
-- bounded: it keeps at most one incomplete header or control frame between two calls, never
-  payload, so a frame that has only partly arrived goes on as a fragment (RFC 6455 section 5.4).
+- bounded: a frame that has only partly arrived goes on as a fragment (RFC 6455 section 5.4); what
+  is kept between two calls is an incomplete header, or less payload than is worth a fragment.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from .frames import (
     CONTROL,
     EXTENDED,
     FIN,
-    LENGTH_16,
-    LENGTH_64,
     LENGTH_IS_16,
-    LENGTH_IS_64,
     MASK,
     MAX_16,
-    MAX_64,
     MAX_SHORT,
     MEDIUM_HEADER,
+    MEDIUM_HEADER_OUT,
     MIN_HEADER,
     OPCODE,
     OPCODES,
     RESERVED,
     SHORT_HEADER,
+    SHORT_HEADERS_OUT,
+    WHOLE_BINARY,
     apply_mask,
     check_close,
+    payload_length,
     server_header,
     wrong,
 )
@@ -45,14 +45,14 @@ __all__ = ["MAX_EMPTY_FRAGMENTS", "MAX_HELD", "FrameSplitter"]
 MAX_EMPTY_FRAGMENTS: Final = 1024
 """Empty fragments that one message may have; more is a flood that no byte limit sees."""
 
-MAX_HELD: Final = 6 + 125 - 1
-"""The most bytes kept between two calls: a control frame that lacks its last byte."""
+MAX_HELD: Final = 64 * 1024
+"""Bytes that may be kept between two calls: always fewer than this."""
 
-# A whole binary message in one frame is by far the most common thing on the wire of a terminal or
-# an agent. The header for its peer is looked up by its length, or made of what it came with.
-WHOLE_BINARY: Final = FIN | BINARY
-SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, length)) for length in range(MAX_SHORT + 1)]
-MEDIUM_HEADER_OUT: Final = bytes((WHOLE_BINARY, LENGTH_IS_16))
+FRAGMENTS: Final = 256
+"""About how many fragments a message that trickles in becomes, as long as `MAX_HELD` allows.
+
+It would be one for each read, and clients limit the fragments of a message: websockets 17 to 4,096.
+"""
 
 
 class FrameSplitter:
@@ -203,17 +203,7 @@ class FrameSplitter:
 
     def _begin(self, header: bytes) -> None:
         """Begin the data frame that has this complete header."""
-        length = header[1] & ~MASK
-        if length == LENGTH_IS_16:
-            (length,) = LENGTH_16.unpack_from(header, 2)
-            if length <= MAX_SHORT:
-                raise wrong("length is not minimal")
-        elif length == LENGTH_IS_64:
-            (length,) = LENGTH_64.unpack_from(header, 2)
-            if length <= MAX_16:
-                raise wrong("length is not minimal")
-            if length > MAX_64:
-                raise wrong("length is negative")
+        length = payload_length(header)
         fin, opcode = header[0] & FIN, header[0] & OPCODE
         if opcode != CONTINUATION:
             self._message = opcode
@@ -230,11 +220,15 @@ class FrameSplitter:
         """Pass on what is there of the current data frame; return where it ends in data."""
         stop = min(len(data), pos + self._left)
         count = stop - pos
+        done = count == self._left
+        binary = self._message == BINARY
+        if binary and not done and count < min(MAX_HELD, self._message_size // FRAGMENTS):
+            self._held = data[pos:]
+            return stop
         self._left -= count
-        done = not self._left
         fin = self._fin if done else 0
         # An empty fragment is worth a frame only if it ends the message.
-        if self._message == BINARY and (count or fin):
+        if binary and (count or fin):
             out.append(server_header(fin | self._opcode_out, count))
             out.append(apply_mask(memoryview(data)[pos:stop], self._key))
             self._opcode_out = CONTINUATION

@@ -189,7 +189,6 @@ async def test_received_fragments(tcp_relay: TcpRelay, guests: Guests, name: str
             assert await guest.receive() == b"123"
 
 
-@pytest.mark.xfail(reason="every read of a part of a frame becomes a fragment, however small it is")
 async def test_slowly_sent_message(tcp_relay: TcpRelay) -> None:
     """A message of one frame that trickles in is not cut into more fragments than clients take."""
     message = random.randbytes(2 * MAX_FRAGMENTS)

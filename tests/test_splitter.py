@@ -8,7 +8,7 @@ import pytest
 
 from relay.errors import CloseCode, ProtocolViolation
 from relay.frames import apply_mask, check_close, server_header
-from relay.splitter import MAX_EMPTY_FRAGMENTS, MAX_HELD, FrameSplitter
+from relay.splitter import FRAGMENTS, MAX_EMPTY_FRAGMENTS, MAX_HELD, FrameSplitter
 
 from .clients import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, encode, encode_close
 
@@ -224,7 +224,8 @@ def test_huge_frame_is_passed_on_as_it_comes() -> None:
     """A frame that announces the most there can be costs nothing but what arrived of it."""
     splitter = FrameSplitter()
     header = b"\x82\xff" + struct.pack("!Q", MAX_LENGTH) + KEY
-    assert fed(splitter, header + mask(b"x" * 1000)) == sent(BINARY, b"x" * 1000, fin=False)
+    part = b"x" * MAX_HELD
+    assert fed(splitter, header + mask(part)) == sent(BINARY, part, fin=False)
     assert splitter.held == 0
     assert splitter.violation is None
 
@@ -609,21 +610,57 @@ def test_no_limit() -> None:
 # What is held.
 
 
-def test_held_is_at_most_a_control_frame_without_its_end() -> None:
-    """The most that is ever kept is the longest control frame but for its last byte."""
+def test_held_of_a_control_frame() -> None:
+    """A control frame is kept until its last byte is there."""
     splitter = FrameSplitter()
     frame = encode(PING, b"x" * 125)
     for count, byte in enumerate(one_by_one(frame), 1):
         fed(splitter, byte)
         assert splitter.held == count % len(frame)
-    assert len(frame) - 1 == MAX_HELD
 
 
-@pytest.mark.parametrize(("size", "header"), [(1, 6), (126, 8), (65536, 14)])
-def test_held_of_a_data_frame_is_less_than_its_header(size: int, header: int) -> None:
-    """Of a data frame an incomplete header is kept, and no payload ever."""
+@pytest.mark.parametrize(("size", "header"), [(1, 6), (126, 8), (255, 8)])
+def test_held_of_a_short_message(size: int, header: int) -> None:
+    """Of a short message an incomplete header is kept, and no payload."""
     splitter = FrameSplitter()
     frame = encode(BINARY, b"x" * size)
     for count, byte in enumerate(one_by_one(frame[: header + 20]), 1):
         fed(splitter, byte)
         assert splitter.held == (count if count < header else 0)
+
+
+@pytest.mark.parametrize(
+    ("size", "read"), [(2**10, 1), (2**16, 100), (2**20, 1448), (2**25, 20_000)]
+)
+def test_a_message_that_trickles_in(size: int, read: int) -> None:
+    """Its parts are kept until they are worth a fragment, so that there are not too many."""
+    splitter = FrameSplitter()
+    frame = memoryview(encode(BINARY, bytes(size)))
+    headers, arrived = 0, 0
+    for start in range(0, len(frame), read):
+        parts = splitter.feed(bytes(frame[start : start + read]))
+        headers += len(parts[::2])
+        arrived += sum(map(len, parts[1::2]))
+        assert splitter.held < min(MAX_HELD, max(15, size // FRAGMENTS))
+    assert arrived == size
+    assert headers <= FRAGMENTS + size // MAX_HELD + 1
+
+
+def test_parts_in_many_fragments() -> None:
+    """What a part is worth grows with the message, also if the client fragments it."""
+    splitter = FrameSplitter()
+    fragments, payload = 1000, bytes(2000)
+    frames = [encode(BINARY, payload, fin=False)]
+    frames += [encode(CONTINUATION, payload, fin=False)] * (fragments - 1)
+    stream = b"".join(frames)
+    headers = sum(
+        len(splitter.feed(stream[start : start + 100])[::2]) for start in range(0, len(stream), 100)
+    )
+    assert headers < 2 * fragments
+
+
+def test_text_is_not_held() -> None:
+    """Of a text message nothing is kept."""
+    splitter = FrameSplitter()
+    assert splitter.feed(encode(TEXT, bytes(2**20))[:500]) == []
+    assert splitter.held == 0
