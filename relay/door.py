@@ -141,7 +141,9 @@ async def send_answer(wire: Wire, answer: Answer) -> None:
     with trio.move_on_after(LINGER):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await wire.send_all(bytes(answer))
-            await wire.linger()
+            # Where one direction cannot be ended alone, the client would wait for the other end.
+            if wire.half_closeable:
+                await wire.linger()
 
 
 def judge(request: h11.Request, health: Callable[[], str]) -> Upgrade | Answer:

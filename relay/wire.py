@@ -59,19 +59,20 @@ class Wire(trio.abc.AsyncResource):
         data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
         return data
 
-    async def send_eof(self) -> None:
-        """Say that nothing more will be sent, where the stream has a way to say it."""
-        if isinstance(self._stream, trio.abc.HalfCloseableStream):
-            await self._stream.send_eof()
+    @property
+    def half_closeable(self) -> bool:
+        """Whether one direction can be ended alone; TLS, as it is used here, cannot."""
+        return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def linger(self) -> None:
-        """Read and discard until the client ends or breaks its stream.
+        """Say that nothing more comes, and read and discard until the client leaves.
 
         Closing a socket with unread data resets it, which can destroy the last words sent to a
         client that is still sending. The caller bounds the time.
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self.send_eof()
+            if isinstance(self._stream, trio.abc.HalfCloseableStream):
+                await self._stream.send_eof()
             while await self.receive_some(READ_SIZE):
                 pass
 
