@@ -23,6 +23,8 @@ from .clients import Client
 
 EMPTY = RelayStatistics(pairs=0, waiting=0, connections=0)
 
+TIME_LIMIT = 60.0
+
 StreamPair = tuple[trio.abc.Stream, trio.abc.Stream]
 
 
@@ -114,12 +116,16 @@ class TcpRelay(RunningRelay):
 
 
 class ProcessRelay(RunningRelay):
-    """A relay that runs as a user starts it, in a process of its own."""
+    """A relay that runs as a user starts it, in a process of its own.
 
-    def __init__(self, process: trio.Process, port: int) -> None:
+    ``log`` is the file that its stderr goes to.
+    """
+
+    def __init__(self, process: trio.Process, port: int, log: Path) -> None:
         super().__init__()
         self.process = process
         self.port = port
+        self.log = log
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
         assert not lockstep
@@ -139,6 +145,17 @@ class ProcessRelay(RunningRelay):
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
         assert found is not None, status
         return int(found[1]) * 1024
+
+
+@pytest.fixture
+async def time_limit(nursery: trio.Nursery) -> None:
+    """End a test that takes longer than TIME_LIMIT; every test in real time has it."""
+
+    async def run_out() -> None:
+        await trio.sleep(TIME_LIMIT)
+        raise trio.TooSlowError
+
+    nursery.start_soon(run_out)
 
 
 @pytest.fixture
@@ -164,7 +181,9 @@ async def memory_relay(
 
 
 @pytest.fixture
-async def tcp_relay(settings: RelaySettings, nursery: trio.Nursery) -> AsyncIterator[TcpRelay]:
+async def tcp_relay(
+    settings: RelaySettings, nursery: trio.Nursery, time_limit: None
+) -> AsyncIterator[TcpRelay]:
     """Run a relay on a port of its own; once its clients are gone it must be empty by itself."""
     relay = TcpRelay()
     relay.handle = await nursery.start(
@@ -185,7 +204,9 @@ def options() -> Sequence[str]:
 
 
 @pytest.fixture
-async def process_relay(options: Sequence[str], tmp_path: Path) -> AsyncIterator[ProcessRelay]:
+async def process_relay(
+    options: Sequence[str], tmp_path: Path, time_limit: None
+) -> AsyncIterator[ProcessRelay]:
     """Run a relay as a process, which SIGTERM must end well, unless the test has ended it."""
     command = [sys.executable, "-m", "relay", "start", "--host", "127.0.0.1", "--port", "0"]
     environment = {
@@ -206,7 +227,7 @@ async def process_relay(options: Sequence[str], tmp_path: Path) -> AsyncIterator
         listening = rb"arc-relay listening on ws://127.0.0.1:(\d+) \(health at /health\)\n"
         found = re.fullmatch(listening, line)
         assert found is not None, line
-        relay = ProcessRelay(process, int(found[1]))
+        relay = ProcessRelay(process, int(found[1]), log)
         yield relay
         await relay.hang_up()
         with trio.fail_after(30):
