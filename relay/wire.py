@@ -76,6 +76,23 @@ class Wire(trio.abc.AsyncResource):
             while await self.receive_some(READ_SIZE):
                 pass
 
+    async def wait_hangup(self) -> None:
+        """Wait until the client left, without reading; forever where that cannot be known."""
+        stream = self._stream
+        if isinstance(stream, trio.SSLStream):
+            stream = stream.transport_stream
+        if not isinstance(stream, trio.SocketStream) or not hasattr(select, "EPOLLRDHUP"):
+            await trio.sleep_forever()
+        try:
+            hangup = select.epoll()
+        except OSError:  # out of descriptors: what the client sent is worth more than its leaving
+            await trio.sleep_forever()
+        # trio waits for data or room, not for a hang-up alone; but an epoll set is itself
+        # readable once one of its events is there.
+        with hangup:
+            hangup.register(stream.socket.fileno(), select.EPOLLRDHUP)
+            await trio.lowlevel.wait_readable(hangup.fileno())
+
     async def aclose(self) -> None:
         """Close the stream, gracefully if there is time; if cancelled, at once."""
         await self._stream.aclose()
@@ -96,10 +113,6 @@ class Wire(trio.abc.AsyncResource):
         checkpoint. Raises trio.BrokenResourceError, and sets `broken`, if the stream failed, and
         trio.ClosedResourceError if the relay closed it.
         """
-
-    @abstractmethod
-    async def wait_hangup(self) -> None:
-        """Wait until the client left, without reading; forever where that cannot be known."""
 
 
 class SocketWire(Wire):
@@ -157,20 +170,6 @@ class SocketWire(Wire):
             raise trio.ClosedResourceError
         return self._fd
 
-    async def wait_hangup(self) -> None:
-        if not hasattr(select, "EPOLLRDHUP"):  # pragma: no cover - only Linux can tell
-            await trio.sleep_forever()
-        # trio waits for data or room, not for a hang-up alone; but an epoll set is itself
-        # readable once one of its events is there.
-        descriptor = self._descriptor()
-        try:
-            hangup = select.epoll()
-        except OSError:  # out of descriptors: what the client sent is worth more than its leaving
-            await trio.sleep_forever()
-        with hangup:
-            hangup.register(descriptor, select.EPOLLRDHUP)
-            await trio.lowlevel.wait_readable(hangup.fileno())
-
     async def aclose(self) -> None:
         self._fd = -1
         await super().aclose()
@@ -218,6 +217,3 @@ class StreamWire(Wire):
         finally:
             self._flushed = None
             flushed.set()
-
-    async def wait_hangup(self) -> None:
-        await trio.sleep_forever()

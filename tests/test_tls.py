@@ -13,6 +13,7 @@ import trio.testing
 import trustme
 
 from relay import RelaySettings, serve_relay
+from relay.endpoint import HELD_LIMIT
 
 from .clients import CLOSE, Client, encode, encode_close
 from .conftest import EMPTY, RunningRelay
@@ -114,6 +115,18 @@ async def send_until_it_fails(client: Client) -> None:
     """Send one message that is larger than all buffers on the way."""
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         await client.send(encode(0x2, bytes(32 * 2**20)))
+
+
+async def test_leaving_is_seen_past_the_limit(tls_relay: TlsRelay) -> None:
+    """Also of a side that is not read any more, the relay sees at once that it left."""
+    a = await tls_relay.join("code")
+    await a.send_message(bytes(2 * HELD_LIMIT))
+    await trio.testing.wait_all_tasks_blocked(0.05)
+    assert tls_relay.handle.statistics().waiting == 1
+    await trio.aclose_forcefully(a.stream)
+    with trio.fail_after(5):
+        while tls_relay.handle.statistics().pairs:
+            await trio.sleep(0.001)
 
 
 async def test_no_tls(tls_relay: TlsRelay) -> None:
