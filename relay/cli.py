@@ -7,6 +7,7 @@ import inspect
 import logging
 import signal
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import fields
 from functools import partial
 from importlib.metadata import version
@@ -92,8 +93,17 @@ async def run(host: str, port: int, settings: RelaySettings) -> int:
             name = f"[{handle.host}]" if ":" in handle.host else handle.host
             typer.echo(f"{PROGRAM} listening on ws://{name}:{handle.port} (health at /health)")
             await anext(signals)
+            # An impatient second signal, left unread, would end the program by itself.
+            nursery.start_soon(ignore, signals)
             await handle.stop()
+            nursery.cancel_scope.cancel()
     return 0
+
+
+async def ignore(signals: AsyncIterator[int]) -> None:
+    """Take signals until cancelled, and do nothing."""
+    async for _ in signals:
+        pass
 
 
 def option(name: str, about: Setting, default: object, *flags: str) -> inspect.Parameter:

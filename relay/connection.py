@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from traceback import format_tb
 
 import trio
 
@@ -60,25 +62,30 @@ async def serve_connection(relay: Relay, stream: trio.abc.Stream) -> None:
     early is `Relay.stop`, after which its client has ``close_timeout`` to take its close frame.
     """
     scope = relay.open_scope()
+    wire: trio.abc.AsyncResource = stream
     try:
         # What belongs to this connection alone, above all trio-websocket's reader, runs in a
         # nursery around that scope: the reader is still there for the closing handshake.
         async with trio.open_nursery() as nursery:
-            endpoint = Endpoint(open_wire(stream, nursery), relay.settings, scope, nursery)
+            wire = open_wire(stream, nursery)
+            endpoint = Endpoint(wire, relay.settings, scope, nursery)
             with scope:
-                head = await read_head(endpoint.wire, relay.settings.head_timeout, relay.health)
+                head = await read_head(wire, relay.settings.head_timeout, relay.health)
                 if isinstance(head, Upgrade):
                     head = await take_place(relay, endpoint, head)
                 if head is not None:
-                    await send_answer(endpoint.wire, head)
+                    await send_answer(wire, head)
             await endpoint.close()
             nursery.cancel_scope.cancel()
-    except* Exception as failures:
-        # Only the kinds: a message could quote what a client sent.
-        kinds = ", ".join(type(failure).__name__ for failure in failures.exceptions)
-        logger.error("a connection failed: %s", kinds)  # noqa: TRY400 - see above
-        logger.debug("where it failed", exc_info=failures)
-        await trio.aclose_forcefully(stream)
+    except* Exception as failures:  # noqa: BLE001 - the one boundary, see above
+        for failure in leaves(failures):
+            # Its kind and its place: its message could quote what a client sent.
+            logger.error("a connection failed: %s", type(failure).__name__)  # noqa: TRY400
+            logger.debug("it failed at:\n%s", "".join(format_tb(failure.__traceback__)))
+        try:
+            await trio.aclose_forcefully(wire)
+        except Exception:  # noqa: BLE001 - what stands here must not fail itself
+            logger.debug("nor could it be closed")
     finally:
         relay.connections.discard(scope)
 
@@ -103,7 +110,8 @@ async def be_a(pair: Pair[Endpoint]) -> None:
     """Wait for side B, holding what A sends, and then run the pair until one side departs."""
     with pair.a.alone:
         await pair.a.hold()
-    if pair.b is not None and not pair.a.departed:
+    # Also if A departed in the moment in which B came: what it sent before is for B.
+    if pair.b is not None:
         await run_pair(pair.a, pair.b)
 
 
@@ -111,6 +119,15 @@ async def be_b(a: Endpoint, b: Endpoint) -> None:
     """Tell side A, whose task runs the pair, that B is there; return when the pair is over."""
     a.alone.cancel()
     await b.released.wait()
+
+
+def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    """Yield the exceptions in a group that are no groups themselves."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error
 
 
 def part(pair: Pair[Endpoint], endpoint: Endpoint) -> None:

@@ -68,7 +68,7 @@ class Endpoint:
         self._tap = Tap(wire, self._splitter)
         self._websocket: trio_websocket.WebSocketConnection | None = None
         self._opening: trio.Event | None = None
-        self._held: list[bytes] = []
+        self._held = bytearray()
         self.alone = trio.CancelScope()
         """Around the wait for the peer; cancelled when it is there."""
         self.departed = False
@@ -109,20 +109,17 @@ class Endpoint:
         Past `HELD_LIMIT` it is not read, but its leaving is still noticed where the system can
         tell. Cancelled by `alone`, it loses nothing.
         """
-        size = 0
-        while size < HELD_LIMIT:
-            frames = await self.receive(HELD_LIMIT - size)
+        while len(self._held) < HELD_LIMIT:
+            frames = await self.receive(HELD_LIMIT - len(self._held))
             if not frames:
                 return
-            self._held.append(frames)
-            size += len(frames)
+            self._held += frames
         await self.wire.wait_hangup()
-        self._depart(CloseCode.NORMAL)
+        self._depart(CloseCode.INTERNAL_ERROR if self.wire.broken else CloseCode.NORMAL)
 
     def take_held(self) -> bytes:
         """Return what was held, as whole frames for the peer, and hold it no more."""
-        held = b"".join(self._held)
-        self._held.clear()
+        held, self._held = bytes(self._held), bytearray()
         return held
 
     async def receive(self, max_bytes: int = READ_SIZE) -> bytes:
@@ -195,6 +192,11 @@ class Endpoint:
             self._opening.set()
         await self._opening.wait()
         return cast(trio_websocket.WebSocketConnection, self._websocket)
+
+    @property
+    def patience(self) -> float:
+        """Seconds that this side may take over what it has to do at the end."""
+        return self._settings.close_timeout
 
     @property
     def _silent(self) -> bool:

@@ -15,7 +15,41 @@ try:
 except ImportError:  # pragma: no cover - a platform for which websockets ships no C extension
     from websockets.utils import apply_mask
 
-__all__ = ["apply_mask", "check_close", "server_header", "wrong"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CLOSE_CODES",
+    "CLOSE_STATUS",
+    "CONTINUATION",
+    "CONTROL",
+    "EXTENDED",
+    "FIN",
+    "LENGTH_16",
+    "LENGTH_64",
+    "LENGTH_IS_16",
+    "LENGTH_IS_64",
+    "MASK",
+    "MAX_16",
+    "MAX_64",
+    "MAX_SHORT",
+    "MEDIUM_HEADER",
+    "MEDIUM_HEADER_OUT",
+    "MIN_HEADER",
+    "OPCODE",
+    "OPCODES",
+    "PING",
+    "PONG",
+    "RESERVED",
+    "SHORT_HEADER",
+    "SHORT_HEADERS_OUT",
+    "TEXT",
+    "WHOLE_BINARY",
+    "apply_mask",
+    "check_close",
+    "payload_length",
+    "server_header",
+    "wrong",
+]
 
 # RFC 6455 section 5.2. An opcode shares its byte with FIN and the three reserved bits, a length
 # shares its byte with MASK.

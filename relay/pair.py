@@ -10,28 +10,30 @@ __all__ = ["run_pair"]
 
 
 async def run_pair(a: Endpoint, b: Endpoint) -> None:
-    """Move messages both ways until one side departs, then end the other one.
+    """Move messages both ways until one side departs, then end both.
 
-    Returns, or is cancelled, with nothing lost that could still be delivered: what a departing
-    side sent before has been sent to the other one. Neither endpoint is closed here.
+    What a departing side sent before has been sent to the other one by then. Neither endpoint is
+    closed here.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pump, a, b, nursery.cancel_scope)
         nursery.start_soon(pump, b, a, nursery.cancel_scope)
+    a.end(b.peer_code, PEER_DISCONNECTED)
+    b.end(a.peer_code, PEER_DISCONNECTED)
 
 
 async def pump(source: Endpoint, sink: Endpoint, scope: trio.CancelScope) -> None:
-    """Send to sink what source sends, until source departs; then end sink and cancel scope.
+    """Send to sink what source sends, until source departs; then cancel scope.
 
     A sink that cannot be written any more does not end the pump: the other one reads it, and
-    finds its close frame, or what became of it, behind all that it sent.
+    finds its close frame, or what became of it, behind all that it sent. If source does not take
+    that in time, the pair is over all the same.
     """
     frames = source.take_held() or await source.receive()
     while frames:
-        try:  # noqa: SIM105 - a block of `suppress` costs as much as the rest of the loop
+        try:
             await sink.wire.send_all(frames)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+            scope.deadline = min(scope.deadline, trio.current_time() + sink.patience)
         frames = await source.receive()
-    sink.end(source.peer_code, PEER_DISCONNECTED)
     scope.cancel()

@@ -101,8 +101,8 @@ async def serve_relay(
         listeners = await trio.open_tcp_listeners(port, host=host)
     relay = Relay(settings)
     stop, over, stopped = trio.Event(), trio.Event(), trio.Event()
-    handle = RelayHandle(relay, bound_address(listeners[0]), stop, stopped)
     try:
+        handle = RelayHandle(relay, bound_address(listeners[0]), stop, stopped)
         async with trio.open_nursery() as hosts:
             connections = await hosts.start(host_connections, over)
             try:
@@ -124,6 +124,8 @@ async def serve_relay(
                 relay.stop()
                 over.set()
     finally:
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
         stopped.set()
 
 
@@ -133,6 +135,8 @@ async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[tri
     It is shielded: a cancelled relay ends its connections one by one, each within a bounded time,
     and not by tearing them down.
     """
+    # `start` does not hand over a task that was cancelled before; shielded, it would never end.
+    await trio.lowlevel.checkpoint_if_cancelled()
     with trio.CancelScope(shield=True):
         async with trio.open_nursery() as connections:
             task_status.started(connections)

@@ -4,7 +4,7 @@ The data plane reads the client itself and shows trio-websocket the control fram
 the close frame. What trio-websocket writes goes out through the same wire as the data.
 
 trio-websocket begins with a handshake of its own, by the time it is needed. The door has judged and
-answered the client's long before, so the tap plays it a request and keeps its answer.
+answered the client's long before, so the tap plays it a request and drops its answer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .wire import READ_SIZE, Wire
 __all__ = ["MAX_PINGS", "Tap"]
 
 MAX_PINGS: Final = 16
-"""Pings kept for a client that does not take its pongs; of more, only the latest are answered.
+"""Pings kept of those that came at once, or while the client takes no pongs: the latest ones.
 
 RFC 6455 section 5.5.3 allows it, and a flood of pings can then neither fill the memory nor hold
 up the data behind it.
@@ -124,7 +124,7 @@ class Tap(trio.abc.Stream):
         return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send a whole frame that trio-websocket wrote; keep the answer to its handshake."""
+        """Send a whole frame that trio-websocket wrote; drop the answer to its handshake."""
         if not self._answered:
             self._answered = True
             self._news.set()

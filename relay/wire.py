@@ -6,7 +6,8 @@ A `Wire` adds to a `trio.abc.Stream` what the relay needs and a stream does not 
 - a writer may be cancelled at any time: what it had not written yet is kept and goes out before
   the next writer's bytes, so a frame once begun is finished and a close frame never lands in it.
 
-What is kept is at most one write of each writer, since each of them waits until it is out.
+What is kept is at most one write of each writer: each of them waits until it is out, or is
+cancelled and does not come back.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ class Wire(trio.abc.AsyncResource):
                 pass
 
     async def wait_hangup(self) -> None:
-        """Wait until the client left, without reading; forever where that cannot be known."""
+        """Wait until the client left, without reading; forever where that cannot be known.
+
+        Sets `broken` if it left by a reset.
+        """
         stream = self._stream
         if isinstance(stream, trio.SSLStream):
             stream = stream.transport_stream
@@ -92,6 +96,7 @@ class Wire(trio.abc.AsyncResource):
         with hangup:
             hangup.register(stream.socket.fileno(), select.EPOLLRDHUP)
             await trio.lowlevel.wait_readable(hangup.fileno())
+            self.broken = any(events & select.EPOLLERR for _, events in hangup.poll(0))
 
     async def aclose(self) -> None:
         """Close the stream, gracefully if there is time; if cancelled, at once."""

@@ -45,7 +45,7 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
 
     async def aclose(self) -> None:
         """Stop, and drop who was not accepted yet, as the kernel does."""
-        with suppress(trio.WouldBlock):
+        with suppress(trio.WouldBlock, trio.ClosedResourceError):
             while True:
                 await trio.aclose_forcefully(self._accepted.receive_nowait())
         self._accepted.close()

@@ -97,13 +97,13 @@ class SyncGuest(Guest):
             proxy=None,
             close_timeout=PATIENCE,
         )
-        manager = await in_thread(refusable(connect))
-        connection = await in_thread(manager.__enter__)
+        opening = await in_thread(refusable(connect))
+        connection = await in_thread(opening.__enter__)
         try:
             yield cls(connection)
         finally:
             with trio.CancelScope(shield=True):
-                await in_thread(manager.__exit__, None, None, None)
+                await in_thread(opening.__exit__, None, None, None)
 
     async def send(self, message: str | bytes) -> None:
         await in_thread(self.connection.send, message)
@@ -219,7 +219,7 @@ class TrioGuest(Guest):
         """Connect, and close at the end."""
         from websockets.trio.client import connect  # noqa: PLC0415 - see the class
 
-        manager = connect(
+        opening = connect(
             url,
             subprotocols=list(map(websockets.Subprotocol, subprotocols)) or None,
             max_size=None,
@@ -227,7 +227,7 @@ class TrioGuest(Guest):
             close_timeout=PATIENCE,
         )
         try:
-            async with manager as connection:
+            async with opening as connection:
                 yield cls(connection)
         except websockets.exceptions.InvalidStatus as error:
             raise Refused(error.response.status_code) from None

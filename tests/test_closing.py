@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import trio
 import trio.testing
@@ -325,13 +327,40 @@ async def test_101_not_taken(
     assert memory_relay.handle.statistics().connections == 0
 
 
-async def test_side_a_leaves_while_b_comes(memory_relay: MemoryRelay) -> None:
-    """A side B whose A left in the same moment is told so."""
+@pytest.mark.parametrize("early", [b"", b"last words"])
+async def test_side_a_leaves_while_b_comes(memory_relay: MemoryRelay, early: bytes) -> None:
+    """A side B whose A left in the same moment gets what A left for it, and is told so."""
     a = await memory_relay.join("code")
+    if early:
+        await a.send_message(early)
     b = await memory_relay.connect(lockstep=True)
     await b.send(upgrade_request("/?pair=code"))
     await trio.testing.wait_all_tasks_blocked()  # b has its place, but not yet its 101
     await a.send(encode_close(1000))
-    assert await a.close_frame() == (1000, "")
     assert (await b.response()).status == 101
+    if early:
+        assert await b.message() == early
     assert await b.close_frame() == (1000, PEER_DISCONNECTED)
+    assert await a.close_frame() == (1000, "")
+
+
+async def test_peer_breaks_while_nothing_is_read(tcp_relay: TcpRelay) -> None:
+    """A side that sends, and takes nothing, to a peer that broke is told so in bounded time."""
+    a, b = await tcp_relay.pair()
+    bulk = encode(BINARY, bytes(32 * 2**20))
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(0.2):
+            await b.send(bulk)  # until the relay is blocked in sending to a
+        await reset(b)
+        nursery.start_soon(send_until_it_fails, a, bulk)
+        with trio.fail_after(20):
+            while tcp_relay.handle.statistics().pairs:
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+
+async def send_until_it_fails(client: Client, data: bytes) -> None:
+    """Send data over and over."""
+    with suppress(trio.BrokenResourceError):
+        while True:
+            await client.send(data)

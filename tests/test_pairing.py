@@ -154,6 +154,18 @@ async def test_held_limit(memory_relay: MemoryRelay) -> None:
         assert await b.message() == payload
 
 
+async def test_tiny_early_messages(memory_relay: MemoryRelay) -> None:
+    """Early data in very small messages is held as any other, however it arrives."""
+    a = await memory_relay.join("code", lockstep=True)
+    for _ in range(1000):
+        await a.send_message(b"")
+    await a.send_message(b"end")
+    b = await memory_relay.join("code")
+    for _ in range(1000):
+        assert await b.message() == b""
+    assert await b.message() == b"end"
+
+
 async def test_ping_while_alone(memory_relay: MemoryRelay) -> None:
     """A waiting A gets its pings answered, also between early data."""
     a = await memory_relay.join("code")

@@ -12,12 +12,13 @@ import trio
 import trio.testing
 
 from relay import RelayHandle, RelaySettings, serve_relay
-from relay.connection import Relay
+from relay.connection import Relay, leaves
 
 from .clients import Client, encode, encode_close, upgrade_request
 from .conftest import EMPTY, MemoryListener, MemoryRelay
 
 STOPPING = (1001, "relay stopping")
+SECRET = "what a client sent"
 
 
 async def test_binds_what_was_asked_for() -> None:
@@ -153,11 +154,21 @@ async def test_accept_fails(
     assert [record.getMessage() for record in caplog.records] == ["accept failed: EMFILE"] * 2
 
 
+async def test_cancelled_before_it_starts() -> None:
+    """A relay that is cancelled before it could start does not start, and closes its listeners."""
+    listener = MemoryListener()
+    with trio.fail_after(5), trio.CancelScope() as scope:
+        scope.cancel()
+        await serve_relay(listeners=[listener])
+    with pytest.raises(trio.ClosedResourceError):
+        await listener.accept()
+
+
 class BrokenStream(trio.abc.Stream):
-    """A stream that fails in a way that no stream should."""
+    """A stream that fails in ways that no stream should."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        raise RuntimeError("secret")
+        raise RuntimeError(SECRET)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         raise NotImplementedError
@@ -166,23 +177,29 @@ class BrokenStream(trio.abc.Stream):
         raise NotImplementedError
 
     async def aclose(self) -> None:
-        await trio.lowlevel.checkpoint()
+        raise RuntimeError(SECRET)
 
 
 async def test_unexpected_failure(
     memory_relay: MemoryRelay, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whatever goes wrong in one connection, another pair goes on, and no detail is logged."""
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, logger="relay")
     a, b = await memory_relay.pair()
     await memory_relay.listener.connect(lambda: (BrokenStream(), BrokenStream()))
     await trio.testing.wait_all_tasks_blocked()
     await a.send_message(b"undisturbed")
     assert await b.message() == b"undisturbed"
-    assert [record.getMessage() for record in caplog.records] == [
-        "a connection failed: RuntimeError"
-    ]
-    assert "secret" not in caplog.text
+    assert caplog.records[0].getMessage() == "a connection failed: RuntimeError"
+    assert "in receive_some" in caplog.records[1].getMessage()
+    assert SECRET not in caplog.text
+
+
+def test_leaves() -> None:
+    """A failure is named by what it was, not by the groups that it came in."""
+    errors = [ValueError(), TypeError(), KeyError()]
+    group = ExceptionGroup("", [errors[0], ExceptionGroup("", [ExceptionGroup("", errors[1:])])])
+    assert list(leaves(group)) == errors
 
 
 async def test_canaries(
