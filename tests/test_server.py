@@ -18,7 +18,7 @@ from .clients import Client, encode, encode_close, upgrade_request
 from .conftest import EMPTY, MemoryListener, MemoryRelay
 
 STOPPING = (1001, "relay stopping")
-SECRET = "what a client sent"
+CANARY = "what a client sent"
 
 
 async def test_binds_what_was_asked_for() -> None:
@@ -168,7 +168,7 @@ class BrokenStream(trio.abc.Stream):
     """A stream that fails in ways that no stream should."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        raise RuntimeError(SECRET)
+        raise RuntimeError(CANARY)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         raise NotImplementedError
@@ -177,7 +177,7 @@ class BrokenStream(trio.abc.Stream):
         raise NotImplementedError
 
     async def aclose(self) -> None:
-        raise RuntimeError(SECRET)
+        raise RuntimeError(CANARY)
 
 
 async def test_unexpected_failure(
@@ -192,7 +192,7 @@ async def test_unexpected_failure(
     assert await b.message() == b"undisturbed"
     assert caplog.records[0].getMessage() == "a connection failed: RuntimeError"
     assert "in receive_some" in caplog.records[1].getMessage()
-    assert SECRET not in caplog.text
+    assert CANARY not in caplog.text
 
 
 def test_leaves() -> None:
