@@ -121,15 +121,6 @@ async def be_b(a: Endpoint, b: Endpoint) -> None:
     await b.released.wait()
 
 
-def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    """Yield the exceptions in a group that are no groups themselves."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
-
-
 def part(pair: Pair[Endpoint], endpoint: Endpoint) -> None:
     """End the other side of a pair that this endpoint is done with."""
     if endpoint is pair.b:
@@ -139,3 +130,12 @@ def part(pair: Pair[Endpoint], endpoint: Endpoint) -> None:
     if pair.b is not None:
         pair.b.end(endpoint.peer_code, PEER_DISCONNECTED)
         pair.b.released.set()
+
+
+def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    """Yield the exceptions in a group that are no groups themselves."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error

@@ -88,6 +88,18 @@ class RunningRelay(ABC):
             await trio.aclose_forcefully(client.stream)
 
 
+class RealTimeRelay(RunningRelay):
+    """A relay in this process, on real sockets."""
+
+    async def end(self) -> None:
+        """Drop every client; the relay must then be empty by itself, and stop."""
+        await self.hang_up()
+        with trio.fail_after(30):
+            while self.handle.statistics() != EMPTY:
+                await trio.sleep(0.01)
+            await self.handle.stop()
+
+
 class MemoryRelay(RunningRelay):
     """A relay whose clients are in memory.
 
@@ -103,7 +115,7 @@ class MemoryRelay(RunningRelay):
         return await self.listener.connect(make)
 
 
-class TcpRelay(RunningRelay):
+class TcpRelay(RealTimeRelay):
     """A relay on a real port of the loopback interface."""
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
@@ -190,11 +202,7 @@ async def tcp_relay(
         partial(serve_relay, host="127.0.0.1", port=0, settings=settings)
     )
     yield relay
-    await relay.hang_up()
-    with trio.fail_after(30):
-        while relay.handle.statistics() != EMPTY:
-            await trio.sleep(0.01)
-        await relay.handle.stop()
+    await relay.end()
 
 
 @pytest.fixture

@@ -16,13 +16,13 @@ from relay import RelaySettings, serve_relay
 from relay.endpoint import HELD_LIMIT
 
 from .clients import CLOSE, Client, encode, encode_close
-from .conftest import EMPTY, RunningRelay
+from .conftest import RealTimeRelay
 
 AUTHORITY = trustme.CA()
 STOPPING = (1001, "relay stopping")
 
 
-class TlsRelay(RunningRelay):
+class TlsRelay(RealTimeRelay):
     """A relay behind `trio.SSLListener`, on a real port."""
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
@@ -46,11 +46,7 @@ async def tls_relay(nursery: trio.Nursery) -> AsyncIterator[TlsRelay]:
     serve = partial(serve_relay, listeners=listeners, settings=RelaySettings(close_timeout=1))
     relay.handle = await nursery.start(serve)
     yield relay
-    await relay.hang_up()
-    with trio.fail_after(30):
-        while relay.handle.statistics() != EMPTY:
-            await trio.sleep(0.01)
-        await relay.handle.stop()
+    await relay.end()
 
 
 async def test_address(tls_relay: TlsRelay) -> None:
