@@ -17,8 +17,8 @@ MAX_LINES = 250
 # From the bottom up. A module knows those of the layers below its own alone.
 LAYERS = [
     ["errors"],
-    ["frames", "rendezvous", "settings"],
-    ["splitter"],
+    ["frames", "outcome", "rendezvous", "settings"],
+    ["events", "splitter", "statistics"],
     ["wire"],
     ["tap"],
     ["endpoint"],
@@ -30,7 +30,16 @@ LAYERS = [
     ["__main__"],
 ]
 ORDER = [module for layer in LAYERS for module in layer]
-PURE = ["errors", "frames", "rendezvous", "settings", "splitter"]
+PURE = [
+    "errors",
+    "events",
+    "frames",
+    "outcome",
+    "rendezvous",
+    "settings",
+    "splitter",
+    "statistics",
+]
 
 # All that a pure module may need of the standard library: nothing that reads a clock, a file or
 # the environment, and nothing that waits.

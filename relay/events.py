@@ -1,0 +1,90 @@
+"""What a relay tells whoever observes it: frozen records, and the Protocol that takes them.
+
+Pure. Metrics and logs are observers; the relay knows neither. No record holds a pair code or a
+payload. Client addresses are in the records, so that an observer may count or show them, but not in
+their representation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .outcome import Outcome
+
+__all__ = ["Event", "Observer", "PairEnded", "PairJoined", "Probed", "Refused", "Stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request was answered with an error: its status and the line of its body."""
+
+    status: int
+    reason: str
+    client: str = field(default="", repr=False)
+    """The address that the client is counted by; "" if it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairJoined:
+    """Side B came to side A."""
+
+    pair: str
+    """A short hash of the code, under a key that this relay chose at its start and keeps."""
+    waited: float
+    """Seconds that side A waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairEnded:
+    """A pair is over, joined or not.
+
+    Bytes are those of frames as they went to the peer, messages are binary ones; of each two
+    numbers the first is about what side A sent, the second about side B.
+    """
+
+    pair: str
+    """The same hash as in `PairJoined`."""
+    outcome: Outcome
+    joined: bool
+    waited: float
+    """Seconds that side A waited, for B or for the end."""
+    lasted: float
+    """Seconds from B's coming to the end; 0 if B never came."""
+    bytes: tuple[int, int] = (0, 0)
+    messages: tuple[int, int] = (0, 0)
+    texts: tuple[int, int] = (0, 0)
+    """Text messages that were dropped."""
+    stalled: tuple[float, float] = (0.0, 0.0)
+    """Seconds for which the side's data waited for its peer to take it."""
+    clients: tuple[str, str] = field(default=("", ""), repr=False)
+    """Addresses of side A and side B, "" where not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A newcomer had the relay ping the sides of its code; ``answered`` is whether all did."""
+
+    pair: str
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The relay began to stop, with so many codes in use and so many of them waiting."""
+
+    pairs: int
+    waiting: int
+
+
+Event = Refused | PairJoined | PairEnded | Probed | Stopping
+
+
+class Observer(Protocol):
+    """Takes the events of a relay, in the relay's own thread, one at a time.
+
+    It must not wait. What it raises is logged and has no other effect.
+    """
+
+    def notice(self, event: Event) -> None:
+        """Take note of an event."""
