@@ -1,6 +1,22 @@
 """arc-relay: a blind WebSocket relay that joins two endpoints with the same pair code."""
 
-from .server import RelayHandle, RelayStatistics, serve_relay
+from .events import Event, Observer, PairEnded, PairJoined, Probed, Refused, Stopping
+from .outcome import Outcome
+from .server import RelayHandle, serve_relay
 from .settings import RelaySettings
+from .statistics import RelayStatistics
 
-__all__ = ["RelayHandle", "RelaySettings", "RelayStatistics", "serve_relay"]
+__all__ = [
+    "Event",
+    "Observer",
+    "Outcome",
+    "PairEnded",
+    "PairJoined",
+    "Probed",
+    "Refused",
+    "RelayHandle",
+    "RelaySettings",
+    "RelayStatistics",
+    "Stopping",
+    "serve_relay",
+]

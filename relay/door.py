@@ -119,7 +119,7 @@ async def read_head(
             while (event := connection.next_event()) is h11.NEED_DATA:
                 if size == MAX_HEAD:
                     return HEAD_TOO_BIG
-                data = await wire.receive_some(MAX_HEAD - size)
+                data = await (wire.receive_some if size else wire.receive_first)(MAX_HEAD - size)
                 size += len(data)
                 connection.receive_data(data)
                 # h11 waits for the empty line; what is not HTTP may never send one.

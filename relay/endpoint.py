@@ -1,84 +1,97 @@
-"""One accepted side: its data below trio-websocket, its control frames and closing through it."""
+"""One accepted side: what it sends, what it is sent, and how it is closed."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final
 
 import trio
-import trio_websocket
 
-from .errors import CloseCode
+from .frames import BINARY, OPCODE, PING, PING_FRAME, TEXT, answer_to, close_frame
+from .outcome import Goodbye, Outcome
 from .settings import RelaySettings
 from .splitter import FrameSplitter
-from .tap import Tap
 from .wire import READ_SIZE, Wire
 
-__all__ = ["HELD_LIMIT", "PEER_DISCONNECTED", "Endpoint"]
+__all__ = ["HELD_LIMIT", "MAX_PINGS", "Endpoint"]
 
 HELD_LIMIT: Final = 64 * 1024
 """Bytes that are held of what side A sends before side B is there; then A is not read."""
 
-PEER_DISCONNECTED: Final = "peer disconnected"
-RELAY_STOPPING: Final = "relay stopping"
+MAX_PINGS: Final = 16
+"""Pings answered of those that came at once: the latest ones.
+
+RFC 6455 section 5.5.3 allows it, and a flood of pings can then neither fill the memory nor hold
+up the data behind it.
+"""
 
 
 class Endpoint:
     """One side of a pair.
 
     It is read by one task at a time: its own while it waits alone, then a pump of its pair, then
-    its tap while it closes. ``scope`` is its task's scope around all but the closing; `end` is
-    how any other task ends it. trio-websocket is started in the nursery, which must be there for
-    the closing, when there is a first control frame to answer or to send: most sides of most pairs
-    do without it for most of their time.
+    its own again while it closes. ``scope`` is its task's scope around all but the closing; `end`
+    is how any other task ends it.
     """
 
     __slots__ = (
         "_accepted",
         "_held",
-        "_nursery",
-        "_opening",
         "_settings",
         "_splitter",
-        "_tap",
-        "_websocket",
         "alone",
-        "close_code",
-        "close_reason",
+        "answered",
+        "client",
         "departed",
-        "peer_code",
+        "goodbye",
+        "heard_at",
+        "passed_on",
+        "reads",
         "released",
         "scope",
+        "unread",
         "wire",
     )
 
     def __init__(
-        self,
-        wire: Wire,
-        settings: RelaySettings,
-        scope: trio.CancelScope,
-        nursery: trio.Nursery,
+        self, wire: Wire, settings: RelaySettings, scope: trio.CancelScope, client: str = ""
     ) -> None:
         self.wire = wire
         self.scope = scope
+        self.client = client
+        """The address that it is counted by; "" if not known."""
         self._settings = settings
-        self._nursery = nursery
         self._accepted = False
         self._splitter = FrameSplitter(settings.max_message_size)
-        self._tap = Tap(wire, self._splitter)
-        self._websocket: trio_websocket.WebSocketConnection | None = None
-        self._opening: trio.Event | None = None
         self._held = bytearray()
         self.alone = trio.CancelScope()
         """Around the wait for the peer; cancelled when it is there."""
-        self.departed = False
-        """Whether this side ended by itself."""
-        self.peer_code = CloseCode.INTERNAL_ERROR
-        """What its peer is closed with when this side is over."""
-        self.close_code = CloseCode.GOING_AWAY
-        self.close_reason = RELAY_STOPPING
+        self.departed: Outcome | None = None
+        """How this side ended, if it did by itself."""
+        self.goodbye: Goodbye = Outcome.STOPPED.own
+        """What it is closed with if it did not."""
         self.released = trio.Event()
         """Set when its pair, if it got a place in one, does not read or write it any more."""
+        self.reads = 0
+        """How often something was received."""
+        self.passed_on = 0
+        """Bytes of frames that were taken from it for its peer."""
+        self.unread = False
+        """Whether the relay does not read it, though it is not its peer that it waits for."""
+        self.heard_at = trio.current_time()
+        """When something was received, as far as that was noted: by no means for every message."""
+        self.answered: trio.Event | None = None
+        """Set, where somebody asked for it, at the next control frame."""
+
+    @property
+    def messages(self) -> int:
+        """How many binary messages it sent, whole, so far."""
+        return self._splitter.finished[BINARY]
+
+    @property
+    def texts(self) -> int:
+        """How many text messages it sent, which were dropped."""
+        return self._splitter.finished[TEXT]
 
     async def accept(self, response: bytes) -> None:
         """Answer the upgrade request.
@@ -87,35 +100,45 @@ class Endpoint:
         in `departed`. Being ended does not cut it short, so that a client whose peer just left is
         told so in the words of WebSocket.
         """
-        with trio.move_on_after(self._settings.close_timeout, shield=True):
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                await self.wire.send_all(response)
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            if self.wire.send_now(response):
+                self._accepted = True
+                return
+            with trio.move_on_after(self._settings.close_timeout, shield=True):
+                await self.wire.flush()
                 self._accepted = True
         if not self._accepted:
-            self._depart(CloseCode.INTERNAL_ERROR)
+            self.departed = Outcome.BROKEN
 
-    def end(self, code: CloseCode, reason: str) -> None:
-        """Have this side closed with this code and reason, by its own task.
+    def end(self, goodbye: Goodbye) -> None:
+        """Have this side closed with these words, by its own task.
 
         The first call decides; a side that departed by itself gets the answer to that instead.
         """
         if not self.scope.cancel_called:
-            self.close_code, self.close_reason = code, reason
+            self.goodbye = goodbye
             self.scope.cancel()
 
+    def ping(self) -> None:
+        """Send a ping, without waiting. Its answer counts in `reads`."""
+        self.wire.send_soon(PING_FRAME)
+
     async def hold(self) -> None:
-        """Hold what this side sends while it is alone; return when it departed.
+        """Hold what this side sends while it is alone; return when it departed or B is there.
 
         Past `HELD_LIMIT` it is not read, but its leaving is still noticed where the system can
-        tell. Cancelled by `alone`, it loses nothing.
+        tell. B's coming, which cancels `alone`, loses nothing.
         """
-        while len(self._held) < HELD_LIMIT:
-            frames = await self.receive(HELD_LIMIT - len(self._held))
-            if not frames:
-                return
-            self._held += frames
-        await self.wire.wait_hangup()
-        self._depart(CloseCode.INTERNAL_ERROR if self.wire.broken else CloseCode.NORMAL)
+        with self.alone:
+            while len(self._held) < HELD_LIMIT:
+                frames = await self.receive(HELD_LIMIT - len(self._held))
+                if not frames:
+                    return
+                self._held += frames
+                self.heard_at = trio.current_time()
+            self.unread = True
+            await self.wire.wait_hangup()
+            self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
 
     def take_held(self) -> bytes:
         """Return what was held, as whole frames for the peer, and hold it no more."""
@@ -133,29 +156,36 @@ class Endpoint:
             try:
                 data = await self.wire.receive_some(max_bytes)
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._depart(CloseCode.INTERNAL_ERROR)
+                self.departed = Outcome.BROKEN
                 break
             if not data:
                 # A stream that ends after a failed write was reset; the write took the error.
-                self._depart(CloseCode.INTERNAL_ERROR if self.wire.broken else CloseCode.NORMAL)
+                self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
                 break
+            self.reads += 1
             frames = splitter.feed(data)
             if splitter.violation is not None:
-                self._depart(CloseCode.INTERNAL_ERROR)
+                self.departed = Outcome.VIOLATED
             elif splitter.closed:
-                self._depart(CloseCode.NORMAL)
+                self.departed = Outcome.CLOSED
             elif splitter.control:
-                self._tap.deliver(splitter.control)
-                splitter.control.clear()
-                if self._opening is None:
-                    self._nursery.start_soon(self._open_websocket)
+                self._take_control()
             if frames:
-                return b"".join(frames)
+                together = b"".join(frames)
+                self.passed_on += len(together)
+                return together
         return b""
 
-    def _depart(self, peer_code: CloseCode) -> None:
-        self.departed = True
-        self.peer_code = peer_code
+    def _take_control(self) -> None:
+        """Answer pings; note that whatever control frames there are show the client to be there."""
+        control = self._splitter.control
+        pings = [frame for frame in control if frame[0] & OPCODE == PING]
+        if pings:
+            self.wire.send_soon(b"".join(map(answer_to, pings[-MAX_PINGS:])))
+        control.clear()
+        self.heard_at = trio.current_time()
+        if self.answered is not None:
+            self.answered.set()
 
     async def close(self) -> None:
         """Do the closing handshake, within ``close_timeout``, and close the stream.
@@ -167,40 +197,31 @@ class Endpoint:
         with trio.move_on_after(self._settings.close_timeout) as in_time:
             if self._accepted:
                 await self.released.wait()
-                if not self._silent:
-                    await self._close_websocket()
+                if not self.wire.broken:
+                    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                        await self._shake_hands()
             await self.wire.aclose()
         if in_time.cancelled_caught:
             await trio.aclose_forcefully(self.wire)
 
-    async def _close_websocket(self) -> None:
-        websocket = await self._open_websocket()
-        splitter, violation = self._splitter, self._splitter.violation
-        self._tap.begin_closing(splitter.control[-1] if splitter.closed else None)
-        if violation is not None:
-            await websocket.aclose(violation.code, violation.reason)
-        elif not splitter.closed:
-            await websocket.aclose(self.close_code, self.close_reason)
-        await self._tap.closed.wait()
-
-    async def _open_websocket(self) -> trio_websocket.WebSocketConnection:
-        """Return trio-websocket's view of this side, which is opened at the first call."""
-        if self._opening is None:
-            self._opening = trio.Event()
-            request = await trio_websocket.wrap_server_stream(self._nursery, self._tap)
-            self._websocket = await request.accept()
-            self._opening.set()
-        await self._opening.wait()
-        return cast(trio_websocket.WebSocketConnection, self._websocket)
+    async def _shake_hands(self) -> None:
+        """Send the last frame, and wait for the client's if it has not come yet (section 7.1)."""
+        splitter = self._splitter
+        if splitter.closed:
+            await self.wire.send_all(answer_to(splitter.control[-1]))
+        elif (violation := splitter.violation) is not None:
+            await self.wire.send_all(close_frame(violation.code, violation.reason))
+            await self.wire.linger()  # there is no frame border to be found any more
+        elif self.departed is None:
+            await self.wire.send_all(close_frame(*self.goodbye))
+            # Data and pings are discarded until the client's close frame comes.
+            while data := await self.wire.receive_some(READ_SIZE):
+                splitter.feed(data)
+                splitter.control.clear()
+                if splitter.over:
+                    break
 
     @property
     def patience(self) -> float:
         """Seconds that this side may take over what it has to do at the end."""
         return self._settings.close_timeout
-
-    @property
-    def _silent(self) -> bool:
-        """Whether the client can neither send nor get a close frame any more."""
-        splitter = self._splitter
-        left = self.departed and not splitter.closed and splitter.violation is None
-        return left or self.wire.broken

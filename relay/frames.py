@@ -38,14 +38,19 @@ __all__ = [
     "OPCODE",
     "OPCODES",
     "PING",
+    "PING_FRAME",
     "PONG",
     "RESERVED",
     "SHORT_HEADER",
     "SHORT_HEADERS_OUT",
     "TEXT",
     "WHOLE_BINARY",
+    "answer_to",
     "apply_mask",
     "check_close",
+    "close_frame",
+    "control_payload",
+    "needed",
     "payload_length",
     "server_header",
     "wrong",
@@ -67,6 +72,10 @@ PONG: Final = 0xA
 
 CONTROL: Final = 0x8  # the bit that every control opcode has
 OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
+
+ANSWERS: Final = {PING: PONG, CLOSE: CLOSE}
+PING_FRAME: Final = bytes((FIN | PING, 0))
+"""A ping of the relay. Whatever comes after it is an answer, so it needs no payload."""
 
 MAX_SHORT: Final = 125
 MAX_16: Final = 2**16 - 1
@@ -90,6 +99,35 @@ MEDIUM_HEADER_OUT: Final = bytes((WHOLE_BINARY, LENGTH_IS_16))
 # which only a gateway has a use for and wsproto would refuse.
 CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1014), *range(3000, 5000)))
 CLOSE_STATUS: Final = Struct("!H")
+
+
+def needed(data: bytes, pos: int, message: int) -> int:
+    """Return how many bytes of the frame at pos must be there: a header, or a whole control frame.
+
+    ``message`` is the opcode of the message that the frame comes in the middle of, or 0. Raises
+    ProtocolViolation for all that its first two bytes can get wrong (sections 5.2, 5.4, 5.5).
+    """
+    if len(data) - pos < MIN_HEADER:
+        return MIN_HEADER
+    first, second = data[pos], data[pos + 1]
+    opcode, length = first & OPCODE, second & ~MASK
+    if first & RESERVED:
+        raise wrong("reserved bit set")
+    if opcode not in OPCODES:
+        raise wrong("unknown opcode")
+    if not second & MASK:
+        raise wrong("frame is not masked")
+    if opcode & CONTROL:
+        if not first & FIN:
+            raise wrong("fragmented control frame")
+        if length > MAX_SHORT:
+            raise wrong("control frame is too long")
+        return SHORT_HEADER + length
+    if opcode == CONTINUATION and not message:
+        raise wrong("continuation without a message")
+    if opcode != CONTINUATION and message:
+        raise wrong("message begins inside another one")
+    return SHORT_HEADER + EXTENDED.get(length, 0)
 
 
 def payload_length(header: bytes) -> int:
@@ -118,6 +156,23 @@ def server_header(first: int, length: int) -> bytes:
     if length <= MAX_16:
         return bytes((first, LENGTH_IS_16)) + LENGTH_16.pack(length)
     return bytes((first, LENGTH_IS_64)) + LENGTH_64.pack(length)
+
+
+def control_payload(frame: bytes) -> bytes:
+    """Return the payload of a complete control frame of a client."""
+    return apply_mask(frame[SHORT_HEADER:], frame[MIN_HEADER:SHORT_HEADER])
+
+
+def close_frame(code: CloseCode, reason: str) -> bytes:
+    """Return the frame that closes a client with this code and reason (section 5.5.1)."""
+    payload = CLOSE_STATUS.pack(code) + reason.encode()
+    return server_header(FIN | CLOSE, len(payload)) + payload
+
+
+def answer_to(frame: bytes) -> bytes:
+    """Return the frame that answers a complete ping or close frame of a client (section 5.5)."""
+    payload = control_payload(frame)
+    return server_header(FIN | ANSWERS[frame[0] & OPCODE], len(payload)) + payload
 
 
 def check_close(payload: bytes) -> None:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import trio
 
-from .endpoint import PEER_DISCONNECTED, Endpoint
+from .endpoint import Endpoint
+from .outcome import Outcome
+from .rendezvous import Pair
 
-__all__ = ["run_pair"]
+__all__ = ["conclude", "run_pair"]
 
 
-async def run_pair(a: Endpoint, b: Endpoint) -> None:
+def conclude(pair: Pair[Endpoint], outcome: Outcome, cause: Endpoint | None = None) -> None:
+    """End both sides of a pair in this way, because of ``cause``; the first call decides.
+
+    Each side is closed by its own task, with what the outcome has for it.
+    """
+    if pair.outcome is None:
+        pair.outcome = outcome
+    for side in (pair.a, pair.b):
+        if side is not None:
+            side.end(outcome.own if side is cause else outcome.peers)
+
+
+async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint) -> None:
     """Move messages both ways until one side departs, then end both.
 
     What a departing side sent before has been sent to the other one by then. Neither endpoint is
@@ -18,8 +32,9 @@ async def run_pair(a: Endpoint, b: Endpoint) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(pump, a, b, nursery.cancel_scope)
         nursery.start_soon(pump, b, a, nursery.cancel_scope)
-    a.end(b.peer_code, PEER_DISCONNECTED)
-    b.end(a.peer_code, PEER_DISCONNECTED)
+    for side in (a, b):
+        if side.departed is not None:
+            conclude(pair, side.departed, side)
 
 
 async def pump(source: Endpoint, sink: Endpoint, scope: trio.CancelScope) -> None:

@@ -8,10 +8,12 @@ never touch a newer pair with the same code.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from .errors import PairFull
+from .outcome import Outcome
 
 __all__ = ["Pair", "Rendezvous"]
 
@@ -22,14 +24,17 @@ EndpointT = TypeVar("EndpointT")
 class Pair(Generic[EndpointT]):
     """Two endpoints that share a code, or one that waits for the other.
 
-    ``since`` is when side A came, in seconds of the caller's clock. The code is left out of the
-    representation, so that it reaches no log and no traceback.
+    ``since`` is when side A came and ``joined`` when side B did, in seconds of the caller's clock;
+    ``outcome`` is how the pair ended, once it did. The code is left out of the representation, so
+    that it reaches no log and no traceback.
     """
 
     code: str = field(repr=False)
     a: EndpointT
     since: float
     b: EndpointT | None = None
+    joined: float | None = None
+    outcome: Outcome | None = None
 
 
 class Rendezvous(Generic[EndpointT]):
@@ -50,6 +55,14 @@ class Rendezvous(Generic[EndpointT]):
         """How many of the codes have one side only."""
         return len(self._waiting)
 
+    def __iter__(self) -> Iterator[Pair[EndpointT]]:
+        """Yield every pair, those that wait first; the table may change meanwhile."""
+        return iter(sorted(self._pairs.values(), key=lambda pair: pair.b is not None))
+
+    def find(self, code: str) -> Pair[EndpointT] | None:
+        """Return the pair that owns this code, if it is present."""
+        return self._pairs.get(code)
+
     def join(self, code: str, endpoint: EndpointT, now: float) -> Pair[EndpointT]:
         """Make endpoint side A of a new pair, or side B of the one that waits.
 
@@ -60,7 +73,7 @@ class Rendezvous(Generic[EndpointT]):
             pair = self._pairs[code] = Pair(code, endpoint, now)
             self._waiting[pair] = None
         elif pair.b is None:
-            pair.b = endpoint
+            pair.b, pair.joined = endpoint, now
             del self._waiting[pair]
         else:
             raise PairFull

@@ -6,17 +6,19 @@ import errno
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
 import trio
 
-from .connection import Relay, serve_connection
+from .connection import serve_connection
+from .events import Observer
+from .relay import Relay
 from .settings import RelaySettings
+from .statistics import RelayStatistics
 from .sweeper import sweep
 
-__all__ = ["RelayHandle", "RelayStatistics", "serve_relay"]
+__all__ = ["RelayHandle", "serve_relay"]
 
 logger = logging.getLogger("relay")
 
@@ -30,27 +32,22 @@ ACCEPT_QUIET: Final = 1.0
 """Seconds between two lines in the log about that."""
 
 
-@dataclass(frozen=True, slots=True)
-class RelayStatistics:
-    """A snapshot of a relay: counts at one moment."""
+class Ending:
+    """How a relay is told to stop, and tells that it did."""
 
-    pairs: int
-    """Codes present, waiting or joined."""
-    waiting: int
-    """Codes with one side, which waits for the other."""
-    connections: int
-    """Connections open, those still at the door or closing among them."""
+    def __init__(self) -> None:
+        self.asked = trio.Event()
+        self.accepting = True
+        """Whether connections are still accepted meanwhile."""
+        self.done = trio.Event()
 
 
 class RelayHandle:
     """A running relay, as `serve_relay` reports it."""
 
-    def __init__(
-        self, relay: Relay, address: tuple[str, int], stop: trio.Event, stopped: trio.Event
-    ) -> None:
+    def __init__(self, relay: Relay, address: tuple[str, int], ending: Ending) -> None:
         self._relay = relay
-        self._stop = stop
-        self._stopped = stopped
+        self._ending = ending
         self._host, self._port = address
 
     @property
@@ -64,51 +61,57 @@ class RelayHandle:
         return self._port
 
     def statistics(self) -> RelayStatistics:
-        """Return a snapshot of what the relay does now."""
-        pairs = self._relay.pairs
-        return RelayStatistics(len(pairs), pairs.waiting, len(self._relay.connections))
+        """Return a snapshot of what the relay does now, and of what it did since its start."""
+        return self._relay.statistics()
 
-    async def stop(self) -> None:
-        """Close every side with 1001 ``relay stopping``; return when all are closed.
+    async def stop(self, *, accepting: bool = True) -> None:
+        """Stop gracefully: refuse new sides with 503, close all others with 1001; return then.
 
-        `serve_relay` then returns. A client that does not answer delays it by no more than
-        ``close_timeout``. May be called again; if cancelled, the relay stops all the same.
+        The others are closed after ``drain_delay``, those that wait for a peer first, between
+        frames and behind all that was received for them. A client that does not answer delays it
+        by no more than ``close_timeout``. `serve_relay` then returns. May be called again; if
+        cancelled, the relay stops all the same.
+
+        With ``accepting`` false, nothing is accepted any more, and ``drain_delay`` is skipped: for
+        a listening socket that outlives this relay, so that who comes waits for the next one.
+        Whoever was accepted before gets a place, and is then closed as the others.
         """
-        self._stop.set()
-        await self._stopped.wait()
+        self._ending.accepting &= accepting
+        self._ending.asked.set()
+        await self._ending.done.wait()
 
 
-async def serve_relay(
+async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
     *,
     host: str = "0.0.0.0",  # noqa: S104 - a relay that only this machine reaches joins nobody
     port: int = 8765,
     settings: RelaySettings = DEFAULT_SETTINGS,
     listeners: Sequence[trio.abc.Listener[Any]] | None = None,
+    observer: Observer | None = None,
     task_status: trio.TaskStatus[RelayHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run a relay until it is stopped by its handle or cancelled.
 
     It listens on host and port (0 lets the system choose), or on the given listeners instead, of
     any kind, which it closes at the end. Started with `trio.Nursery.start`, it reports a
-    `RelayHandle` as soon as it accepts connections.
+    `RelayHandle` as soon as it accepts connections. The observer, if any, is shown its events.
 
-    Cancelling it stops it as `RelayHandle.stop` does: clients get 1001 ``relay stopping``, and
-    those that do not answer hold it up for ``close_timeout`` at most.
+    Cancelling it stops it as `RelayHandle.stop` does, without ``drain_delay``: clients get 1001
+    ``relay stopping``, and those that do not answer hold it up for ``close_timeout`` at most.
 
     Raises OSError if host does not resolve or the port cannot be bound.
     """
     if listeners is None:
         listeners = await trio.open_tcp_listeners(port, host=host)
-    relay = Relay(settings)
-    stop, over, stopped = trio.Event(), trio.Event(), trio.Event()
+    relay = Relay(settings, observer)
+    over, ending = trio.Event(), Ending()
     try:
-        handle = RelayHandle(relay, bound_address(listeners[0]), stop, stopped)
+        handle = RelayHandle(relay, bound_address(listeners[0]), ending)
         async with trio.open_nursery() as hosts:
             connections = await hosts.start(host_connections, over)
             try:
                 async with trio.open_nursery() as nursery:
-                    for listener in listeners:
-                        nursery.start_soon(accept_from, listener, relay, connections)
+                    accepting = await nursery.start(accept_from_all, listeners, relay, connections)
                     nursery.start_soon(
                         partial(
                             sweep,
@@ -118,15 +121,36 @@ async def serve_relay(
                         )
                     )
                     task_status.started(handle)
-                    await stop.wait()
+                    await ending.asked.wait()
+                    relay.drain()
+                    if not ending.accepting:
+                        accepting.cancel()
+                    relay.stop()
+                    with trio.move_on_after(settings.close_timeout):
+                        await relay.wait_left(doors=not ending.accepting)
                     nursery.cancel_scope.cancel()
             finally:
                 relay.stop()
+                relay.drop()
                 over.set()
     finally:
         for listener in listeners:
             await trio.aclose_forcefully(listener)
-        stopped.set()
+        ending.done.set()
+
+
+async def accept_from_all(
+    listeners: Sequence[trio.abc.Listener[Any]],
+    relay: Relay,
+    connections: trio.Nursery,
+    *,
+    task_status: trio.TaskStatus[trio.CancelScope],
+) -> None:
+    """Accept connections from all listeners until the scope that it starts with is cancelled."""
+    async with trio.open_nursery() as nursery:
+        for listener in listeners:
+            nursery.start_soon(accept_from, listener, relay, connections)
+        task_status.started(nursery.cancel_scope)
 
 
 async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
@@ -160,7 +184,7 @@ async def accept_from(
                     logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
                 await trio.sleep(ACCEPT_PAUSE)
             else:
-                connections.start_soon(serve_connection, relay, stream)
+                connections.start_soon(serve_connection, relay, connections, stream)
 
 
 def bound_address(listener: trio.abc.Listener[Any]) -> tuple[str, int]:

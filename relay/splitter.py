@@ -18,7 +18,6 @@ from .frames import (
     CLOSE,
     CONTINUATION,
     CONTROL,
-    EXTENDED,
     FIN,
     LENGTH_IS_16,
     MASK,
@@ -26,18 +25,17 @@ from .frames import (
     MAX_SHORT,
     MEDIUM_HEADER,
     MEDIUM_HEADER_OUT,
-    MIN_HEADER,
     OPCODE,
-    OPCODES,
-    RESERVED,
     SHORT_HEADER,
     SHORT_HEADERS_OUT,
+    TEXT,
     WHOLE_BINARY,
     apply_mask,
     check_close,
+    control_payload,
+    needed,
     payload_length,
     server_header,
-    wrong,
 )
 
 __all__ = ["MAX_EMPTY_FRAGMENTS", "MAX_HELD", "FrameSplitter"]
@@ -71,7 +69,6 @@ class FrameSplitter:
         "_empty_fragments",
         "_fast_limit",
         "_fin",
-        "_held",
         "_key",
         "_left",
         "_max_message_size",
@@ -80,6 +77,9 @@ class FrameSplitter:
         "_opcode_out",
         "closed",
         "control",
+        "finished",
+        "held",
+        "over",
         "violation",
     )
 
@@ -87,7 +87,6 @@ class FrameSplitter:
         self._max_message_size = max_message_size
         # The longest message that the fast path takes.
         self._fast_limit = min(MAX_16, max_message_size or MAX_16)
-        self._held = b""
         # The data frame whose payload is arriving: bytes to come, its FIN bit, its masking key.
         self._left = 0
         self._fin = 0
@@ -99,17 +98,18 @@ class FrameSplitter:
         # What the next fragment to the peer starts with: BINARY, and CONTINUATION after that.
         self._opcode_out = BINARY
 
+        self.held = b""
+        """What is kept for the next call, always less than `MAX_HELD` bytes."""
         self.control: list[bytes] = []
         """Control frames that came since the caller last emptied this list, the oldest first."""
         self.closed = False
         """Whether the client's close frame came; it is then the last one in `control`."""
         self.violation: ProtocolViolation | None = None
         """What the client did wrong, if anything."""
-
-    @property
-    def held(self) -> int:
-        """How many bytes are kept for the next call, at most `MAX_HELD`."""
-        return len(self._held)
+        self.over = False
+        """Whether one of those happened, so that every further byte is ignored."""
+        self.finished = {TEXT: 0, BINARY: 0}
+        """Messages that came to their end: skipped, and passed on."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes from the client; return what goes to its peer.
@@ -118,11 +118,11 @@ class FrameSplitter:
         whole frames, so that a control frame may be written to the peer after them.
         """
         out: list[bytes] = []
-        if self.closed or self.violation is not None:
+        if self.over:
             return out
-        if self._held:
-            data = self._held + data
-            self._held = b""
+        if self.held:
+            data = self.held + data
+            self.held = b""
         pos, end = self._payload(data, 0, out) if self._left else 0, len(data)
         try:
             while pos < end:
@@ -130,9 +130,9 @@ class FrameSplitter:
                     pos = self._whole_messages(data, pos, end, out)
                     if pos == end:
                         break
-                need = self._need(data, pos, end)
+                need = needed(data, pos, self._message)
                 if end - pos < need:
-                    self._held = data[pos:]
+                    self.held = data[pos:]
                     break
                 if data[pos] & CONTROL:
                     self._control(data[pos : pos + need])
@@ -144,6 +144,7 @@ class FrameSplitter:
                     pos = self._payload(data, pos + need, out)
         except ProtocolViolation as violation:
             self.violation = violation
+            self.over = True
         return out
 
     def _whole_messages(self, data: bytes, pos: int, end: int, out: list[bytes]) -> int:
@@ -152,7 +153,7 @@ class FrameSplitter:
         The fast path: messages in one frame that is all there, of the two shorter forms. Whatever
         else comes, good or bad, is left to the slow path.
         """
-        limit = self._fast_limit
+        limit, before = self._fast_limit, len(out)
         while end - pos >= SHORT_HEADER and data[pos] == WHOLE_BINARY:
             length, key = data[pos + 1] - MASK, pos + 2
             if 0 <= length <= MAX_SHORT:
@@ -172,34 +173,8 @@ class FrameSplitter:
             out.append(header)
             out.append(apply_mask(data[start:stop], data[key:start]))
             pos = stop
+        self.finished[BINARY] += (len(out) - before) // 2
         return pos
-
-    def _need(self, data: bytes, pos: int, end: int) -> int:
-        """Return how many bytes from pos must be there: a header, or a whole control frame.
-
-        Raises ProtocolViolation for all that the first two bytes of a frame can get wrong.
-        """
-        if end - pos < MIN_HEADER:
-            return MIN_HEADER
-        first, second = data[pos], data[pos + 1]
-        opcode, length = first & OPCODE, second & ~MASK
-        if first & RESERVED:
-            raise wrong("reserved bit set")
-        if opcode not in OPCODES:
-            raise wrong("unknown opcode")
-        if not second & MASK:
-            raise wrong("frame is not masked")
-        if opcode & CONTROL:
-            if not first & FIN:
-                raise wrong("fragmented control frame")
-            if length > MAX_SHORT:
-                raise wrong("control frame is too long")
-            return SHORT_HEADER + length
-        if opcode == CONTINUATION and not self._message:
-            raise wrong("continuation without a message")
-        if opcode != CONTINUATION and self._message:
-            raise wrong("message begins inside another one")
-        return SHORT_HEADER + EXTENDED.get(length, 0)
 
     def _begin(self, header: bytes) -> None:
         """Begin the data frame that has this complete header."""
@@ -223,7 +198,7 @@ class FrameSplitter:
         done = count == self._left
         binary = self._message == BINARY
         if binary and not done and count < min(MAX_HELD, self._message_size // FRAGMENTS):
-            self._held = data[pos:]
+            self.held = data[pos:]
             return stop
         self._left -= count
         fin = self._fin if done else 0
@@ -233,6 +208,7 @@ class FrameSplitter:
             out.append(apply_mask(memoryview(data)[pos:stop], self._key))
             self._opcode_out = CONTINUATION
         if fin:
+            self.finished[self._message] += 1
             self._message = self._message_size = self._empty_fragments = 0
             self._opcode_out = BINARY
         elif not done:
@@ -243,6 +219,6 @@ class FrameSplitter:
     def _control(self, frame: bytes) -> None:
         """Keep a complete control frame for the caller."""
         if frame[0] & OPCODE == CLOSE:
-            check_close(apply_mask(frame[SHORT_HEADER:], frame[2:SHORT_HEADER]))
-            self.closed = True
+            check_close(control_payload(frame))
+            self.closed = self.over = True
         self.control.append(frame)

@@ -5,12 +5,14 @@ Pure. Pairs count in plain integers of their own; they are added up when somebod
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .events import Event, PairEnded, Probed, Refused
 from .outcome import Outcome
 
-__all__ = ["RelayStatistics"]
+__all__ = ["RelayStatistics", "Tally"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +29,9 @@ class RelayStatistics:
     """Whether the relay is stopping, and takes no new side."""
     accepted: int = 0
     """Connections accepted since the start."""
-    refused: Mapping[tuple[int, str], int]
+    refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """How often each error was answered: by status and reason."""
-    ended: Mapping[Outcome, int]
+    ended: Mapping[Outcome, int] = field(default_factory=dict)
     """How many pairs ended in each way, those that were never joined among them."""
     bytes: tuple[int, int] = (0, 0)
     """Bytes of frames passed on, of side A and of side B, open pairs among them."""
@@ -41,3 +43,35 @@ class RelayStatistics:
     """How often sides were pinged because of a newcomer."""
     evictions: int = 0
     """How many of those times a side did not answer."""
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """What has been since the start; an observer of its relay."""
+
+    accepted: int = 0
+    refused: Counter[tuple[int, str]] = field(default_factory=Counter)
+    ended: Counter[Outcome] = field(default_factory=Counter)
+    bytes: tuple[int, int] = (0, 0)
+    messages: tuple[int, int] = (0, 0)
+    texts: tuple[int, int] = (0, 0)
+    probes: int = 0
+    evictions: int = 0
+
+    def notice(self, event: Event) -> None:
+        """Count an event."""
+        if isinstance(event, PairEnded):
+            self.ended[event.outcome] += 1
+            self.bytes = plus(self.bytes, event.bytes)
+            self.messages = plus(self.messages, event.messages)
+            self.texts = plus(self.texts, event.texts)
+        elif isinstance(event, Refused):
+            self.refused[event.status, event.reason] += 1
+        elif isinstance(event, Probed):
+            self.probes += 1
+            self.evictions += not event.answered
+
+
+def plus(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    """Return the sums of what is about the same side."""
+    return one[0] + other[0], one[1] + other[1]

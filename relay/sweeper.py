@@ -5,12 +5,11 @@ from __future__ import annotations
 import trio
 
 from .endpoint import Endpoint
-from .errors import CloseCode
+from .outcome import Outcome
+from .pair import conclude
 from .rendezvous import Rendezvous
 
-__all__ = ["PAIR_EXPIRED", "sweep"]
-
-PAIR_EXPIRED = "pair expired"
+__all__ = ["sweep"]
 
 
 async def sweep(pairs: Rendezvous[Endpoint], *, interval: float, ttl: float) -> None:
@@ -22,4 +21,4 @@ async def sweep(pairs: Rendezvous[Endpoint], *, interval: float, ttl: float) -> 
         await trio.sleep(interval)
         for pair in pairs.expired(trio.current_time(), ttl):
             pairs.end(pair)
-            pair.a.end(CloseCode.GOING_AWAY, PAIR_EXPIRED)
+            conclude(pair, Outcome.EXPIRED)

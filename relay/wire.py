@@ -4,7 +4,8 @@ A `Wire` adds to a `trio.abc.Stream` what the relay needs and a stream does not 
 
 - every writer's bytes stay together and in order, with no lock while nobody has to wait;
 - a writer may be cancelled at any time: what it had not written yet is kept and goes out before
-  the next writer's bytes, so a frame once begun is finished and a close frame never lands in it.
+  the next writer's bytes, so a frame once begun is finished and a close frame never lands in it;
+- a pong or a ping can be sent by who must not wait, at the next frame border.
 
 What is kept is at most one write of each writer: each of them waits until it is out, or is
 cancelled and does not come back.
@@ -12,16 +13,15 @@ cancelled and does not come back.
 
 from __future__ import annotations
 
-import os
-import select
-import sys
 from abc import abstractmethod
 from contextlib import suppress
 from typing import Final
 
 import trio
 
-__all__ = ["READ_SIZE", "SocketWire", "StreamWire", "Wire", "open_wire"]
+from .kernel import Uptake, queued, socket_of, uptake, wait_hangup
+
+__all__ = ["READ_SIZE", "Wire"]
 
 READ_SIZE: Final = 127 * 1024
 """The most bytes that one read takes, and so about the most that one direction of a pair holds.
@@ -30,27 +30,34 @@ Larger reads are cheaper by the byte, up to where the C library maps each buffer
 """
 
 
-def open_wire(stream: trio.abc.Stream, nursery: trio.Nursery) -> Wire:
-    """Return the fastest wire for this stream.
-
-    The nursery must live as long as the wire is written to.
-    """
-    if isinstance(stream, trio.SocketStream) and sys.platform != "win32":
-        return SocketWire(stream)
-    return StreamWire(stream, nursery)
-
-
 class Wire(trio.abc.AsyncResource):
     """A stream that several tasks write whole frames to."""
 
-    __slots__ = ("_stream", "_unread", "_unsent", "broken")
+    __slots__ = (
+        "_later",
+        "_nursery",
+        "_progress",
+        "_socket",
+        "_stream",
+        "_unread",
+        "_unsent",
+        "broken",
+        "stalled",
+    )
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
+    def __init__(self, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
+        """Take the stream, and a nursery for what is written while nobody waits."""
         self._stream = stream
+        self._socket = socket_of(stream)
+        self._nursery = nursery
         self._unread = b""
         self._unsent: bytes | memoryview = b""
+        self._later = b""
+        self._progress = 0
         self.broken = False
         """Whether a read or a write failed, so that nothing can be sent any more."""
+        self.stalled = 0.0
+        """Seconds for which writers had to wait until the client took data."""
 
     def unread(self, data: bytes) -> None:
         """Put back what was received but belongs to a later reader."""
@@ -59,6 +66,22 @@ class Wire(trio.abc.AsyncResource):
     def _reread(self, max_bytes: int) -> bytes:
         data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
         return data
+
+    @property
+    @abstractmethod
+    def blocked(self) -> bool:
+        """Whether there are frames that the stream had no room for yet."""
+
+    @property
+    def queued(self) -> int:
+        """Bytes that the system has not got rid of yet, as far as it tells."""
+        return 0 if self._socket is None else queued(self._socket)
+
+    @property
+    def uptake(self) -> Uptake:
+        """How the client takes what is sent to it."""
+        taken, unanswered = Uptake() if self._socket is None else uptake(self._socket)
+        return Uptake(taken + self._progress, unanswered)
 
     @property
     def half_closeable(self) -> bool:
@@ -82,21 +105,7 @@ class Wire(trio.abc.AsyncResource):
 
         Sets `broken` if it left by a reset.
         """
-        stream = self._stream
-        if isinstance(stream, trio.SSLStream):
-            stream = stream.transport_stream
-        if not isinstance(stream, trio.SocketStream) or not hasattr(select, "EPOLLRDHUP"):
-            await trio.sleep_forever()
-        try:
-            hangup = select.epoll()
-        except OSError:  # out of descriptors: what the client sent is worth more than its leaving
-            await trio.sleep_forever()
-        # trio waits for data or room, not for a hang-up alone; but an epoll set is itself
-        # readable once one of its events is there.
-        with hangup:
-            hangup.register(stream.socket.fileno(), select.EPOLLRDHUP)
-            await trio.lowlevel.wait_readable(hangup.fileno())
-            self.broken = any(events & select.EPOLLERR for _, events in hangup.poll(0))
+        self.broken = await wait_hangup(self._socket)
 
     async def aclose(self) -> None:
         """Close the stream, gracefully if there is time; if cancelled, at once."""
@@ -110,7 +119,10 @@ class Wire(trio.abc.AsyncResource):
         stream failed, and trio.ClosedResourceError if the relay closed it.
         """
 
-    @abstractmethod
+    async def receive_first(self, max_bytes: int) -> bytes:
+        """Do as `receive_some` does, for bytes that are probably there: look before waiting."""
+        return await self.receive_some(max_bytes)
+
     async def send_all(self, data: bytes) -> None:
         """Send data, which is whole frames, and return when all of it is out.
 
@@ -118,107 +130,34 @@ class Wire(trio.abc.AsyncResource):
         checkpoint. Raises trio.BrokenResourceError, and sets `broken`, if the stream failed, and
         trio.ClosedResourceError if the relay closed it.
         """
-
-
-class SocketWire(Wire):
-    """A TCP or Unix socket, read and written on its non-blocking descriptor.
-
-    That halves the CPU time per message against the methods of `trio.SocketStream`, which
-    checkpoint even where nothing has to wait.
-    """
-
-    __slots__ = ("_fd", "_flushing")
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        super().__init__(stream)
-        # Forgotten when the stream is closed: the kernel gives the number to the next connection.
-        self._fd = stream.socket.fileno()
-        self._flushing = trio.Lock()  # one task at a time may wait for the descriptor
-
-    async def receive_some(self, max_bytes: int) -> bytes:
-        if self._unread:
-            return self._reread(max_bytes)
-        while True:
-            await trio.lowlevel.wait_readable(self._descriptor())
+        if not self.send_now(data):
+            since = trio.current_time()
             try:
-                return os.read(self._descriptor(), max_bytes)
-            except BlockingIOError:  # readable is a hint: another reader or a bad checksum
-                continue
-            except OSError as error:
-                self.broken = True
-                raise trio.BrokenResourceError from error
+                await self.flush()
+            finally:
+                self.stalled += trio.current_time() - since
 
-    async def send_all(self, data: bytes) -> None:
-        self._write(bytes(self._unsent) + data if self._unsent else data)
-        if self._unsent:
-            async with self._flushing:
-                while self._unsent:
-                    await trio.lowlevel.wait_writable(self._descriptor())
-                    self._write(self._unsent)
+    def send_soon(self, data: bytes) -> None:
+        """Send data, which is whole frames, without waiting for it.
 
-    def _write(self, data: bytes | memoryview) -> None:
-        """Write what of data can be written without waiting, and keep the rest."""
-        self._unsent = data
-        if self.broken:
-            raise trio.BrokenResourceError
-        try:
-            sent = os.write(self._descriptor(), data)
-        except BlockingIOError:
+        While others wait for room it is kept for the next frame border, and a later call replaces
+        it. What goes wrong is for the reader of the wire to find.
+        """
+        if self.blocked:
+            self._later = data
             return
-        except OSError as error:
-            self.broken = True
-            raise trio.BrokenResourceError from error
-        self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            if not self.send_now(data):
+                self._nursery.start_soon(self._flush_quietly)
 
-    def _descriptor(self) -> int:
-        if self._fd < 0:
-            raise trio.ClosedResourceError
-        return self._fd
+    async def _flush_quietly(self) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await self.flush()
 
-    async def aclose(self) -> None:
-        self._fd = -1
-        await super().aclose()
+    @abstractmethod
+    def send_now(self, data: bytes) -> bool:
+        """Send what can be sent of data without waiting; return whether that was all."""
 
-
-class StreamWire(Wire):
-    """Any other stream: TLS, or memory.
-
-    A cancelled `send_all` of such a stream has sent an unknown part, so it runs in a task of its
-    own in the given nursery, which outlives the writer.
-    """
-
-    __slots__ = ("_flushed", "_nursery")
-
-    def __init__(self, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
-        super().__init__(stream)
-        self._nursery = nursery
-        self._flushed: trio.Event | None = None
-
-    async def receive_some(self, max_bytes: int) -> bytes:
-        if self._unread:
-            return self._reread(max_bytes)
-        try:
-            return bytes(await self._stream.receive_some(max_bytes))
-        except trio.BrokenResourceError:
-            self.broken = True
-            raise
-
-    async def send_all(self, data: bytes) -> None:
-        self._unsent = bytes(self._unsent) + data
-        if self._flushed is None:
-            self._flushed = trio.Event()
-            self._nursery.start_soon(self._write, self._flushed)
-        await self._flushed.wait()
-        if self.broken:
-            raise trio.BrokenResourceError
-
-    async def _write(self, flushed: trio.Event) -> None:
-        try:
-            while self._unsent:
-                data, self._unsent = self._unsent, b""
-                await self._stream.send_all(data)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.broken = True
-        finally:
-            self._flushed = None
-            flushed.set()
+    @abstractmethod
+    async def flush(self) -> None:
+        """Send what was not sent yet."""

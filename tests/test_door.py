@@ -25,7 +25,8 @@ from relay.door import (
     read_head,
     send_answer,
 )
-from relay.wire import Wire, open_wire
+from relay.wire import Wire
+from relay.wires import open_wire
 
 from .clients import upgrade_request
 

@@ -12,10 +12,11 @@ import trio
 import trio.testing
 
 from relay import RelayHandle, RelaySettings, serve_relay
-from relay.connection import Relay, leaves
+from relay.connection import leaves
+from relay.relay import Relay
 
 from .clients import Client, encode, encode_close, upgrade_request
-from .conftest import EMPTY, MemoryListener, MemoryRelay
+from .conftest import MemoryListener, MemoryRelay, is_empty
 
 STOPPING = (1001, "relay stopping")
 CANARY = "what a client sent"
@@ -82,7 +83,7 @@ async def test_everybody_is_told(
             await end(relay, nursery)
         assert trio.current_time() == start
         assert await at_the_door.rest() == b""
-    assert relay.handle.statistics() == EMPTY
+    assert is_empty(relay.handle.statistics())
 
 
 async def expect_closed(client: Client, expected: tuple[int, str]) -> None:
@@ -121,7 +122,7 @@ async def test_mute_clients_delay_the_stop_once(
 async def test_connection_accepted_while_stopping() -> None:
     """A connection whose task starts after the stop is closed like the others."""
     relay = Relay(RelaySettings())
-    relay.stop()
+    relay.drop()
     assert relay.open_scope().cancel_called
 
 

@@ -11,18 +11,21 @@ import pytest
 import trio
 import trio.testing
 
-from relay import wire as wire_module
-from relay.wire import SocketWire, StreamWire, Wire, open_wire
+from relay import wires as wires_module
+from relay.wire import Wire
+from relay.wires import SocketWire, StreamWire, open_wire
 
 BLOCK = bytes(range(256)) * 4096  # 1 MiB, more than a socket takes at once
 
 
 @pytest.fixture
-async def sockets() -> AsyncIterator[tuple[SocketWire, trio.SocketStream]]:
+async def sockets(
+    nursery: trio.Nursery,
+) -> AsyncIterator[tuple[SocketWire, trio.SocketStream]]:
     """Return a wire over a real socket, and the other end."""
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
-        yield SocketWire(ours), theirs
+        yield SocketWire(ours, nursery), theirs
 
 
 async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
@@ -155,7 +158,7 @@ async def test_spurious_readiness(
                 raise surprises.pop()
             return os.read(descriptor, size)
 
-    monkeypatch.setattr(wire_module, "os", Os)
+    monkeypatch.setattr(wires_module, "os", Os)
     await theirs.send_all(b"there")
     assert await wire.receive_some(100) == b"there"
 
@@ -173,7 +176,7 @@ async def test_read_fails(
         def read(descriptor: int, size: int) -> bytes:
             raise ConnectionResetError(errno.ECONNRESET, "reset")
 
-    monkeypatch.setattr(wire_module, "os", Os)
+    monkeypatch.setattr(wires_module, "os", Os)
     await theirs.send_all(b"lost")
     with pytest.raises(trio.BrokenResourceError):
         await wire.receive_some(100)

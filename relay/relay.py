@@ -1,0 +1,146 @@
+"""What the connections of one relay share, and what it counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import secrets
+
+import trio
+
+from .endpoint import Endpoint
+from .events import Event, Observer, PairEnded, PairJoined, Stopping
+from .outcome import Outcome
+from .pair import conclude
+from .rendezvous import Pair, Rendezvous
+from .settings import RelaySettings
+from .statistics import RelayStatistics, Tally, plus
+
+__all__ = ["Relay"]
+
+logger = logging.getLogger("relay")
+
+
+class Relay:
+    """The table of codes, the open connections and the tally of one relay."""
+
+    def __init__(self, settings: RelaySettings, observer: Observer | None = None) -> None:
+        self.settings = settings
+        self.pairs: Rendezvous[Endpoint] = Rendezvous()
+        self.connections: set[trio.CancelScope] = set()
+        """A scope for each open connection, around all but its closing."""
+        self.sides: set[trio.CancelScope] = set()
+        """Those of them that have, or just had, a place in a pair."""
+        self.tally = Tally()
+        self.draining = False
+        """Whether the relay is about to end."""
+        self.stopping = False
+        """Whether every side is being closed, also one that still comes."""
+        self.dropped = False
+        """Whether no connection at all is served any more."""
+        self._observer = observer
+        self._key = secrets.token_bytes(16)
+        self._changed = trio.Event()
+
+    def open_scope(self) -> trio.CancelScope:
+        """Return the scope of a new connection."""
+        scope = trio.CancelScope()
+        self.connections.add(scope)
+        self.tally.accepted += 1
+        if self.dropped:
+            scope.cancel()
+        return scope
+
+    def close_scope(self, scope: trio.CancelScope) -> None:
+        """Forget a connection, which is over."""
+        self.connections.discard(scope)
+        self.sides.discard(scope)
+        self._changed.set()
+
+    def drain(self) -> None:
+        """Begin to stop: from now on the relay says so to whoever asks."""
+        self.draining = True
+        self.notice(Stopping(len(self.pairs), self.pairs.waiting))
+
+    def stop(self) -> None:
+        """Close every side, those that wait first."""
+        self.stopping = True
+        for pair in self.pairs:
+            conclude(pair, Outcome.STOPPED)
+
+    async def wait_left(self, *, doors: bool) -> None:
+        """Wait until no side is left, nor, if ``doors``, anybody at the door."""
+        while self.sides or (doors and self.connections):
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+    def drop(self) -> None:
+        """Cancel every connection that is still there, or on its way."""
+        self.dropped = True
+        for scope in self.connections:
+            scope.cancel()
+
+    def health(self) -> str:
+        """Return the body of the health answer."""
+        return json.dumps({"ok": True, "pairs": len(self.pairs)}, separators=(",", ":"))
+
+    def notice(self, event: Event) -> None:
+        """Count an event and show it to the observer, who may not disturb."""
+        self.tally.notice(event)
+        if self._observer is not None:
+            try:
+                self._observer.notice(event)
+            except Exception as error:  # noqa: BLE001 - an observer is a stranger
+                logger.error("the observer failed: %s", type(error).__name__)  # noqa: TRY400
+
+    def note_joined(self, pair: Pair[Endpoint], now: float) -> None:
+        """Tell that side B came."""
+        self.notice(PairJoined(self.hash_of(pair.code), now - pair.since))
+
+    def note_ended(self, pair: Pair[Endpoint], now: float) -> None:
+        """Tell how a pair ended, and what its sides did."""
+        joined = now if pair.joined is None else pair.joined
+        a, b = pair.a, pair.b
+        self.notice(
+            PairEnded(
+                pair=self.hash_of(pair.code),
+                outcome=pair.outcome or Outcome.BROKEN,
+                joined=b is not None,
+                waited=joined - pair.since,
+                lasted=now - joined,
+                bytes=(a.passed_on, b.passed_on if b else 0),
+                messages=(a.messages, b.messages if b else 0),
+                texts=(a.texts, b.texts if b else 0),
+                stalled=(b.wire.stalled if b else 0.0, a.wire.stalled),
+                clients=(a.client, b.client if b else ""),
+            )
+        )
+
+    def hash_of(self, code: str) -> str:
+        """Return what a code may be called in public, for as long as this relay runs."""
+        return hashlib.blake2s(code.encode(), key=self._key, digest_size=4).hexdigest()
+
+    def statistics(self) -> RelayStatistics:
+        """Return a snapshot of what is there, and of what has been."""
+        tally = self.tally
+        moved, messages, texts = tally.bytes, tally.messages, tally.texts
+        for pair in self.pairs:
+            a, b = pair.a, pair.b
+            moved = plus(moved, (a.passed_on, b.passed_on if b else 0))
+            messages = plus(messages, (a.messages, b.messages if b else 0))
+            texts = plus(texts, (a.texts, b.texts if b else 0))
+        return RelayStatistics(
+            pairs=len(self.pairs),
+            waiting=self.pairs.waiting,
+            connections=len(self.connections),
+            draining=self.draining,
+            accepted=tally.accepted,
+            refused=dict(tally.refused),
+            ended=dict(tally.ended),
+            bytes=moved,
+            messages=messages,
+            texts=texts,
+            probes=tally.probes,
+            evictions=tally.evictions,
+        )
