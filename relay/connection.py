@@ -14,6 +14,7 @@ import trio
 from .door import PAIR_IS_FULL, Answer, Upgrade, read_head, send_answer
 from .endpoint import Endpoint
 from .errors import PairFull
+from .ghosts import find_place
 from .outcome import Outcome
 from .pair import conclude, run_pair
 from .relay import Relay
@@ -60,7 +61,7 @@ async def serve_connection(relay: Relay, nursery: trio.Nursery, stream: trio.abc
 async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
     """Be a side of the pair with this code until that is over; or return why that cannot be."""
     try:
-        pair = relay.pairs.join(upgrade.code, endpoint, trio.current_time())
+        pair = await find_place(relay, upgrade.code, endpoint)
     except PairFull:
         return PAIR_IS_FULL
     relay.sides.add(endpoint.scope)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from random import random
 from typing import Final
 
 import trio
 
 from .frames import BINARY, OPCODE, PING, PING_FRAME, TEXT, answer_to, close_frame
+from .liveness import Watch
 from .outcome import Goodbye, Outcome
 from .settings import RelaySettings
 from .splitter import FrameSplitter
@@ -36,11 +38,11 @@ class Endpoint:
 
     __slots__ = (
         "_accepted",
+        "_answered",
         "_held",
         "_settings",
         "_splitter",
         "alone",
-        "answered",
         "client",
         "departed",
         "goodbye",
@@ -50,6 +52,7 @@ class Endpoint:
         "released",
         "scope",
         "unread",
+        "watch",
         "wire",
     )
 
@@ -80,8 +83,8 @@ class Endpoint:
         """Whether the relay does not read it, though it is not its peer that it waits for."""
         self.heard_at = trio.current_time()
         """When something was received, as far as that was noted: by no means for every message."""
-        self.answered: trio.Event | None = None
-        """Set, where somebody asked for it, at the next control frame."""
+        self.watch = Watch(random(), trio.current_time(), trio.current_time())
+        self._answered: trio.Event | None = None
 
     @property
     def messages(self) -> int:
@@ -118,10 +121,21 @@ class Endpoint:
         if not self.scope.cancel_called:
             self.goodbye = goodbye
             self.scope.cancel()
+        if self._answered is not None:  # there is nothing to wait for any more
+            self._answered.set()
 
     def ping(self) -> None:
         """Send a ping, without waiting. Its answer counts in `reads`."""
         self.wire.send_soon(PING_FRAME)
+
+    def expect_answer(self) -> trio.Event:
+        """Return what is set at the next control frame, or when this side is ended."""
+        self._answered = trio.Event()
+        return self._answered
+
+    def is_unread(self, peer: Endpoint | None) -> bool:
+        """Return whether the relay does not read this side now, so that it cannot be heard."""
+        return self.unread or (peer is not None and peer.wire.blocked)
 
     async def hold(self) -> None:
         """Hold what this side sends while it is alone; return when it departed or B is there.
@@ -184,8 +198,8 @@ class Endpoint:
             self.wire.send_soon(b"".join(map(answer_to, pings[-MAX_PINGS:])))
         control.clear()
         self.heard_at = trio.current_time()
-        if self.answered is not None:
-            self.answered.set()
+        if self._answered is not None:
+            self._answered.set()
 
     async def close(self) -> None:
         """Do the closing handshake, within ``close_timeout``, and close the stream.

@@ -32,6 +32,8 @@ class Relay:
         """A scope for each open connection, around all but its closing."""
         self.sides: set[trio.CancelScope] = set()
         """Those of them that have, or just had, a place in a pair."""
+        self.probes: dict[Pair[Endpoint], trio.Event] = {}
+        """For each pair whose sides are being probed, what is set once they were."""
         self.tally = Tally()
         self.draining = False
         """Whether the relay is about to end."""
@@ -66,7 +68,7 @@ class Relay:
     def stop(self) -> None:
         """Close every side, those that wait first."""
         self.stopping = True
-        for pair in self.pairs:
+        for pair in sorted(self.pairs, key=lambda pair: pair.b is not None):
             conclude(pair, Outcome.STOPPED)
 
     async def wait_left(self, *, doors: bool) -> None:

@@ -56,8 +56,8 @@ class Rendezvous(Generic[EndpointT]):
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[Pair[EndpointT]]:
-        """Yield every pair, those that wait first; the table may change meanwhile."""
-        return iter(sorted(self._pairs.values(), key=lambda pair: pair.b is not None))
+        """Yield every pair that is there now, whatever changes meanwhile."""
+        return iter(list(self._pairs.values()))
 
     def find(self, code: str) -> Pair[EndpointT] | None:
         """Return the pair that owns this code, if it is present."""

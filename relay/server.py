@@ -6,7 +6,6 @@ import errno
 import logging
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Final
 
 import trio
@@ -112,14 +111,7 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
             try:
                 async with trio.open_nursery() as nursery:
                     accepting = await nursery.start(accept_from_all, listeners, relay, connections)
-                    nursery.start_soon(
-                        partial(
-                            sweep,
-                            relay.pairs,
-                            interval=settings.sweep_interval,
-                            ttl=settings.pair_ttl,
-                        )
-                    )
+                    nursery.start_soon(sweep, relay.pairs, settings)
                     task_status.started(handle)
                     await ending.asked.wait()
                     relay.drain()

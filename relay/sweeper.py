@@ -1,24 +1,70 @@
-"""The task that finds the sides that waited too long."""
+"""The sweeper: the one task that finds sides that waited too long, left unseen, or take nothing."""
 
 from __future__ import annotations
 
 import trio
 
 from .endpoint import Endpoint
+from .liveness import Verdict, visit_interval
 from .outcome import Outcome
 from .pair import conclude
-from .rendezvous import Rendezvous
+from .rendezvous import Pair, Rendezvous
+from .settings import RelaySettings
 
 __all__ = ["sweep"]
 
+AT_ONCE = 100
+"""Pairs that are looked at without letting other tasks run."""
 
-async def sweep(pairs: Rendezvous[Endpoint], *, interval: float, ttl: float) -> None:
-    """Every interval seconds, end the sides that have been alone for longer than ttl seconds.
 
-    Runs until it is cancelled. A code is free at once; its side is closed by its own task.
+async def sweep(pairs: Rendezvous[Endpoint], settings: RelaySettings) -> None:
+    """End lone sides that are over ``pair_ttl``, and sides that are gone or take nothing.
+
+    Runs until it is cancelled. A code is free at once; its sides are closed by their own tasks.
     """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(end_expired, pairs, settings)
+        interval = visit_interval(settings)
+        if interval is not None:
+            nursery.start_soon(visit_sides, pairs, settings, interval)
+
+
+async def end_expired(pairs: Rendezvous[Endpoint], settings: RelaySettings) -> None:
+    """Every ``sweep_interval``, end the sides that have been alone for longer than ``pair_ttl``."""
     while True:
-        await trio.sleep(interval)
-        for pair in pairs.expired(trio.current_time(), ttl):
+        await trio.sleep(settings.sweep_interval)
+        for pair in pairs.expired(trio.current_time(), settings.pair_ttl):
             pairs.end(pair)
             conclude(pair, Outcome.EXPIRED)
+
+
+async def visit_sides(
+    pairs: Rendezvous[Endpoint], settings: RelaySettings, interval: float
+) -> None:
+    """Every interval seconds, ping the sides that are silent, and end those that are gone."""
+    while True:
+        await trio.sleep(interval)
+        for number, pair in enumerate(pairs):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await trio.lowlevel.checkpoint()
+            visit(pairs, pair, settings, trio.current_time())
+
+
+def visit(
+    pairs: Rendezvous[Endpoint], pair: Pair[Endpoint], settings: RelaySettings, now: float
+) -> None:
+    """Look at both sides of a pair, unless it ended meanwhile."""
+    for side, peer in ((pair.a, pair.b), (pair.b, pair.a)):
+        if side is None or pair.outcome is not None:
+            continue
+        verdict = side.watch.visit(
+            side.wire, settings, now, reads=side.reads, unread=side.is_unread(peer)
+        )
+        if verdict is Verdict.PING:
+            side.ping()
+        elif verdict is not Verdict.FINE:
+            pairs.end(pair)
+            conclude(pair, ENDS[verdict], side)
+
+
+ENDS = {Verdict.UNRESPONSIVE: Outcome.UNRESPONSIVE, Verdict.STALLED: Outcome.STALLED}

@@ -1,0 +1,87 @@
+"""Sides that are gone without a word, found because a newcomer wants their place.
+
+A phone that changed its network leaves a connection behind that looks alive until a timeout. Its
+new connection must not wait for that.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from .endpoint import Endpoint
+from .events import Probed
+from .outcome import Outcome
+from .pair import conclude
+from .relay import Relay
+from .rendezvous import Pair
+
+__all__ = ["SILENT", "find_place"]
+
+SILENT = 5.0
+"""Seconds for which a waiting side may have been silent before a newcomer has it pinged."""
+
+
+async def find_place(relay: Relay, code: str, newcomer: Endpoint) -> Pair[Endpoint]:
+    """Join the newcomer to the pair with this code, once its ghosts are driven out.
+
+    Sides whose life is in doubt are pinged, and get ``probe_timeout`` to answer. If one does not,
+    its pair is ended, and the newcomer is side A of a fresh one. Newcomers that come meanwhile wait
+    for the same answers. Raises PairFull if two sides are alive.
+    """
+    settled = not relay.settings.probe_timeout
+    while not settled:
+        pair = relay.pairs.find(code)
+        if pair is None or not in_doubt(pair):
+            break
+        if pair in relay.probes:
+            await relay.probes[pair].wait()
+        else:
+            await probe(relay, pair)
+        settled = pair.outcome is None
+    return relay.pairs.join(code, newcomer, trio.current_time())
+
+
+def in_doubt(pair: Pair[Endpoint]) -> list[Endpoint]:
+    """Return the sides of a pair that must prove to be alive before a newcomer has its answer."""
+    if pair.b is not None:
+        return [pair.a, pair.b]
+    return [pair.a] if trio.current_time() - pair.a.heard_at > SILENT else []
+
+
+async def probe(relay: Relay, pair: Pair[Endpoint]) -> None:
+    """Ping the sides of a pair that are in doubt, and end it if one of them is gone."""
+    over = relay.probes[pair] = trio.Event()
+    trials = [Trial(pair, side) for side in in_doubt(pair)]
+    timeout = relay.settings.probe_timeout
+    try:
+        with trio.move_on_after(timeout):
+            for trial in trials:
+                await trial.answered.wait()
+        ghosts = [trial.side for trial in trials if not trial.passed(timeout)]
+        if pair.outcome is None:
+            relay.notice(Probed(relay.hash_of(pair.code), answered=not ghosts))
+            if ghosts:
+                relay.pairs.end(pair)
+                conclude(pair, Outcome.EVICTED, ghosts[0])
+    finally:
+        del relay.probes[pair]
+        over.set()
+
+
+class Trial:
+    """A ping that a side has to answer, or a reason why it cannot."""
+
+    def __init__(self, pair: Pair[Endpoint], side: Endpoint) -> None:
+        peer = pair.b if side is pair.a else pair.a
+        self.side = side
+        self._reads = side.reads
+        # Not heard while the relay does not read it, and late where a pong comes behind data.
+        self._excused = side.is_unread(peer) or side.wire.blocked or side.wire.queued > 0
+        self.answered = side.expect_answer()
+        side.ping()
+
+    def passed(self, timeout: float) -> bool:
+        """Return whether the side is alive, as far as can be known after timeout seconds."""
+        if self.side.reads != self._reads:
+            return True
+        return self._excused and self.side.wire.uptake.unanswered < timeout
