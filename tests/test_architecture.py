@@ -33,7 +33,7 @@ LAYERS = [
     ["__init__"],
     ["cli.settings"],
     ["cli.options"],
-    ["cli.start"],
+    ["cli.reference", "cli.start"],
     ["cli"],
     ["__main__"],
 ]
