@@ -83,7 +83,7 @@ class Endpoint:
         """Whether the relay does not read it, though it is not its peer that it waits for."""
         self.heard_at = trio.current_time()
         """When something was received, as far as that was noted: by no means for every message."""
-        self.watch = Watch(random(), trio.current_time(), trio.current_time())
+        self.watch = Watch(random(), self.heard_at, self.heard_at)  # noqa: S311 - no secret
         self._answered: trio.Event | None = None
 
     @property

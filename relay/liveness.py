@@ -75,7 +75,7 @@ class Watch:
     taken: int = 0
     took_at: float = 0.0
 
-    def visit(  # noqa: PLR0913 - what a visit sees
+    def visit(
         self, line: Line, settings: RelaySettings, now: float, *, reads: int, unread: bool
     ) -> Verdict:
         """Look at a side, and say what to do; the next visit takes for granted that it was done.

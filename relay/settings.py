@@ -1,62 +1,53 @@
-"""What can be set, each thing in one place.
+"""What can be set of a relay, each thing in one place.
 
 Pure. A field of `RelaySettings` is the single definition of a setting: its default, its unit, its
-range and its description. The command line makes its options from these fields.
+range and its description. The command line makes its options from these fields, and the reference
+its table.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
-from typing import Any, Final
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_network
+from typing import Final
 
-__all__ = ["RelaySettings", "Setting"]
+from .definitions import flag, listing, path, seconds, settle, whole
 
-MAX_FLOAT: Final = math.nextafter(math.inf, 0)
+__all__ = ["RelaySettings"]
 
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a number that can be set means, and which values it may have."""
-
-    help: str
-    values: str
-    """The allowed values in words, as in "must be ..."."""
-    kind: type[int | float]
-    minimum: float
-    maximum: float = MAX_FLOAT
-    """By default, what a float can hold: infinity is no setting."""
-
-    def parse(self, name: str, text: str) -> int | float:
-        """Return the value that text stands for; raise ValueError, naming both, if it has none."""
-        try:
-            value = self.kind(text)
-        except ValueError:
-            raise ValueError(self._complaint(name, text)) from None
-        self.check(name, value)
-        return value
-
-    def check(self, name: str, value: object) -> None:
-        """Raise TypeError or ValueError, naming both, if it cannot have this value."""
-        if isinstance(value, bool) or not isinstance(value, (int, self.kind)):
-            raise TypeError(self._complaint(name, value))
-        if not self.minimum <= value <= self.maximum:
-            raise ValueError(self._complaint(name, value))
-
-    def _complaint(self, name: str, value: object) -> str:
-        return f"{name} must be {self.values}, not {value!r}"
+ORIGIN: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
+)
+MAX_PORT: Final = 65535
+DEFAULT_PORTS: Final = {("http", 80), ("https", 443)}
 
 
-def seconds(default: float, help: str) -> Any:
-    """Define a field of `RelaySettings` that is a time."""
-    about = Setting(help, "a number of seconds from 0.001", float, minimum=0.001)
-    return field(default=default, metadata={"setting": about})
+def proxy(text: str) -> str:
+    """Return a trusted proxy in its normal form; raise ValueError if it is none."""
+    text = text.lower()
+    if text == "unix":
+        return text
+    if "%" in text:  # the zone of an address is a matter of one machine's interfaces
+        raise ValueError
+    network = ip_network(text)
+    return str(network if "/" in text else network.network_address)
 
 
-def size(default: int, help: str) -> Any:
-    """Define a field of `RelaySettings` that is a size, of which 0 means no limit."""
-    about = Setting(help, "a whole number of bytes, or 0 for no limit", int, minimum=0)
-    return field(default=default, metadata={"setting": about})
+def origin(text: str) -> str:
+    """Return an origin as a browser says it; raise ValueError if it is none."""
+    text = text.lower()
+    if text == "null":
+        return text
+    found = ORIGIN.fullmatch(text)
+    if found is None or (port := int(found["port"] or 0)) > MAX_PORT:
+        raise ValueError
+    scheme, host = found["scheme"], found["host"]
+    if host.startswith("["):
+        host = f"[{IPv6Address(host[1:-1])}]"
+    if found["port"] is None or (scheme, port) in DEFAULT_PORTS:
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{port}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,16 +55,101 @@ class RelaySettings:
     """How a relay behaves; times are in seconds, sizes in bytes.
 
     Raises TypeError or ValueError on construction, with the name of the setting and the value, if
-    a value is of the wrong type or out of its range.
+    a value is of the wrong type or out of its range. Addresses and origins are kept in the form in
+    which they are compared: in lower case, and without what is understood.
     """
 
     pair_ttl: float = seconds(300.0, "How long one side may wait for the other.")
     sweep_interval: float = seconds(30.0, "How often sides that waited too long are looked for.")
     head_timeout: float = seconds(10.0, "How long a client may take to send its HTTP head.")
     close_timeout: float = seconds(5.0, "How long a client may take over a WebSocket handshake.")
-    max_message_size: int = size(100 * 2**20, "The largest binary message, in bytes.")
+    max_message_size: int = whole(
+        100 * 2**20, "The largest binary message.", of="bytes", metavar="BYTES"
+    )
+
+    ping_interval: float = seconds(
+        20.0,
+        "How long a side may be silent before it is pinged, varied by up to a quarter.",
+        zero="for no pings",
+    )
+    ping_timeout: float = seconds(
+        20.0, "How long a side that was pinged may stay silent before it is ended as unresponsive."
+    )
+    stall_timeout: float = seconds(
+        60.0,
+        "How long a side may take nothing of the data that waits for it before it is ended.",
+        zero="for no limit",
+    )
+    probe_timeout: float = seconds(
+        2.0,
+        "How long a silent side may take to answer when a newcomer asks for its code, before the"
+        " newcomer gets its place.",
+        zero="to never ask it",
+    )
+
+    max_connections: int | None = whole(
+        None,
+        "How many connections may be open at once; newcomers are refused with 503.",
+        absent="90 % of the descriptor limit",
+    )
+    max_waiting: int = whole(
+        0, "How many codes may have one side that waits; newcomers are refused with 503."
+    )
+    max_per_client: int = whole(
+        0,
+        "How many connections one client (an IPv4 address or an IPv6 /64) may have open at once;"
+        " further ones are refused with 429.",
+    )
+    connects_per_minute: int = whole(
+        0,
+        "How many connections one client (an IPv4 address or an IPv6 /64) may open in a minute;"
+        " further ones are refused with 429.",
+    )
+    trusted_proxies: tuple[str, ...] = listing(
+        "The proxies of which X-Forwarded-For is believed; unix is whoever comes by a unix socket.",
+        "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
+        proxy,
+        absent="none",
+    )
+
+    max_rate: int = whole(
+        0,
+        "How much may pass in each direction of a pair; its senders are slowed down to that.",
+        of="bytes per second",
+        metavar="BYTES",
+    )
+    max_pair_seconds: float = seconds(
+        0.0, "How long a pair may last before it is closed with 1008.", zero="for no limit"
+    )
+    max_pair_bytes: int = whole(
+        0,
+        "How much may pass through a pair before it is closed with 1008.",
+        of="bytes",
+        metavar="BYTES",
+    )
+
+    allowed_origins: tuple[str, ...] = listing(
+        "The origins of the web pages that may connect; other pages are refused with 403, and"
+        " clients that send no Origin pass.",
+        "origins like https://app.example, or null, separated by commas",
+        origin,
+        absent="all",
+    )
+    host_token_file: str = path(
+        "The file with the token that a client must have to open a new code; to join one, the code"
+        " is enough."
+    )
+    strict_codes: bool = flag(
+        False,
+        "Whether a code may have only the characters A-Z a-z 0-9 . _ ~ -, and a request only one"
+        " code; others are refused with 400.",
+    )
+    drain_delay: float = seconds(
+        0.0,
+        "How long a relay that was told to stop only refuses newcomers before it closes the sides"
+        " that are there.",
+        zero="for no delay",
+    )
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            about: Setting = item.metadata["setting"]
-            about.check(item.name, getattr(self, item.name))
+        settle(self)

@@ -176,8 +176,11 @@ async def time_limit(nursery: trio.Nursery) -> None:
 
 @pytest.fixture
 def settings() -> RelaySettings:
-    """Return the settings of the relay of a test, which may override this."""
-    return RelaySettings()
+    """Return the settings of the relay of a test, which may override this.
+
+    The clients of most tests answer no pings, and some take nothing for long.
+    """
+    return RelaySettings(ping_interval=0, stall_timeout=0, probe_timeout=0)
 
 
 @pytest.fixture

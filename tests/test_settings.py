@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import FrozenInstanceError, asdict, fields, replace
+from typing import Any
 
 import pytest
 
 from relay import RelaySettings
-from relay.settings import Setting
+from relay.definitions import definitions
+from relay.setting import Flag, Listing, Number, Setting, Text
 
-TIMES = ["pair_ttl", "sweep_interval", "head_timeout", "close_timeout"]
-PORT = Setting("A port.", "a whole number from 0 to 65535", int, minimum=0, maximum=65535)
-WAIT = Setting("A time.", "a number of seconds from 0.001", float, minimum=0.001)
+ABOUT: dict[str, Setting] = {name: about for name, _, about in definitions(RelaySettings)}
+TIMES = [name for name, about in ABOUT.items() if about.metavar == "SECONDS"]
+OFF = [
+    name for name in TIMES if ABOUT[name].values.startswith("a number of seconds from 0.001, or")
+]
+WHOLE = [name for name, about in ABOUT.items() if about.metavar in {"BYTES", "NUMBER"}]
 
 
-def with_setting(name: str, value: object) -> RelaySettings:
+def with_setting(name: str, value: Any) -> RelaySettings:
     """Return settings of which one has this value, be it of the right type or not."""
-    return RelaySettings(**{name: value})  # type: ignore[arg-type]
+    return RelaySettings(**{name: value})
 
 
 def test_defaults() -> None:
@@ -28,16 +33,60 @@ def test_defaults() -> None:
         "head_timeout": 10.0,
         "close_timeout": 5.0,
         "max_message_size": 104_857_600,
+        "ping_interval": 20.0,
+        "ping_timeout": 20.0,
+        "stall_timeout": 60.0,
+        "probe_timeout": 2.0,
+        "max_connections": None,
+        "max_waiting": 0,
+        "max_per_client": 0,
+        "connects_per_minute": 0,
+        "trusted_proxies": (),
+        "max_rate": 0,
+        "max_pair_seconds": 0.0,
+        "max_pair_bytes": 0,
+        "allowed_origins": (),
+        "host_token_file": "",
+        "strict_codes": False,
+        "drain_delay": 0.0,
     }
 
 
 def test_every_setting_says_what_it_is() -> None:
     """Every field has what the command line makes an option of, and a default that is allowed."""
-    for item in fields(RelaySettings):
-        about = item.metadata["setting"]
-        assert isinstance(about, Setting)
+    assert list(ABOUT) == [item.name for item in fields(RelaySettings)]
+    for name, default, about in definitions(RelaySettings):
         assert about.help.endswith(".")
-        assert about.parse(item.name, str(item.default)) == item.default
+        assert about.check(name, default) == default
+        if default is not None:
+            assert about.parse(name, about.write(default)) == default
+
+
+def test_kinds() -> None:
+    """Every setting is of the kind that its field says."""
+    kinds = {
+        "float": Number,
+        "int": Number,
+        "int | None": Number,
+        "bool": Flag,
+        "str": Text,
+        "tuple[str, ...]": Listing,
+    }
+    for item in fields(RelaySettings):
+        assert type(ABOUT[item.name]) is kinds[str(item.type)]
+
+
+def test_what_zero_turns_off() -> None:
+    """The times that the contract lets be turned off may be 0, and the others may not."""
+    assert set(OFF) == {
+        "ping_interval",
+        "stall_timeout",
+        "probe_timeout",
+        "max_pair_seconds",
+        "drain_delay",
+    }
+    for name in OFF:
+        assert getattr(with_setting(name, 0), name) == 0
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -51,9 +100,13 @@ def test_good_time(name: str, value: float) -> None:
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 0.0009, -1, -math.inf, math.inf, math.nan])
 def test_time_out_of_range(name: str, value: float) -> None:
     """A time that is no time is refused with its name, what it must be, and what it was."""
+    if name in OFF and value == 0:
+        return
     with pytest.raises(ValueError, match=r"number of seconds") as refused:
         with_setting(name, value)
-    assert str(refused.value) == f"{name} must be a number of seconds from 0.001, not {value!r}"
+    said = str(refused.value)
+    assert said == f"{name} must be {ABOUT[name].values}, not {value!r}"
+    assert said.startswith(f"{name} must be a number of seconds from 0.001")
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -62,39 +115,50 @@ def test_time_of_a_wrong_type(name: str, value: object) -> None:
     """A time that is not a number is refused, a truth value too."""
     with pytest.raises(TypeError) as refused:
         with_setting(name, value)
-    assert str(refused.value) == f"{name} must be a number of seconds from 0.001, not {value!r}"
+    assert str(refused.value) == f"{name} must be {ABOUT[name].values}, not {value!r}"
 
 
+@pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [0, 1, 2**63, 10**300])
-def test_good_size(value: int) -> None:
-    """A size is any whole number from 0 on."""
-    assert RelaySettings(max_message_size=value).max_message_size == value
+def test_good_size(name: str, value: int) -> None:
+    """A size or a count is any whole number from 0 on."""
+    assert getattr(with_setting(name, value), name) == value
 
 
+@pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [-1, -(2**70)])
-def test_size_out_of_range(value: int) -> None:
+def test_size_out_of_range(name: str, value: int) -> None:
     """A negative size is refused with its name, what it must be, and what it was."""
     with pytest.raises(ValueError, match="whole number") as refused:
-        RelaySettings(max_message_size=value)
-    assert str(refused.value) == (
-        f"max_message_size must be a whole number of bytes, or 0 for no limit, not {value}"
-    )
+        with_setting(name, value)
+    said = str(refused.value)
+    assert said.startswith(f"{name} must be a whole number")
+    assert said.endswith(f", or 0 for no limit, not {value}")
 
 
-@pytest.mark.parametrize("value", [1.0, 0.0, math.nan, math.inf, True, False, None, "1"])
-def test_size_of_a_wrong_type(value: object) -> None:
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("value", [1.0, 0.0, math.nan, math.inf, True, False, "1"])
+def test_size_of_a_wrong_type(name: str, value: object) -> None:
     """A size that is not a whole number is refused, even one that has no fraction."""
-    with pytest.raises(TypeError, match=r"^max_message_size must be a whole number of bytes"):
-        with_setting("max_message_size", value)
+    with pytest.raises(TypeError, match=rf"^{name} must be a whole number"):
+        with_setting(name, value)
 
 
-@pytest.mark.parametrize("name", [*TIMES, "max_message_size"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_may_be_left_open(name: str) -> None:
+    """None is a value of the limit of connections alone."""
+    if name == "max_connections":
+        assert RelaySettings(max_connections=None).max_connections is None
+    else:
+        with pytest.raises(TypeError, match=f"^{name} must be"):
+            with_setting(name, None)
+
+
+@pytest.mark.parametrize("name", [*TIMES, *WHOLE])
 def test_number_beyond_the_floats(name: str) -> None:
-    """A whole number that no float can hold is refused as any other bad value, or is good."""
-    try:
+    """A whole number that no float can hold is refused as any other bad value."""
+    with pytest.raises(ValueError, match=f"^{name} must be"):
         with_setting(name, 10**400)
-    except ValueError as refused:
-        assert str(refused).startswith(name)  # noqa: PT017 - both ways are good
 
 
 def test_bad_settings_change_nothing() -> None:
@@ -122,42 +186,3 @@ def test_settings_are_named() -> None:
         RelaySettings(300.0)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         with_setting("max_memory", 1)
-
-
-@pytest.mark.parametrize(("text", "value"), [("0", 0), ("65535", 65535), (" 80 ", 80)])
-def test_whole_number_in_text(text: str, value: int) -> None:
-    """A whole number is read from text as such."""
-    parsed = PORT.parse("port", text)
-    assert (parsed, type(parsed)) == (value, int)
-
-
-@pytest.mark.parametrize(("text", "value"), [("1", 1.0), ("0.001", 0.001), ("1e3", 1000.0)])
-def test_time_in_text(text: str, value: float) -> None:
-    """A time is read from text as a float."""
-    parsed = WAIT.parse("wait", text)
-    assert (parsed, type(parsed)) == (value, float)
-
-
-@pytest.mark.parametrize("text", ["", "x", "1.0", "1e3", "0x50", "--1", "nan"])
-def test_text_that_is_no_whole_number(text: str) -> None:
-    """Text that is no whole number is refused in one line that quotes it."""
-    with pytest.raises(ValueError, match=r"^port must be") as refused:
-        PORT.parse("port", text)
-    assert str(refused.value) == f"port must be a whole number from 0 to 65535, not {text!r}"
-    assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
-
-
-@pytest.mark.parametrize("text", ["-1", "65536", "9" * 100])
-def test_whole_number_in_text_out_of_range(text: str) -> None:
-    """A whole number out of its range is refused in one line that quotes it."""
-    with pytest.raises(ValueError, match=r"^port must be") as refused:
-        PORT.parse("port", text)
-    assert str(refused.value) == f"port must be a whole number from 0 to 65535, not {text}"
-
-
-@pytest.mark.parametrize("text", ["", "soon", "5s", "0", "-1", "nan", "inf", "-inf", "1e999"])
-def test_text_that_is_no_time(text: str) -> None:
-    """Text that is no time is refused in one line with the name."""
-    with pytest.raises(ValueError, match=r"^wait must be a number of seconds from 0\.001, not "):
-        WAIT.parse("wait", text)

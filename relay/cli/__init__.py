@@ -1,0 +1,55 @@
+"""The command line: the only package that reads arguments and the environment, or sees a signal."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from . import start
+from .options import PROGRAM
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="A blind WebSocket relay that joins two endpoints with the same pair code.",
+    rich_markup_mode=None,
+    add_completion=False,
+)
+app.command()(start.start)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 could not start, 2 wrong usage."""
+    try:
+        status = app(prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as error:
+        complain(error.format_message())
+        status = error.exit_code
+    sys.exit(status)
+
+
+def complain(problem: str) -> None:
+    """Say in one line what is wrong."""
+    typer.echo(f"{PROGRAM}: {problem}", err=True)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and exit, if wanted."""
+    if wanted:
+        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""

@@ -1,0 +1,167 @@
+"""The kinds of settings: which values are allowed, and how they are written as text.
+
+Pure. `definitions` makes fields of dataclasses of them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+__all__ = ["Choice", "Flag", "Listing", "Number", "Setting", "Text"]
+
+MAX_FLOAT: Final = math.nextafter(math.inf, 0)
+TRUE: Final = frozenset({"true", "1", "yes", "on"})
+FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting(ABC):
+    """What a setting means, which values it may have, and how they are written as text."""
+
+    help: str
+    """What it is, in one sentence."""
+    values: str
+    """The allowed values in words, as in "must be ..."."""
+    metavar: str = "TEXT"
+    """What stands for a value in a line of help."""
+    absent: str = "none"
+    """What None, an empty text or an empty list means, in words."""
+    short: str = ""
+    """A second flag, such as -p."""
+
+    def parse(self, name: str, text: str) -> Any:
+        """Return the value that text stands for; raise ValueError, naming both, if it has none."""
+        try:
+            value = self.read(text)
+        except ValueError:
+            raise ValueError(self.complaint(name, text)) from None
+        return self.check(name, value)
+
+    @abstractmethod
+    def read(self, text: str) -> Any:
+        """Return what text says, be it in range or not; raise ValueError if it says nothing."""
+
+    @abstractmethod
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value in its normal form.
+
+        Raises TypeError or ValueError, naming both, if it cannot have this value.
+        """
+
+    def write(self, value: Any) -> str:
+        """Return the text that `parse` reads as this value."""
+        return str(value)
+
+    def show(self, value: Any) -> str:
+        """Return a value as a person should read it."""
+        return self.absent if value in (None, "", ()) else self.write(value)
+
+    def complaint(self, name: str, value: object) -> str:
+        """Return what to say of a value that is not allowed."""
+        return f"{name} must be {self.values}, not {value!r}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Number(Setting):
+    """A time, a size or a count."""
+
+    kind: type[int | float]
+    minimum: float
+    maximum: float = MAX_FLOAT
+    """By default, what a float can hold: infinity is no setting."""
+    zero: bool = False
+    """Whether 0 is good as well."""
+    optional: bool = False
+    """Whether None is good as well."""
+
+    def read(self, text: str) -> int | float:
+        return self.kind(text)
+
+    def check(self, name: str, value: Any) -> int | float | None:
+        if value is None and self.optional:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, self.kind)):
+            raise TypeError(self.complaint(name, value))
+        if not (self.minimum <= value <= self.maximum or (self.zero and value == 0)):
+            raise ValueError(self.complaint(name, value))
+        return value
+
+    def write(self, value: float) -> str:
+        return str(value).removesuffix(".0")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flag(Setting):
+    """Something that is so or not."""
+
+    def read(self, text: str) -> bool:
+        word = text.strip().lower()
+        if word not in TRUE | FALSE:
+            raise ValueError
+        return word in TRUE
+
+    def check(self, name: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise TypeError(self.complaint(name, value))
+        return value
+
+    def write(self, value: bool) -> str:
+        return str(value).lower()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice(Setting):
+    """One of a few words."""
+
+    choices: tuple[str, ...]
+
+    def read(self, text: str) -> str:
+        return text.strip().lower()
+
+    def check(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(self.complaint(name, value))
+        if value not in self.choices:
+            raise ValueError(self.complaint(name, value))
+        return value
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Text(Setting):
+    """A text of which ``normal`` returns the normal form, or raises ValueError."""
+
+    normal: Callable[[str], str]
+
+    def read(self, text: str) -> str:
+        return text
+
+    def check(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise TypeError(self.complaint(name, value))
+        try:
+            return self.normal(value)
+        except ValueError:
+            raise ValueError(self.complaint(name, value)) from None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing(Setting):
+    """Any number of texts, written with commas between them."""
+
+    item: Text
+    """What each of them may be."""
+
+    def read(self, text: str) -> tuple[str, ...]:
+        return tuple(part for part in map(str.strip, text.split(",")) if part)
+
+    def check(self, name: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, tuple | list):
+            raise TypeError(self.complaint(name, value))
+        return tuple(self.item.check(name, part) for part in value)
+
+    def write(self, value: tuple[str, ...]) -> str:
+        return ",".join(value)
