@@ -1,0 +1,1 @@
+"""Parts of the command line: what it shows of the relay that it runs."""
