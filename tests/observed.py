@@ -15,7 +15,7 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from relay.cli_parts.logs import configure_logs
+from relay.cli.logs import configure_logs
 from relay.events import Event, PairEnded, PairJoined, Probed, Refused, Stopping
 from relay.outcome import Outcome
 

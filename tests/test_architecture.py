@@ -34,8 +34,8 @@ LAYERS = [
     ["connection"],
     ["server"],
     ["__init__"],
-    ["cli.settings"],
-    ["cli.options"],
+    ["cli.allowance", "cli.log_addresses", "cli.log_writer", "cli.metrics", "cli.settings"],
+    ["cli.log_lines", "cli.logs", "cli.options"],
     ["cli.reference", "cli.start"],
     ["cli"],
     ["__main__"],
@@ -75,6 +75,8 @@ KEEPERS = {
     "trio_websocket": set[str](),
     "h11": {"door"},
     "websockets": {"frames"},
+    "prometheus_client": {"cli"},
+    "structlog": {"cli"},
     "typer": {"cli"},
     "signal": {"cli"},
     "gc": {"cli"},
@@ -84,7 +86,15 @@ KEEPERS = {
     "time": set[str](),
     "socket": set[str](),
 }
-REQUIRED = {"h11", "trio", "trio_websocket", "typer", "websockets"}
+REQUIRED = {
+    "h11",
+    "prometheus_client",
+    "structlog",
+    "trio",
+    "trio_websocket",
+    "typer",
+    "websockets",
+}
 
 
 def outside(tree: ast.Module) -> set[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.cli_parts.log_addresses import shown_address
-from relay.cli_parts.log_lines import LogObserver
+from relay.cli.log_addresses import shown_address
+from relay.cli.log_lines import LogObserver
 
 from .observed import CANARY_V4, CANARY_V6, EVERY_EVENT, Log, bare_logging
 

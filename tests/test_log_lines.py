@@ -11,7 +11,7 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from relay import RelaySettings
-from relay.cli_parts.log_lines import (
+from relay.cli.log_lines import (
     LogObserver,
     say_not_reloaded,
     say_reloaded,

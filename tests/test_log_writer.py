@@ -12,8 +12,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from relay.cli_parts.log_writer import LineWriter
-from relay.cli_parts.logs import configure_logs
+from relay.cli.log_writer import LineWriter
+from relay.cli.logs import configure_logs
 
 from .observed import bare_logging
 from .pipes import Pipe
@@ -113,7 +113,7 @@ def test_a_record_that_cannot_be_formatted(capfd: pytest.CaptureFixture[str]) ->
 def test_a_process_whose_standard_error_takes_nothing(closing: str) -> None:
     """Closed, or on a full disk: the process goes on, and its other descriptors get no line."""
     program = (
-        "import os; from relay.cli_parts.logs import configure_logs\n"
+        "import os; from relay.cli.logs import configure_logs\n"
         "log = configure_logs()\n"
         "reader, writer = os.pipe()\n"  # one of them is descriptor 2, if that was closed
         "log.info('started')\n"

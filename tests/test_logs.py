@@ -12,7 +12,7 @@ from typing import TextIO
 
 import pytest
 
-from relay.cli_parts.logs import configure_logs
+from relay.cli.logs import configure_logs
 
 from .observed import bare_logging
 from .pipes import PAGE, Pipe

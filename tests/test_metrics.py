@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay.cli_parts.metrics import CONTENT_TYPE, MetricsObserver
+from relay.cli.metrics import CONTENT_TYPE, MetricsObserver
 from relay.outcome import Outcome
 from relay.statistics import RelayStatistics
 

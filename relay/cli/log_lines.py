@@ -6,13 +6,13 @@ No line holds a code or a payload. A pair is named by the hash that its events c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 from http import HTTPStatus
 from typing import Any, Final
 
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from ..definitions import differing
 from ..events import Event, PairEnded, PairJoined, Probed, Refused, Stopping
 from .allowance import Allowance
 from .log_addresses import shown_address
@@ -132,12 +132,7 @@ def say_started(
 
 def say_settings(log: FilteringBoundLogger, *settings: Any) -> None:
     """Say which fields of these dataclasses differ from their defaults; nothing if none does."""
-    changed = {
-        item.name: as_text(value)
-        for each in settings
-        for item in fields(each)
-        if (value := getattr(each, item.name)) != item.default
-    }
+    changed = {name: as_text(value) for name, value in differing(*settings)}
     if changed:
         log.info("settings", **changed)
 

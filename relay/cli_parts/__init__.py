@@ -1,1 +1,0 @@
-"""Parts of the command line: what it shows of the relay that it runs."""
