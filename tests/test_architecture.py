@@ -16,7 +16,7 @@ MAX_LINES = 250
 
 # From the bottom up. A module knows those of the layers below its own alone.
 LAYERS = [
-    ["answers", "errors", "origin"],
+    ["address", "answers", "errors", "origin"],
     ["frames", "outcome", "request", "settings"],
     ["events", "rendezvous", "splitter"],
     ["kernel", "statistics"],
@@ -33,6 +33,7 @@ LAYERS = [
 ]
 ORDER = [module for layer in LAYERS for module in layer]
 PURE = [
+    "address",
     "answers",
     "errors",
     "events",
@@ -59,6 +60,7 @@ HARMLESS = {
     "hashlib",
     "hmac",
     "http",
+    "ipaddress",
     "json",
     "math",
     "re",
