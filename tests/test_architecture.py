@@ -17,7 +17,7 @@ MAX_LINES = 250
 # From the bottom up. A module knows those of the layers below its own alone.
 LAYERS = [
     ["address", "answers", "errors", "origin"],
-    ["frames", "outcome", "request", "settings"],
+    ["admission", "frames", "outcome", "request", "settings"],
     ["events", "rendezvous", "splitter"],
     ["kernel", "statistics"],
     ["wire"],
@@ -34,6 +34,7 @@ LAYERS = [
 ORDER = [module for layer in LAYERS for module in layer]
 PURE = [
     "address",
+    "admission",
     "answers",
     "errors",
     "events",
