@@ -16,7 +16,7 @@ MAX_LINES = 250
 
 # From the bottom up. A module knows those of the layers below its own alone.
 LAYERS = [
-    ["address", "answers", "errors", "origin"],
+    ["address", "answers", "errors", "origin", "pace"],
     ["admission", "frames", "outcome", "request", "settings"],
     ["events", "rendezvous", "splitter"],
     ["kernel", "statistics"],
@@ -41,6 +41,7 @@ PURE = [
     "frames",
     "origin",
     "outcome",
+    "pace",
     "rendezvous",
     "request",
     "settings",
