@@ -11,14 +11,18 @@ from traceback import format_tb
 
 import trio
 
-from .door import PAIR_IS_FULL, Answer, Upgrade, read_head, send_answer
+from .answers import PAIR_IS_FULL, Answer
+from .door import read_request, send_answer
 from .endpoint import Endpoint
 from .errors import PairFull
-from .ghosts import find_place
+from .events import Refused
+from .ghosts import drive_out_ghosts
+from .kernel import peer_of
 from .outcome import Outcome
 from .pair import conclude, run_pair
 from .relay import Relay
 from .rendezvous import Pair
+from .request import Upgrade
 from .wires import open_wire
 
 __all__ = ["serve_connection"]
@@ -37,12 +41,14 @@ async def serve_connection(relay: Relay, nursery: trio.Nursery, stream: trio.abc
     wire: trio.abc.AsyncResource = stream
     try:
         wire = open_wire(stream, nursery)
-        endpoint = Endpoint(wire, relay.settings, scope)
+        endpoint = Endpoint(wire, relay.settings, scope, peer_of(stream))
         with scope:
-            head = await read_head(wire, relay.settings.head_timeout, relay.health)
+            head = await read_request(wire, relay.settings.head_timeout, relay.judge)
             if isinstance(head, Upgrade):
-                head = await take_place(relay, endpoint, head)
+                head = await let_in(relay, endpoint, head)
             if head is not None:
+                if head.refuses:
+                    relay.notice(Refused(head.status, head.body, endpoint.client))
                 await send_answer(wire, head)
         await endpoint.close()
     except* Exception as failures:  # noqa: BLE001 - the one boundary, see above
@@ -58,19 +64,36 @@ async def serve_connection(relay: Relay, nursery: trio.Nursery, stream: trio.abc
         relay.close_scope(scope)
 
 
+async def let_in(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
+    """Let a client in, to be a side until that is over; or return why not."""
+    entrance, client = relay.entrance, relay.entrance.client(endpoint.client, upgrade.forwarded)
+    endpoint.client = client
+    refused = entrance.enter(endpoint.scope, client)
+    if refused is not None:
+        return refused
+    try:
+        return await take_place(relay, endpoint, upgrade)
+    finally:
+        entrance.leave(endpoint.scope, client)
+
+
 async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
     """Be a side of the pair with this code until that is over; or return why that cannot be."""
+    await drive_out_ghosts(relay, upgrade.code)
+    if relay.pairs.find(upgrade.code) is None:
+        refused = relay.entrance.may_open(upgrade.token, relay.pairs.waiting)
+        if refused is not None:
+            return refused
     try:
-        pair = await find_place(relay, upgrade.code, endpoint)
+        pair = relay.pairs.join(upgrade.code, endpoint, trio.current_time())
     except PairFull:
         return PAIR_IS_FULL
-    relay.sides.add(endpoint.scope)
     if relay.stopping:
         conclude(pair, Outcome.STOPPED)
     try:
         await endpoint.accept(upgrade.response)
         if not endpoint.departed:
-            await (be_a(pair) if endpoint is pair.a else be_b(relay, pair, endpoint))
+            await (be_a(relay, pair) if endpoint is pair.a else be_b(relay, pair, endpoint))
     finally:
         relay.pairs.end(pair)
         conclude(pair, endpoint.departed or Outcome.BROKEN, endpoint)
@@ -80,12 +103,12 @@ async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answ
     return None
 
 
-async def be_a(pair: Pair[Endpoint]) -> None:
+async def be_a(relay: Relay, pair: Pair[Endpoint]) -> None:
     """Wait for side B, holding what A sends, and then run the pair until one side departs."""
     await pair.a.hold()
     # Also if A departed in the moment in which B came: what it sent before is for B.
     if pair.b is not None:
-        await run_pair(pair, pair.a, pair.b)
+        await run_pair(pair, pair.a, pair.b, relay.settings)
 
 
 async def be_b(relay: Relay, pair: Pair[Endpoint], b: Endpoint) -> None:

@@ -15,18 +15,18 @@ from .pair import conclude
 from .relay import Relay
 from .rendezvous import Pair
 
-__all__ = ["SILENT", "find_place"]
+__all__ = ["SILENT", "drive_out_ghosts"]
 
 SILENT = 5.0
 """Seconds for which a waiting side may have been silent before a newcomer has it pinged."""
 
 
-async def find_place(relay: Relay, code: str, newcomer: Endpoint) -> Pair[Endpoint]:
-    """Join the newcomer to the pair with this code, once its ghosts are driven out.
+async def drive_out_ghosts(relay: Relay, code: str) -> None:
+    """See to it that the sides of the pair with this code, which a newcomer asks for, are alive.
 
-    Sides whose life is in doubt are pinged, and get ``probe_timeout`` to answer. If one does not,
-    its pair is ended, and the newcomer is side A of a fresh one. Newcomers that come meanwhile wait
-    for the same answers. Raises PairFull if two sides are alive.
+    Those whose life is in doubt are pinged, and get ``probe_timeout`` to answer. If one does not,
+    its pair is ended, and the code is free. Newcomers that come meanwhile wait for the same
+    answers.
     """
     settled = not relay.settings.probe_timeout
     while not settled:
@@ -38,7 +38,6 @@ async def find_place(relay: Relay, code: str, newcomer: Endpoint) -> Pair[Endpoi
         else:
             await probe(relay, pair)
         settled = pair.outcome is None
-    return relay.pairs.join(code, newcomer, trio.current_time())
 
 
 def in_doubt(pair: Pair[Endpoint]) -> list[Endpoint]:

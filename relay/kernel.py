@@ -14,11 +14,22 @@ from typing import Final, NamedTuple
 
 import trio
 
+from .address import UNIX
+
 if sys.platform != "win32":
     import fcntl
+    import resource
     import termios
 
-__all__ = ["Uptake", "queued", "socket_of", "uptake", "wait_hangup"]
+__all__ = [
+    "Uptake",
+    "descriptor_limit",
+    "peer_of",
+    "queued",
+    "socket_of",
+    "uptake",
+    "wait_hangup",
+]
 
 # struct tcp_info of linux/tcp.h as far as tcpi_bytes_acked: retransmissions and window probes that
 # are not answered, milliseconds since the last acknowledgement, bytes acknowledged in all.
@@ -44,6 +55,25 @@ def socket_of(stream: trio.abc.Stream) -> trio.socket.SocketType | None:
     if isinstance(stream, trio.SSLStream):
         stream = stream.transport_stream
     return stream.socket if isinstance(stream, trio.SocketStream) else None
+
+
+def peer_of(stream: trio.abc.Stream) -> str:
+    """Return the address that a stream comes from, `UNIX` for a Unix socket, "" if it has none."""
+    sock = socket_of(stream)
+    if sock is None:
+        return ""
+    if sock.family not in (trio.socket.AF_INET, trio.socket.AF_INET6):
+        return UNIX
+    try:
+        return str(sock.getpeername()[0])
+    except OSError:  # it is gone already
+        return ""
+
+
+def descriptor_limit() -> int:
+    """Return how many descriptors this process may have open; 0 if there is no limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if limit == resource.RLIM_INFINITY else limit
 
 
 def uptake(sock: trio.socket.SocketType) -> Uptake:

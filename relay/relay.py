@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import secrets
 
 import trio
 
+from .answers import Answer, health_answer
 from .endpoint import Endpoint
+from .entrance import Entrance
 from .events import Event, Observer, PairEnded, PairJoined, Stopping
 from .outcome import Outcome
 from .pair import conclude
 from .rendezvous import Pair, Rendezvous
+from .request import Request, Resource, Upgrade, judge
 from .settings import RelaySettings
 from .statistics import RelayStatistics, Tally, plus
 
@@ -30,8 +32,7 @@ class Relay:
         self.pairs: Rendezvous[Endpoint] = Rendezvous()
         self.connections: set[trio.CancelScope] = set()
         """A scope for each open connection, around all but its closing."""
-        self.sides: set[trio.CancelScope] = set()
-        """Those of them that have, or just had, a place in a pair."""
+        self.entrance = Entrance(settings)
         self.probes: dict[Pair[Endpoint], trio.Event] = {}
         """For each pair whose sides are being probed, what is set once they were."""
         self.tally = Tally()
@@ -41,6 +42,7 @@ class Relay:
         """Whether every side is being closed, also one that still comes."""
         self.dropped = False
         """Whether no connection at all is served any more."""
+        self._allowed_origins = frozenset(settings.allowed_origins)
         self._observer = observer
         self._key = secrets.token_bytes(16)
         self._changed = trio.Event()
@@ -57,12 +59,12 @@ class Relay:
     def close_scope(self, scope: trio.CancelScope) -> None:
         """Forget a connection, which is over."""
         self.connections.discard(scope)
-        self.sides.discard(scope)
         self._changed.set()
 
-    def drain(self) -> None:
-        """Begin to stop: from now on the relay says so to whoever asks."""
+    def drain(self, *, refusing: bool) -> None:
+        """Begin to stop: the relay says so to whoever asks, and, if refusing, lets nobody in."""
         self.draining = True
+        self.entrance.closed = refusing
         self.notice(Stopping(len(self.pairs), self.pairs.waiting))
 
     def stop(self) -> None:
@@ -72,8 +74,8 @@ class Relay:
             conclude(pair, Outcome.STOPPED)
 
     async def wait_left(self, *, doors: bool) -> None:
-        """Wait until no side is left, nor, if ``doors``, anybody at the door."""
-        while self.sides or (doors and self.connections):
+        """Wait until nobody that was let in is left, nor, if ``doors``, anybody at the door."""
+        while self.entrance.places or (doors and self.connections):
             self._changed = trio.Event()
             await self._changed.wait()
 
@@ -83,9 +85,17 @@ class Relay:
         for scope in self.connections:
             scope.cancel()
 
-    def health(self) -> str:
-        """Return the body of the health answer."""
-        return json.dumps({"ok": True, "pairs": len(self.pairs)}, separators=(",", ":"))
+    def judge(self, request: Request) -> Upgrade | Answer:
+        """Decide on a request by its head, or tell the health of the relay if that is asked for."""
+        judged = judge(
+            request,
+            strict_codes=self.settings.strict_codes,
+            allowed_origins=self._allowed_origins,
+        )
+        if not isinstance(judged, Resource):
+            return judged
+        full = judged is Resource.READY and self.entrance.full
+        return health_answer(len(self.pairs), draining=self.draining, full=full)
 
     def notice(self, event: Event) -> None:
         """Count an event and show it to the observer, who may not disturb."""

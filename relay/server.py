@@ -63,6 +63,13 @@ class RelayHandle:
         """Return a snapshot of what the relay does now, and of what it did since its start."""
         return self._relay.statistics()
 
+    def reload(self) -> None:
+        """Read ``host_token_file`` again.
+
+        Raises OSError or ValueError, saying what was wrong, and keeps the old token, if that fails.
+        """
+        self._relay.entrance.reload()
+
     async def stop(self, *, accepting: bool = True) -> None:
         """Stop gracefully: refuse new sides with 503, close all others with 1001; return then.
 
@@ -98,11 +105,12 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
     Cancelling it stops it as `RelayHandle.stop` does, without ``drain_delay``: clients get 1001
     ``relay stopping``, and those that do not answer hold it up for ``close_timeout`` at most.
 
-    Raises OSError if host does not resolve or the port cannot be bound.
+    Raises OSError if host does not resolve or the port cannot be bound, and OSError or ValueError
+    if ``host_token_file`` cannot be read or is empty.
     """
+    relay = Relay(settings, observer)
     if listeners is None:
         listeners = await trio.open_tcp_listeners(port, host=host)
-    relay = Relay(settings, observer)
     over, ending = trio.Event(), Ending()
     try:
         handle = RelayHandle(relay, bound_address(listeners[0]), ending)
@@ -114,9 +122,11 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
                     nursery.start_soon(sweep, relay.pairs, settings)
                     task_status.started(handle)
                     await ending.asked.wait()
-                    relay.drain()
+                    relay.drain(refusing=ending.accepting)
                     if not ending.accepting:
                         accepting.cancel()
+                    elif settings.drain_delay:
+                        await trio.sleep(settings.drain_delay)
                     relay.stop()
                     with trio.move_on_after(settings.close_timeout):
                         await relay.wait_left(doors=not ending.accepting)

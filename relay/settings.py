@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_network
+from ipaddress import IPv6Address
 from typing import Final
 
+from .address import UNIX, network
 from .definitions import flag, listing, path, seconds, settle, whole
+from .origin import normal_origin
 
 __all__ = ["RelaySettings"]
 
@@ -20,18 +22,17 @@ ORIGIN: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
 )
 MAX_PORT: Final = 65535
-DEFAULT_PORTS: Final = {("http", 80), ("https", 443)}
 
 
 def proxy(text: str) -> str:
     """Return a trusted proxy in its normal form; raise ValueError if it is none."""
     text = text.lower()
-    if text == "unix":
+    if text == UNIX:
         return text
     if "%" in text:  # the zone of an address is a matter of one machine's interfaces
         raise ValueError
-    network = ip_network(text)
-    return str(network if "/" in text else network.network_address)
+    found = network(text)
+    return str(found if "/" in text else found.network_address)
 
 
 def origin(text: str) -> str:
@@ -42,12 +43,10 @@ def origin(text: str) -> str:
     found = ORIGIN.fullmatch(text)
     if found is None or (port := int(found["port"] or 0)) > MAX_PORT:
         raise ValueError
-    scheme, host = found["scheme"], found["host"]
+    host = found["host"]
     if host.startswith("["):
         host = f"[{IPv6Address(host[1:-1])}]"
-    if found["port"] is None or (scheme, port) in DEFAULT_PORTS:
-        return f"{scheme}://{host}"
-    return f"{scheme}://{host}:{port}"
+    return normal_origin(f"{found['scheme']}://{host}" + (f":{port}" if found["port"] else ""))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,331 +1,37 @@
-"""What the door makes of the head of a connection, and what it says to those it sends away."""
+"""How the door reads the head of a connection, and how it sends an answer."""
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from http import HTTPStatus
-from urllib.parse import quote
 
-import h11
 import pytest
 import trio
 import trio.testing
-from websockets.utils import accept_key
 
 from relay import door
-from relay.door import (
-    MAX_CODE,
-    MAX_HEAD,
-    PAIR_IS_FULL,
-    Answer,
-    Upgrade,
-    judge,
-    pair_code,
-    read_head,
-    send_answer,
-)
+from relay.answers import MAX_HEAD, PAIR_IS_FULL, Answer, health_answer
+from relay.door import read_request, send_answer
+from relay.request import Request, Resource, Upgrade, judge
 from relay.wire import Wire
 from relay.wires import open_wire
 
 from .clients import upgrade_request
+from .heads import UPGRADE, judged, plain
 
 MemoryStream = trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream]
 
-KEY = "AAECAwQFBgcICQoLDA0ODw=="
-UPGRADE = upgrade_request("/?pair=code", sec_websocket_key=KEY)
 TIMEOUT = 10.0
 
 
-def health() -> str:
-    """Return what a relay with two pairs would."""
-    return '{"ok":true,"pairs":2}'
+def health(ready: bool) -> Answer:
+    """Return what a relay with two pairs and no room for another would."""
+    return health_answer(2, draining=False, full=ready)
 
 
-def judged(head: bytes) -> Upgrade | Answer:
-    """Judge a head that is valid HTTP."""
-    connection = h11.Connection(h11.SERVER)
-    connection.receive_data(head)
-    request = connection.next_event()
-    assert isinstance(request, h11.Request)
-    return judge(request, health)
-
-
-def refused(head: bytes) -> tuple[int, str]:
-    """Return the status and body with which a head is sent away."""
-    answer = judged(head)
-    assert isinstance(answer, Answer)
-    return answer.status, answer.body
-
-
-def plain(target: str, method: str = "GET", *lines: str) -> bytes:
-    """Return the head of a request that is no upgrade."""
-    return "\r\n".join((f"{method} {target} HTTP/1.1", "Host: relay", *lines, "", "")).encode()
-
-
-# Upgrades.
-
-
-@pytest.mark.parametrize("path", ["/", "/health", "/any/where", "//", "/%ff", "http://host/x"])
-def test_path_of_an_upgrade_is_not_interpreted(path: str) -> None:
-    """An upgrade is let in whatever its path, and its answer has nothing of it but its key."""
-    upgrade = judged(upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret"))
-    assert isinstance(upgrade, Upgrade)
-    assert upgrade.code == "code"
-    assert upgrade.response == (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept_key(KEY).encode() + b"\r\n\r\n"
-    )
-
-
-def test_code_is_in_no_representation() -> None:
-    """An upgrade can be written to a log: its code is not in it."""
-    assert "s3cret" not in repr(judged(upgrade_request("/?pair=s3cret")))
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"upgrade": "WebSocket"},
-        {"upgrade": "h2c, websocket"},
-        {"connection": "keep-alive, upgrade"},
-        {"connection": "UPGRADE"},
-        {"content_length": "0"},
-        {"origin": "https://elsewhere.example"},
-        {"sec_websocket_extensions": "permessage-deflate"},
-    ],
-    ids=lambda headers: ",".join(headers.values()),
-)
-def test_headers_that_an_upgrade_may_have(headers: dict[str, str]) -> None:
-    """Tokens are compared without case, in lists too, and what does not matter does not hurt."""
-    assert isinstance(judged(upgrade_request("/?pair=code", **headers)), Upgrade)
-
-
-BAD_KEY = "Sec-WebSocket-Key is not 16 bytes of base64"
-BAD_VERSION = "only WebSocket version 13 is spoken here"
-BAD_BODY = "an upgrade has no body"
-BAD_CONNECTION = "an upgrade needs the header Connection: Upgrade"
-BAD_PROTOCOL = "Sec-WebSocket-Protocol is not a list of tokens"
-REFUSED: list[tuple[dict[str, str | None], int, str]] = [
-    ({"connection": None}, 400, BAD_CONNECTION),
-    ({"connection": "close"}, 400, BAD_CONNECTION),
-    ({"connection": "upgraded"}, 400, BAD_CONNECTION),
-    ({"host": "\xff"}, 400, "header is not ASCII"),
-    ({"user_agent": "caf\xe9"}, 400, "header is not ASCII"),
-    ({"sec_websocket_key": "\xff" * 24}, 400, "header is not ASCII"),
-    ({"content_length": "1"}, 400, BAD_BODY),
-    ({"transfer_encoding": "chunked"}, 400, BAD_BODY),
-    ({"sec_websocket_version": None}, 426, BAD_VERSION),
-    ({"sec_websocket_version": ""}, 426, BAD_VERSION),
-    ({"sec_websocket_version": "8"}, 426, BAD_VERSION),
-    ({"sec_websocket_version": "13, 8"}, 426, BAD_VERSION),
-    ({"sec_websocket_version": "013"}, 426, BAD_VERSION),
-    ({"sec_websocket_key": None}, 400, BAD_KEY),
-    ({"sec_websocket_key": ""}, 400, BAD_KEY),
-    ({"sec_websocket_key": base64.b64encode(bytes(15)).decode()}, 400, BAD_KEY),
-    ({"sec_websocket_key": base64.b64encode(bytes(17)).decode()}, 400, BAD_KEY),
-    ({"sec_websocket_key": KEY.rstrip("=")}, 400, BAD_KEY),
-    ({"sec_websocket_key": "_" * 22 + "=="}, 400, BAD_KEY),
-    ({"sec_websocket_key": KEY[:4] + " " + KEY[4:]}, 400, BAD_KEY),
-    ({"sec_websocket_key": f"{KEY}, {KEY}"}, 400, BAD_KEY),
-    ({"sec_websocket_protocol": ""}, 400, BAD_PROTOCOL),
-    ({"sec_websocket_protocol": ", chat"}, 400, BAD_PROTOCOL),
-    ({"sec_websocket_protocol": "two words"}, 400, BAD_PROTOCOL),
-]
-
-
-@pytest.mark.parametrize(
-    ("headers", "status", "body"), REFUSED, ids=[ascii(headers) for headers, _, _ in REFUSED]
-)
-def test_upgrade_that_is_refused(headers: dict[str, str | None], status: int, body: str) -> None:
-    """An upgrade that is not as RFC 6455 section 4 has it is refused with the reason."""
-    assert refused(upgrade_request("/?pair=code", **headers)) == (status, body)
-
-
-def test_header_given_twice_is_a_list() -> None:
-    """A header that comes twice counts as one with both values."""
-    twice = UPGRADE.replace(b"\r\n\r\n", b"\r\nSec-WebSocket-Version: 13\r\n\r\n")
-    assert refused(twice) == (426, BAD_VERSION)
-    upgrade = judged(UPGRADE.replace(b"\r\n\r\n", b"\r\nUpgrade: h2c\r\n\r\n"))
-    assert isinstance(upgrade, Upgrade)
-
-
-def test_old_http_has_no_upgrade() -> None:
-    """An upgrade by HTTP/1.0 is refused, as section 4.1 asks for 1.1."""
-    assert refused(UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0")) == (400, "an upgrade needs HTTP/1.1")
-
-
-@pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "get"])
-def test_upgrade_is_a_get(method: str) -> None:
-    """An upgrade by another method is told which one to use."""
-    answer = judged(UPGRADE.replace(b"GET", method.encode(), 1))
-    assert isinstance(answer, Answer)
-    assert (answer.status, answer.headers) == (405, (("Allow", "GET"),))
-
-
-@pytest.mark.parametrize(
-    ("offer", "accepted"),
-    [("chat", "chat"), ("chat, other", "chat"), ("a.b/c, d", None), (" v1.x_y~! ,", "v1.x_y~!")],
-)
-def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None:
-    """Of the offered subprotocols the first is accepted, and no other."""
-    head = upgrade_request("/?pair=code", sec_websocket_protocol=offer)
-    if accepted is None:
-        assert refused(head) == (400, BAD_PROTOCOL)
-        return
-    upgrade = judged(head)
-    assert isinstance(upgrade, Upgrade)
-    assert upgrade.response.endswith(f"\r\nSec-WebSocket-Protocol: {accepted}\r\n\r\n".encode())
-
-
-# The pair code.
-
-
-@pytest.mark.parametrize(
-    ("query", "code"),
-    [
-        ("pair=code", "code"),
-        ("x=1&pair=code&y", "code"),
-        ("&&pair=code", "code"),
-        ("pair=first&pair=second", "first"),
-        ("pair=a+b", "a b"),
-        ("pair=a%2Bb", "a+b"),
-        ("pair=%20", " "),
-        ("pair=a%26b%3dc", "a&b=c"),
-        ("pair=a=b", "a=b"),
-        ("pair=a;b?c", "a;b?c"),
-        ("pair=%00", "\0"),
-        ("pair=%zz", "%zz"),
-        ("pair=gr%C3%BC%c3%9fe", "grüße"),
-        ("p%61ir=code", "code"),
-        ("pair=code#part", "code"),
-        ("pair=" + "x" * MAX_CODE, "x" * MAX_CODE),
-        ("pair=" + quote("😀" * MAX_CODE), "😀" * MAX_CODE),
-    ],
-)
-def test_pair_code(query: str, code: str) -> None:
-    """The code is the first pair parameter, decoded as any query; its characters are counted."""
-    assert pair_code(f"/path?{query}".encode()) == code
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "/",
-        "/?",
-        "/pair=code",
-        "/?pair",
-        "/?pair=",
-        "/?pair=&pair=code",
-        "/?Pair=code",
-        "/?pairs=code",
-        "/?pai=code",
-        "/?x#&pair=code",
-        "/?pair=%ff",
-        "/?pair=%c3",
-        "/?pair=%ed%a0%80",
-        "/?pair=%c0%80",
-        "/?pair=%ff&pair=code",
-        "/?pair=" + "x" * (MAX_CODE + 1),
-        "/?pair=" + quote("😀" * (MAX_CODE + 1)),
-    ],
-)
-def test_no_pair_code(target: str) -> None:
-    """A code that is absent, empty, too long or not UTF-8 is refused; no later one stands in."""
-    assert pair_code(target.encode()) is None
-    assert refused(upgrade_request(target)) == (400, "missing or invalid pair code")
-
-
-# Plain HTTP.
-
-
-@pytest.mark.parametrize("target", ["/health", "/health/", "/health?x=1", "/health?pair=code"])
-def test_health(target: str) -> None:
-    """The health of the relay is JSON, with or without a slash or a query."""
-    answer = judged(plain(target))
-    assert answer == Answer(HTTPStatus.OK, health(), content_type="application/json")
-
-
-@pytest.mark.parametrize(
-    ("target", "method", "status"),
-    [
-        ("/", "GET", 404),
-        ("/?pair=code", "GET", 404),
-        ("/healthy", "GET", 404),
-        ("/health//", "GET", 404),
-        ("/Health", "GET", 404),
-        ("/", "POST", 404),
-        ("*", "OPTIONS", 404),
-        ("/health", "POST", 405),
-        ("/health/", "DELETE", 405),
-        ("/health", "get", 405),
-    ],
-)
-def test_plain_request_that_is_refused(target: str, method: str, status: int) -> None:
-    """Any path but that of the health is unknown, and that has one method."""
-    answer = judged(plain(target, method))
-    assert isinstance(answer, Answer)
-    assert answer.status == status
-    assert answer.headers == ((("Allow", "GET"),) if status == 405 else ())
-    assert not answer.bodiless
-
-
-@pytest.mark.parametrize("lines", [("Upgrade: h2c",), ("Upgrade: websocket2",), ("X: \u00ff",)])
-def test_what_is_no_upgrade_is_plain(lines: tuple[str, ...]) -> None:
-    """A request that does not ask for WebSocket is answered as any, whatever its headers."""
-    answer = judged(plain("/health", "GET", "Connection: Upgrade", *lines))
-    assert isinstance(answer, Answer)
-    assert answer.status == 200
-
-
-@pytest.mark.parametrize(("target", "status"), [("/", 404), ("/health", 405)])
-def test_head_has_no_body(target: str, status: int) -> None:
-    """The answer to HEAD is that to any other wrong method, without its body."""
-    answer = judged(plain(target, "HEAD"))
-    assert isinstance(answer, Answer)
-    assert answer.status == status
-    assert answer.bodiless
-    assert bytes(answer).endswith(b"\r\n\r\n")
-    assert f"Content-Length: {len(answer.body)}\r\n".encode() in bytes(answer)
-
-
-def test_head_with_upgrade_has_no_body() -> None:
-    """The answer to HEAD has no body, also if it asks for an upgrade."""
-    answer = judged(UPGRADE.replace(b"GET", b"HEAD", 1))
-    assert isinstance(answer, Answer)
-    assert bytes(answer).endswith(b"\r\n\r\n")
-
-
-ANSWERS = [value for value in vars(door).values() if isinstance(value, Answer)]
-
-
-@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.body)
-def test_answer_is_http(answer: Answer) -> None:
-    """Every answer says that the connection ends, and has one line of text of a known length."""
-    client = h11.Connection(h11.CLIENT)
-    client.send(h11.Request(method="GET", target="/", headers=[("Host", "relay")]))
-    client.receive_data(bytes(answer))
-    response, body = client.next_event(), client.next_event()
-    assert isinstance(response, h11.Response)
-    assert isinstance(body, h11.Data)
-    assert isinstance(client.next_event(), h11.EndOfMessage)
-    assert client.trailing_data == (b"", False)
-    headers = dict(response.headers)
-    assert response.status_code == answer.status >= 400
-    assert response.reason == answer.status.phrase.encode()
-    assert headers[b"connection"] == b"close"
-    assert headers[b"content-type"] == b"text/plain; charset=utf-8"
-    assert body.data.decode() == answer.body
-    assert answer.body.isprintable()
-    for name, value in answer.headers:
-        assert headers[name.lower().encode()] == value.encode()
-
-
-def test_statuses_of_the_contract() -> None:
-    """The answers that need no request to be looked at are those of the contract."""
-    assert (PAIR_IS_FULL.status, PAIR_IS_FULL.body) == (409, "pair is full")
-    assert {answer.status for answer in ANSWERS} == {400, 404, 405, 408, 409, 426, 431}
-    assert ("Sec-WebSocket-Version", "13") in door.WRONG_VERSION.headers
+def judged_here(request: Request) -> Upgrade | Answer:
+    """Decide on a request as that relay would."""
+    judged = judge(request)
+    return health(judged is Resource.READY) if isinstance(judged, Resource) else judged
 
 
 # Reading the head.
@@ -344,7 +50,7 @@ class Doorway:
 
         async def read() -> None:
             nonlocal result
-            result = await read_head(self.wire, TIMEOUT, health)
+            result = await read_request(self.wire, TIMEOUT, judged_here)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)
@@ -474,7 +180,7 @@ async def test_head_that_trickles(
 
     start = trio.current_time()
     nursery.start_soon(trickle)
-    answer = await read_head(doorway.wire, TIMEOUT, health)
+    answer = await read_request(doorway.wire, TIMEOUT, judged_here)
     assert isinstance(answer, Answer)
     assert answer.status == 408
     assert trio.current_time() - start == TIMEOUT
@@ -541,7 +247,7 @@ async def test_client_leaves_during_its_head(nursery: trio.Nursery) -> None:
         doorway = meet(nursery)
         await doorway.client.send_all(UPGRADE[:size])
         await doorway.client.send_eof()
-        answer = await read_head(doorway.wire, TIMEOUT, health)
+        answer = await read_request(doorway.wire, TIMEOUT, judged_here)
         if size:
             assert isinstance(answer, Answer)
             assert answer.status == 400
@@ -553,7 +259,7 @@ async def test_client_ends_its_stream_behind_the_head(doorway: Doorway) -> None:
     """A client that ends its stream right behind its head is judged by it all the same."""
     await doorway.client.send_all(UPGRADE)
     await doorway.client.send_eof()
-    assert isinstance(await read_head(doorway.wire, TIMEOUT, health), Upgrade)
+    assert isinstance(await read_request(doorway.wire, TIMEOUT, judged_here), Upgrade)
     assert await doorway.wire.receive_some(100) == b""
 
 
@@ -561,7 +267,7 @@ async def test_client_breaks_during_its_head(nursery: trio.Nursery) -> None:
     """A client that is reset at any point of its head is gone; there is nobody to answer."""
     for size in range(len(UPGRADE)):
         wire = open_wire(Broken(UPGRADE[:size]), nursery)
-        assert await read_head(wire, TIMEOUT, health) is None
+        assert await read_request(wire, TIMEOUT, judged_here) is None
         assert wire.broken
 
 
@@ -573,7 +279,21 @@ async def test_wire_is_closed_during_the_head(doorway: Doorway, nursery: trio.Nu
         await doorway.wire.aclose()
 
     nursery.start_soon(close)
-    assert await read_head(doorway.wire, TIMEOUT, health) is None
+    assert await read_request(doorway.wire, TIMEOUT, judged_here) is None
+
+
+# What is made of it.
+
+
+@pytest.mark.parametrize(("path", "status"), [("/health", 200), ("/ready", 503), ("/", 404)])
+async def test_who_keeps_the_door_tells_of_the_health(
+    doorway: Doorway, path: str, status: int
+) -> None:
+    """Whether the relay is well, and whether it is ready, is what the caller says."""
+    answer = await doorway.knock(plain(path))
+    assert isinstance(answer, Answer)
+    assert answer.status == status
+    assert (answer == health(ready=path == "/ready")) == (status != 404)
 
 
 # Sending the answer.

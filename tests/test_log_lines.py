@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from relay.cli.log_lines import (
     say_started,
     say_stopped,
 )
+from relay.cli.settings import StartSettings
 from relay.events import Refused
 
 from .observed import (
@@ -159,23 +160,21 @@ def test_one_kind_of_refusal_does_not_hide_another() -> None:
     assert log.lines() == [said | {"suppressed": 10}, said]
 
 
-@dataclass(frozen=True)
-class Other:
-    """Settings of another kind, with a list among them."""
-
-    trusted: tuple[str, ...] = ()
-    port: int = 8765
-
-
 def test_settings_that_differ() -> None:
     """Settings are said if they are not the defaults, in one line, as their flags are given."""
     log = Log()
-    say_settings(log.log, RelaySettings(), Other())
+    say_settings(log.log, StartSettings(), RelaySettings())
     assert log.text() == ""
-    say_settings(log.log, RelaySettings(pair_ttl=17.0), Other(trusted=("unix", "10.0.0.0/8")))
-    assert log.lines() == [
-        {"level": "info", "event": "settings", "pair_ttl": 17.0, "trusted": "unix,10.0.0.0/8"}
-    ]
+    changed = RelaySettings(pair_ttl=17.0, trusted_proxies=("unix", "10.0.0.0/8"))
+    say_settings(log.log, StartSettings(port=80), changed)
+    (line,) = log.lines()
+    assert line == {
+        "level": "info",
+        "event": "settings",
+        "port": 80,
+        "pair_ttl": 17.0,
+        "trusted_proxies": "unix,10.0.0.0/8",
+    }
 
 
 @pytest.mark.parametrize(

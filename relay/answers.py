@@ -1,0 +1,144 @@
+"""What the relay answers by plain HTTP: why somebody is not let in, and how it is.
+
+Pure. The line of each body is fixed here: it is also the reason by which refusals are counted, so
+that nothing a client sent is ever in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+__all__ = [
+    "ANOTHER_ORIGIN",
+    "BAD_CODE",
+    "GET_ONLY",
+    "HEAD_TOO_BIG",
+    "HEAD_TOO_SLOW",
+    "MAX_HEAD",
+    "NOT_FOUND",
+    "NOT_HTTP",
+    "NOT_PLAIN",
+    "PAIR_IS_FULL",
+    "RELAY_IS_FULL",
+    "RELAY_IS_STOPPING",
+    "RETRY_AFTER",
+    "TOKEN_NEEDED",
+    "TOO_MANY_WAITING",
+    "WRONG_VERSION",
+    "Answer",
+    "bad_request",
+    "health_answer",
+    "too_many_requests",
+]
+
+MAX_HEAD: Final = 16 * 1024
+"""Bytes that an HTTP head may have, with its final empty line."""
+
+RETRY_AFTER: Final = 5
+"""Seconds after which a client may well have more luck, where nobody knows better."""
+
+
+PLAIN: Final = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that is not 101: one line of body, after which the connection is closed."""
+
+    status: HTTPStatus
+    body: str
+    content_type: str = PLAIN
+    headers: tuple[tuple[str, str], ...] = ()
+    bodiless: bool = False
+    """Whether only the head is sent, because HEAD was asked for."""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it is an error, and not the health of the relay."""
+        return self.content_type == PLAIN
+
+    def __bytes__(self) -> bytes:
+        body = self.body.encode()
+        headers = (
+            ("Content-Type", self.content_type),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+            *self.headers,
+        )
+        lines = [
+            f"HTTP/1.1 {self.status} {self.status.phrase}",
+            *(f"{name}: {value}" for name, value in headers),
+        ]
+        head = "\r\n".join((*lines, "", "")).encode()
+        return head if self.bodiless else head + body
+
+
+def bad_request(why: str) -> Answer:
+    """Return the answer to a request that no change of the relay's state would make good."""
+    return Answer(HTTPStatus.BAD_REQUEST, why)
+
+
+def try_later(status: HTTPStatus, why: str, seconds: int = RETRY_AFTER) -> Answer:
+    """Return the answer to a good request that the state of the relay does not allow."""
+    return Answer(status, why, headers=(("Retry-After", str(seconds)),))
+
+
+def too_many_requests(why: str, retry_after: float) -> Answer:
+    """Return the answer to a client that is over a limit of its own for so many seconds more."""
+    return try_later(HTTPStatus.TOO_MANY_REQUESTS, why, max(1, math.ceil(retry_after)))
+
+
+def health_answer(pairs: int, *, draining: bool, full: bool) -> Answer:
+    """Return the health of a relay with so many codes in use.
+
+    ``draining`` is whether it stops; ``full`` is whether it takes no connection more, which is
+    only for those to know who ask whether it is ready.
+    """
+    trouble = {"draining": True} if draining else {"full": True} if full else {}
+    return Answer(
+        HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK,
+        json.dumps({"ok": not trouble, **trouble, "pairs": pairs}, separators=(",", ":")),
+        content_type="application/json",
+    )
+
+
+# About the request itself.
+
+NOT_HTTP: Final = bad_request("not a valid HTTP request")
+BAD_CODE: Final = bad_request("missing or invalid pair code")
+NOT_PLAIN: Final = bad_request("pair code must be plain and given once")
+NOT_FOUND: Final = Answer(
+    HTTPStatus.NOT_FOUND, "not found: this is a WebSocket relay, its health is at /health"
+)
+GET_ONLY: Final = Answer(
+    HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed", headers=(("Allow", "GET"),)
+)
+HEAD_TOO_BIG: Final = Answer(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"head is larger than {MAX_HEAD} bytes"
+)
+HEAD_TOO_SLOW: Final = Answer(HTTPStatus.REQUEST_TIMEOUT, "head did not arrive in time")
+WRONG_VERSION: Final = Answer(
+    HTTPStatus.UPGRADE_REQUIRED,
+    "only WebSocket version 13 is spoken here",
+    headers=(("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")),
+)
+
+# About who asks.
+
+ANOTHER_ORIGIN: Final = Answer(HTTPStatus.FORBIDDEN, "origin is not allowed")
+TOKEN_NEEDED: Final = Answer(
+    HTTPStatus.UNAUTHORIZED,
+    "opening a new code needs a token",
+    headers=(("WWW-Authenticate", "Bearer"),),
+)
+
+# About the state of the relay.
+
+PAIR_IS_FULL: Final = try_later(HTTPStatus.CONFLICT, "pair is full")
+RELAY_IS_STOPPING: Final = try_later(HTTPStatus.SERVICE_UNAVAILABLE, "relay is stopping")
+RELAY_IS_FULL: Final = try_later(HTTPStatus.SERVICE_UNAVAILABLE, "relay is full")
+TOO_MANY_WAITING: Final = try_later(HTTPStatus.SERVICE_UNAVAILABLE, "too many waiting sides")

@@ -1,0 +1,91 @@
+"""Who is let in: the limits of the relay, and the token that opens a new code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from .address import TrustedProxies, counted_by
+from .admission import Admission
+from .answers import (
+    RELAY_IS_FULL,
+    RELAY_IS_STOPPING,
+    TOKEN_NEEDED,
+    TOO_MANY_WAITING,
+    Answer,
+    too_many_requests,
+)
+from .kernel import descriptor_limit
+from .request import token_matches
+from .settings import RelaySettings
+
+__all__ = ["Entrance"]
+
+SHARE: Final = 0.9
+"""The part of the descriptors that connections may have by default; the rest is for their ends."""
+
+
+class Entrance:
+    """Knows how many may come in, and counts them.
+
+    Raises OSError or ValueError, saying what was wrong, if the file of the token cannot be used.
+    """
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self._settings = settings
+        limit = settings.max_connections
+        self.max_connections = int(descriptor_limit() * SHARE) if limit is None else limit
+        self.places: set[trio.CancelScope] = set()
+        """The scopes of the connections that were let in and are not over."""
+        self.closed = False
+        """Whether nobody is let in any more."""
+        self._proxies = TrustedProxies(settings.trusted_proxies)
+        self._counts = bool(settings.max_per_client or settings.connects_per_minute)
+        self._admission = Admission(settings.max_per_client, settings.connects_per_minute)
+        self._token = b""
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the token again; if that fails, the old one stays in force."""
+        path = self._settings.host_token_file
+        if path:
+            token = Path(path).read_bytes().strip()
+            if not token:
+                raise ValueError(f"host_token_file {path!r} is empty")
+            self._token = token
+
+    @property
+    def full(self) -> bool:
+        """Whether no connection more is let in."""
+        return 0 < self.max_connections <= len(self.places)
+
+    def client(self, peer: str, forwarded: str = "") -> str:
+        """Return the address of the client behind a peer, as far as it can be believed."""
+        return self._proxies.client(peer, forwarded)
+
+    def enter(self, scope: trio.CancelScope, client: str) -> Answer | None:
+        """Let a connection in, which must `leave` again; or return why it may not come in."""
+        if self.closed:
+            return RELAY_IS_STOPPING
+        if self.full:
+            return RELAY_IS_FULL
+        if self._counts:
+            refusal = self._admission.admit(counted_by(client), trio.current_time())
+            if refusal is not None:
+                return too_many_requests(refusal.why, refusal.retry_after)
+        self.places.add(scope)
+        return None
+
+    def leave(self, scope: trio.CancelScope, client: str) -> None:
+        """Count a connection no more."""
+        self.places.discard(scope)
+        if self._counts:
+            self._admission.leave(counted_by(client))
+
+    def may_open(self, token: str | None, waiting: int) -> Answer | None:
+        """Return why a client may not open a new code while so many wait, None if it may."""
+        if self._token and not token_matches(token, self._token):
+            return TOKEN_NEEDED
+        return TOO_MANY_WAITING if 0 < self._settings.max_waiting <= waiting else None

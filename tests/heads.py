@@ -1,0 +1,54 @@
+"""Heads of requests, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+import h11
+
+from relay.answers import Answer
+from relay.request import Resource, Upgrade, judge
+
+from .clients import upgrade_request
+
+KEY = "AAECAwQFBgcICQoLDA0ODw=="
+UPGRADE = upgrade_request("/?pair=code", sec_websocket_key=KEY)
+
+
+def judged(
+    head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
+) -> Upgrade | Resource | Answer:
+    """Judge a head that is valid HTTP."""
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(head)
+    request = connection.next_event()
+    assert isinstance(request, h11.Request)
+    return judge(request, strict_codes=strict_codes, allowed_origins=allowed_origins)
+
+
+def let_in(
+    head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
+) -> Upgrade:
+    """Judge the head of a good upgrade."""
+    upgrade = judged(head, strict_codes=strict_codes, allowed_origins=allowed_origins)
+    assert isinstance(upgrade, Upgrade)
+    return upgrade
+
+
+def refused(
+    head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
+) -> tuple[int, str]:
+    """Return the status and body with which a head is sent away."""
+    answer = judged(head, strict_codes=strict_codes, allowed_origins=allowed_origins)
+    assert isinstance(answer, Answer)
+    return answer.status, answer.body
+
+
+def with_lines(head: bytes, *lines: str) -> bytes:
+    """Return a head with more lines, which may repeat a header."""
+    return head.removesuffix(b"\r\n") + "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+
+
+def plain(target: str, method: str = "GET", *lines: str) -> bytes:
+    """Return the head of a request that is no upgrade."""
+    return "\r\n".join((f"{method} {target} HTTP/1.1", "Host: relay", *lines, "", "")).encode()
