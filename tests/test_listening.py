@@ -1,0 +1,185 @@
+"""Which listeners a relay gets, and what people are told about them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from relay.cli_parts import listening
+from relay.cli_parts.activation import take_sockets
+from relay.cli_parts.complaint import Complaint
+from relay.cli_parts.listening import PORT_ATTEMPTS, Plain, describe, open_listeners, open_tcp
+from relay.cli_parts.unix import open_unix
+
+
+async def close(listeners: list[Any]) -> None:
+    """Close listeners."""
+    for listener in listeners:
+        await listener.aclose()
+
+
+async def expect_service(listener: Plain) -> None:
+    """Connect to a listener, and get a byte."""
+    client = trio.socket.socket(listener.socket.family)
+    await client.connect(listener.socket.getsockname())
+    async with trio.SocketStream(client) as stream, await listener.accept() as accepted:
+        await accepted.send_all(b"!")
+        assert await stream.receive_some(10) == b"!"
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+async def test_host_and_port(host: str, shown: str) -> None:
+    """Without anything else, it is host and port."""
+    listeners = await open_listeners(host, 0, environment={})
+    [listener] = listeners
+    assert describe(listener) == f"ws://{shown}:{listener.socket.getsockname()[1]}"
+    await expect_service(listener)
+    await close(listeners)
+
+
+async def test_all_interfaces() -> None:
+    """All interfaces are those of IPv4 and of IPv6, on one port, whichever is free."""
+    listeners = await open_tcp("*", 0)
+    port = listeners[0].socket.getsockname()[1]
+    shown = {describe(listener) for listener in listeners}
+    assert shown == {f"ws://0.0.0.0:{port}", f"ws://[::]:{port}"}
+    for host in ("127.0.0.1", "::1"):
+        async with await trio.open_tcp_stream(host, port):
+            pass
+    await close(listeners)
+
+
+async def test_all_interfaces_on_a_given_port() -> None:
+    """A port that was asked for is the port of all interfaces."""
+    [first] = await open_tcp("127.0.0.1", 0)
+    port = first.socket.getsockname()[1]
+    await first.aclose()
+    listeners = await open_tcp("*", port)
+    assert {listener.socket.getsockname()[1] for listener in listeners} == {port}
+    await close(listeners)
+
+
+@pytest.mark.parametrize("refusals", [3, PORT_ATTEMPTS])
+async def test_port_taken_at_one_address(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
+    """A port that only some addresses can have is given back; if all are so, they differ."""
+    opened: list[trio.SocketListener] = []
+    asked = []
+    really_open = trio.open_tcp_listeners
+
+    async def open_some(port: int, *, host: str | None) -> list[trio.SocketListener]:
+        asked.append(port)
+        if port and len(asked) <= 2 * refusals:
+            raise OSError(errno.EADDRINUSE, "in use")
+        listeners = await really_open(port, host=host)
+        opened.extend(listeners)
+        return listeners
+
+    monkeypatch.setattr(trio, "open_tcp_listeners", open_some)
+    listeners = await open_tcp("*", 0)
+    ports = {listener.socket.getsockname()[1] for listener in listeners}
+    assert len(ports) == (1 if refusals < PORT_ATTEMPTS else 2)
+    assert {listener for listener in opened if listener.socket.fileno() >= 0} == {*listeners}
+    await close(listeners)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("no.such.host.invalid", "Name or service not known"),
+        ("", "Name or service not known"),
+        ("a" * 70, "this cannot be a host's name"),
+        ("192.0.2.1", "Cannot assign requested address"),
+    ],
+)
+async def test_wrong_host(host: str, reason: str) -> None:
+    """A host that is none, or not this machine, is refused in one line."""
+    with pytest.raises(Complaint) as caught:
+        await open_tcp(host, 80)
+    assert str(caught.value) == f"cannot listen on --host {host!r} --port 80: {reason}"
+
+
+async def test_port_in_use() -> None:
+    """A port that another program has is refused in one line."""
+    [first] = await open_tcp("127.0.0.1", 0)
+    port = first.socket.getsockname()[1]
+    with pytest.raises(Complaint) as caught:
+        await open_tcp("127.0.0.1", port)
+    expected = f"cannot listen on --host '127.0.0.1' --port {port}: Address already in use"
+    assert str(caught.value) == expected
+    await first.aclose()
+
+
+async def test_unix_instead_of_host_and_port(tmp_path: Path) -> None:
+    """With a Unix socket, no port is opened that nobody asked for."""
+    path = tmp_path / "relay.sock"
+    listeners = await open_listeners(
+        "no.such.host.invalid", 0, unix=str(path), unix_mode=0o600, environment={}
+    )
+    [listener] = listeners
+    assert describe(listener) == f"unix:{path}"
+    assert path.stat().st_mode & 0o777 == 0o600
+    await expect_service(listener)
+    await close(listeners)
+    assert not path.exists()
+
+
+def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str, str]:
+    """Let a supervisor have passed a copy of a socket; return the variables that say so."""
+    copy = sock.dup()
+    monkeypatch.setattr(listening, "take_sockets", partial(take_sockets, first=copy.detach()))
+    return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+
+
+async def test_supervisor_and_unix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the supervisor passed comes first; a Unix socket that was asked for comes, too."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        listeners = await open_listeners(
+            "no.such.host.invalid",
+            0,
+            unix=str(tmp_path / "relay.sock"),
+            environment=activated(monkeypatch, sock),
+        )
+        assert [describe(listener) for listener in listeners] == [
+            f"ws://127.0.0.1:{sock.getsockname()[1]}",
+            f"unix:{tmp_path}/relay.sock",
+        ]
+        for listener in listeners:
+            await expect_service(listener)
+    await close(listeners)
+
+
+async def test_no_unix_beside_the_supervisors(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """If the Unix socket cannot be had, what the supervisor passed is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        environment = activated(monkeypatch, sock)
+        with pytest.raises(Complaint, match=r"^cannot listen on --unix "):
+            await open_listeners("*", 0, unix=str(tmp_path), environment=environment)
+        port = sock.getsockname()[1]
+    with pytest.raises(OSError, match="all attempts to connect"):
+        await trio.open_tcp_stream("127.0.0.1", port)
+
+
+async def test_path_that_is_no_text(tmp_path: Path) -> None:
+    """A path that is not UTF-8 is shown in a way that every terminal takes."""
+    async with open_unix(f"{tmp_path}/\udcff", 0o660) as listener:
+        assert describe(listener) == f"unix:{tmp_path}/\\xff"
+
+
+async def test_below_tls(tmp_path: Path) -> None:
+    """People are told that there is TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    [tcp] = await open_tcp("127.0.0.1", 0)
+    async with tcp, open_unix(str(tmp_path / "relay.sock"), 0o660) as unix:
+        shown = [describe(trio.SSLListener(listener, context)) for listener in (tcp, unix)]
+        port = tcp.socket.getsockname()[1]
+    assert shown == [f"wss://127.0.0.1:{port}", f"unix:{tmp_path}/relay.sock (TLS)"]
