@@ -1,0 +1,1 @@
+"""The commands that try a relay out: `health` and `probe`."""
