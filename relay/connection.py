@@ -6,7 +6,6 @@ This is where a failure of one connection stops: whatever it does, no other one 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from traceback import format_tb
 
 import trio
@@ -14,7 +13,7 @@ import trio
 from .answers import PAIR_IS_FULL, Answer
 from .door import read_request, send_answer
 from .endpoint import Endpoint
-from .errors import PairFull
+from .errors import PairFull, leaves
 from .events import Refused
 from .ghosts import drive_out_ghosts
 from .kernel import peer_of
@@ -123,12 +122,3 @@ def release(pair: Pair[Endpoint]) -> None:
     pair.a.released.set()
     if pair.b is not None:
         pair.b.released.set()
-
-
-def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    """Yield the exceptions in a group that are no groups themselves."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error

@@ -39,7 +39,7 @@ async def read_request(
     with trio.move_on_after(head_timeout):
         request = await receive_request(wire)
         return judge(request) if isinstance(request, Request) else request
-    return HEAD_TOO_SLOW
+    return HEAD_TOO_SLOW if wire.begun else None
 
 
 async def receive_request(wire: Wire) -> Request | Answer | None:
@@ -47,6 +47,7 @@ async def receive_request(wire: Wire) -> Request | Answer | None:
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
     size = 0
     try:
+        await wire.begin()
         while (event := connection.next_event()) is h11.NEED_DATA:
             if size == MAX_HEAD:
                 return HEAD_TOO_BIG

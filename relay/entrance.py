@@ -47,14 +47,16 @@ class Entrance:
         self._token = b""
         self.reload()
 
-    def reload(self) -> None:
-        """Read the token again; if that fails, the old one stays in force."""
+    def reload(self) -> bool:
+        """Read the token again, if there is one; if that fails, the old one stays in force."""
         path = self._settings.host_token_file
-        if path:
-            token = Path(path).read_bytes().strip()
-            if not token:
-                raise ValueError(f"host_token_file {path!r} is empty")
-            self._token = token
+        if not path:
+            return False
+        token = Path(path).read_bytes().strip()
+        if not token:
+            raise ValueError(f"{path!r} is empty")
+        self._token = token
+        return True
 
     @property
     def full(self) -> bool:

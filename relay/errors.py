@@ -9,9 +9,10 @@ This module is pure: it may be imported from anywhere and imports nothing of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 
-__all__ = ["CloseCode", "PairFull", "ProtocolViolation", "RelayError"]
+__all__ = ["CloseCode", "PairFull", "ProtocolViolation", "RelayError", "leaves"]
 
 
 class CloseCode(IntEnum):
@@ -45,3 +46,12 @@ class ProtocolViolation(RelayError):
         super().__init__(f"{code.value} {reason}")
         self.code = code
         self.reason = reason
+
+
+def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
+    """Yield the exceptions in a group that are no groups themselves."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error

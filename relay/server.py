@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import logging
-import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import trio
 
+from .accepting import accept
 from .connection import serve_connection
 from .events import Observer
 from .relay import Relay
@@ -19,16 +18,7 @@ from .sweeper import sweep
 
 __all__ = ["RelayHandle", "serve_relay"]
 
-logger = logging.getLogger("relay")
-
 DEFAULT_SETTINGS: Final = RelaySettings()
-
-ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait after a failed accept, so that a relay out of descriptors does not spin."""
-
-
-ACCEPT_QUIET: Final = 1.0
-"""Seconds between two lines in the log about that."""
 
 
 class Ending:
@@ -63,12 +53,12 @@ class RelayHandle:
         """Return a snapshot of what the relay does now, and of what it did since its start."""
         return self._relay.statistics()
 
-    def reload(self) -> None:
-        """Read ``host_token_file`` again.
+    def reload(self) -> bool:
+        """Read ``host_token_file`` again; return whether there is one.
 
         Raises OSError or ValueError, saying what was wrong, and keeps the old token, if that fails.
         """
-        self._relay.entrance.reload()
+        return self._relay.entrance.reload()
 
     async def stop(self, *, accepting: bool = True) -> None:
         """Stop gracefully: refuse new sides with 503, close all others with 1001; return then.
@@ -118,7 +108,8 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
             connections = await hosts.start(host_connections, over)
             try:
                 async with trio.open_nursery() as nursery:
-                    accepting = await nursery.start(accept_from_all, listeners, relay, connections)
+                    serve = partial(serve_connection, relay, connections)
+                    accepting = await nursery.start(accept, listeners, connections, serve)
                     nursery.start_soon(sweep, relay.pairs, settings)
                     task_status.started(handle)
                     await ending.asked.wait()
@@ -141,20 +132,6 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
         ending.done.set()
 
 
-async def accept_from_all(
-    listeners: Sequence[trio.abc.Listener[Any]],
-    relay: Relay,
-    connections: trio.Nursery,
-    *,
-    task_status: trio.TaskStatus[trio.CancelScope],
-) -> None:
-    """Accept connections from all listeners until the scope that it starts with is cancelled."""
-    async with trio.open_nursery() as nursery:
-        for listener in listeners:
-            nursery.start_soon(accept_from, listener, relay, connections)
-        task_status.started(nursery.cancel_scope)
-
-
 async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
     """Keep a nursery for connections open until over is set and its last connection is done.
 
@@ -167,26 +144,6 @@ async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[tri
         async with trio.open_nursery() as connections:
             task_status.started(connections)
             await over.wait()
-
-
-async def accept_from(
-    listener: trio.abc.Listener[Any], relay: Relay, connections: trio.Nursery
-) -> None:
-    """Accept connections until cancelled, whatever happens, and close the listener."""
-    quiet_until = -math.inf
-    async with listener:
-        while True:
-            try:
-                stream = await listener.accept()
-            except OSError as error:
-                # Out of descriptors or memory, or a fault of one connection: pairs go on, and
-                # what waits in the backlog is accepted when there is room again.
-                if trio.current_time() >= quiet_until:
-                    quiet_until = trio.current_time() + ACCEPT_QUIET
-                    logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
-                await trio.sleep(ACCEPT_PAUSE)
-            else:
-                connections.start_soon(serve_connection, relay, connections, stream)
 
 
 def bound_address(listener: trio.abc.Listener[Any]) -> tuple[str, int]:

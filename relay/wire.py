@@ -41,6 +41,7 @@ class Wire(trio.abc.AsyncResource):
         "_stream",
         "_unread",
         "_unsent",
+        "begun",
         "broken",
         "stalled",
     )
@@ -54,6 +55,8 @@ class Wire(trio.abc.AsyncResource):
         self._unsent: bytes | memoryview = b""
         self._later = b""
         self._progress = 0
+        self.begun = True
+        """Whether anything can be said yet; with TLS, not before its handshake."""
         self.broken = False
         """Whether a read or a write failed, so that nothing can be sent any more."""
         self.stalled = 0.0
@@ -110,6 +113,12 @@ class Wire(trio.abc.AsyncResource):
     async def aclose(self) -> None:
         """Close the stream, gracefully if there is time; if cancelled, at once."""
         await self._stream.aclose()
+
+    async def begin(self) -> None:
+        """Do what comes before everything else: the handshake of TLS.
+
+        Raises trio.BrokenResourceError if it fails.
+        """
 
     @abstractmethod
     async def receive_some(self, max_bytes: int) -> bytes:

@@ -109,6 +109,12 @@ class StreamWire(Wire):
     def __init__(self, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
         super().__init__(stream, nursery)
         self._flushed: trio.Event | None = None
+        self.begun = not isinstance(stream, trio.SSLStream)
+
+    async def begin(self) -> None:
+        if isinstance(self._stream, trio.SSLStream):
+            await self._stream.do_handshake()
+            self.begun = True
 
     @property
     def blocked(self) -> bool:
@@ -154,3 +160,10 @@ class StreamWire(Wire):
         else:
             data, self._later = self._later, b""
         return data
+
+    async def aclose(self) -> None:
+        # Closing TLS gracefully would begin with the handshake that did not come about.
+        if self.begun:
+            await super().aclose()
+        else:
+            await trio.aclose_forcefully(self._stream)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.cli_parts.activation import take_sockets
-from relay.cli_parts.complaint import Complaint
+from relay.cli.activation import take_sockets
+from relay.cli.complaint import Complaint
 
 FIRST = 200
 """In this process, other descriptors than from 3 on."""
@@ -33,10 +33,11 @@ os.execv(sys.executable, [sys.executable, "-c", sys.argv[2]])
 """
 PROGRAM = """
 import json, os, trio
-from relay.cli_parts.listening import describe, open_listeners
+from relay.cli.listening import describe, open_listeners
+from relay.cli.settings import StartSettings
 
 async def main():
-    listeners = await open_listeners("no.such.host.invalid", 0)
+    listeners, _ = await open_listeners(StartSettings(host="no.such.host.invalid"))
     print(json.dumps([
         [describe(listener) for listener in listeners],
         [listener.socket.fileno() for listener in listeners],

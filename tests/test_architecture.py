@@ -25,8 +25,7 @@ LAYERS = [
     ["events", "rendezvous", "settings", "splitter"],
     ["liveness"],
     ["kernel", "statistics"],
-    ["entrance"],
-    ["wire"],
+    ["accepting", "entrance", "wire"],
     ["wires"],
     ["endpoint"],
     ["door", "pair"],
@@ -35,9 +34,18 @@ LAYERS = [
     ["connection"],
     ["server"],
     ["__init__"],
-    ["cli.allowance", "cli.log_addresses", "cli.log_writer", "cli.metrics", "cli.settings"],
-    ["cli.log_lines", "cli.logs", "cli.options"],
-    ["cli.reference", "cli.start"],
+    ["cli.complaint", "cli.probe.hints", "cli.settings", "cli.target"],
+    ["cli.activation", "cli.allowance", "cli.asking", "cli.descriptors", "cli.log_addresses"],
+    ["cli.log_writer", "cli.metrics", "cli.notify", "cli.options", "cli.tls", "cli.unix"],
+    ["cli.health", "cli.listening", "cli.log_lines", "cli.logs", "cli.reference", "cli.scraping"],
+    ["cli.probe", "cli.probe.dial"],
+    ["cli.probe.side"],
+    ["cli.probe.attempt"],
+    ["cli.probe.steps"],
+    ["cli.probe.run"],
+    ["cli.probe.report"],
+    ["cli.probe.command", "cli.signals"],
+    ["cli.start"],
     ["cli"],
     ["__main__"],
 ]
@@ -90,7 +98,7 @@ BORROWED = {"frames": {"websockets.speedups", "websockets.utils"}, "request": {"
 
 # What is known in one module only, or in one package.
 KEEPERS = {
-    "trio_websocket": set[str](),
+    "trio_websocket": {"cli"},
     "h11": {"door", "request"},
     "websockets": {"frames"},
     "prometheus_client": {"cli"},
@@ -101,8 +109,9 @@ KEEPERS = {
     "wsproto": set[str](),
     "asyncio": set[str](),
     "threading": set[str](),
-    "time": set[str](),
-    "socket": set[str](),
+    "time": {"cli"},
+    "socket": {"cli"},
+    "ssl": {"cli"},
 }
 REQUIRED = {
     "h11",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.cli_parts.descriptors import raise_descriptor_limit
+from relay.cli.descriptors import raise_descriptor_limit
 
 NOFILE = resource.RLIMIT_NOFILE
 

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 import pytest
 import trio
 
-from relay.cli_parts import listening
-from relay.cli_parts.activation import take_sockets
-from relay.cli_parts.complaint import Complaint
-from relay.cli_parts.listening import PORT_ATTEMPTS, Plain, describe, open_listeners, open_tcp
-from relay.cli_parts.unix import open_unix
+from relay.cli import listening
+from relay.cli.activation import take_sockets
+from relay.cli.complaint import Complaint
+from relay.cli.listening import PORT_ATTEMPTS, Plain, describe, open_listeners, open_tcp
+from relay.cli.settings import StartSettings
+from relay.cli.unix import open_unix
 
 
 async def close(listeners: list[Any]) -> None:
@@ -38,7 +40,8 @@ async def expect_service(listener: Plain) -> None:
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 async def test_host_and_port(host: str, shown: str) -> None:
     """Without anything else, it is host and port."""
-    listeners = await open_listeners(host, 0, environment={})
+    listeners, inherited = await open_listeners(StartSettings(host=host, port=0), {})
+    assert not inherited
     [listener] = listeners
     assert describe(listener) == f"ws://{shown}:{listener.socket.getsockname()[1]}"
     await expect_service(listener)
@@ -120,14 +123,24 @@ async def test_port_in_use() -> None:
 async def test_unix_instead_of_host_and_port(tmp_path: Path) -> None:
     """With a Unix socket, no port is opened that nobody asked for."""
     path = tmp_path / "relay.sock"
-    listeners = await open_listeners(
-        "no.such.host.invalid", 0, unix=str(path), unix_mode=0o600, environment={}
-    )
+    listeners, _ = await open_listeners(StartSettings(unix=str(path), unix_mode="0600"), {})
     [listener] = listeners
     assert describe(listener) == f"unix:{path}"
     assert path.stat().st_mode & 0o777 == 0o600
     await expect_service(listener)
     await close(listeners)
+    assert not path.exists()
+
+
+async def test_unix_and_port(tmp_path: Path) -> None:
+    """A port that was asked for by name is listened on beside the Unix socket."""
+    path = tmp_path / "relay.sock"
+    settings = StartSettings(host="127.0.0.1", port=0, unix=str(path), given=frozenset({"port"}))
+    listeners, _ = await open_listeners(settings, {})
+    assert [describe(listener).partition(":")[0] for listener in listeners] == ["unix", "ws"]
+    await close(listeners)
+    with pytest.raises(Complaint, match=r"^cannot listen on --host "):
+        await open_listeners(replace(settings, host="no.such.host.invalid"), {})
     assert not path.exists()
 
 
@@ -141,12 +154,10 @@ def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str,
 async def test_supervisor_and_unix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What the supervisor passed comes first; a Unix socket that was asked for comes, too."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        listeners = await open_listeners(
-            "no.such.host.invalid",
-            0,
-            unix=str(tmp_path / "relay.sock"),
-            environment=activated(monkeypatch, sock),
+        listeners, inherited = await open_listeners(
+            StartSettings(unix=str(tmp_path / "relay.sock")), activated(monkeypatch, sock)
         )
+        assert inherited
         assert [describe(listener) for listener in listeners] == [
             f"ws://127.0.0.1:{sock.getsockname()[1]}",
             f"unix:{tmp_path}/relay.sock",
@@ -163,7 +174,7 @@ async def test_no_unix_beside_the_supervisors(
     with socket.create_server(("127.0.0.1", 0)) as sock:
         environment = activated(monkeypatch, sock)
         with pytest.raises(Complaint, match=r"^cannot listen on --unix "):
-            await open_listeners("*", 0, unix=str(tmp_path), environment=environment)
+            await open_listeners(StartSettings(unix=str(tmp_path)), environment)
         port = sock.getsockname()[1]
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream("127.0.0.1", port)

@@ -13,8 +13,8 @@ import pytest
 import trio
 import trio.testing
 
-from relay.cli_parts.complaint import Complaint
-from relay.cli_parts.notify import SEND_TIMEOUT, Supervisor
+from relay.cli.complaint import Complaint
+from relay.cli.notify import SEND_TIMEOUT, Supervisor
 
 
 class Listener:

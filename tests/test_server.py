@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from relay import RelayHandle, RelaySettings, serve_relay
-from relay.connection import leaves
+from relay.errors import leaves
 from relay.relay import Relay
 
 from .clients import Client, encode, encode_close, upgrade_request

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from relay.cli_parts.complaint import Complaint
-from relay.cli_parts.listening import open_tcp
-from relay.cli_parts.tls import TlsFiles
+from relay.cli.complaint import Complaint
+from relay.cli.listening import open_tcp
+from relay.cli.tls import TlsFiles
 
 AUTHORITY = trustme.CA()
 RSA, EC = trustme.KeyType.RSA, trustme.KeyType.ECDSA

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.cli_parts.complaint import Complaint
-from relay.cli_parts.unix import BACKLOG, open_unix
+from relay.cli.complaint import Complaint
+from relay.cli.unix import BACKLOG, open_unix
 
 
 @pytest.fixture

@@ -9,7 +9,10 @@ from typing import Annotated
 import typer
 
 from . import start
-from .options import PROGRAM
+from .health import health_command
+from .options import PROGRAM, settings_from_environment
+from .probe.command import probe
+from .target import Listening
 
 __all__ = ["main"]
 
@@ -18,7 +21,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+
+
+def listening() -> Listening:
+    """Return where the relay of this machine listens, as the environment says."""
+    settings = settings_from_environment()
+    return Listening(
+        settings.host, settings.port, "" if settings.tcp else settings.unix, bool(settings.tls_cert)
+    )
+
+
 app.command()(start.start)
+app.command()(health_command(listening))
+app.command()(probe)
 
 
 def main() -> None:

@@ -96,7 +96,8 @@ class StartSettings:
     log_format: str = choice(
         "auto",
         ("auto", "text", "json"),
-        "The form of log lines; auto is text for a terminal, and JSON otherwise.",
+        "The form of log lines: text is key=value, and auto the same but for a terminal, or for"
+        " systemd's journal.",
     )
     log_level: str = choice(
         "info", ("debug", "info", "warning", "error"), "The least grave log lines to write."

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import trio
 
 from .activation import take_sockets
 from .complaint import Complaint, reason
+from .settings import StartSettings
 from .unix import UnixListener, open_unix
 
-__all__ = ["describe", "open_listeners", "open_tcp"]
+__all__ = ["Opened", "describe", "open_listeners", "open_tcp"]
 
 PORT_ATTEMPTS: Final = 20
 """How often one free port is looked for that every address of a host can have."""
@@ -20,39 +21,46 @@ PORT_ATTEMPTS: Final = 20
 Plain = trio.SocketListener | UnixListener
 
 
-async def open_listeners(
-    host: str,
-    port: int,
-    *,
-    unix: str = "",
-    unix_mode: int = 0o660,
-    environment: MutableMapping[str, str] = os.environ,
-) -> list[Plain]:
-    """Return the listeners that were asked for, the supervisor's first.
+class Opened(NamedTuple):
+    """The listeners of a relay."""
 
-    They are the sockets that the supervisor passed (see `take_sockets`), and a Unix socket if a
-    path is given (see `open_unix`). Only if there is neither, they are host and port (see
-    `open_tcp`): these have defaults, which must not open a port that nobody asked for.
+    listeners: list[Plain]
+    inherited: bool
+    """Whether the supervisor passed some of them, which stay open when the relay is gone."""
+
+
+async def open_listeners(
+    settings: StartSettings, environment: MutableMapping[str, str] = os.environ
+) -> Opened:
+    """Open the listeners that were asked for.
+
+    They are the sockets that the supervisor passed (see `take_sockets`), or else host and port
+    (see `open_tcp`), unless only a Unix socket is wanted; and that one, if a path is given (see
+    `open_unix`).
 
     Raises `Complaint` if one of them cannot be had; the others are closed then.
     """
     listeners: list[Plain] = [*take_sockets(environment)]
-    if unix:
-        try:
-            listeners.append(open_unix(unix, unix_mode))
-        except Complaint:
-            for listener in listeners:
-                listener.socket.close()
-            raise
-    return listeners or [*await open_tcp(host, port)]
+    inherited = bool(listeners)
+    try:
+        if settings.unix:
+            listeners.append(open_unix(settings.unix, int(settings.unix_mode, 8)))
+        if settings.tcp and not inherited:
+            listeners += await open_tcp(settings.host, settings.port)
+    except Complaint:
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
+        raise
+    return Opened(listeners, inherited)
 
 
-async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
+async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.SocketListener]:
     """Return a listener for each address of host, which may be a name; ``*`` is all interfaces.
 
     Port 0 lets the system choose: one port for all of them, unless there is none.
 
-    Raises `Complaint` if host does not resolve or the port cannot be bound.
+    Raises `Complaint` if host does not resolve or the port cannot be bound; it names the option
+    that gave both, if it was one.
     """
     try:
         return await open_on_one_port(None if host == "*" else host, port)
@@ -60,7 +68,8 @@ async def open_tcp(host: str, port: int) -> list[trio.SocketListener]:
         why = reason(error)
     except UnicodeError:
         why = "this cannot be a host's name"
-    raise Complaint(f"cannot listen on --host {host!r} --port {port}: {why}")
+    given = f"{option} {host}:{port}" if option else f"--host {host!r} --port {port}"
+    raise Complaint(f"cannot listen on {given}: {why}")
 
 
 async def open_on_one_port(host: str | None, port: int) -> list[trio.SocketListener]:

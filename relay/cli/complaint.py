@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import typer
+
 __all__ = ["Complaint", "reason"]
 
 
-class Complaint(Exception):
+class Complaint(typer.TyperException):
     """What cannot be done and why, in one line for the person who runs the relay."""
 
 

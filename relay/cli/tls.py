@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 import trio
 
@@ -30,6 +31,11 @@ class TlsFiles:
         # takes over from this one, the listeners', once a client has said hello.
         self._entry = new_context()
         self._entry.sni_callback = self._take_over
+
+    @classmethod
+    def of(cls, cert: str, key: str) -> Self | None:
+        """Return what serves TLS with these files; None if no file is given."""
+        return cls(cert, key) if cert else None
 
     def reload(self) -> None:
         """Load the files again, for the connections that are still to come.

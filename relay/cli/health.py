@@ -1,0 +1,42 @@
+"""`arc-relay health`: one question to a relay, for a container's health check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from .asking import check_health
+from .target import Listening, Target, local_target, parse_target
+
+__all__ = ["health_command"]
+
+
+def health_command(listening: Callable[[], Listening]) -> Callable[[str | None], None]:
+    """Return the command; ``listening`` tells, if no URL is given, where ``start`` would listen."""
+
+    def health(
+        url: Annotated[
+            str | None,
+            typer.Argument(
+                metavar="[URL]",
+                help="A relay, as ws://, wss://, http://, https:// or unix:/path; by default the"
+                " one of this machine, as the environment of `start` says.",
+            ),
+        ] = None,
+    ) -> None:
+        """Ask a relay for its health: status 0 if it is well, 1 if not."""
+        found = check_health(local_target(listening()) if url is None else url_parameter(url))
+        typer.echo(str(found))
+        raise typer.Exit(0 if found.healthy else 1)
+
+    return health
+
+
+def url_parameter(text: str) -> Target:
+    """Return what a URL on the command line stands for."""
+    try:
+        return parse_target(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="URL") from None

@@ -1,0 +1,1 @@
+"""`arc-relay probe`: a real pair through whatever proxies are in between, step by step."""

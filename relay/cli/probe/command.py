@@ -1,0 +1,154 @@
+"""`arc-relay probe`: a real pair, opened through whatever is in between."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import signal
+import ssl
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import parse_qs
+
+import trio
+import typer
+
+from ..asking import check_health
+from ..target import Target, Url, client_context, parse_url
+from .attempt import Plan
+from .dial import dial
+from .report import JsonReport, Report, TextReport
+from .run import run_probe
+from .side import Request
+
+__all__ = ["probe", "run"]
+
+MAX_SECONDS: Final = 7 * 86400.0
+MAX_SIZE: Final = 2**30
+"""Bytes; a large message is in memory several times over."""
+
+LOOK_TIMEOUT: Final = 5.0
+
+INTERRUPTED: Final = 130
+"""The exit status of a program that SIGINT ended."""
+
+
+def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="URL", help="The relay, as its clients reach it: wss://relay.example/path."
+        ),
+    ],
+    token: Annotated[
+        str, typer.Option(metavar="TOKEN", help="Sent as Authorization: Bearer TOKEN.")
+    ] = "",
+    ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Trust the authorities in FILE alone.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Trust whoever answers the TLS handshake.")
+    ] = False,
+    idle: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", help="Keep silent for so long, to find read timeouts."),
+    ] = 0.0,
+    size: Annotated[
+        int, typer.Option(metavar="BYTES", help="The size of a large message; 0 sends none.")
+    ] = 4 * 2**20,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long a step may take.")
+    ] = 30.0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, at the end.")
+    ] = False,
+) -> None:
+    """Open a pair through URL and say, step by step, what works: status 0 if all does, 1 if not."""
+    require(0 <= idle <= MAX_SECONDS, "--idle", "a number of seconds from 0 to a week")
+    require(0 < timeout <= MAX_SECONDS, "--timeout", "a number of seconds over 0, up to a week")
+    require(0 <= size <= MAX_SIZE, "--size", f"a number of bytes from 0 to {MAX_SIZE}")
+    require(token.isascii() and token.isprintable(), "--token", "printable ASCII")
+    try:
+        where = parse_url(url)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="URL") from None
+    context = trust(where, ca, insecure=insecure)
+    target = Target((where.host,), where.port, tls=context, name=where.host)
+    plan = Plan(
+        request=Request(
+            open_stream=partial(dial, where, context),
+            authority=where.authority,
+            resource=f"{where.path}?{with_code(where.query)}",
+            headers=((b"Authorization", f"Bearer {token}".encode()),) if token else (),
+            max_message_size=MAX_SIZE,
+        ),
+        look=partial(
+            trio.to_thread.run_sync,
+            partial(check_health, target, min(timeout, LOOK_TIMEOUT)),
+            abandon_on_cancel=True,
+        ),
+        idle=idle,
+        size=size,
+        timeout=timeout,
+    )
+    report = JsonReport(str(where)) if as_json else TextReport(str(where))
+    raise typer.Exit(trio.run(run, plan, report))
+
+
+def require(good: bool, option: str, values: str) -> None:
+    """Complain of an option, unless it is good."""
+    if not good:
+        raise typer.BadParameter(f"it must be {values}", param_hint=option)
+
+
+def trust(url: Url, ca: Path | None, *, insecure: bool) -> ssl.SSLContext | None:
+    """Return how to speak TLS to the host of a URL; None if it is not to be spoken."""
+    if not url.tls:
+        require(
+            ca is None and not insecure, "URL", "wss:// for --ca or --insecure to mean something"
+        )
+        return None
+    require(ca is None or not insecure, "--ca", "left out with --insecure")
+    try:
+        return client_context(verify=not insecure, ca=ca)
+    except ssl.SSLError:
+        raise typer.BadParameter("it holds no certificate", param_hint="--ca") from None
+    except OSError as error:
+        raise typer.BadParameter(str(error.strerror).lower(), param_hint="--ca") from None
+
+
+def with_code(query: str) -> str:
+    """Return a query with a pair code: its own, or a new one."""
+    if "pair" in parse_qs(query, keep_blank_values=True):
+        return query
+    code = f"pair={secrets.token_hex(16)}"
+    return f"{query}&{code}" if query else code
+
+
+async def run(plan: Plan, report: Report) -> int:
+    """Carry a plan out and report; return the exit status. SIGINT ends it early."""
+    results, broken = None, False
+    try:
+        with trio.open_signal_receiver(signal.SIGINT) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cancel_at_signal, signals, nursery.cancel_scope)
+                results = await run_probe(plan, report.step)
+                nursery.cancel_scope.cancel()
+    except* BrokenPipeError:
+        broken = True
+    if broken:
+        # Out of its group, typer knows what to make of it: whoever read the output has left.
+        raise BrokenPipeError(errno.EPIPE, "output is closed")
+    if results is None:
+        typer.echo("arc-relay: interrupted", err=True)
+        return INTERRUPTED
+    report.end(results)
+    return 1 if any(result.ok is False for result in results) else 0
+
+
+async def cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    """Cancel scope at the first signal."""
+    await anext(signals)
+    scope.cancel()

@@ -1,0 +1,84 @@
+"""What the probe says: a line for each step as it goes, or one JSON object at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final, Protocol
+
+import typer
+
+from .run import Result
+
+__all__ = ["JsonReport", "Report", "TextReport"]
+
+FIGURES: Final = {
+    "pairs": "pairs: {:.0f}",
+    "min_ms": "min {:.2f} ms",
+    "median_ms": "median {:.2f} ms",
+    "a_ms": "A {:.2f} ms",
+    "b_ms": "B {:.2f} ms",
+    "bytes": "{:.0f} bytes",
+    "mb_per_s": "{:.1f} MB/s",
+    "round_trip_ms": "then a round trip in {:.2f} ms",
+}
+"""How each figure is told."""
+
+LONG: Final = 10.0
+"""Seconds from which milliseconds are of no interest."""
+
+MARKS: Final = {True: "ok", False: "FAIL", None: "note"}
+
+
+class Report(Protocol):
+    """Whoever tells the results."""
+
+    def step(self, result: Result) -> None:
+        """Take the result of a step."""
+
+    def end(self, results: Sequence[Result]) -> None:
+        """Take all results, there being no more to come."""
+
+
+class TextReport:
+    """Tells people."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def step(self, result: Result) -> None:
+        told = [FIGURES[name].format(value) for name, value in result.figures.items()]
+        words = result.error or ", ".join(told)
+        line = f"{MARKS[result.ok]:<5} {result.name:<23}{duration(result.seconds):>9}   {words}"
+        typer.echo(line.rstrip())
+        if result.hint:
+            typer.echo(f"      usually: {result.hint}")
+
+    def end(self, results: Sequence[Result]) -> None:
+        verdict = "does not work" if failed(results) else "works"
+        typer.echo(f"a pair through {self._url} {verdict}")
+
+
+class JsonReport:
+    """Tells programs."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def step(self, result: Result) -> None:
+        pass
+
+    def end(self, results: Sequence[Result]) -> None:
+        steps = [asdict(result) for result in results]
+        typer.echo(json.dumps({"url": self._url, "ok": not failed(results), "steps": steps}))
+
+
+def failed(results: Sequence[Result]) -> bool:
+    """Return whether a step failed that counts."""
+    return any(result.ok is False for result in results)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it."""
+    return f"{seconds * 1000:.0f} ms" if seconds < LONG else f"{seconds:.1f} s"

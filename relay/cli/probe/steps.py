@@ -1,0 +1,212 @@
+"""What the probe does, step by step: small functions that return figures or raise Failure."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import trio
+
+from .attempt import (
+    Attempt,
+    Crossing,
+    Plan,
+    cross,
+    expect,
+    expect_silence,
+    measure,
+    rate,
+    until_failure,
+)
+from .hints import Failure
+from .side import Side, host_side
+
+__all__ = ["Figures", "Step", "steps_for"]
+
+Figures = Mapping[str, float]
+"""What a step measured; each name ends with its unit."""
+
+ROUNDS: Final = 10
+"""Round trips and pings that are measured."""
+
+MEDIUM: Final = 64 * 1024
+MEDIUM_COUNT: Final = 16
+
+EARLY, LATER, TEXT, AFTER_TEXT, ECHO = b"early", b"later", "text", b"after text", b"echo"
+
+
+async def look_at_health(attempt: Attempt) -> Figures:
+    """Ask for /health at the same host."""
+    attempt.awaited.what = "answer from /health"
+    health = await attempt.plan.look()
+    if health.pairs is None:
+        raise Failure(health.text)
+    return {"pairs": health.pairs}
+
+
+async def connect_a(attempt: Attempt) -> Figures:
+    """Open side A, which then waits."""
+    await connect("A", attempt)
+    return {}
+
+
+async def send_early(attempt: Attempt) -> Figures:
+    """Have side A send a message before side B is there."""
+    attempt.awaited.what = "way out for a message"
+    await attempt.sides[0].send(EARLY)
+    return {}
+
+
+async def connect_b(attempt: Attempt) -> Figures:
+    """Open side B."""
+    await connect("B", attempt)
+    return {}
+
+
+async def connect(name: str, attempt: Attempt) -> None:
+    """Open the next side."""
+    side = await attempt.nursery.start(host_side, name, attempt.plan.request, attempt.awaited)
+    attempt.sides.append(side)
+
+
+async def receive_early(attempt: Attempt) -> Figures:
+    """See that what side A sent early arrives, before what it sends now."""
+    a, b = attempt.both
+    attempt.awaited.what = "first message at side B"
+    await a.send(LATER)
+    first = await b.receive()
+    if first == LATER:
+        raise Failure("what side A sent before side B came did not arrive", "early lost")
+    expect(first, EARLY)
+    expect(await b.receive(), LATER)
+    return {}
+
+
+async def drop_text(attempt: Attempt) -> Figures:
+    """See that a text message does not arrive, and a binary one after it does."""
+    a, b = attempt.both
+    attempt.awaited.what = "message after the text"
+    await a.send(TEXT)
+    await a.send(AFTER_TEXT)
+    expect(await b.receive(), AFTER_TEXT)
+    return {}
+
+
+async def round_trips(attempt: Attempt) -> Figures:
+    """Send small messages from side A to side B and back."""
+    times = [await measure(round_trip, attempt) for _ in range(ROUNDS)]
+    return {"min_ms": min(times) * 1000, "median_ms": statistics.median(times) * 1000}
+
+
+async def round_trip(attempt: Attempt) -> None:
+    """Send one small message from side A to side B, and one back."""
+    a, b = attempt.both
+    attempt.awaited.what = "round trip"
+    await a.send(ECHO)
+    expect(await b.receive(), ECHO)
+    await b.send(ECHO)
+    expect(await a.receive(), ECHO)
+
+
+async def pings(attempt: Attempt) -> Figures:
+    """Have the relay answer pings of both sides."""
+    attempt.awaited.what = "pong"
+    return {
+        f"{side.name.lower()}_ms": 1000
+        * statistics.median([await measure(Side.ping, side) for _ in range(ROUNDS)])
+        for side in attempt.both
+    }
+
+
+async def large_to_b(attempt: Attempt) -> Figures:
+    """Send a large message from side A to side B."""
+    return await large(attempt, *attempt.both)
+
+
+async def large_to_a(attempt: Attempt) -> Figures:
+    """Send a large message from side B to side A."""
+    a, b = attempt.both
+    return await large(attempt, b, a)
+
+
+async def large(attempt: Attempt, source: Side, sink: Side) -> Figures:
+    """Send a large message, and compare what arrives."""
+    attempt.awaited.what = "large message"
+    # Random, so that nothing on the way can compress it.
+    message = os.urandom(attempt.plan.size)
+    seconds = await measure(cross, Crossing(source, sink, message, 1))
+    return {"bytes": len(message), "mb_per_s": rate(len(message), seconds)}
+
+
+async def medium_both_ways(attempt: Attempt) -> Figures:
+    """Send messages of 64 KiB both ways at once."""
+    a, b = attempt.both
+    attempt.awaited.what = "message of 64 KiB"
+    message = os.urandom(MEDIUM)
+    seconds = await measure(
+        cross, Crossing(a, b, message, MEDIUM_COUNT), Crossing(b, a, message, MEDIUM_COUNT)
+    )
+    return {"mb_per_s": rate(2 * MEDIUM * MEDIUM_COUNT, seconds)}
+
+
+async def stay_idle(attempt: Attempt) -> Figures:
+    """Keep silent, and see that the pair still works then."""
+    attempt.awaited.what = "end of the silence"
+    with trio.move_on_after(attempt.plan.idle):
+        await until_failure(*(partial(expect_silence, side) for side in attempt.both))
+    return {"round_trip_ms": await measure(round_trip, attempt) * 1000}
+
+
+async def close(attempt: Attempt) -> Figures:
+    """Close side A, and see side B closed as it should be."""
+    a, b = attempt.both
+    attempt.awaited.what = "close frame"
+    await a.close()
+    try:
+        await expect_silence(b)
+    except Failure as failure:
+        if failure.causes[0] != "closed 1000 peer disconnected":
+            raise
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to try."""
+
+    name: str
+    phase: str
+    """What a hint may depend on."""
+    run: Callable[[Attempt], Awaitable[Figures]]
+    vital: bool = True
+    """Whether its failure is one of the probe, and ends it."""
+
+
+HEALTH: Final = Step("health", "health", look_at_health, vital=False)
+IDLE: Final = Step("idle", "idle", stay_idle)
+LARGE: Final = (
+    Step("large message A to B", "large", large_to_b),
+    Step("large message B to A", "large", large_to_a),
+)
+
+
+def steps_for(plan: Plan) -> tuple[Step, ...]:
+    """Return the steps of a plan, in their order."""
+    return (
+        HEALTH,
+        Step("connect side A", "connect", connect_a),
+        Step("send before B is there", "early", send_early),
+        Step("connect side B", "connect", connect_b),
+        Step("early message first", "early", receive_early),
+        Step("text is dropped", "text", drop_text),
+        Step("round trips", "small", round_trips),
+        Step("pings", "ping", pings),
+        *(LARGE if plan.size else ()),
+        Step("64 KiB both ways", "large", medium_both_ways),
+        *((IDLE,) if plan.idle else ()),
+        Step("close", "close", close),
+    )
