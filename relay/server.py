@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -98,38 +98,50 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
     Raises OSError if host does not resolve or the port cannot be bound, and OSError or ValueError
     if ``host_token_file`` cannot be read or is empty.
     """
-    relay = Relay(settings, observer)
-    if listeners is None:
-        listeners = await trio.open_tcp_listeners(port, host=host)
-    over, ending = trio.Event(), Ending()
+    opened: Sequence[trio.abc.Listener[Any]] = listeners or ()
+    ending = Ending()
     try:
-        handle = RelayHandle(relay, bound_address(listeners[0]), ending)
-        async with trio.open_nursery() as hosts:
-            connections = await hosts.start(host_connections, over)
-            try:
-                async with trio.open_nursery() as nursery:
-                    serve = partial(serve_connection, relay, connections)
-                    accepting = await nursery.start(accept, listeners, connections, serve)
-                    nursery.start_soon(sweep, relay.pairs, settings)
-                    task_status.started(handle)
-                    await ending.asked.wait()
-                    relay.drain(refusing=ending.accepting)
-                    if not ending.accepting:
-                        accepting.cancel()
-                    elif settings.drain_delay:
-                        await trio.sleep(settings.drain_delay)
-                    relay.stop()
-                    with trio.move_on_after(settings.close_timeout):
-                        await relay.wait_left(doors=not ending.accepting)
-                    nursery.cancel_scope.cancel()
-            finally:
-                relay.stop()
-                relay.drop()
-                over.set()
+        relay = Relay(settings, observer)
+        if listeners is None:
+            opened = await trio.open_tcp_listeners(port, host=host)
+        handle = RelayHandle(relay, bound_address(opened[0]), ending)
+        await run_relay(relay, opened, ending, lambda: task_status.started(handle))
     finally:
-        for listener in listeners:
+        for listener in opened:
             await trio.aclose_forcefully(listener)
         ending.done.set()
+
+
+async def run_relay(
+    relay: Relay,
+    listeners: Sequence[trio.abc.Listener[Any]],
+    ending: Ending,
+    started: Callable[[], None],
+) -> None:
+    """Run a relay on its listeners until it is asked to stop or cancelled."""
+    over, settings = trio.Event(), relay.settings
+    async with trio.open_nursery() as hosts:
+        connections = await hosts.start(host_connections, over)
+        try:
+            async with trio.open_nursery() as nursery:
+                serve = partial(serve_connection, relay, connections)
+                accepting = await nursery.start(accept, listeners, connections, serve)
+                nursery.start_soon(sweep, relay.pairs, settings)
+                started()
+                await ending.asked.wait()
+                relay.drain(refusing=ending.accepting)
+                if not ending.accepting:
+                    accepting.cancel()
+                elif settings.drain_delay:
+                    await trio.sleep(settings.drain_delay)
+                relay.stop()
+                with trio.move_on_after(settings.close_timeout):
+                    await relay.wait_left(doors=not ending.accepting)
+                nursery.cancel_scope.cancel()
+        finally:
+            relay.stop()
+            relay.drop()
+            over.set()
 
 
 async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:

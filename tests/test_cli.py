@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ from importlib.metadata import version
 import pytest
 import trio
 
-from relay import RelayHandle, RelaySettings, cli, serve_relay
+from relay import Observer, RelayHandle, RelaySettings, cli, serve_relay
 from relay.cli import start
 
 
@@ -25,7 +27,9 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.startswith("ARC_RELAY_"):
             monkeypatch.delenv(name)
     threshold = gc.get_threshold()
+    logs = logging.getLogger().handlers[:]
     yield
+    logging.getLogger().handlers[:] = logs
     gc.unfreeze()
     gc.set_threshold(*threshold)
 
@@ -44,6 +48,7 @@ class Started:
         *,
         listeners: Sequence[trio.SocketListener],
         settings: RelaySettings,
+        observer: Observer,
         task_status: trio.TaskStatus[RelayHandle],
     ) -> None:
         self.settings = settings
@@ -72,8 +77,14 @@ def test_start(
     started = Started(monkeypatch, by)
     assert run(monkeypatch, "start", "--host", "127.0.0.1", "--port", "0") == 0
     port = started.address[1]
-    expected = f"arc-relay listening on ws://127.0.0.1:{port} (health at /health)\n"
-    assert capsys.readouterr() == (expected, "")
+    out, err = capsys.readouterr()
+    assert out == f"arc-relay listening on ws://127.0.0.1:{port} (health at /health)\n"
+    assert [re.sub(r".* event=(\w+).*", r"\1", line) for line in err.splitlines()] == [
+        "started",
+        "settings",
+        "signal",
+        "stopped",
+    ]
     assert started.settings == RelaySettings()
 
 

@@ -63,7 +63,9 @@ class Asked:
         self._monkeypatch = monkeypatch
         monkeypatch.setattr(start, "run", self._run)
 
-    async def _run(self, start_settings: StartSettings, relay_settings: RelaySettings) -> None:
+    async def _run(
+        self, start_settings: StartSettings, relay_settings: RelaySettings, _log: object
+    ) -> None:
         self.start, self.relay = start_settings, relay_settings
 
     def status(self, *arguments: str) -> int:

@@ -154,9 +154,8 @@ def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str,
 async def test_supervisor_and_unix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What the supervisor passed comes first; a Unix socket that was asked for comes, too."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        listeners, inherited = await open_listeners(
-            StartSettings(unix=str(tmp_path / "relay.sock")), activated(monkeypatch, sock)
-        )
+        settings = StartSettings(unix=str(tmp_path / "relay.sock"))
+        listeners, inherited = await open_listeners(settings, activated(monkeypatch, sock))
         assert inherited
         assert [describe(listener) for listener in listeners] == [
             f"ws://127.0.0.1:{sock.getsockname()[1]}",

@@ -38,18 +38,6 @@ async def test_everybody_is_told(process_relay: ProcessRelay, by: signal.Signals
 
 
 @pytest.mark.parametrize("by", SIGNALS)
-async def test_second_signal(process_relay: ProcessRelay, by: signal.Signals) -> None:
-    """An impatient second signal changes nothing, neither for the clients nor for the status."""
-    client = await process_relay.join("waiting")
-    process_relay.process.send_signal(by)
-    assert await client.close_frame() == STOPPING
-    process_relay.process.send_signal(by)
-    await client.send(encode_close(1001))
-    assert await client.rest() == b""
-    assert await process_relay.process.wait() == 0
-
-
-@pytest.mark.parametrize("by", SIGNALS)
 async def test_in_the_middle_of_bulk(process_relay: ProcessRelay, by: signal.Signals) -> None:
     """While data flows, the receiver gets whole frames and then 1001."""
     a, b = await process_relay.pair()

@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 
 
-def listening() -> Listening:
+def own_address() -> Listening:
     """Return where the relay of this machine listens, as the environment says."""
     settings = settings_from_environment()
     return Listening(
@@ -32,7 +32,7 @@ def listening() -> Listening:
 
 
 app.command()(start.start)
-app.command()(health_command(listening))
+app.command()(health_command(own_address))
 app.command()(probe)
 
 
