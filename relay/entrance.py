@@ -65,7 +65,7 @@ class Entrance:
 
     def client(self, peer: str, forwarded: str = "") -> str:
         """Return the address of the client behind a peer, as far as it can be believed."""
-        return self._proxies.client(peer, forwarded)
+        return self._proxies.client(peer, forwarded) if self._settings.trusted_proxies else peer
 
     def enter(self, scope: trio.CancelScope, client: str) -> Answer | None:
         """Let a connection in, which must `leave` again; or return why it may not come in."""

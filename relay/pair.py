@@ -60,7 +60,8 @@ async def pump(
     frames = source.take_held() or await source.receive(read_size)
     while frames:
         try:
-            await sink.wire.send_all(frames)
+            if not sink.wire.send_now(frames):
+                await sink.wire.flush()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             scope.deadline = min(scope.deadline, trio.current_time() + sink.patience)
         if toll is not None:

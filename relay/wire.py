@@ -140,11 +140,15 @@ class Wire(trio.abc.AsyncResource):
         trio.ClosedResourceError if the relay closed it.
         """
         if not self.send_now(data):
-            since = trio.current_time()
-            try:
-                await self.flush()
-            finally:
-                self.stalled += trio.current_time() - since
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what was not sent yet, and return when all of it is out. Otherwise as `send_all`."""
+        since = trio.current_time()
+        try:
+            await self._flush()
+        finally:
+            self.stalled += trio.current_time() - since
 
     def send_soon(self, data: bytes) -> None:
         """Send data, which is whole frames, without waiting for it.
@@ -161,12 +165,15 @@ class Wire(trio.abc.AsyncResource):
 
     async def _flush_quietly(self) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await self.flush()
+            await self._flush()
 
     @abstractmethod
     def send_now(self, data: bytes) -> bool:
-        """Send what can be sent of data without waiting; return whether that was all."""
+        """Send what can be sent of data without waiting; return whether that was all.
+
+        If it was not, `flush` must be called. Raises what `send_all` raises.
+        """
 
     @abstractmethod
-    async def flush(self) -> None:
+    async def _flush(self) -> None:
         """Send what was not sent yet."""

@@ -77,7 +77,7 @@ class SocketWire(Wire):
         self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
         return not self._unsent
 
-    async def flush(self) -> None:
+    async def _flush(self) -> None:
         async with self._flushing:
             while self._unsent:
                 await trio.lowlevel.wait_writable(self._descriptor())
@@ -134,7 +134,7 @@ class StreamWire(Wire):
         self._later = b""
         return False
 
-    async def flush(self) -> None:
+    async def _flush(self) -> None:
         if self._flushed is None:
             self._flushed = trio.Event()
             self._nursery.start_soon(self._write, self._flushed)
