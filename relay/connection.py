@@ -87,6 +87,8 @@ async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answ
         pair = relay.pairs.join(upgrade.code, endpoint, trio.current_time())
     except PairFull:
         return PAIR_IS_FULL
+    if endpoint is pair.a:
+        relay.counted.add(pair)
     if relay.stopping:
         conclude(pair, Outcome.STOPPED)
     try:

@@ -33,6 +33,8 @@ class Relay:
         self.connections: set[trio.CancelScope] = set()
         """A scope for each open connection, around all but its closing."""
         self.entrance = Entrance(settings)
+        self.counted: set[Pair[Endpoint]] = set()
+        """The pairs that count for themselves, as long as they are not in the tally."""
         self.probes: dict[Pair[Endpoint], trio.Event] = {}
         """For each pair whose sides are being probed, what is set once they were."""
         self.tally = Tally()
@@ -112,6 +114,7 @@ class Relay:
 
     def note_ended(self, pair: Pair[Endpoint], now: float) -> None:
         """Tell how a pair ended, and what its sides did."""
+        self.counted.discard(pair)
         joined = now if pair.joined is None else pair.joined
         a, b = pair.a, pair.b
         self.notice(
@@ -137,7 +140,7 @@ class Relay:
         """Return a snapshot of what is there, and of what has been."""
         tally = self.tally
         moved, messages, texts = tally.bytes, tally.messages, tally.texts
-        for pair in self.pairs:
+        for pair in self.counted:
             a, b = pair.a, pair.b
             moved = plus(moved, (a.passed_on, b.passed_on if b else 0))
             messages = plus(messages, (a.messages, b.messages if b else 0))

@@ -88,7 +88,7 @@ class RelaySettings:
 
     max_connections: int | None = whole(
         None,
-        "How many connections may be open at once; newcomers are refused with 503.",
+        "How many sides may be connected at once; newcomers are refused with 503.",
         absent="90 % of the descriptor limit",
     )
     max_waiting: int = whole(
@@ -122,7 +122,7 @@ class RelaySettings:
     )
     max_pair_bytes: int = whole(
         0,
-        "How much may pass through a pair before it is closed with 1008.",
+        "How much may pass through a pair, both ways together, before it is closed with 1008.",
         of="bytes",
         metavar="BYTES",
     )
