@@ -65,15 +65,9 @@ async def serve_connection(relay: Relay, nursery: trio.Nursery, stream: trio.abc
 
 async def let_in(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
     """Let a client in, to be a side until that is over; or return why not."""
-    entrance, client = relay.entrance, relay.entrance.client(endpoint.client, upgrade.forwarded)
-    endpoint.client = client
-    refused = entrance.enter(endpoint.scope, client)
-    if refused is not None:
-        return refused
-    try:
-        return await take_place(relay, endpoint, upgrade)
-    finally:
-        entrance.leave(endpoint.scope, client)
+    endpoint.client = relay.entrance.client(endpoint.client, upgrade.forwarded)
+    refused = relay.entrance.enter(endpoint.scope, endpoint.client)
+    return await take_place(relay, endpoint, upgrade) if refused is None else refused
 
 
 async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:

@@ -37,8 +37,8 @@ class Entrance:
         self._settings = settings
         limit = settings.max_connections
         self.max_connections = int(descriptor_limit() * SHARE) if limit is None else limit
-        self.places: set[trio.CancelScope] = set()
-        """The scopes of the connections that were let in and are not over."""
+        self.places: dict[trio.CancelScope, str] = {}
+        """What each connection counts as that was let in and is not over, by its scope."""
         self.closed = False
         """Whether nobody is let in any more."""
         self._proxies = TrustedProxies(settings.trusted_proxies)
@@ -68,23 +68,24 @@ class Entrance:
         return self._proxies.client(peer, forwarded) if self._settings.trusted_proxies else peer
 
     def enter(self, scope: trio.CancelScope, client: str) -> Answer | None:
-        """Let a connection in, which must `leave` again; or return why it may not come in."""
+        """Let a connection in, until it is to `leave`; or return why it may not come in."""
         if self.closed:
             return RELAY_IS_STOPPING
         if self.full:
             return RELAY_IS_FULL
+        counted = counted_by(client) if self._counts else ""
         if self._counts:
-            refusal = self._admission.admit(counted_by(client), trio.current_time())
+            refusal = self._admission.admit(counted, trio.current_time())
             if refusal is not None:
                 return too_many_requests(refusal.why, refusal.retry_after)
-        self.places.add(scope)
+        self.places[scope] = counted
         return None
 
-    def leave(self, scope: trio.CancelScope, client: str) -> None:
-        """Count a connection no more."""
-        self.places.discard(scope)
-        if self._counts:
-            self._admission.leave(counted_by(client))
+    def leave(self, scope: trio.CancelScope) -> None:
+        """Count a connection no more, if it was let in."""
+        counted = self.places.pop(scope, None)
+        if self._counts and counted is not None:
+            self._admission.leave(counted)
 
     def may_open(self, token: str | None, waiting: int) -> Answer | None:
         """Return why a client may not open a new code while so many wait, None if it may."""

@@ -61,6 +61,7 @@ class Relay:
     def close_scope(self, scope: trio.CancelScope) -> None:
         """Forget a connection, which is over."""
         self.connections.discard(scope)
+        self.entrance.leave(scope)
         self._changed.set()
 
     def drain(self, *, refusing: bool) -> None:
