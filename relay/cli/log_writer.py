@@ -45,11 +45,18 @@ class LineWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, or count it as lost."""
         try:
+            self.write(self.format(record))
+        except Exception:  # noqa: BLE001 - whatever a log line meets, the relay goes on
+            self._lost += 1
+
+    def write(self, line: str) -> None:
+        """Write a finished line, or count it as lost."""
+        try:
             if self._lost:
                 self._write(self.format(self._loss()))
                 self._lost = 0
-            self._write(self.format(record))
-        except Exception:  # noqa: BLE001 - whatever a log line meets, the relay goes on
+            self._write(line)
+        except (OSError, ValueError):  # no room, nobody there, or a stream that was closed
             self._lost += 1
 
     def _loss(self) -> logging.LogRecord:
