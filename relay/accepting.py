@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import trio
@@ -20,29 +20,26 @@ ACCEPT_PAUSE: Final = 0.1
 ACCEPT_QUIET: Final = 1.0
 """Seconds between two lines in the log about that."""
 
-Serve = Callable[[trio.abc.Stream], Awaitable[None]]
+Serve = Callable[[trio.abc.Stream], None]
 
 
 async def accept(
     listeners: Sequence[trio.abc.Listener[Any]],
-    connections: trio.Nursery,
     serve: Serve,
     *,
     task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept connections until cancelled, and have each served in a task of a nursery.
+    """Accept connections until cancelled, and give each to serve, which must not wait.
 
     Closes the listeners at the end. What it starts with is the scope by which to cancel it.
     """
     async with trio.open_nursery() as nursery:
         for listener in listeners:
-            nursery.start_soon(accept_from, listener, connections, serve)
+            nursery.start_soon(accept_from, listener, serve)
         task_status.started(nursery.cancel_scope)
 
 
-async def accept_from(
-    listener: trio.abc.Listener[Any], connections: trio.Nursery, serve: Serve
-) -> None:
+async def accept_from(listener: trio.abc.Listener[Any], serve: Serve) -> None:
     """Accept connections from one listener."""
     quiet_until = -math.inf
     async with listener:
@@ -57,4 +54,4 @@ async def accept_from(
                     logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
                 await trio.sleep(ACCEPT_PAUSE)
             else:
-                connections.start_soon(serve, stream)
+                serve(stream)

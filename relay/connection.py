@@ -29,14 +29,15 @@ __all__ = ["serve_connection"]
 logger = logging.getLogger("relay")
 
 
-async def serve_connection(relay: Relay, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
-    """Serve one accepted stream, and close it.
+async def serve_connection(
+    relay: Relay, nursery: trio.Nursery, stream: trio.abc.Stream, scope: trio.CancelScope
+) -> None:
+    """Serve one accepted stream, for which the relay opened the scope, and close it.
 
     Whatever goes wrong stays in here. It is to be run shielded from cancellation, and so is the
     nursery, in which its wire may write on while nobody waits for that: what ends a connection
     early is `Relay.stop`, after which its client has ``close_timeout`` to take its close frame.
     """
-    scope = relay.open_scope()
     wire: trio.abc.AsyncResource = stream
     try:
         wire = open_wire(stream, nursery)

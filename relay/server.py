@@ -124,8 +124,8 @@ async def run_relay(
         connections = await hosts.start(host_connections, over)
         try:
             async with trio.open_nursery() as nursery:
-                serve = partial(serve_connection, relay, connections)
-                accepting = await nursery.start(accept, listeners, connections, serve)
+                serve = partial(begin_connection, relay, connections)
+                accepting = await nursery.start(accept, listeners, serve)
                 nursery.start_soon(sweep, relay.pairs, settings)
                 started()
                 await ending.asked.wait()
@@ -142,6 +142,14 @@ async def run_relay(
             relay.stop()
             relay.drop()
             over.set()
+
+
+def begin_connection(relay: Relay, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
+    """Have a new connection served in a task of its own.
+
+    It counts before that task begins, so that a relay that stops does not overlook it.
+    """
+    connections.start_soon(serve_connection, relay, connections, stream, relay.open_scope())
 
 
 async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
