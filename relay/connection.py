@@ -65,10 +65,17 @@ async def serve_connection(
 
 
 async def let_in(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
-    """Let a client in, to be a side until that is over; or return why not."""
+    """Let a client in, to be a side until that is over; or return why not.
+
+    A side keeps its place until its connection is closed; who is refused has none.
+    """
     endpoint.client = relay.entrance.client(endpoint.client, upgrade.forwarded)
     refused = relay.entrance.enter(endpoint.scope, endpoint.client)
-    return await take_place(relay, endpoint, upgrade) if refused is None else refused
+    if refused is None:
+        refused = await take_place(relay, endpoint, upgrade)
+    if refused is not None:
+        relay.leave(endpoint.scope)
+    return refused
 
 
 async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:

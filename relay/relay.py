@@ -61,6 +61,10 @@ class Relay:
     def close_scope(self, scope: trio.CancelScope) -> None:
         """Forget a connection, which is over."""
         self.connections.discard(scope)
+        self.leave(scope)
+
+    def leave(self, scope: trio.CancelScope) -> None:
+        """Give back the place of a connection, if it has one."""
         self.entrance.leave(scope)
         self._changed.set()
 
