@@ -78,7 +78,12 @@ class Relay:
         """Close every side, those that wait first."""
         self.stopping = True
         for pair in sorted(self.pairs, key=lambda pair: pair.b is not None):
-            conclude(pair, Outcome.STOPPED)
+            self.stop_pair(pair)
+
+    def stop_pair(self, pair: Pair[Endpoint]) -> None:
+        """Close both sides; whoever still comes with their code is no third one."""
+        self.pairs.end(pair)
+        conclude(pair, Outcome.STOPPED)
 
     async def wait_left(self, *, doors: bool) -> None:
         """Wait until nobody that was let in is left, nor, if ``doors``, anybody at the door."""
