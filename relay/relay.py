@@ -69,10 +69,14 @@ class Relay:
         self._changed.set()
 
     def drain(self, *, refusing: bool) -> None:
-        """Begin to stop: the relay says so to whoever asks, and, if refusing, lets nobody in."""
-        self.draining = True
-        self.entrance.closed = refusing
-        self.notice(Stopping(len(self.pairs), self.pairs.waiting))
+        """Begin to stop: the relay says so to whoever asks, and, if refusing, lets nobody in.
+
+        May be called again, which changes nothing.
+        """
+        if not self.draining:
+            self.draining = True
+            self.entrance.closed = refusing
+            self.notice(Stopping(len(self.pairs), self.pairs.waiting))
 
     def stop(self) -> None:
         """Close every side, those that wait first."""

@@ -139,6 +139,7 @@ async def run_relay(
                     await relay.wait_left(doors=not ending.accepting)
                 nursery.cancel_scope.cancel()
         finally:
+            relay.drain(refusing=True)
             relay.stop()
             relay.drop()
             over.set()
