@@ -33,15 +33,30 @@ async def accept(
 
     Closes the listeners at the end. What it starts with is the scope by which to cancel it.
     """
+    complain = Complaints()
     async with trio.open_nursery() as nursery:
         for listener in listeners:
-            nursery.start_soon(accept_from, listener, serve)
+            nursery.start_soon(accept_from, listener, serve, complain)
         task_status.started(nursery.cancel_scope)
 
 
-async def accept_from(listener: trio.abc.Listener[Any], serve: Serve) -> None:
+class Complaints:
+    """Says in the log, now and then, that connections cannot be accepted."""
+
+    def __init__(self) -> None:
+        self._quiet_until = -math.inf
+
+    def __call__(self, error: OSError) -> None:
+        """Say so, unless that was said within `ACCEPT_QUIET`."""
+        if trio.current_time() >= self._quiet_until:
+            self._quiet_until = trio.current_time() + ACCEPT_QUIET
+            logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
+
+
+async def accept_from(
+    listener: trio.abc.Listener[Any], serve: Serve, complain: Complaints
+) -> None:
     """Accept connections from one listener."""
-    quiet_until = -math.inf
     async with listener:
         while True:
             try:
@@ -49,9 +64,7 @@ async def accept_from(listener: trio.abc.Listener[Any], serve: Serve) -> None:
             except OSError as error:
                 # Out of descriptors or memory, or a fault of one connection: pairs go on, and
                 # what waits in the backlog is accepted when there is room again.
-                if trio.current_time() >= quiet_until:
-                    quiet_until = trio.current_time() + ACCEPT_QUIET
-                    logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
+                complain(error)
                 await trio.sleep(ACCEPT_PAUSE)
             else:
                 serve(stream)
