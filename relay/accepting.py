@@ -53,9 +53,7 @@ class Complaints:
             logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
 
 
-async def accept_from(
-    listener: trio.abc.Listener[Any], serve: Serve, complain: Complaints
-) -> None:
+async def accept_from(listener: trio.abc.Listener[Any], serve: Serve, complain: Complaints) -> None:
     """Accept connections from one listener."""
     async with listener:
         while True:

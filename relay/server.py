@@ -126,7 +126,7 @@ async def run_relay(
             async with trio.open_nursery() as nursery:
                 serve = partial(begin_connection, relay, connections)
                 accepting = await nursery.start(accept, listeners, serve)
-                nursery.start_soon(sweep, relay.pairs, settings)
+                nursery.start_soon(sweep, relay.pairs, relay.entrance, settings)
                 started()
                 await ending.asked.wait()
                 relay.drain(refusing=ending.accepting)
