@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import trio
@@ -20,31 +20,41 @@ ACCEPT_PAUSE: Final = 0.1
 ACCEPT_QUIET: Final = 1.0
 """Seconds between two lines in the log about that."""
 
-Serve = Callable[[trio.abc.Stream], Awaitable[None]]
+Serve = Callable[[trio.abc.Stream], None]
 
 
 async def accept(
     listeners: Sequence[trio.abc.Listener[Any]],
-    connections: trio.Nursery,
     serve: Serve,
     *,
     task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept connections until cancelled, and have each served in a task of a nursery.
+    """Accept connections until cancelled, and give each to serve, which must not wait.
 
     Closes the listeners at the end. What it starts with is the scope by which to cancel it.
     """
+    complain = Complaints()
     async with trio.open_nursery() as nursery:
         for listener in listeners:
-            nursery.start_soon(accept_from, listener, connections, serve)
+            nursery.start_soon(accept_from, listener, serve, complain)
         task_status.started(nursery.cancel_scope)
 
 
-async def accept_from(
-    listener: trio.abc.Listener[Any], connections: trio.Nursery, serve: Serve
-) -> None:
+class Complaints:
+    """Says in the log, now and then, that connections cannot be accepted."""
+
+    def __init__(self) -> None:
+        self._quiet_until = -math.inf
+
+    def __call__(self, error: OSError) -> None:
+        """Say so, unless that was said within `ACCEPT_QUIET`."""
+        if trio.current_time() >= self._quiet_until:
+            self._quiet_until = trio.current_time() + ACCEPT_QUIET
+            logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
+
+
+async def accept_from(listener: trio.abc.Listener[Any], serve: Serve, complain: Complaints) -> None:
     """Accept connections from one listener."""
-    quiet_until = -math.inf
     async with listener:
         while True:
             try:
@@ -52,9 +62,7 @@ async def accept_from(
             except OSError as error:
                 # Out of descriptors or memory, or a fault of one connection: pairs go on, and
                 # what waits in the backlog is accepted when there is room again.
-                if trio.current_time() >= quiet_until:
-                    quiet_until = trio.current_time() + ACCEPT_QUIET
-                    logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
+                complain(error)
                 await trio.sleep(ACCEPT_PAUSE)
             else:
-                connections.start_soon(serve, stream)
+                serve(stream)

@@ -29,14 +29,15 @@ __all__ = ["serve_connection"]
 logger = logging.getLogger("relay")
 
 
-async def serve_connection(relay: Relay, nursery: trio.Nursery, stream: trio.abc.Stream) -> None:
-    """Serve one accepted stream, and close it.
+async def serve_connection(
+    relay: Relay, nursery: trio.Nursery, stream: trio.abc.Stream, scope: trio.CancelScope
+) -> None:
+    """Serve one accepted stream, for which the relay opened the scope, and close it.
 
     Whatever goes wrong stays in here. It is to be run shielded from cancellation, and so is the
     nursery, in which its wire may write on while nobody waits for that: what ends a connection
     early is `Relay.stop`, after which its client has ``close_timeout`` to take its close frame.
     """
-    scope = relay.open_scope()
     wire: trio.abc.AsyncResource = stream
     try:
         wire = open_wire(stream, nursery)
@@ -64,10 +65,17 @@ async def serve_connection(relay: Relay, nursery: trio.Nursery, stream: trio.abc
 
 
 async def let_in(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
-    """Let a client in, to be a side until that is over; or return why not."""
+    """Let a client in, to be a side until that is over; or return why not.
+
+    A side keeps its place until its connection is closed; who is refused has none.
+    """
     endpoint.client = relay.entrance.client(endpoint.client, upgrade.forwarded)
     refused = relay.entrance.enter(endpoint.scope, endpoint.client)
-    return await take_place(relay, endpoint, upgrade) if refused is None else refused
+    if refused is None:
+        refused = await take_place(relay, endpoint, upgrade)
+    if refused is not None:
+        relay.leave(endpoint.scope)
+    return refused
 
 
 async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
@@ -84,7 +92,7 @@ async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answ
     if endpoint is pair.a:
         relay.counted.add(pair)
     if relay.stopping:
-        conclude(pair, Outcome.STOPPED)
+        relay.stop_pair(pair)
     try:
         await endpoint.accept(upgrade.response)
         if not endpoint.departed:

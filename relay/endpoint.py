@@ -153,6 +153,7 @@ class Endpoint:
             self.unread = True
             await self.wire.wait_hangup()
             self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
+        self.unread = False
 
     def take_held(self) -> bytes:
         """Return what was held, as whole frames for the peer, and hold it no more."""

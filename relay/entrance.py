@@ -43,7 +43,8 @@ class Entrance:
         """Whether nobody is let in any more."""
         self._proxies = TrustedProxies(settings.trusted_proxies)
         self._counts = bool(settings.max_per_client or settings.connects_per_minute)
-        self._admission = Admission(settings.max_per_client, settings.connects_per_minute)
+        self.admission = Admission(settings.max_per_client, settings.connects_per_minute)
+        """What is kept of each client."""
         self._token = b""
         self.reload()
 
@@ -75,7 +76,7 @@ class Entrance:
             return RELAY_IS_FULL
         counted = counted_by(client) if self._counts else ""
         if self._counts:
-            refusal = self._admission.admit(counted, trio.current_time())
+            refusal = self.admission.admit(counted, trio.current_time())
             if refusal is not None:
                 return too_many_requests(refusal.why, refusal.retry_after)
         self.places[scope] = counted
@@ -85,7 +86,7 @@ class Entrance:
         """Count a connection no more, if it was let in."""
         counted = self.places.pop(scope, None)
         if self._counts and counted is not None:
-            self._admission.leave(counted)
+            self.admission.leave(counted)
 
     def may_open(self, token: str | None, waiting: int) -> Answer | None:
         """Return why a client may not open a new code while so many wait, None if it may."""

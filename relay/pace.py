@@ -26,6 +26,8 @@ MIN_CHUNK: Final = 512
 class Pace:
     """Keeps one direction to a rate above 0, in bytes per second, by the delays it asks for.
 
+    An infinite rate is none.
+
     In any time the bytes are those of the rate, and at most one ``chunk`` and those of `CREDIT`
     more. That is less than 2 % of any five seconds, also after an idle time, unless the rate is
     below 8 KiB per second, where a chunk takes longer.
@@ -36,7 +38,7 @@ class Pace:
     def __init__(self, rate: float, read_size: int) -> None:
         self._rate = rate
         self._paid_at = -math.inf
-        self.chunk = min(read_size, max(MIN_CHUNK, int(rate * CHUNK)))
+        self.chunk = int(min(read_size, max(MIN_CHUNK, rate * CHUNK)))
         """Bytes that one read may take at most; never above read_size."""
 
     def delay(self, count: int, now: float) -> float:

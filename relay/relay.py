@@ -61,20 +61,33 @@ class Relay:
     def close_scope(self, scope: trio.CancelScope) -> None:
         """Forget a connection, which is over."""
         self.connections.discard(scope)
+        self.leave(scope)
+
+    def leave(self, scope: trio.CancelScope) -> None:
+        """Give back the place of a connection, if it has one."""
         self.entrance.leave(scope)
         self._changed.set()
 
     def drain(self, *, refusing: bool) -> None:
-        """Begin to stop: the relay says so to whoever asks, and, if refusing, lets nobody in."""
-        self.draining = True
-        self.entrance.closed = refusing
-        self.notice(Stopping(len(self.pairs), self.pairs.waiting))
+        """Begin to stop: the relay says so to whoever asks, and, if refusing, lets nobody in.
+
+        May be called again, which changes nothing.
+        """
+        if not self.draining:
+            self.draining = True
+            self.entrance.closed = refusing
+            self.notice(Stopping(len(self.pairs), self.pairs.waiting))
 
     def stop(self) -> None:
         """Close every side, those that wait first."""
         self.stopping = True
         for pair in sorted(self.pairs, key=lambda pair: pair.b is not None):
-            conclude(pair, Outcome.STOPPED)
+            self.stop_pair(pair)
+
+    def stop_pair(self, pair: Pair[Endpoint]) -> None:
+        """Close both sides; whoever still comes with their code is no third one."""
+        self.pairs.end(pair)
+        conclude(pair, Outcome.STOPPED)
 
     async def wait_left(self, *, doors: bool) -> None:
         """Wait until nobody that was let in is left, nor, if ``doors``, anybody at the door."""

@@ -124,9 +124,9 @@ async def run_relay(
         connections = await hosts.start(host_connections, over)
         try:
             async with trio.open_nursery() as nursery:
-                serve = partial(serve_connection, relay, connections)
-                accepting = await nursery.start(accept, listeners, connections, serve)
-                nursery.start_soon(sweep, relay.pairs, settings)
+                serve = partial(begin_connection, relay, connections)
+                accepting = await nursery.start(accept, listeners, serve)
+                nursery.start_soon(sweep, relay.pairs, relay.entrance, settings)
                 started()
                 await ending.asked.wait()
                 relay.drain(refusing=ending.accepting)
@@ -139,9 +139,18 @@ async def run_relay(
                     await relay.wait_left(doors=not ending.accepting)
                 nursery.cancel_scope.cancel()
         finally:
+            relay.drain(refusing=True)
             relay.stop()
             relay.drop()
             over.set()
+
+
+def begin_connection(relay: Relay, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
+    """Have a new connection served in a task of its own.
+
+    It counts before that task begins, so that a relay that stops does not overlook it.
+    """
+    connections.start_soon(serve_connection, relay, connections, stream, relay.open_scope())
 
 
 async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:

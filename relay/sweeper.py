@@ -1,10 +1,14 @@
-"""The sweeper: the one task that finds sides that waited too long, left unseen, or take nothing."""
+"""The sweeper: the one task that finds sides that waited too long, left unseen, or take nothing.
+
+It also clears away what is remembered of clients that came and went.
+"""
 
 from __future__ import annotations
 
 import trio
 
 from .endpoint import Endpoint
+from .entrance import Entrance
 from .liveness import Verdict, visit_interval
 from .outcome import Outcome
 from .pair import conclude
@@ -17,25 +21,31 @@ AT_ONCE = 100
 """Pairs that are looked at without letting other tasks run."""
 
 
-async def sweep(pairs: Rendezvous[Endpoint], settings: RelaySettings) -> None:
+async def sweep(pairs: Rendezvous[Endpoint], entrance: Entrance, settings: RelaySettings) -> None:
     """End lone sides that are over ``pair_ttl``, and sides that are gone or take nothing.
 
     Runs until it is cancelled. A code is free at once; its sides are closed by their own tasks.
     """
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(end_expired, pairs, settings)
+        nursery.start_soon(end_expired, pairs, entrance, settings)
         interval = visit_interval(settings)
         if interval is not None:
             nursery.start_soon(visit_sides, pairs, settings, interval)
 
 
-async def end_expired(pairs: Rendezvous[Endpoint], settings: RelaySettings) -> None:
-    """Every ``sweep_interval``, end the sides that have been alone for longer than ``pair_ttl``."""
+async def end_expired(
+    pairs: Rendezvous[Endpoint], entrance: Entrance, settings: RelaySettings
+) -> None:
+    """Every ``sweep_interval``, end the sides that have been alone for longer than ``pair_ttl``.
+
+    Also forget the clients whose attempts were long ago: nothing else does where nobody comes.
+    """
     while True:
         await trio.sleep(settings.sweep_interval)
         for pair in pairs.expired(trio.current_time(), settings.pair_ttl):
             pairs.end(pair)
             conclude(pair, Outcome.EXPIRED)
+        entrance.admission.forget(trio.current_time())
 
 
 async def visit_sides(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -39,6 +40,13 @@ def run(pace: Pace, seconds: float, now: float, late: float = 0.0) -> tuple[int,
 def test_chunk(rate: int, chunk: int) -> None:
     """One read takes a 16th of a second's bytes, if that is neither too few nor too many."""
     assert Pace(rate, READ_SIZE).chunk == chunk
+
+
+def test_no_rate() -> None:
+    """An infinite rate reads as much as it can, and never waits."""
+    pace = Pace(math.inf, READ_SIZE)
+    assert pace.chunk == READ_SIZE
+    assert [pace.delay(READ_SIZE, 1000.0) for _ in range(100)] == [0.0] * 100
 
 
 def test_read_size_is_never_exceeded() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -33,7 +32,11 @@ async def serve_metrics(
 ) -> None:
     """Answer ``GET /metrics`` on these listeners with what render returns, until cancelled."""
     async with trio.open_nursery() as nursery:
-        await accept(listeners, nursery, partial(serve_scrape, render, nursery))
+
+        def serve(stream: trio.abc.Stream) -> None:
+            nursery.start_soon(serve_scrape, render, nursery, stream)
+
+        await accept(listeners, serve)
 
 
 async def serve_scrape(
