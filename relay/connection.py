@@ -84,7 +84,7 @@ async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answ
     if endpoint is pair.a:
         relay.counted.add(pair)
     if relay.stopping:
-        conclude(pair, Outcome.STOPPED)
+        relay.end_stopped(pair)
     try:
         await endpoint.accept(upgrade.response)
         if not endpoint.departed:

@@ -71,10 +71,15 @@ class Relay:
         self.notice(Stopping(len(self.pairs), self.pairs.waiting))
 
     def stop(self) -> None:
-        """Close every side, those that wait first."""
+        """Close every side, those that wait first, and free their codes."""
         self.stopping = True
         for pair in sorted(self.pairs, key=lambda pair: pair.b is not None):
-            conclude(pair, Outcome.STOPPED)
+            self.end_stopped(pair)
+
+    def end_stopped(self, pair: Pair[Endpoint]) -> None:
+        """End a pair because the relay stops; its code is free at once, for whoever still comes."""
+        self.pairs.end(pair)
+        conclude(pair, Outcome.STOPPED)
 
     async def wait_left(self, *, doors: bool) -> None:
         """Wait until nobody that was let in is left, nor, if ``doors``, anybody at the door."""

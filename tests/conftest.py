@@ -35,9 +35,13 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
 
     def __init__(self) -> None:
         self._to_accept, self._accepted = trio.open_memory_channel[trio.abc.Stream](1000)
+        self.accepted = 0
+        """How many streams were accepted."""
 
     async def accept(self) -> trio.abc.Stream:
-        return await self._accepted.receive()
+        stream = await self._accepted.receive()
+        self.accepted += 1
+        return stream
 
     async def connect(self, make: Callable[[], StreamPair]) -> trio.abc.Stream:
         """Return the client's end of a new connection."""
