@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import trio
 
-__all__ = ["accept"]
+__all__ = ["Accepting", "accept"]
 
 logger = logging.getLogger("relay")
 
@@ -20,6 +20,20 @@ ACCEPT_PAUSE: Final = 0.1
 ACCEPT_QUIET: Final = 1.0
 """Seconds between two lines in the log about that."""
 
+
+class Accepting:
+    """Tasks that accept connections."""
+
+    def __init__(self, scope: trio.CancelScope) -> None:
+        self._scope = scope
+        self.over = trio.Event()
+        """Set when nothing is accepted any more, and whoever was accepted is being served."""
+
+    def stop(self) -> None:
+        """Have nothing more accepted, but for what is being accepted in this moment."""
+        self._scope.cancel()
+
+
 Serve = Callable[[trio.abc.Stream], None]
 
 
@@ -27,17 +41,19 @@ async def accept(
     listeners: Sequence[trio.abc.Listener[Any]],
     serve: Serve,
     *,
-    task_status: trio.TaskStatus[trio.CancelScope] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[Accepting] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept connections until cancelled, and give each to serve, which must not wait.
 
-    Closes the listeners at the end. What it starts with is the scope by which to cancel it.
+    Closes the listeners at the end. What it starts with can end it, too.
     """
     complain = Complaints()
     async with trio.open_nursery() as nursery:
+        accepting = Accepting(nursery.cancel_scope)
         for listener in listeners:
             nursery.start_soon(accept_from, listener, serve, complain)
-        task_status.started(nursery.cancel_scope)
+        task_status.started(accepting)
+    accepting.over.set()
 
 
 class Complaints:

@@ -79,7 +79,7 @@ class Relay:
             self.notice(Stopping(len(self.pairs), self.pairs.waiting))
 
     def stop(self) -> None:
-        """Close every side, those that wait first."""
+        """Close every side, those that wait first, and free their codes."""
         self.stopping = True
         for pair in sorted(self.pairs, key=lambda pair: pair.b is not None):
             self.stop_pair(pair)

@@ -31,7 +31,7 @@ from .answers import (
 )
 from .origin import normal_origin
 
-__all__ = ["MAX_CODE", "Request", "Resource", "Upgrade", "judge", "token_matches"]
+__all__ = ["MAX_CODE", "Request", "Resource", "Upgrade", "answer_to", "judge", "token_matches"]
 
 Request = h11.Request
 

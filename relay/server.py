@@ -131,11 +131,13 @@ async def run_relay(
                 await ending.asked.wait()
                 relay.drain(refusing=ending.accepting)
                 if not ending.accepting:
-                    accepting.cancel()
+                    accepting.stop()
                 elif settings.drain_delay:
                     await trio.sleep(settings.drain_delay)
                 relay.stop()
                 with trio.move_on_after(settings.close_timeout):
+                    if not ending.accepting:
+                        await accepting.over.wait()
                     await relay.wait_left(doors=not ending.accepting)
                 nursery.cancel_scope.cancel()
         finally:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
+import ssl
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -20,6 +17,7 @@ import trio.testing
 from relay import RelayHandle, RelaySettings, RelayStatistics, serve_relay
 
 from .clients import Client
+from .programs import LOOPBACK, Program, run_program
 
 
 def is_empty(statistics: RelayStatistics) -> bool:
@@ -37,9 +35,13 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
 
     def __init__(self) -> None:
         self._to_accept, self._accepted = trio.open_memory_channel[trio.abc.Stream](1000)
+        self.accepted = 0
+        """How many streams were accepted."""
 
     async def accept(self) -> trio.abc.Stream:
-        return await self._accepted.receive()
+        stream = await self._accepted.receive()
+        self.accepted += 1
+        return stream
 
     async def connect(self, make: Callable[[], StreamPair]) -> trio.abc.Stream:
         """Return the client's end of a new connection."""
@@ -132,20 +134,25 @@ class TcpRelay(RealTimeRelay):
 
 
 class ProcessRelay(RunningRelay):
-    """A relay that runs as a user starts it, in a process of its own.
+    """A relay that runs as a user starts it, in a process of its own, and its clients.
 
-    ``log`` is the file that its stderr goes to.
+    With ``tls``, these speak TLS.
     """
 
-    def __init__(self, process: trio.Process, port: int, log: Path) -> None:
+    def __init__(self, program: Program, tls: ssl.SSLContext | None = None) -> None:
         super().__init__()
-        self.process = process
-        self.port = port
-        self.log = log
+        self.program = program
+        self.process = program.process
+        self.log = program.log
+        self.port = program.port
+        self.tls = tls
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
         assert not lockstep
-        return await trio.open_tcp_stream("127.0.0.1", self.port)
+        stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+        if self.tls is None:
+            return stream
+        return trio.SSLStream(stream, self.tls, server_hostname="localhost", https_compatible=True)
 
     async def pairs(self) -> int:
         """Return how many codes are present, as the relay's health says."""
@@ -219,40 +226,30 @@ def options() -> Sequence[str]:
 
 
 @pytest.fixture
+def variables() -> Mapping[str, str]:
+    """Return the environment variables of the relay of a test that runs as a process."""
+    return {}
+
+
+@pytest.fixture
+def client_tls() -> ssl.SSLContext | None:
+    """Return how the clients of a test speak TLS to a relay that runs as a process, if they do."""
+    return None
+
+
+@pytest.fixture
 async def process_relay(
-    options: Sequence[str], tmp_path: Path, time_limit: None
+    options: Sequence[str],
+    variables: Mapping[str, str],
+    client_tls: ssl.SSLContext | None,
+    tmp_path: Path,
+    time_limit: None,
 ) -> AsyncIterator[ProcessRelay]:
     """Run a relay as a process, which SIGTERM must end well, unless the test has ended it."""
-    command = [sys.executable, "-m", "relay", "start", "--host", "127.0.0.1", "--port", "0"]
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith("ARC_RELAY_")
-    }
     log = tmp_path / "relay.log"
-    with log.open("wb") as complaints:
-        process = await trio.lowlevel.open_process(
-            [*command, *options], stdout=subprocess.PIPE, stderr=complaints, env=environment
-        )
-    assert process.stdout is not None
-    try:
-        line = b""
-        with trio.fail_after(30):
-            while not line.endswith(b"\n"):
-                line += (part := await process.stdout.receive_some())
-                assert part, log.read_text()
-        listening = rb"arc-relay listening on ws://127.0.0.1:(\d+) \(health at /health\)\n"
-        found = re.fullmatch(listening, line)
-        assert found is not None, line
-        relay = ProcessRelay(process, int(found[1]), log)
+    async with run_program(*LOOPBACK, *options, log=log, variables=variables) as program:
+        relay = ProcessRelay(program, client_tls)
         yield relay
         await relay.hang_up()
-        with trio.fail_after(30):
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            assert await process.wait() == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-        await process.stdout.aclose()
-    assert "a connection failed" not in log.read_text()
+        if program.process.poll() is not None:
+            assert program.process.returncode == 0

@@ -184,6 +184,16 @@ def test_settings_that_differ() -> None:
             lambda log: say_started(log, ["ws://[::]:1", "unix:/r"], version="1.0", pid=7),
             {"event": "started", "listening": "ws://[::]:1,unix:/r", "version": "1.0", "pid": 7},
         ),
+        (
+            lambda log: say_started(log, ["ws://h:1"], version="1", pid=7, metrics=["http://h:2"]),
+            {
+                "event": "started",
+                "listening": "ws://h:1",
+                "metrics": "http://h:2",
+                "version": "1",
+                "pid": 7,
+            },
+        ),
         (lambda log: say_signal(log, "SIGTERM"), {"event": "signal", "name": "SIGTERM"}),
         (
             lambda log: say_reloaded(log, ["certificate", "host token"]),

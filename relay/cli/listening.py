@@ -88,17 +88,18 @@ async def open_on_one_port(host: str | None, port: int) -> list[trio.SocketListe
     return listeners
 
 
-def describe(listener: trio.abc.Listener[Any]) -> str:
+def describe(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     """Return for people where a listener of this package listens, also below TLS.
 
-    ``ws://HOST:PORT``, ``wss://HOST:PORT``, ``unix:PATH`` or ``unix:PATH (TLS)``.
+    ``ws://HOST:PORT``, or with another scheme, ``wss://HOST:PORT``, ``unix:PATH`` or
+    ``unix:PATH (TLS)``.
     """
     tls = isinstance(listener, trio.SSLListener)
     plain: Any = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
     name = plain.socket.getsockname()
     if isinstance(name, tuple):
         host = f"[{name[0]}]" if ":" in name[0] else name[0]
-        return f"{'wss' if tls else 'ws'}://{host}:{name[1]}"
+        return f"{scheme}{'s' if tls else ''}://{host}:{name[1]}"
     # In the abstract namespace it is bytes that begin with a zero, written @ everywhere. What is
     # not UTF-8 is escaped: the terminal would not take it.
     path = os.fsencode(name).decode(errors="backslashreplace").replace("\0", "@", 1)

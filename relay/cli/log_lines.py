@@ -124,10 +124,21 @@ class LogObserver:
 
 
 def say_started(
-    log: FilteringBoundLogger, addresses: Iterable[str], *, version: str, pid: int
+    log: FilteringBoundLogger,
+    addresses: Iterable[str],
+    *,
+    version: str,
+    pid: int,
+    metrics: Iterable[str] = (),
 ) -> None:
-    """Say that the relay accepts connections, and where."""
-    log.info("started", listening=",".join(addresses), version=version, pid=pid)
+    """Say that the relay accepts connections, and where, and where its metrics are, if anywhere."""
+    log.info(
+        "started",
+        listening=",".join(addresses),
+        **present(metrics=",".join(metrics)),
+        version=version,
+        pid=pid,
+    )
 
 
 def say_settings(log: FilteringBoundLogger, *settings: Any) -> None:

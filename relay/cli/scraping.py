@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from ..accepting import accept
 from ..answers import GET_ONLY, Answer
 from ..door import read_request, send_answer
-from ..request import Request
+from ..request import Request, answer_to
 from ..wires import open_wire
 from .metrics import CONTENT_TYPE
 
@@ -28,7 +28,7 @@ NOT_FOUND: Final = Answer(HTTPStatus.NOT_FOUND, "not found: the metrics are at /
 
 
 async def serve_metrics(
-    listeners: Sequence[trio.SocketListener], render: Callable[[], bytes]
+    listeners: Sequence[trio.abc.Listener[Any]], render: Callable[[], bytes]
 ) -> None:
     """Answer ``GET /metrics`` on these listeners with what render returns, until cancelled."""
     async with trio.open_nursery() as nursery:
@@ -46,9 +46,9 @@ async def serve_scrape(
 
     def judge(request: Request) -> Answer:
         if request.target.partition(b"?")[0] not in PATHS:
-            return NOT_FOUND
+            return answer_to(request, NOT_FOUND)
         if request.method != b"GET":
-            return GET_ONLY
+            return answer_to(request, GET_ONLY)
         return Answer(HTTPStatus.OK, render().decode(), content_type=CONTENT_TYPE)
 
     wire = open_wire(stream, nursery)

@@ -62,19 +62,22 @@ class Conduct:
 
     def _reload(self) -> None:
         """Load the certificate and the token again."""
-        done = []
+        done, failed = [], False
         if self._tls is not None:
             try:
                 self._tls.reload()
                 done.append("certificate")
             except Complaint as complaint:
+                failed = True
                 say_not_reloaded(self._log, "certificate", str(complaint))
         try:
             if self._handle.reload():
                 done.append("token")
         except (OSError, ValueError) as error:
+            failed = True
             say_not_reloaded(self._log, "token", str(error))
-        say_reloaded(self._log, done)
+        if done or not failed:
+            say_reloaded(self._log, done or ["nothing"])
 
     async def end_at_once(
         self, signals: AsyncIterator[int], listeners: Iterable[trio.abc.Listener[Any]]

@@ -110,7 +110,8 @@ async def serve(
             observers.members.append(metrics)
             nursery.start_soon(serve_metrics, scraped, metrics.render)
         typer.echo(f"{PROGRAM} listening on {', '.join(places)} (health at /health)")
-        say_started(log, places, version=VERSION, pid=os.getpid())
+        urls = [f"{describe(listener, 'http')}/metrics" for listener in scraped]
+        say_started(log, places, version=VERSION, pid=os.getpid(), metrics=urls)
         say_settings(log, start_settings, relay_settings)
         conduct = Conduct(handle, tls, supervisor, log)
         await supervisor.ready(conduct.status)

@@ -1,0 +1,175 @@
+"""SIGHUP has files read again; a second signal ends the program on the spot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from relay.cli.notify import Supervisor
+from relay.cli.signals import Conduct
+
+from .certificates import Certificate, client_context
+from .clients import Client
+from .conftest import MemoryRelay, ProcessRelay
+from .observed import Log
+from .programs import LOOPBACK, run_program
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Certificate:
+    """Return a certificate."""
+    return Certificate(tmp_path)
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    """Return a file with a token."""
+    path = tmp_path / "token"
+    path.write_text("first-token\n")
+    return path
+
+
+def write(path: Path, text: str | None) -> None:
+    """Write a file, or, if there is no text, remove it."""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+
+
+class TestReload:
+    """A relay with a certificate and a token."""
+
+    @pytest.fixture
+    def options(self, files: Certificate, token_file: Path) -> Sequence[str]:
+        """Return the options with both files."""
+        return [*files.options, "--host-token-file", str(token_file)]
+
+    @pytest.fixture
+    def client_tls(self) -> ssl.SSLContext:
+        """Return how clients speak TLS."""
+        return client_context()
+
+    async def certificate(self, relay: ProcessRelay) -> bytes | None:
+        """Return the certificate that a new connection is shown."""
+        async with await relay.open_stream() as stream:
+            assert isinstance(stream, trio.SSLStream)
+            await stream.do_handshake()
+            shown: bytes | None = stream.getpeercert(binary_form=True)
+            return shown
+
+    async def status(self, relay: ProcessRelay, token: str) -> int:
+        """Return the status that a new code gets with a token."""
+        async with await relay.connect() as client:
+            return (await client.upgrade(f"/?pair=with-{token}&token={token}")).status
+
+    async def expect_talk(self, a: Client, b: Client) -> None:
+        """Send a message each way."""
+        for source, sink in ((a, b), (b, a)):
+            await source.send_message(b"still there")
+            assert await sink.message() == b"still there"
+
+    async def test_reload(
+        self, process_relay: ProcessRelay, files: Certificate, token_file: Path
+    ) -> None:
+        """Newcomers get the new files, old pairs live on; bad files leave the old ones in force."""
+        relay, program = process_relay, process_relay.program
+        assert files.matches(await self.certificate(relay))
+        a = await relay.connect()
+        assert (await a.upgrade("/?pair=code", authorization="Bearer first-token")).status == 101
+        b = await relay.join("code")
+
+        files.renew()
+        write(token_file, "second-token\n")
+        assert not files.matches(await self.certificate(relay))
+        relay.process.send_signal(signal.SIGHUP)
+        await program.line("reloaded", "certificate,token")
+        assert files.matches(await self.certificate(relay))
+        assert await self.status(relay, "first-token") == 401
+        assert await self.status(relay, "second-token") == 101
+        await self.expect_talk(a, b)
+
+        good = files.cert.read_bytes()
+        files.cert.write_bytes(b"no certificate")
+        write(token_file, "\n")
+        relay.process.send_signal(signal.SIGHUP)
+        await program.line("level=error", "token", "is empty")
+        files.cert.write_bytes(good)
+        assert files.matches(await self.certificate(relay))
+        assert await self.status(relay, "second-token") == 101
+        await self.expect_talk(a, b)
+
+        files.renew()
+        write(token_file, None)
+        relay.process.send_signal(signal.SIGHUP)
+        await program.line("level=error", "token", "No such file")
+        assert files.matches(await self.certificate(relay))
+        log = program.log.read_text()
+        assert log.count("not reloaded") == 3
+        assert log.count("level=error") == 3
+        assert log.count("event=reloaded") == 2
+        assert log.count("event=signal name=SIGHUP") == 3
+
+
+async def test_nothing_to_reload(process_relay: ProcessRelay) -> None:
+    """SIGHUP is harmless where there is nothing to read."""
+    a, b = await process_relay.pair()
+    for _ in range(3):
+        process_relay.process.send_signal(signal.SIGHUP)
+    await process_relay.program.line("reloaded", "what=nothing")
+    await a.send_message(b"still there")
+    assert await b.message() == b"still there"
+    assert await process_relay.pairs() == 1
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+async def test_second_signal(tmp_path: Path, time_limit: None, by: signal.Signals) -> None:
+    """It kills the process, whatever that still waited for; the socket file is gone."""
+    path = tmp_path / "socket"
+    options = (*LOOPBACK, "--unix", str(path), "--drain-delay", "60")
+    async with run_program(*options, log=tmp_path / "log") as program:
+        async with Client(await trio.open_unix_socket(str(path))) as client:
+            assert (await client.upgrade("/?pair=code")).status == 101
+            program.process.send_signal(signal.SIGTERM)
+            await program.line("event=stopping")
+            program.process.send_signal(signal.SIGHUP)
+            async with Client(await trio.open_unix_socket(str(path))) as other:
+                assert (await other.get("/health")).status == 503
+            program.process.send_signal(by)
+            assert await program.wait() == -by
+        assert not path.exists()
+        assert "Traceback" not in program.log.read_text()
+
+
+async def test_end_at_once(memory_relay: MemoryRelay, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Listeners are closed before the process is killed by the signal; SIGHUP does not do it."""
+    deeds: list[Any] = []
+    monkeypatch.setattr(signal, "signal", lambda *call: deeds.append(call))
+    monkeypatch.setattr(os, "kill", lambda *call: deeds.append(call))
+    to_conduct, signals = trio.open_memory_channel[int](3)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        to_conduct.send_nowait(number)
+    to_conduct.close()
+
+    class Listener(trio.abc.Listener[trio.abc.Stream]):
+        async def accept(self) -> trio.abc.Stream:
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            deeds.append("closed")
+
+    with Supervisor({}) as supervisor:
+        conduct = Conduct(memory_relay.handle, None, supervisor, Log().log)
+        await conduct.end_at_once(signals, [Listener()])
+    assert deeds == [
+        "closed",
+        (signal.SIGTERM, signal.SIG_DFL),
+        (os.getpid(), signal.SIGTERM),
+    ]
