@@ -80,8 +80,9 @@ async def let_in(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer |
 
 async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
     """Be a side of the pair with this code until that is over; or return why that cannot be."""
-    await drive_out_ghosts(relay, upgrade.code)
-    if relay.pairs.find(upgrade.code) is None:
+    # Who drove a ghost out takes over a code that was open: it opens none, and needs no token.
+    takes_over = await drive_out_ghosts(relay, upgrade.code)
+    if not takes_over and relay.pairs.find(upgrade.code) is None:
         refused = relay.entrance.may_open(upgrade.token, relay.pairs.waiting)
         if refused is not None:
             return refused

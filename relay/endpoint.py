@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import random
 from typing import Final
@@ -48,6 +49,7 @@ class Endpoint:
         "goodbye",
         "heard_at",
         "passed_on",
+        "pay",
         "reads",
         "released",
         "scope",
@@ -62,7 +64,7 @@ class Endpoint:
         self.wire = wire
         self.scope = scope
         self.client = client
-        """The address that it is counted by; "" if not known."""
+        """The address that it comes from; "" if not known."""
         self._settings = settings
         self._accepted = False
         self._splitter = FrameSplitter(settings.max_message_size)
@@ -83,6 +85,8 @@ class Endpoint:
         """Whether the relay does not read it, though it is not its peer that it waits for."""
         self.heard_at = trio.current_time()
         """When something was received, as far as that was noted: by no means for every message."""
+        self.pay: Callable[[int], Awaitable[None]] | None = None
+        """To be awaited for so many bytes before the next read, if its pair is limited."""
         self.watch = Watch(random(), self.heard_at, self.heard_at)  # noqa: S311 - no secret
         self._answered: trio.Event | None = None
 
@@ -189,6 +193,8 @@ class Endpoint:
                 together = b"".join(frames)
                 self.passed_on += len(together)
                 return together
+            if self.pay is not None and not splitter.held:  # what is held is paid for later
+                await self.pay(len(data))
         return b""
 
     def _take_control(self) -> None:

@@ -22,7 +22,7 @@ class Refused:
     status: int
     reason: str
     client: str = field(default="", repr=False)
-    """The address that the client is counted by; "" if it is not known."""
+    """The client's address, or that of its proxy where its head was no good; "" if not known."""
 
 
 @dataclass(frozen=True, slots=True)

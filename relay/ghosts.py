@@ -21,14 +21,14 @@ SILENT = 5.0
 """Seconds for which a waiting side may have been silent before a newcomer has it pinged."""
 
 
-async def drive_out_ghosts(relay: Relay, code: str) -> None:
+async def drive_out_ghosts(relay: Relay, code: str) -> bool:
     """See to it that the sides of the pair with this code, which a newcomer asks for, are alive.
 
     Those whose life is in doubt are pinged, and get ``probe_timeout`` to answer. If one does not,
     its pair is ended, and the code is free. Newcomers that come meanwhile wait for the same
-    answers.
+    answers. Returns whether a pair was ended, so that the code is the newcomer's to take over.
     """
-    settled = not relay.settings.probe_timeout
+    settled, evicted = not relay.settings.probe_timeout, False
     while not settled:
         pair = relay.pairs.find(code)
         if pair is None or not in_doubt(pair):
@@ -38,6 +38,8 @@ async def drive_out_ghosts(relay: Relay, code: str) -> None:
         else:
             await probe(relay, pair)
         settled = pair.outcome is None
+        evicted = pair.outcome is Outcome.EVICTED
+    return evicted
 
 
 def in_doubt(pair: Pair[Endpoint]) -> list[Endpoint]:

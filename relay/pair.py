@@ -39,7 +39,9 @@ async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint, settings: Rel
         nursery.cancel_scope.deadline = over_at
         for source, sink in ((a, b), (b, a)):
             toll = Toll(pair, source, settings) if Toll.is_due(settings) else None
-            nursery.start_soon(pump, source, sink, nursery.cancel_scope, toll)
+            source.pay = None if toll is None else toll.pay
+            read_size = READ_SIZE if toll is None else toll.read_size
+            nursery.start_soon(pump, source, sink, nursery.cancel_scope, read_size)
     for side in (a, b):
         if side.departed is not None:
             conclude(pair, side.departed, side)
@@ -47,16 +49,13 @@ async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint, settings: Rel
         conclude(pair, Outcome.OVER_TIME)
 
 
-async def pump(
-    source: Endpoint, sink: Endpoint, scope: trio.CancelScope, toll: Toll | None
-) -> None:
+async def pump(source: Endpoint, sink: Endpoint, scope: trio.CancelScope, read_size: int) -> None:
     """Send to sink what source sends, until source departs; then cancel scope.
 
     A sink that cannot be written any more does not end the pump: the other one reads it, and
     finds its close frame, or what became of it, behind all that it sent. If source does not take
     that in time, the pair is over all the same.
     """
-    read_size = READ_SIZE if toll is None else toll.read_size
     frames = source.take_held() or await source.receive(read_size)
     while frames:
         try:
@@ -64,14 +63,17 @@ async def pump(
                 await sink.wire.flush()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             scope.deadline = min(scope.deadline, trio.current_time() + sink.patience)
-        if toll is not None:
-            await toll.pay(len(frames))
+        if source.pay is not None:
+            await source.pay(len(frames))
         frames = await source.receive(read_size)
     scope.cancel()
 
 
 class Toll:
-    """What one side may send in its pair, where that is limited."""
+    """What one side may send in its pair, where that is limited.
+
+    It is due for the frames that are passed on, and for what is received and dropped.
+    """
 
     def __init__(self, pair: Pair[Endpoint], source: Endpoint, settings: RelaySettings) -> None:
         self._pair = pair

@@ -11,7 +11,7 @@ import trio.testing
 
 from relay.endpoint import HELD_LIMIT
 
-from .clients import BINARY, CLOSE, PING, PONG, Client, encode, encode_close
+from .clients import BINARY, CLOSE, PING, PONG, TEXT, Client, encode, encode_close
 from .running import running
 
 KIB, MIB = 2**10, 2**20
@@ -175,3 +175,14 @@ async def test_off(autojump_clock: trio.testing.MockClock) -> None:
         a, b = await relay.pair()
         await a.send(messages(10 * MIB))
         assert await take(b, 10 * MIB) == 0
+
+
+async def test_what_is_dropped_is_slowed_down_too(autojump_clock: trio.testing.MockClock) -> None:
+    """A side that sends text, which goes nowhere, has no more of the line than another."""
+    async with running(max_rate=1000) as relay:
+        a, b = await relay.pair()
+        text = encode(TEXT, bytes(94)) * 100
+        start = trio.current_time()
+        await a.send(text + encode(BINARY, b"behind it"))
+        assert await b.message() == b"behind it"
+        assert trio.current_time() - start == pytest.approx(len(text) / 1000, rel=0.1)

@@ -114,6 +114,17 @@ class TestHostToken:
             await relay.until_left(0)
             await relay.refused(*TOKEN_NEEDED, "/?pair=code")
 
+    async def test_taking_over(
+        self, token_file: Path, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Who drives out the ghost of a code takes it over, and opens none."""
+        async with running(host_token_file=str(token_file), probe_timeout=2.0) as relay:
+            await relay.join("code&token=s3cret")
+            await trio.sleep(6)
+            await relay.join("code")
+            assert (relay.kept.pairs, relay.kept.waiting) == (1, 1)
+            await relay.refused(401, TOKEN_NEEDED[1], "/?pair=another")
+
     async def test_health_needs_none(self, token_file: Path) -> None:
         """The health is told to anybody."""
         async with running(host_token_file=str(token_file)) as relay:
