@@ -78,10 +78,19 @@ class Relay:
             self.entrance.closed = refusing
             self.notice(Stopping(len(self.pairs), self.pairs.waiting))
 
-    def stop(self) -> None:
-        """Close every side, those that wait first, and free their codes."""
+    async def stop_waiting(self) -> None:
+        """Close the sides that wait for a peer, and return when they have been told."""
         self.stopping = True
-        for pair in sorted(self.pairs, key=lambda pair: pair.b is not None):
+        waiting = [pair for pair in self.pairs if pair.b is None]
+        for pair in waiting:
+            self.stop_pair(pair)
+        for pair in waiting:
+            await pair.a.released.wait()
+
+    def stop(self) -> None:
+        """Close every side, and free their codes."""
+        self.stopping = True
+        for pair in self.pairs:
             self.stop_pair(pair)
 
     def stop_pair(self, pair: Pair[Endpoint]) -> None:

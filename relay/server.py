@@ -134,8 +134,9 @@ async def run_relay(
                     accepting.stop()
                 elif settings.drain_delay:
                     await trio.sleep(settings.drain_delay)
-                relay.stop()
                 with trio.move_on_after(settings.close_timeout):
+                    await relay.stop_waiting()
+                    relay.stop()
                     if not ending.accepting:
                         await accepting.over.wait()
                     await relay.wait_left(doors=not ending.accepting)

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 import pytest
 import trio
 import trio.testing
 
-from relay import Event, Observer, Refused, RelaySettings, serve_relay, server
+from relay import Event, Observer, Refused, RelayHandle, RelaySettings, serve_relay, server
 from relay.relay import Relay
 
 from .clients import Client, Response, upgrade_request
@@ -50,6 +49,8 @@ class WatchedRelay(MemoryRelay):
     def __init__(self) -> None:
         super().__init__()
         self.events: list[Event] = []
+        self.scope = trio.CancelScope()
+        """Around the relay, to cancel it by."""
 
     def notice(self, event: Event) -> None:
         """Take note of an event."""
@@ -72,6 +73,11 @@ class WatchedRelay(MemoryRelay):
             len(inside.probes),
             len(inside.entrance.admission),
         )
+
+    async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
+        stream = await super().open_stream(lockstep=lockstep)
+        await trio.testing.wait_all_tasks_blocked()  # it is accepted then
+        return stream
 
     async def adopt(self, stream: trio.abc.Stream) -> Client:
         """Return a client that has this stream to the relay, once that has accepted it.
@@ -154,12 +160,16 @@ async def running(
 ) -> AsyncIterator[WatchedRelay]:
     """Run a relay in memory, or on listeners, by default one to which clients may be mute."""
     relay = WatchedRelay()
-    serve = partial(
-        serve_relay,
-        listeners=listeners or [relay.listener],
-        settings=RelaySettings(**{**QUIET, **settings}),
-        observer=observer or relay,
-    )
+
+    async def serve(*, task_status: trio.TaskStatus[RelayHandle]) -> None:
+        with relay.scope:
+            await serve_relay(
+                listeners=listeners or [relay.listener],
+                settings=RelaySettings(**{**QUIET, **settings}),
+                observer=observer or relay,
+                task_status=task_status,
+            )
+
     async with trio.open_nursery() as nursery:
         with pytest.MonkeyPatch.context() as patch:
 
