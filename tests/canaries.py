@@ -63,6 +63,17 @@ class Visitor(Client):
             await self.send(encode(PONG, frame.payload))
         return frame
 
+    async def reset(self) -> None:
+        """Drop the stream with a reset, also below TLS."""
+        if isinstance(self.stream, trio.SSLStream):
+            await Client(self.stream.transport_stream).reset()
+        else:
+            await super().reset()
+
+    async def expect(self, code: int, reason: str) -> None:
+        """Be closed with this code and this reason."""
+        assert await self.closed() == (code, reason)
+
 
 class Visitors:
     """Clients of a relay on a port, and what it answered to those that it did not let in."""
@@ -207,16 +218,17 @@ async def offend(visitors: Visitors) -> None:
 
 async def vanish(visitors: Visitors) -> None:
     """Be a side that answers no pings, and one that does but is alone for too long."""
-    mute, lone = await visitors.join("mute", direct=True), await visitors.join("lone")
-    other = await visitors.join("mute")
-    assert await lone.closed() == (1001, "pair expired")
-    assert await other.closed() == (1011, "peer disconnected")
-    await mute.rest()
+    lone = await visitors.join("lone")
+    _, other = await visitors.pair("mute")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lone.expect, 1001, "pair expired")
+        nursery.start_soon(other.expect, 1011, "peer disconnected")
 
 
 async def be_ghosts(visitors: Visitors) -> None:
     """Be a pair that answers no pings, and a newcomer that takes its code."""
     await visitors.pair("ghost")
+    await trio.sleep(0.1)  # what waits to be acknowledged would be an excuse for them
     newcomer = await visitors.join("ghost")
     await newcomer.send(encode_close(1000, f"{WORD}-reason"))
 
@@ -226,14 +238,9 @@ async def stay(visitors: Visitors) -> None:
     a, b = await visitors.pair("stay")
     async with trio.open_nursery() as nursery:
         for client in (a, b):
-            nursery.start_soon(expect_too_long, client)
+            nursery.start_soon(client.expect, 1008, "pair lasted too long")
         _, status = await visitors.ask("stay")
         assert status == 409
-
-
-async def expect_too_long(client: Visitor) -> None:
-    """Be closed because of it."""
-    assert await client.closed() == (1008, "pair lasted too long")
 
 
 async def stall(visitors: Visitors) -> None:

@@ -53,14 +53,26 @@ async def be_refused(visitors: Visitors) -> None:
     for request, status in REQUESTS.items():
         response = await visitors.say(request % (WORD.encode(), WORD.encode()))
         assert response.status == status, request
-    for target, headers, status in UPGRADES:
-        assert (await visitors.say(upgrade_request(target, **headers))).status == status, target
+    await ask_wrongly(visitors, UPGRADES)
 
 
 async def be_refused_in_particular(visitors: Visitors) -> None:
     """Ask for what could be with other options."""
-    for target, headers, status in PARTICULAR:
-        assert (await visitors.say(upgrade_request(target, **headers))).status == status, target
+    await ask_wrongly(visitors, PARTICULAR)
+
+
+async def ask_wrongly(
+    visitors: Visitors, requests: Iterable[tuple[str, dict[str, str | None], int]]
+) -> None:
+    """Ask for what is refused, with other headers that are nobody's business."""
+    private: dict[str, str | None] = {
+        "cookie": f"{WORD}-cookie",
+        "x_forwarded_for": visitors.address(),
+        f"x_{WORD}": WORD,
+    }
+    for target, headers, status in requests:
+        request = upgrade_request(target, **private | headers)
+        assert (await visitors.say(request)).status == status, target
 
 
 async def be_many(visitors: Visitors) -> None:

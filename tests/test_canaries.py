@@ -34,7 +34,7 @@ from .canary_refusals import (
     fill,
 )
 from .certificates import Certificate, client_context
-from .clients import Response
+from .clients import Response, encode_close
 from .programs import LOOPBACK, Program, run_program
 
 SECRETS = re.compile("|".join(map(re.escape, (WORD, DIRECT, BEHIND, INVENTED))), re.IGNORECASE)
@@ -138,6 +138,41 @@ async def test_nothing_shows(tmp_path: Path, time_limit: None, variant: Variant)
     for outcome in OUTCOMES | variant.outcomes:
         assert re.search(rf'ended_total{{outcome="{outcome}"}} [1-9]', figures), outcome
     assert (found := SECRETS.search(seen := stage.seen())) is None, context(seen, found)
+
+
+@pytest.mark.parametrize(
+    ("how", "shown"),
+    [
+        ("truncated", {"127.9.8.0/24", "203.0.113.0/24", "2001:db8:feed::/48"}),
+        ("full", {DIRECT, f"{BEHIND}77", "2001:db8:feed:beef::77"}),
+    ],
+)
+async def test_addresses(tmp_path: Path, time_limit: None, how: str, shown: set[str]) -> None:
+    """The log has as much of addresses as was asked for, and nothing else has any of them."""
+    options = (*LOOPBACK, *OPTIONS, "--drain-delay", "0", "--log-addresses", how)
+    async with (
+        run_program(*options, log=tmp_path / "log") as program,
+        Visitors(program.port) as visitors,
+    ):
+        for code, address in (("v4", f"{BEHIND}77"), ("v6", "2001:db8:feed:beef::77")):
+            await visitors.join(code, direct=True)
+            b = await visitors.join(code, address=address)
+            _, status = await visitors.ask(f"{code}%ff", address=address)
+            assert status == 400
+            await b.send(encode_close(1000))
+        async with Visitors(await program.metrics_port()) as scrapers:
+            scraped = (await scrapers.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).body
+        await program.line("pair ended", "client_a", "client_b")
+        await visitors.leave()
+    log = program.log.read_text()
+    assert set(re.findall(r"client_[ab]=(\S+)", log)) == shown
+    assert INVENTED not in log
+    assert WORD not in log
+    assert not re.search(rf"{re.escape(DIRECT)}|{re.escape(BEHIND)}|2001:db8", scraped.decode())
+    if how == "truncated":
+        assert DIRECT not in log
+        assert f"{BEHIND}77" not in log
+        assert "beef" not in log
 
 
 def context(seen: str, found: re.Match[str]) -> str:

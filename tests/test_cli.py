@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 import trio
@@ -174,3 +175,24 @@ def test_module() -> None:
         [sys.executable, "-m", "relay", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"arc-relay {version('arc-relay')}\n"
+
+
+def test_unforeseen_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault of the program is one line, with its kind and its place but not its message."""
+
+    async def serve(*, listeners: Sequence[trio.SocketListener], **_: Any) -> None:
+        for listener in listeners:
+            await listener.aclose()
+        raise KeyError("what a client said")
+
+    monkeypatch.setattr(start, "serve_relay", serve)
+    assert run(monkeypatch, "start", "--host", "127.0.0.1", "--port", "0") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(
+        r"arc-relay: this is a fault of the program, please report it:"
+        r" KeyError at relay/cli/start\.py:\d+\n",
+        err,
+    )

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from . import start
+from .complaint import blame
 from .health import health_command
 from .options import PROGRAM, settings_from_environment
 from .probe.command import probe
@@ -43,6 +44,9 @@ def main() -> None:
     except typer.TyperException as error:
         complain(error.format_message())
         status = error.exit_code
+    except Exception as error:  # noqa: BLE001 - a traceback could quote a client, and helps nobody
+        complain(f"this is a fault of the program, please report it: {blame(error)}")
+        status = 1
     sys.exit(status)
 
 
