@@ -81,9 +81,9 @@ class Endpoint:
         """Bytes of frames that were taken from it for its peer."""
         self.unread = False
         """Whether the relay does not read it, though it is not its peer that it waits for."""
-        self.heard_at = trio.current_time()
-        """When something was received, as far as that was noted: by no means for every message."""
-        self.watch = Watch(random(), self.heard_at, self.heard_at)  # noqa: S311 - no secret
+        self.heard_at = 0.0
+        """When something was received; while it has a peer, that is not noted for every message."""
+        self.watch: Watch
         self._answered: trio.Event | None = None
 
     @property
@@ -103,6 +103,9 @@ class Endpoint:
         in `departed`. Being ended does not cut it short, so that a client whose peer just left is
         told so in the words of WebSocket.
         """
+        # It was heard just now, when its request was complete, however long ago it connected.
+        self.heard_at = trio.current_time()
+        self.watch = Watch(random(), self.heard_at)  # noqa: S311 - no secret
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             if self.wire.send_now(response):
                 self._accepted = True
@@ -125,11 +128,12 @@ class Endpoint:
             self._answered.set()
 
     def ping(self) -> None:
-        """Send a ping, without waiting. Its answer counts in `reads`."""
-        self.wire.send_soon(PING_FRAME)
+        """Send a ping if there is room; to be sent later, it would take the place of a pong."""
+        if not self.wire.blocked:
+            self.wire.send_soon(PING_FRAME)
 
     def expect_answer(self) -> trio.Event:
-        """Return what is set at the next control frame, or when this side is ended."""
+        """Return what is set when this side is heard, or ended; if it has a peer, not by data."""
         self._answered = trio.Event()
         return self._answered
 
@@ -149,7 +153,7 @@ class Endpoint:
                 if not frames:
                     return
                 self._held += frames
-                self.heard_at = trio.current_time()
+                self._note_life()
             self.unread = True
             await self.wire.wait_hangup()
             self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
@@ -188,6 +192,7 @@ class Endpoint:
                 together = b"".join(frames)
                 self.passed_on += len(together)
                 return together
+            self._note_life()
         return b""
 
     def _take_control(self) -> None:
@@ -197,6 +202,10 @@ class Endpoint:
         if pings:
             self.wire.send_soon(b"".join(map(answer_to, pings[-MAX_PINGS:])))
         control.clear()
+        self._note_life()
+
+    def _note_life(self) -> None:
+        """Note that this side was heard, for whoever wants its place."""
         self.heard_at = trio.current_time()
         if self._answered is not None:
             self._answered.set()
