@@ -83,11 +83,11 @@ class Endpoint:
         """Bytes of frames that were taken from it for its peer."""
         self.unread = False
         """Whether the relay does not read it, though it is not its peer that it waits for."""
-        self.heard_at = trio.current_time()
-        """When something was received, as far as that was noted: by no means for every message."""
+        self.heard_at = 0.0
+        """When something was received; if it has a peer, not noted for every message."""
         self.pay: Callable[[int], Awaitable[None]] | None = None
         """To be awaited for so many bytes before the next read, if its pair is limited."""
-        self.watch = Watch(random(), self.heard_at, self.heard_at)  # noqa: S311 - no secret
+        self.watch: Watch
         self._answered: trio.Event | None = None
 
     @property
@@ -107,6 +107,8 @@ class Endpoint:
         in `departed`. Being ended does not cut it short, so that a client whose peer just left is
         told so in the words of WebSocket.
         """
+        self.heard_at = trio.current_time()  # its request was complete, however long that took
+        self.watch = Watch(random(), self.heard_at)  # noqa: S311 - no secret
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             if self.wire.send_now(response):
                 self._accepted = True
@@ -129,11 +131,12 @@ class Endpoint:
             self._answered.set()
 
     def ping(self) -> None:
-        """Send a ping, without waiting. Its answer counts in `reads`."""
-        self.wire.send_soon(PING_FRAME)
+        """Send a ping if there is room; to be sent later, it would take the place of a pong."""
+        if not self.wire.blocked:
+            self.wire.send_soon(PING_FRAME)
 
     def expect_answer(self) -> trio.Event:
-        """Return what is set at the next control frame, or when this side is ended."""
+        """Return what is set when this side is heard, or ended; if it has a peer, not by data."""
         self._answered = trio.Event()
         return self._answered
 
@@ -153,7 +156,7 @@ class Endpoint:
                 if not frames:
                     return
                 self._held += frames
-                self.heard_at = trio.current_time()
+                self._note_life()
             self.unread = True
             await self.wire.wait_hangup()
             self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
@@ -193,6 +196,7 @@ class Endpoint:
                 together = b"".join(frames)
                 self.passed_on += len(together)
                 return together
+            self._note_life()
             if self.pay is not None and not splitter.held:  # what is held is paid for later
                 await self.pay(len(data))
         return b""
@@ -204,6 +208,10 @@ class Endpoint:
         if pings:
             self.wire.send_soon(b"".join(map(answer_to, pings[-MAX_PINGS:])))
         control.clear()
+        self._note_life()
+
+    def _note_life(self) -> None:
+        """Note that this side was heard, for whoever wants its place."""
         self.heard_at = trio.current_time()
         if self._answered is not None:
             self._answered.set()
@@ -236,13 +244,6 @@ class Endpoint:
         elif self.departed is None:
             await self.wire.send_all(close_frame(*self.goodbye))
             # Data and pings are discarded until the client's close frame comes.
-            while data := await self.wire.receive_some(READ_SIZE):
+            while not splitter.over and (data := await self.wire.receive_some(READ_SIZE)):
                 splitter.feed(data)
                 splitter.control.clear()
-                if splitter.over:
-                    break
-
-    @property
-    def patience(self) -> float:
-        """Seconds that this side may take over what it has to do at the end."""
-        return self._settings.close_timeout

@@ -31,7 +31,7 @@ async def drive_out_ghosts(relay: Relay, code: str) -> bool:
     settled, evicted = not relay.settings.probe_timeout, False
     while not settled:
         pair = relay.pairs.find(code)
-        if pair is None or not in_doubt(pair):
+        if pair is None or pair.outcome is not None or not in_doubt(pair):
             break
         if pair in relay.probes:
             await relay.probes[pair].wait()

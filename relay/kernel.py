@@ -48,6 +48,8 @@ class Uptake(NamedTuple):
     A system whose program does not read still answers, so this is not 0 for long unless the
     network or the whole client is gone.
     """
+    vain: int = 0
+    """How often in a row it was sent the same, or asked whether it has room, and did not answer."""
 
 
 def socket_of(stream: trio.abc.Stream) -> trio.socket.SocketType | None:
@@ -83,14 +85,15 @@ def uptake(sock: trio.socket.SocketType) -> Uptake:
         retransmits, probes, silence, taken = TCP_INFO.unpack(info)
     except (OSError, AttributeError, StructError):  # no TCP, no Linux, an old kernel
         return Uptake()
-    return Uptake(taken, silence / 1000 if retransmits or probes else 0.0)
+    vain = retransmits + probes
+    return Uptake(taken, silence / 1000 if vain else 0.0, vain)
 
 
 def queued(sock: trio.socket.SocketType) -> int:
     """Return how many bytes sent the client's system has not taken yet (tcp(7), unix(7))."""
     try:
         (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(COUNT.size)))
-    except OSError:  # closed, or a system that cannot tell
+    except (OSError, ValueError):  # a system that cannot tell, or closed
         return 0
     return int(count)
 

@@ -4,13 +4,13 @@ Pure: what can be seen of a side is read from it, and time is an argument. The s
 side a visit now and then; nothing is done, and no clock is read, when a message passes.
 
 Backpressure must not look like death. A side that the relay does not read cannot be heard, and from
-one that has data waiting a pong would come behind all that. For such a side the acknowledgements of
-its system speak instead, where the relay's system tells them.
+one that had data waiting when it was pinged the pong comes behind all that. For such a side the
+acknowledgements of its system speak instead, where the relay's system tells them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
@@ -25,6 +25,15 @@ VISITS: Final = 16
 # late, and what was heard since the last one is taken to be as old as that one.
 EARLIEST: Final = 13
 LATEST: Final = 14
+
+IN_VAIN: Final = 2
+"""How often a system must be asked for an acknowledgement before its silence means anything.
+
+One that has no room is asked ever more rarely, so one packet that is lost may silence it for long.
+"""
+
+UNKNOWN: Final = -1
+"""Bytes taken by a side that nothing waited for when it was last looked at."""
 
 
 class Verdict(Enum):
@@ -48,8 +57,11 @@ class Line(Protocol):
         """Bytes that the system of the relay holds for the client."""
 
     @property
-    def uptake(self) -> tuple[int, float]:
-        """Bytes the client took in all; seconds since it acknowledged, if it should have."""
+    def uptake(self) -> tuple[int, float, int]:
+        """Bytes the client took in all, and how it owes an acknowledgement, if it does.
+
+        That is for how many seconds none came, and how often it was asked for since.
+        """
 
 
 def visit_interval(settings: RelaySettings) -> float | None:
@@ -66,14 +78,22 @@ class Watch:
     """
 
     luck: float
-    visited_at: float
+    came_at: InitVar[float]
+    visited_at: float = field(init=False)
     """Also when the side came, before the first visit."""
-    quiet_since: float
+    quiet_since: float = field(init=False)
     """Since when nothing was heard that should have been."""
+    answered_at: float = field(init=False)
+    """When its system last owed no acknowledgement, as far as that was looked at."""
     reads: int = 0
     pinged_at: float | None = None
-    taken: int = 0
+    behind: bool = False
+    """Whether its pong comes behind data that waited when it was pinged."""
+    taken: int = UNKNOWN
     took_at: float = 0.0
+
+    def __post_init__(self, came_at: float) -> None:
+        self.visited_at = self.quiet_since = self.answered_at = came_at
 
     def visit(
         self, line: Line, settings: RelaySettings, now: float, *, reads: int, unread: bool
@@ -86,35 +106,42 @@ class Watch:
         before, self.visited_at = self.visited_at, now
         if reads != self.reads:
             self.reads, self.quiet_since, self.pinged_at = reads, before, None
-        quiet, blocked = self._is_quiet(settings, now), line.blocked
-        waits = blocked or (quiet and line.queued > 0)
-        if waits or unread:
-            return self._judge_by_system(line, settings, now, waits=waits, deaf=blocked or unread)
-        self.took_at = now
+        blocked = line.blocked
+        if blocked or unread:
+            self.quiet_since, self.pinged_at = now, None
+            return self._judge_by_system(line, settings, now, waits=blocked)
+        if self.pinged_at is not None and self.behind:
+            if line.queued:
+                return self._judge_by_system(line, settings, now, waits=True)
+            self.behind, self.pinged_at = False, before
+        self.taken, self.answered_at = UNKNOWN, now
         if self.pinged_at is not None:
             late = now - self.pinged_at >= settings.ping_timeout
             return Verdict.UNRESPONSIVE if late else Verdict.FINE
-        if quiet:
-            self.pinged_at = now
+        if 0 < self._patience(settings) <= now - self.quiet_since:
+            self.pinged_at, self.behind = now, line.queued > 0
             return Verdict.PING
         return Verdict.FINE
 
     def _judge_by_system(
-        self, line: Line, settings: RelaySettings, now: float, *, waits: bool, deaf: bool
+        self, line: Line, settings: RelaySettings, now: float, *, waits: bool
     ) -> Verdict:
         """Judge a side from which no pong can be expected, by what its system acknowledges."""
-        taken, unanswered = line.uptake
+        taken, unanswered, vain = line.uptake
         if taken != self.taken or not waits:
             self.taken, self.took_at = taken, now
         elif 0 < settings.stall_timeout <= now - self.took_at:
             return Verdict.STALLED
-        if settings.ping_interval and unanswered >= settings.ping_interval + settings.ping_timeout:
+        if vain < IN_VAIN:
+            self.answered_at = now
+        patience = self._patience(settings)
+        # The last acknowledgement may be old only because there was nothing to acknowledge. So
+        # it must be missing for a while, and what a short outage swallowed is no death.
+        insists = now - self.answered_at >= settings.ping_timeout / 2
+        if patience and insists and unanswered >= patience + settings.ping_timeout:
             return Verdict.UNRESPONSIVE
-        if deaf or self.took_at == now:
-            self.quiet_since, self.pinged_at = now, None
         return Verdict.FINE
 
-    def _is_quiet(self, settings: RelaySettings, now: float) -> bool:
-        """Return whether it is time for a ping."""
-        patience = settings.ping_interval * (EARLIEST + self.luck * (LATEST - EARLIEST)) / VISITS
-        return 0 < patience <= now - self.quiet_since and self.pinged_at is None
+    def _patience(self, settings: RelaySettings) -> float:
+        """Return the seconds of silence after which the side is pinged; 0 if it never is."""
+        return settings.ping_interval * (EARLIEST + self.luck * (LATEST - EARLIEST)) / VISITS

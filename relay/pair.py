@@ -41,7 +41,8 @@ async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint, settings: Rel
             toll = Toll(pair, source, settings) if Toll.is_due(settings) else None
             source.pay = None if toll is None else toll.pay
             read_size = READ_SIZE if toll is None else toll.read_size
-            nursery.start_soon(pump, source, sink, nursery.cancel_scope, read_size)
+            patience = settings.close_timeout
+            nursery.start_soon(pump, source, sink, nursery.cancel_scope, read_size, patience)
     for side in (a, b):
         if side.departed is not None:
             conclude(pair, side.departed, side)
@@ -49,12 +50,14 @@ async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint, settings: Rel
         conclude(pair, Outcome.OVER_TIME)
 
 
-async def pump(source: Endpoint, sink: Endpoint, scope: trio.CancelScope, read_size: int) -> None:
+async def pump(
+    source: Endpoint, sink: Endpoint, scope: trio.CancelScope, read_size: int, patience: float
+) -> None:
     """Send to sink what source sends, until source departs; then cancel scope.
 
     A sink that cannot be written any more does not end the pump: the other one reads it, and
-    finds its close frame, or what became of it, behind all that it sent. If source does not take
-    that in time, the pair is over all the same.
+    finds its close frame, or what became of it, behind all that it sent. If that takes longer than
+    patience seconds, the pair is over all the same.
     """
     frames = source.take_held() or await source.receive(read_size)
     while frames:
@@ -62,7 +65,7 @@ async def pump(source: Endpoint, sink: Endpoint, scope: trio.CancelScope, read_s
             if not sink.wire.send_now(frames):
                 await sink.wire.flush()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            scope.deadline = min(scope.deadline, trio.current_time() + sink.patience)
+            scope.deadline = min(scope.deadline, trio.current_time() + patience)
         if source.pay is not None:
             await source.pay(len(frames))
         frames = await source.receive(read_size)

@@ -83,8 +83,8 @@ class Wire(trio.abc.AsyncResource):
     @property
     def uptake(self) -> Uptake:
         """How the client takes what is sent to it."""
-        taken, unanswered = Uptake() if self._socket is None else uptake(self._socket)
-        return Uptake(taken + self._progress, unanswered)
+        found = Uptake() if self._socket is None else uptake(self._socket)
+        return Uptake(found.taken + self._progress, found.unanswered, found.vain)
 
     @property
     def half_closeable(self) -> bool:
