@@ -88,6 +88,20 @@ async def test_data_is_an_answer(
     assert relay.probed == [True]
 
 
+async def test_answer_among_data(
+    relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """An answer is seen at once, also among data."""
+    a, b = await relay.pair()
+    Lively(a, nursery)
+    since = trio.current_time()
+    async with trio.open_nursery() as newcomers:
+        newcomers.start_soon(relay.ask, 409)
+        assert (await b.frame()).opcode == PING
+        await b.send(encode(BINARY, b"data") + encode(PONG))
+    assert trio.current_time() == since
+
+
 async def test_data_before_is_no_answer(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:

@@ -12,6 +12,7 @@ from relay.endpoint import HELD_LIMIT, Endpoint
 from relay.ghosts import drive_out_ghosts
 from relay.kernel import Uptake
 from relay.outcome import Outcome
+from relay.sweeper import visit
 from relay.wire import Wire
 from relay.wires import StreamWire
 
@@ -130,22 +131,23 @@ class TestEnding:
         assert memory_relay.handle.statistics().probes == 0
 
     async def test_ended_pair(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
-        """A pair that ended, and still has its code, is not probed any more."""
+        """A pair that ended, and still has its code, is not pinged any more."""
         ours, theirs = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
-            sides = [
-                Endpoint(StreamWire(ours, nursery), relay.relay.settings, trio.CancelScope())
-                for _ in range(2)
-            ]
-            for side in sides:
-                pair = relay.relay.pairs.join("code", side, trio.current_time())
+            wire, pairs = StreamWire(ours, nursery), relay.relay.pairs
+            for _ in range(2):
+                side = Endpoint(wire, RelaySettings(), trio.CancelScope())
+                pair = pairs.join("code", side, trio.current_time())
+                await side.accept(b"accepted")
             pair.outcome = Outcome.OVER_BYTES
-            since = trio.current_time()
+            await trio.sleep(1000)
+            visit(pairs, pair, RelaySettings(), trio.current_time())
             await drive_out_ghosts(relay.relay, "code")
-            assert trio.current_time() == since
-            await ours.aclose()
+            await trio.testing.wait_all_tasks_blocked()
+            await wire.aclose()
+            assert await theirs.receive_some() == b"accepted" * 2
             assert await theirs.receive_some() == b""
-            relay.relay.pairs.end(pair)
+            pairs.end(pair)
         assert relay.probed == []
 
 

@@ -78,6 +78,16 @@ class TestUnread:
             side.unanswered, side.vain = (600.0, vain) if out else (0.0, 0)
             assert side.visit() is FINE
 
+    def test_outage_at_first(self) -> None:
+        """It is not counted from before there was anything to acknowledge."""
+        side = Side()
+        for _ in range(300):
+            side.reads += 1
+            side.visit()
+        side.unread, side.unanswered, side.vain = True, 600.0, 9
+        assert set(side.visits(TIMEOUT / 2 - STEP)) == {FINE}
+        assert side.visits(1000) == [UNRESPONSIVE]
+
 
 class TestBlocked:
     """A side for which frames wait because its connection has no room."""
