@@ -6,8 +6,10 @@ kind of stream cannot tell, the answer is the one that blames nobody.
 
 from __future__ import annotations
 
+import fcntl
+import resource
 import select
-import sys
+import termios
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is called so nowhere else
 from typing import Final, NamedTuple
@@ -15,11 +17,6 @@ from typing import Final, NamedTuple
 import trio
 
 from .address import UNIX
-
-if sys.platform != "win32":
-    import fcntl
-    import resource
-    import termios
 
 __all__ = [
     "Uptake",

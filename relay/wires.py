@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import trio
 
@@ -17,7 +16,7 @@ def open_wire(stream: trio.abc.Stream, nursery: trio.Nursery) -> Wire:
 
     The nursery is for what is written while nobody waits for it, and must outlive the wire.
     """
-    if isinstance(stream, trio.SocketStream) and sys.platform != "win32":
+    if isinstance(stream, trio.SocketStream):
         return SocketWire(stream, nursery)
     return StreamWire(stream, nursery)
 

@@ -76,7 +76,7 @@ def representations() -> dict[str, str]:
     found: dict[str, str] = {}
     for each in gc.get_objects():
         kind = type(each)
-        if kind.__module__.partition(".")[0] == "relay":
+        if str(kind.__module__).partition(".")[0] == "relay":
             found[kind.__name__] = found.get(kind.__name__, "") + f"{each!r} {each}\n"
     return found
 

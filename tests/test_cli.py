@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,6 +162,25 @@ def test_port_in_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert err.count("\n") == 1
     assert f"--port {port}: " in err
     assert "in use" in err
+
+
+@pytest.mark.parametrize("content", [None, b" \n"])
+def test_bad_token_file(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: bytes | None,
+) -> None:
+    """A token that cannot be read, or is none, is explained in one line; the status is 1."""
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    assert run(monkeypatch, "start", "-p", "0", "--host-token-file", str(path)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "--host-token-file" in err
+    assert str(path) in err
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,10 +51,11 @@ class Conduct:
 
     async def wait_for_the_end(self, signals: AsyncIterator[int]) -> None:
         """Act on signals; return when one has come that ends the relay."""
-        async for number in signals:
+        while True:
+            number = await anext(signals)
             say_signal(self._log, signal.Signals(number).name)
             if number != signal.SIGHUP:
-                break
+                return
             await self._supervisor.reloading()
             self._reload()
             # Also if that failed: the relay goes on with what it had.
@@ -86,10 +87,9 @@ class Conduct:
 
         The listeners are closed first, so that no socket file stays.
         """
-        async for number in signals:
-            if number == signal.SIGHUP:
-                continue
-            for listener in listeners:
-                await trio.aclose_forcefully(listener)
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        while (number := await anext(signals)) == signal.SIGHUP:
+            pass
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
