@@ -95,6 +95,15 @@ async def test_no_room(nursery: trio.Nursery) -> None:
         assert not wire.blocked
 
 
+async def test_queued(nursery: trio.Nursery) -> None:
+    """A wire tells what its socket has not got rid of; of memory nothing is known."""
+    ours, theirs = sockets()
+    async with ours, theirs:
+        await open_wire(ours, nursery).send_all(b"on its way")
+        assert open_wire(ours, nursery).queued > 0
+    assert open_wire(trio.testing.memory_stream_pair()[0], nursery).queued == 0
+
+
 async def test_broken(ends: Ends) -> None:
     """What goes wrong is not its matter."""
     wire, theirs = ends
