@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import gate, report
-from .children import raise_descriptor_limit
+from . import gate, report, scale
+from .children import PeerError, raise_descriptor_limit
 from .figures import Sample, medians
 from .load import Effort
 from .peers import PEERS, Peer
@@ -35,6 +35,8 @@ def main() -> int:
     raise_descriptor_limit()
     console = Console(width=None if sys.stdout.isatty() else TABLE_WIDTH)
     try:
+        if options.scale_out:
+            return _scale_out(console, options.rounds or 3)
         return _gate(console) if options.gate else _compare(console, options)
     except KeyboardInterrupt:
         console.print("stopped", style="yellow")
@@ -78,6 +80,16 @@ def _gate(console: Console) -> int:
     verdicts = gate.judge(medians(samples), gate.BASELINE)
     report.print_verdicts(console, verdicts)
     return 0 if all(verdict.passed for verdict in verdicts) else 1
+
+
+def _scale_out(console: Console, rounds: int) -> int:
+    try:
+        samples = scale.measure(rounds, GATE)
+    except PeerError as error:
+        console.print(f"not measured: {error}", style="red")
+        return 1
+    report.print_gains(console, samples)
+    return 0
 
 
 def _measure(
@@ -144,6 +156,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw one picture a workload")
     parser.add_argument("--gate", action="store_true", help="the short form, which can fail")
+    parser.add_argument(
+        "--scale-out", action="store_true", help="two relays behind HAProxy against one"
+    )
     options = parser.parse_args()
     if options.plot and find_spec("matplotlib") is None:
         parser.error("--plot needs matplotlib, which the extra `bench` installs")

@@ -16,6 +16,7 @@ from rich.table import Table
 from .figures import Key, Sample, Values, medians, ratio, readable
 from .gate import ALLOWED, OURS, Verdict
 from .peers import LIMITS, PEERS, REFERENCE
+from .scale import COUNTS, SCALED, gain
 from .workloads import COMPARED, Workload
 
 _TITLES = {peer.name: peer.title for peer in PEERS}
@@ -89,6 +90,26 @@ def print_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
             _judgement(verdict),
         )
     console.print(table)
+
+
+def print_gains(console: Console, samples: Sequence[Sample]) -> None:
+    """Print what a second relay brings, for each workload, and what failed."""
+    table = _table("Relays behind HAProxy, under the same load")
+    table.add_column("workload")
+    for count in COUNTS:
+        table.add_column(f"relays: {count}\nrate, busy %", justify="right")
+    table.add_column("ratio", justify="right")
+    for workload in SCALED:
+        figures, times = gain(workload, samples)
+        table.add_row(
+            f"{workload.title}, {workload.metrics[0].unit}",
+            *(", ".join(readable(each.get(name)) for name in ("rate", "busy")) for each in figures),
+            readable(times),
+        )
+    console.print(table)
+    for sample in samples:
+        if sample.failure:
+            console.print(f"  {sample.workload}, {sample.peer}: {sample.failure}", style="yellow")
 
 
 def write_json(path: Path, samples: Sequence[Sample], skipped: Mapping[str, str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import figures, gate
+from benchmarks import figures, gate, scale
 from benchmarks.frames import (
     CLOSE,
     CONTINUATION,
@@ -177,3 +177,23 @@ def test_the_gate_does_not_pass_what_was_not_measured(missing: str) -> None:
     (verdict,) = gate.judge(medians, [BOUND])
     assert verdict.measured is None
     assert not verdict.passed
+
+
+def test_what_a_second_relay_brings_is_the_ratio_of_the_rates() -> None:
+    """Medians over the rounds, of the rates alone; nothing where one count was not measured."""
+    workload = scale.SCALED[0]
+    samples = [
+        figures.Sample(workload.name, workload.points[0], count, number, {"rate": rate})
+        for count, rates in (("1", (9.0, 10.0, 99.0)), ("2", (15.0, 1.0, 16.0)))
+        for number, rate in enumerate(rates)
+    ]
+    assert scale.gain(workload, samples) == ([{"rate": 10.0}, {"rate": 15.0}], 1.5)
+    assert scale.gain(workload, samples[:3]) == ([{"rate": 10.0}, {}], None)
+
+
+def test_the_balancer_has_a_line_for_each_relay() -> None:
+    """They differ by name and port, and follow upon the section they belong to."""
+    *section, first, second = scale.configuration([1001, 1002]).splitlines()
+    assert "balance url_param pair" in "".join(section)
+    assert first.split() == ["server", "relay1", "127.0.0.1:1001", "weight", "100"]
+    assert second.split() == ["server", "relay2", "127.0.0.1:1002", "weight", "100"]

@@ -15,6 +15,8 @@ from benchmarks.children import Pairing, PeerError
 from benchmarks.gate import OURS
 
 _HERE = Path(__file__).parent
+BALANCER = _HERE / "balancer.cfg"
+"""What HAProxy in front of several relays is run with, but for the relays."""
 _BUILD = _HERE.parents[1] / "build" / "benchmarks"
 _INSTALL_SECONDS = 180.0
 _GO_SOURCES = "/usr/share/gocode"

@@ -1,0 +1,94 @@
+"""What a second relay is worth: the same load through HAProxy, in front of one relay and of two.
+
+HAProxy needs processor time of its own, and so does the load. On a machine with few processors
+they take it from the relays, so the ratio here is the least that another relay brings.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .children import Pairing, PeerError, Running, started
+from .figures import Sample, Values, medians, ratio
+from .frames import FrameError
+from .load import Effort
+from .pairs import LoadError
+from .peers import BALANCER, PEERS
+from .workloads import WORKLOADS, Workload
+
+COUNTS = (1, 2)
+"""Relays behind HAProxy."""
+SCALED = tuple(w for w in WORKLOADS if w.name in {"pingpong100", "pingpong1000", "setup"})
+"""The workloads that are a matter of many pairs: one pair never has more than one relay."""
+
+
+@dataclass(frozen=True)
+class Balanced(Running):
+    """HAProxy as the load sees it, and the relays behind it, whose costs are what is measured."""
+
+    relays: tuple[Running, ...] = ()
+
+    def cpu_seconds(self) -> float:
+        return sum(relay.cpu_seconds() for relay in self.relays)
+
+    def rss_bytes(self) -> int:
+        return sum(relay.rss_bytes() for relay in self.relays)
+
+
+def configuration(ports: Sequence[int]) -> str:
+    """Return a configuration of HAProxy that has both sides of a code reach the same relay."""
+    servers = "".join(
+        f"    server relay{number} 127.0.0.1:{port} weight 100\n"
+        for number, port in enumerate(ports, 1)
+    )
+    return BALANCER.read_text(encoding="ascii") + servers
+
+
+@contextmanager
+def balanced(relay: Sequence[str], haproxy: Sequence[str], count: int) -> Iterator[Balanced]:
+    """Run so many relays behind HAProxy until the block ends."""
+    with ExitStack() as stack:
+        relays = [stack.enter_context(started(relay, Pairing.QUERY)) for _ in range(count)]
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        written = Path(directory, "haproxy.cfg")
+        written.write_text(configuration([each.port for each in relays]), encoding="ascii")
+        front = stack.enter_context(
+            started([*haproxy, str(written)], Pairing.QUERY, inherits_listener=True)
+        )
+        yield Balanced(front.pid, front.port, front.pairing, front.sink, tuple(relays))
+
+
+def measure(rounds: int, effort: Effort) -> list[Sample]:
+    """Take the samples, one and two relays by turns; PeerError where HAProxy is absent.
+
+    The name of the peer in each is how many relays there were.
+    """
+    commands = {
+        peer.name: peer.prepare() for peer in PEERS if peer.name in {"arc-relay", "haproxy"}
+    }
+    *haproxy, _ = commands["haproxy"]
+    samples = []
+    for workload in SCALED:
+        for number in range(rounds):
+            for count in COUNTS[:: -1 if number % 2 else 1]:
+                key = (workload.name, workload.points[0], str(count), number)
+                try:
+                    with balanced(commands["arc-relay"], haproxy, count) as running:
+                        values = workload.run(running, effort, workload.points[0])
+                    samples.append(Sample(*key, values=values))
+                except (PeerError, LoadError, FrameError, OSError) as error:
+                    samples.append(Sample(*key, failure=str(error) or type(error).__name__))
+    return samples
+
+
+def gain(workload: Workload, samples: Sequence[Sample]) -> tuple[list[Values], float | None]:
+    """Return the figures with each count of relays, and the last rate over the first."""
+    middle = medians(samples)
+    figures: list[Values] = [
+        middle.get((workload.name, workload.points[0], str(count)), {}) for count in COUNTS
+    ]
+    return figures, ratio(figures[-1].get("rate"), figures[0].get("rate"))

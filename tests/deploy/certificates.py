@@ -1,0 +1,38 @@
+"""A throw-away authority, and a certificate for the host that the shipped files name."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+__all__ = ["HOST", "Certificate"]
+
+HOST = "relay.example"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The files of a certificate, and what a client needs to believe it."""
+
+    chain: Path
+    key: Path
+    both: Path
+    """The chain and the key in one file, as HAProxy wants them."""
+    trust: ssl.SSLContext
+
+    @classmethod
+    def issue(cls, directory: Path) -> Certificate:
+        """Return a new certificate, with its files in a directory."""
+        authority = trustme.CA()
+        issued = authority.issue_cert(HOST)
+        chain, key, both = (directory / name for name in ("chain.pem", "key.pem", "both.pem"))
+        for number, blob in enumerate(issued.cert_chain_pems):
+            blob.write_to_path(chain, append=number > 0)
+        issued.private_key_pem.write_to_path(key)
+        issued.private_key_and_cert_chain_pem.write_to_path(both)
+        trust = ssl.create_default_context()
+        authority.configure_trust(trust)
+        return cls(chain, key, both, trust)

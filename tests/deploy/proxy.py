@@ -1,0 +1,139 @@
+"""What the tests need of any proxy: to run it with the file that is shipped, and to change that."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import trio
+
+from .certificates import Certificate
+
+__all__ = ["Proxy"]
+
+SHIPPED = Path(__file__).parents[2] / "deploy" / "proxy"
+PORT_OF_RELAY = "127.0.0.1:8765"
+LIMIT = 20.0
+"""Seconds that a proxy may take to start, or to end."""
+
+
+class Proxy(ABC):
+    """A proxy that runs the file shipped for it, with other ports and paths.
+
+    ``ports`` are three that are free; the first one is where clients connect to.
+    """
+
+    name: ClassVar[str]
+    file: ClassVar[str]
+    relay: ClassVar[str] = PORT_OF_RELAY
+    """What names a relay in the line that is repeated for several."""
+    idle: ClassVar[Mapping[str, str]] = {}
+    """What cuts the hour that a WebSocket may be idle down to 2 s; nothing if there is no limit."""
+    remembers: ClassVar[bool] = False
+    """Whether a code stays where it went, and not where it belongs."""
+    disturbed: ClassVar[float] = 0.0
+    """The part of the codes that may move although their relay stays."""
+    reload_signal: ClassVar[signal.Signals] = signal.SIGHUP
+
+    def __init__(
+        self, program: Path, directory: Path, certificate: Certificate, ports: Sequence[int]
+    ) -> None:
+        self.program = program
+        self.directory = directory
+        self.certificate = certificate
+        self.port, self.second_port, self.third_port = ports
+        self.config = directory / self.file
+        self.changes: dict[str, str] = {}
+        """Further parts of the shipped file to change."""
+        self.output = directory / f"{self.name}.log"
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    @abstractmethod
+    def substitutions(self) -> Mapping[str, str]:
+        """Return the ports and paths of the shipped file, and what they are here."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return what starts the proxy in the foreground."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the variables that it is started with, besides ours."""
+        return {}
+
+    def line(self, shipped: str, number: int, port: int) -> str:
+        """Return the line of a relay, made from the shipped one."""
+        return shipped.replace("8765", str(port))
+
+    def write(self, relays: Sequence[int]) -> None:
+        """Write the configuration for relays on these ports."""
+        text = (SHIPPED / self.file).read_text()
+        lines: list[str] = []
+        for line in text.splitlines():
+            if self.relay in line:
+                lines += (self.line(line, number, port) for number, port in enumerate(relays, 1))
+            else:
+                lines.append(line)
+        assert len(lines) == len(text.splitlines()) + len(relays) - 1, "not one line for a relay"
+        text = "\n".join((*lines, ""))
+        for shipped, here in {**self.substitutions(), **self.changes}.items():
+            assert shipped in text, shipped
+            text = text.replace(shipped, here)
+        self.config.write_text(text)
+
+    async def start(self, relays: Sequence[int]) -> None:
+        """Start it in front of relays on these ports; return when it accepts connections."""
+        self.write(relays)
+        self.launch(self.command())
+        with trio.fail_after(LIMIT):
+            while True:
+                try:
+                    await trio.aclose_forcefully(await trio.open_tcp_stream("127.0.0.1", self.port))
+                except OSError:
+                    assert self.processes[-1].poll() is None, self.output.read_text()
+                    await trio.sleep(0.05)
+                else:
+                    return
+
+    def launch(self, command: Sequence[str]) -> None:
+        """Start a process of the proxy's.
+
+        From this thread: Envoy asks to be ended with the thread that started it, and trio would
+        start it from one that does not last.
+        """
+        with self.output.open("ab") as output:
+            self.processes.append(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=os.environ | self.environment(),
+                    cwd=self.directory,
+                )
+            )
+
+    def reload(self, relays: Sequence[int]) -> None:
+        """Tell it to use relays on these ports from now on, as its operator would."""
+        self.write(relays)
+        self.processes[-1].send_signal(self.reload_signal)
+
+    def logs(self) -> str:
+        """Return all that it wrote anywhere, now that it is over."""
+        return "".join(log.read_text() for log in self.directory.glob(f"{self.name}*.log"))
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        for process in self.processes:
+            process.terminate()
+        while self.processes:
+            process = self.processes.pop()
+            try:
+                process.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
