@@ -1,0 +1,80 @@
+"""A base image without a registry, and the relay's own on top of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from .podman import Podman
+
+ROOT: Final = Path(__file__).parents[3]
+
+# What stands for docker.io/library/python:3.13-slim. systemd is for the tests of its units: they
+# run the relay's image, too, with that as its first process.
+SUITE: Final = "trixie"
+PACKAGES: Final = "python3,python3-venv,systemd,procps"
+BASE_PATH: Final = "ENV PATH=/usr/local/bin:/usr/bin:/bin"
+
+# Quadlet is a part of podman, but not of the one in older distributions than the base's.
+FETCH_PODMAN: Final = 'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download -qq podman'
+
+AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+PIP_SETTINGS: Final = {"index-url", "proxy", "timeout", "trusted-host"}
+
+
+def build_base(podman: Podman, folder: Path) -> str:
+    """Return a new image with Python, having left a package of podman in the folder."""
+    indexes = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+    mirror = indexes.split()[0]
+    archive = folder / "base.tar"
+    hook = f"--customize-hook=cd {shlex.quote(str(folder))} && {FETCH_PODMAN}"
+    run(
+        *("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PACKAGES}", hook),
+        *(SUITE, str(archive), mirror),
+    )
+    image = podman("import", "--quiet", "--change", BASE_PATH, archive)
+    archive.unlink()
+    return image.removeprefix("sha256:")
+
+
+def build_image(podman: Podman, base: str, folder: Path) -> str:
+    """Return a new image of the relay.
+
+    How this machine reaches what pip downloads is shown to the build, and stays out of the image.
+    """
+    name = folder / "image"
+    podman(
+        *("build", "--format=docker", "--layers=false", "--isolation=chroot", "--network=host"),
+        *("--pull=never", f"--build-arg=BASE_IMAGE={base}", "--build-arg=REVISION=a1b2c3"),
+        *(f"--iidfile={name}", *pip_mounts(folder), str(ROOT)),
+    )
+    return name.read_text().removeprefix("sha256:")
+
+
+def pip_mounts(folder: Path) -> Sequence[str]:
+    """Return options that show pip, in a build, this machine's authorities and its index."""
+    settings = folder / "pip.conf"
+    lines = run(sys.executable, "-m", "pip", "config", "list").splitlines()
+    pairs = (line.partition("=")[::2] for line in lines)
+    # Settings of the environment come first, and beat those of files.
+    kept = {name.rpartition(".")[2]: shlex.split(value)[0] for name, value in reversed([*pairs])}
+    settings.write_text(
+        "\n".join(["[global]", *(f"{name} = {kept[name]}" for name in PIP_SETTINGS & kept.keys())])
+    )
+    mounts = [f"--volume={settings}:/etc/pip.conf:ro"]
+    authorities = Path(os.environ.get("SSL_CERT_FILE", AUTHORITIES))
+    if authorities.exists():
+        mounts.append(f"--volume={authorities}:{AUTHORITIES}:ro")
+    return mounts
+
+
+def run(*command: str) -> str:
+    """Return what a command says; it must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

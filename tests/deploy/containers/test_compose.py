@@ -1,0 +1,83 @@
+"""The file for compose."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from .building import ROOT
+from .podman import Podman
+from .visitors import Visitor, exchange, upgraded
+
+FILE = ROOT / "deploy" / "compose.yaml"
+
+
+class Compose:
+    """podman-compose with the file as it is shipped, for an image and a port."""
+
+    def __init__(self, program: str, podman: Podman, image: str, port: int) -> None:
+        self._command = [program, "-p", f"arc-relay-{os.getpid()}", "-f", str(FILE)]
+        ours = {"ARC_RELAY_IMAGE": image, "ARC_RELAY_PORT": str(port)}
+        self._environment = podman.environment | ours
+        self.port = port
+
+    def __call__(self, *arguments: str) -> str:
+        """Return what it says to arguments; it must succeed."""
+        done = subprocess.run(
+            [*self._command, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    async def join(self) -> Visitor:
+        """Return a client that has joined."""
+        return await upgraded(await trio.open_tcp_stream("127.0.0.1", self.port))
+
+
+@pytest.fixture
+def compose(podman_compose: str, podman: Podman, image: str) -> Iterator[Compose]:
+    """Return podman-compose, which leaves nothing behind."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    compose = Compose(podman_compose, podman, image, port)
+    yield compose
+    compose("down", "--volumes")
+
+
+async def test_life(compose: Compose, podman: Podman, time_limit: None) -> None:
+    """The relay alone is bare and healthy, relays, and says goodbye."""
+    compose("up", "--detach", "--no-build")
+    name = compose("ps", "--quiet").strip()
+    host = podman.inspect(name)["HostConfig"]
+    assert host["ReadonlyRootfs"]
+    assert "no-new-privileges" in host["SecurityOpt"]
+    assert podman.inspect(name)["EffectiveCaps"] in (None, [])
+    with trio.fail_after(20):
+        while podman.attempt("healthcheck", "run", name).returncode:
+            await trio.sleep(0.1)
+    async with await compose.join() as a, await compose.join() as b:
+        await exchange(a, b)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, compose, "stop")
+            for client in (a, b):
+                assert await client.closed() == (1001, "relay stopping")
+    assert podman.inspect(name)["State"]["ExitCode"] == 0
+
+
+@pytest.mark.parametrize(
+    ("profile", "services"), [("caddy", {"caddy"}), ("nginx", {"nginx", "certbot"})]
+)
+def test_profiles(compose: Compose, profile: str, services: set[str]) -> None:
+    """With a profile there is a proxy as well."""
+    alone = compose("config", "--services").split()
+    assert alone == ["relay"]
+    assert {*compose("--profile", profile, "config", "--services").split()} == {"relay", *services}

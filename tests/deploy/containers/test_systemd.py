@@ -1,0 +1,241 @@
+"""The units, under a systemd that is the first process of a container."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+
+from .building import ROOT
+from .podman import Container, Podman
+from .visitors import PORT, Meeting, Visitor, exchange, expect_exchange, join
+
+UNITS: Final = ROOT / "deploy" / "systemd"
+SERVICES: Final = ("arc-relay.service", "arc-relay@.service")
+FOLDER: Final = Path("/etc/systemd/system")
+
+AS_A_MACHINE: Final = (
+    "--systemd=always",
+    "--cap-add=SYS_ADMIN,NET_ADMIN,SYS_PTRACE",
+    "--security-opt=seccomp=unconfined",
+    "--user=0",
+    "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
+    '--entrypoint=["/lib/systemd/systemd"]',
+)
+
+
+class Machine:
+    """A machine with the relay in /opt/arc-relay, and the units as they are shipped."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+
+    def wait_until_up(self) -> None:
+        """Wait until systemd is through."""
+        deadline = time.monotonic() + 30
+        while self.container.attempt("systemctl", "is-system-running").stdout != "running\n":
+            assert time.monotonic() < deadline, self.container.do("systemctl", "--failed")
+            time.sleep(0.1)
+
+    async def systemctl(self, *arguments: str) -> str:
+        """Return what systemctl says to arguments; it must succeed, and others go on meanwhile."""
+        return await trio.to_thread.run_sync(self.container.do, "systemctl", *arguments)
+
+    async def show(self, unit: str, name: str) -> str:
+        """Return a property of a unit."""
+        return await self.systemctl("show", "--property", name, "--value", unit)
+
+    def journal(self, unit: str) -> str:
+        """Return what a unit has logged."""
+        return self.container.do("journalctl", "--output=cat", "--unit", unit)
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, and its folder if that is missing."""
+        program = "import pathlib, sys; path = pathlib.Path(sys.argv[1]);"
+        program += "path.parent.mkdir(exist_ok=True); path.write_text(sys.argv[2])"
+        self.container.do("python3", "-c", program, path, text)
+
+    async def apply_advice(self, unit: str) -> None:
+        """Edit a unit, and do what is to be done before, as the comment at its head says."""
+        head = (UNITS / unit).read_text().partition("\n[Unit]")[0]
+        for command in re.findall(r"^#   ((?:groupadd|chgrp|chmod) .*)$", head, re.MULTILINE):
+            self.container.do(*shlex.split(command))
+        advice = re.findall(r"^#   (.*)$", head.partition("`systemctl edit ")[2], re.MULTILINE)
+        assert advice[0] == "[Service]"
+        self.write(f"{FOLDER / unit}.d/override.conf", "\n".join(advice))
+        await self.systemctl("daemon-reload")
+
+
+@pytest.fixture(scope="module")
+def booted(podman: Podman, image: str) -> Iterator[Machine]:
+    """Boot a machine."""
+    units = [f"--volume={path}:{FOLDER / path.name}:ro" for path in UNITS.iterdir()]
+    with podman.run(*AS_A_MACHINE, *units, image) as container:
+        machine = Machine(container)
+        machine.wait_until_up()
+        yield machine
+
+
+@pytest.fixture
+async def machine(booted: Machine, time_limit: None) -> Machine:
+    """Return a machine on which no relay runs, that will have none again."""
+    # Those that would drain are not worth waiting for.
+    booted.container.attempt("systemctl", "kill", "--signal=KILL", "arc-relay@*")
+    await booted.systemctl("stop", "arc-relay.socket", "arc-relay.service", "arc-relay@*")
+    await booted.systemctl("revert", *SERVICES)
+    await booted.systemctl("reset-failed")
+    return booted
+
+
+def test_units_are_right(booted: Machine) -> None:
+    """Systemd has nothing to say about them."""
+    names = ["arc-relay.service", "arc-relay.socket", "arc-relay@8765.service"]
+    done = booted.container.attempt("systemd-analyze", "verify", *names)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_exposure(booted: Machine, unit: str) -> None:
+    """Systemd finds that a service exposes next to nothing: 1.5 of 10 at most."""
+    rate = ("systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager")
+    done = booted.container.attempt(*rate, str(FOLDER / unit))
+    assert done.returncode == 0, done.stdout[-200:]
+
+
+async def test_life(machine: Machine) -> None:
+    """Once started, it accepts at once; it reloads; once stopped, it has said goodbye."""
+    await machine.systemctl("start", "arc-relay.service")
+    async with await join(machine.container) as a, await join(machine.container) as b:
+        await exchange(a, b)
+        await machine.systemctl("reload", "arc-relay.service")
+        status = await machine.show("arc-relay.service", "StatusText")
+        assert status == "1 pairs, 0 of them waiting"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(machine.systemctl, "stop", "arc-relay.service")
+            for client in (a, b):
+                assert await client.closed() == (1001, "relay stopping")
+    assert await machine.show("arc-relay.service", "ActiveState") == "inactive"
+    assert await machine.show("arc-relay.service", "Result") == "success"
+    assert await machine.show("arc-relay.service", "ExecMainStatus") == "0"
+
+
+async def test_sandbox(machine: Machine) -> None:
+    """It runs as a user made for it, and has no capability."""
+    await machine.systemctl("start", "arc-relay.service")
+    process = await machine.show("arc-relay.service", "MainPID")
+    status = machine.container.do("cat", f"/proc/{process}/status")
+    uid = re.search(r"^Uid:\s+(\d+)", status, re.MULTILINE)
+    assert uid is not None
+    assert 61184 <= int(uid[1]) <= 65519
+    assert re.findall(r"^Cap.*:\s+(\w+)$", status, re.MULTILINE) == ["0" * 16] * 5
+
+
+async def test_hung(machine: Machine) -> None:
+    """One that hangs is killed by the watchdog, tells where it hung, and another one serves."""
+    await machine.systemctl("start", "arc-relay.service")
+    await machine.systemctl("kill", "--kill-whom=main", "--signal=STOP", "arc-relay.service")
+    while await machine.show("arc-relay.service", "NRestarts") != "1":
+        await trio.sleep(0.2)
+    while await machine.show("arc-relay.service", "ActiveState") != "active":
+        await trio.sleep(0.1)
+    await expect_exchange(machine.container)
+    journal = machine.journal("arc-relay.service")
+    assert "Watchdog timeout" in journal
+    assert "Fatal Python error: Aborted" in journal
+    assert "relay/cli/start.py" in journal
+
+
+async def test_wrong_setting(machine: Machine) -> None:
+    """With a wrong setting it does not start, and says why, once."""
+    machine.write("/etc/arc-relay/relay.env", "ARC_RELAY_PORT=many\n")
+    try:
+        assert machine.container.attempt("systemctl", "start", "arc-relay.service").returncode
+        assert await machine.show("arc-relay.service", "ActiveState") == "failed"
+        assert await machine.show("arc-relay.service", "NRestarts") == "0"
+        assert "many" in machine.journal("arc-relay.service")
+    finally:
+        machine.container.do("rm", "/etc/arc-relay/relay.env")
+
+
+async def test_restart_with_socket(machine: Machine) -> None:
+    """While it restarts, clients come all the time, nobody is refused, and all meet their peer."""
+    await machine.systemctl("start", "arc-relay.socket")
+    assert await machine.show("arc-relay.service", "ActiveState") == "inactive"
+    await expect_exchange(machine.container)
+    first = await machine.show("arc-relay.service", "MainPID")
+    meetings: list[Meeting] = []
+    restarted = trio.Event()
+
+    async def keep_coming() -> None:
+        async with trio.open_nursery() as nursery:
+            while not restarted.is_set():
+                meetings.append(Meeting(machine.container, f"code-{len(meetings)}"))
+                nursery.start_soon(meetings[-1].come)
+                await trio.sleep(0.02)
+
+    async with (
+        await join(machine.container, "held") as held,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(keep_coming)
+        nursery.start_soon(held.closed)
+        await trio.sleep(0.2)
+        await machine.systemctl("restart", "arc-relay.service")
+        await trio.sleep(0.2)
+        restarted.set()
+    assert await machine.show("arc-relay.service", "MainPID") not in {"0", first}
+    assert len(meetings) > 20
+
+
+async def test_instances(machine: Machine) -> None:
+    """Several run side by side, each with port and file of its own; one outlives the other."""
+    machine.write("/etc/arc-relay/relay-8766.env", "ARC_RELAY_DRAIN_DELAY=0\n")
+    await machine.systemctl("start", "arc-relay@8765.service", "arc-relay@8766.service")
+    for port in (8765, 8766):
+        await expect_exchange(machine.container, port)
+        async with Visitor(await machine.container.connect(port)) as client:
+            assert (await client.upgrade("/?pair=%41")).status == 400
+    async with await join(machine.container) as a, await join(machine.container) as b:
+        await machine.systemctl("stop", "arc-relay@8766.service")
+        await exchange(a, b)
+
+
+async def test_instance_on_a_unix_socket(machine: Machine) -> None:
+    """Edited as its comment says, it listens where the proxy's group alone comes in."""
+    await machine.apply_advice("arc-relay@.service")
+    await machine.systemctl("start", "arc-relay@1.service")
+    path = "/run/arc-relay/1/relay.sock"
+    rights = machine.container.do("stat", "--format=%A %G", path, str(Path(path).parent))
+    assert rights.splitlines() == ["srw-rw---- www-data", "drwxr-x--- www-data"]
+    ask = ["/opt/arc-relay/bin/arc-relay", "health", f"unix:{path}"]
+    for user, group, welcome in ("www-data", "www-data", True), ("nobody", "nogroup", False):
+        become = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+        done = machine.container.attempt(*become, *ask)
+        assert (done.returncode == 0) == welcome, done.stderr
+
+
+async def test_token(machine: Machine) -> None:
+    """Edited as its comment says, it has a token that others cannot read, and takes a new one."""
+    machine.write("/etc/arc-relay/token", "first\n")
+    await machine.apply_advice("arc-relay.service")
+    await machine.systemctl("start", "arc-relay.service")
+    assert await answers(machine, "another", "first") == [401, 101]
+    machine.write("/etc/arc-relay/token", "second\n")
+    await machine.systemctl("reload", "arc-relay.service")
+    assert await answers(machine, "first", "second") == [401, 101]
+
+
+async def answers(machine: Machine, *tokens: str) -> list[int]:
+    """Return what who comes with each of these tokens, and opens a code, is answered."""
+    found = []
+    for token in tokens:
+        async with Visitor(await machine.container.connect(PORT)) as client:
+            response = await client.upgrade(f"/?pair={token}", authorization=f"Bearer {token}")
+            found.append(response.status)
+    return found
