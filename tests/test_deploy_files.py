@@ -64,3 +64,10 @@ def test_instances_are_as_shut_in_as_the_one() -> None:
     """What one service may not do, none of several may."""
     assert hardening("arc-relay.service") == hardening("arc-relay@.service")
     assert len(hardening("arc-relay.service")) > 25
+
+
+def test_files_of_compose() -> None:
+    """What compose shows a proxy of this repository is there."""
+    mounted = re.findall(r"^ +- (\./[^:]+):", (DEPLOY / "compose.yaml").read_text(), re.MULTILINE)
+    assert len(mounted) == 2
+    assert all((DEPLOY / path).is_file() for path in mounted)
