@@ -48,6 +48,7 @@ class Haproxy(Proxy):
     file = "haproxy.cfg"
     idle: ClassVar = {"timeout tunnel 1h": "timeout tunnel 2s"}
     remembers = True
+    learning = 6.0
     reload_signal = signal.SIGUSR2
 
     def substitutions(self) -> Mapping[str, str]:

@@ -36,6 +36,8 @@ class Proxy(ABC):
     """What cuts the hour that a WebSocket may be idle down to 2 s; nothing if there is no limit."""
     remembers: ClassVar[bool] = False
     """Whether a code stays where it went, and not where it belongs."""
+    learning: ClassVar[float] = 0.0
+    """Seconds from its start in which it must not be reloaded."""
     disturbed: ClassVar[float] = 0.0
     """The part of the codes that may move although their relay stays."""
     reload_signal: ClassVar[signal.Signals] = signal.SIGHUP

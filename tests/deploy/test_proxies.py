@@ -136,6 +136,8 @@ async def test_a_fifth_relay_takes_its_share_and_no_more(world: World) -> None:
     before = await world.locate(codes)
     pairs = await world.hold(world.codes(20))
     await world.fleet.add(world.ports[RELAYS:])
+    # One that has just started tells its successor nothing: it may still learn itself.
+    await trio.sleep(world.proxy.learning)
     world.proxy.reload(world.fleet.ports)
     fifth = world.fleet.relays[-1]
     await world.has_codes(fifth)
