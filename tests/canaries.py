@@ -46,12 +46,12 @@ MAX_CONNECTIONS = 50
 
 OPTIONS = (
     *("--log-level", "debug", "--metrics", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1"),
-    *("--pair-ttl", "1.2", "--sweep-interval", "0.1", "--head-timeout", "1"),
-    *("--ping-interval", "0.6", "--ping-timeout", "0.4", "--probe-timeout", "0.5"),
+    *("--pair-ttl", "1.5", "--sweep-interval", "0.1", "--head-timeout", "1"),
+    *("--ping-interval", "1", "--ping-timeout", "1", "--probe-timeout", "0.5"),
     *("--close-timeout", "1", "--max-message-size", str(MAX_MESSAGE)),
     *("--max-per-client", str(MAX_PER_CLIENT), "--connects-per-minute", str(CONNECTS_PER_MINUTE)),
     *("--max-waiting", str(MAX_WAITING), "--max-connections", str(MAX_CONNECTIONS)),
-    *("--max-pair-seconds", "1.5", "--drain-delay", "0.3"),
+    *("--max-pair-seconds", "3", "--drain-delay", "0.3"),
 )
 
 
