@@ -6,6 +6,7 @@ This is where a failure of one connection stops: whatever it does, no other one 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from traceback import format_tb
 
 import trio
@@ -102,6 +103,7 @@ async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answ
         relay.pairs.end(pair)
         conclude(pair, endpoint.departed or Outcome.BROKEN, endpoint)
         if endpoint is pair.a:
+            deliver_held(pair)
             release(pair)
             relay.note_ended(pair, trio.current_time())
     return None
@@ -120,6 +122,13 @@ async def be_b(relay: Relay, pair: Pair[Endpoint], b: Endpoint) -> None:
     relay.note_joined(pair, trio.current_time())
     pair.a.alone.cancel()
     await b.released.wait()
+
+
+def deliver_held(pair: Pair[Endpoint]) -> None:
+    """Send B what is still held for it, if the pair ended in the moment in which B came."""
+    if pair.b is not None and (held := pair.a.take_held()):
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            pair.b.wire.send_now(held)  # what there is no room for goes out before the close frame
 
 
 def release(pair: Pair[Endpoint]) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from .frames import BINARY, OPCODE, PING, PING_FRAME, TEXT, answer_to, close_frame
+from .frames import MAX_CONTROL, OPCODE, PING, PING_FRAME, answer_to, close_frame
 from .liveness import Watch
 from .outcome import Goodbye, Outcome
 from .settings import RelaySettings
@@ -19,7 +19,12 @@ from .wire import READ_SIZE, Wire
 __all__ = ["HELD_LIMIT", "MAX_PINGS", "Endpoint"]
 
 HELD_LIMIT: Final = 64 * 1024
-"""Bytes that are held of what side A sends before side B is there; then A is not read."""
+"""Bytes that are held of what side A sends before side B is there; then A is not read.
+
+It may become `MIN_READ` more: nobody has itself read byte by byte.
+"""
+
+MIN_READ: Final = 1024
 
 MAX_PINGS: Final = 16
 """Pings answered of those that came at once: the latest ones.
@@ -91,14 +96,9 @@ class Endpoint:
         self._answered: trio.Event | None = None
 
     @property
-    def messages(self) -> int:
-        """How many binary messages it sent, whole, so far."""
-        return self._splitter.finished[BINARY]
-
-    @property
-    def texts(self) -> int:
-        """How many text messages it sent, which were dropped."""
-        return self._splitter.finished[TEXT]
+    def finished(self) -> dict[int, int]:
+        """How many messages it sent, whole, by opcode; those of text were dropped."""
+        return self._splitter.finished
 
     async def accept(self, response: bytes) -> None:
         """Answer the upgrade request.
@@ -152,7 +152,7 @@ class Endpoint:
         """
         with self.alone:
             while len(self._held) < HELD_LIMIT:
-                frames = await self.receive(HELD_LIMIT - len(self._held))
+                frames = await self.receive(max(MIN_READ, HELD_LIMIT - len(self._held)))
                 if not frames:
                     return
                 self._held += frames
@@ -197,7 +197,8 @@ class Endpoint:
                 self.passed_on += len(together)
                 return together
             self._note_life()
-            if self.pay is not None and not splitter.held:  # what is held is paid for later
+            # What the splitter holds of a message is paid for when it goes on; less is none.
+            if self.pay is not None and len(splitter.held) < MAX_CONTROL:
                 await self.pay(len(data))
         return b""
 

@@ -31,6 +31,7 @@ __all__ = [
     "MASK",
     "MAX_16",
     "MAX_64",
+    "MAX_CONTROL",
     "MAX_SHORT",
     "MEDIUM_HEADER",
     "MEDIUM_HEADER_OUT",
@@ -87,6 +88,7 @@ LENGTH_64: Final = Struct("!Q")
 MIN_HEADER: Final = 2
 SHORT_HEADER: Final = 6  # two bytes and the masking key
 MEDIUM_HEADER: Final = SHORT_HEADER + LENGTH_16.size
+MAX_CONTROL: Final = SHORT_HEADER + MAX_SHORT
 EXTENDED: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
 
 # A whole binary message in one frame is by far the most common thing on the wire of a terminal or

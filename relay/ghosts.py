@@ -26,7 +26,7 @@ async def drive_out_ghosts(relay: Relay, code: str) -> bool:
 
     Those whose life is in doubt are pinged, and get ``probe_timeout`` to answer. If one does not,
     its pair is ended, and the code is free. Newcomers that come meanwhile wait for the same
-    answers. Returns whether a pair was ended, so that the code is the newcomer's to take over.
+    answers. Returns whether this newcomer ended a pair, so that the code is its own to take over.
     """
     settled, evicted = not relay.settings.probe_timeout, False
     while not settled:
@@ -37,8 +37,8 @@ async def drive_out_ghosts(relay: Relay, code: str) -> bool:
             await relay.probes[pair].wait()
         else:
             await probe(relay, pair)
+            evicted = pair.outcome is Outcome.EVICTED
         settled = pair.outcome is None
-        evicted = pair.outcome is Outcome.EVICTED
     return evicted
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
+from typing import NamedTuple
 
 import trio
 
@@ -12,6 +13,7 @@ from .answers import Answer, health_answer
 from .endpoint import Endpoint
 from .entrance import Entrance
 from .events import Event, Observer, PairEnded, PairJoined, Stopping
+from .frames import BINARY, TEXT
 from .outcome import Outcome
 from .pair import conclude
 from .rendezvous import Pair, Rendezvous
@@ -139,7 +141,7 @@ class Relay:
         """Tell how a pair ended, and what its sides did."""
         self.counted.discard(pair)
         joined = now if pair.joined is None else pair.joined
-        a, b = pair.a, pair.b
+        a, b, each = pair.a, pair.b, flow(pair)
         self.notice(
             PairEnded(
                 pair=self.hash_of(pair.code),
@@ -147,9 +149,9 @@ class Relay:
                 joined=b is not None,
                 waited=joined - pair.since,
                 lasted=now - joined,
-                bytes=(a.passed_on, b.passed_on if b else 0),
-                messages=(a.messages, b.messages if b else 0),
-                texts=(a.texts, b.texts if b else 0),
+                bytes=each.bytes,
+                messages=each.messages,
+                texts=each.texts,
                 stalled=(b.wire.stalled if b else 0.0, a.wire.stalled),
                 clients=(a.client, b.client if b else ""),
             )
@@ -164,10 +166,10 @@ class Relay:
         tally = self.tally
         moved, messages, texts = tally.bytes, tally.messages, tally.texts
         for pair in self.counted:
-            a, b = pair.a, pair.b
-            moved = plus(moved, (a.passed_on, b.passed_on if b else 0))
-            messages = plus(messages, (a.messages, b.messages if b else 0))
-            texts = plus(texts, (a.texts, b.texts if b else 0))
+            each = flow(pair)
+            moved = plus(moved, each.bytes)
+            messages = plus(messages, each.messages)
+            texts = plus(texts, each.texts)
         return RelayStatistics(
             pairs=len(self.pairs),
             waiting=self.pairs.waiting,
@@ -182,3 +184,23 @@ class Relay:
             probes=tally.probes,
             evictions=tally.evictions,
         )
+
+
+class Flow(NamedTuple):
+    """What went through a pair: of side A, and of side B."""
+
+    bytes: tuple[int, int]
+    messages: tuple[int, int]
+    texts: tuple[int, int]
+
+
+def flow(pair: Pair[Endpoint]) -> Flow:
+    """Return what went through a pair so far; what waits for side B has not yet."""
+    a, b = pair.a, pair.b
+    if b is None:
+        return Flow((0, 0), (0, 0), (a.finished[TEXT], 0))
+    return Flow(
+        bytes=(a.passed_on, b.passed_on),
+        messages=(a.finished[BINARY], b.finished[BINARY]),
+        texts=(a.finished[TEXT], b.finished[TEXT]),
+    )

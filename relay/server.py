@@ -172,7 +172,6 @@ async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[tri
 
 def bound_address(listener: trio.abc.Listener[Any]) -> tuple[str, int]:
     """Return the host and port of a listener on TCP, also under TLS; ("", 0) for any other."""
-    if isinstance(listener, trio.SSLListener):
-        listener = listener.transport_listener
+    listener = getattr(listener, "transport_listener", listener)  # that of TLS has one
     name = listener.socket.getsockname() if isinstance(listener, trio.SocketListener) else None
     return (name[0], name[1]) if isinstance(name, tuple) else ("", 0)

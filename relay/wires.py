@@ -60,18 +60,19 @@ class SocketWire(Wire):
             return await self.receive_some(max_bytes)
 
     def send_now(self, data: bytes | memoryview) -> bool:
+        if self.broken:
+            raise trio.BrokenResourceError
         if self._unsent:
             data = bytes(self._unsent) + self._later + data
             self._later = b""
         self._unsent = data
-        if self.broken:
-            raise trio.BrokenResourceError
         try:
             sent = os.write(self._descriptor(), data)
         except BlockingIOError:
             return False
         except OSError as error:
             self.broken = True
+            self._unsent = self._later = b""
             raise trio.BrokenResourceError from error
         self._unsent = memoryview(data)[sent:] if sent < len(data) else b""
         return not self._unsent
@@ -85,6 +86,8 @@ class SocketWire(Wire):
                     later, self._later = self._later, b""
                     self.send_now(later)
                 self._progress += 1
+        if self.broken:  # as another writer found, who had the lock
+            raise trio.BrokenResourceError
 
     def _descriptor(self) -> int:
         if self._fd < 0:

@@ -21,9 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from relay.cli import tls
 from relay.cli.complaint import Complaint
 from relay.cli.listening import open_tcp
 from relay.cli.tls import TlsFiles
+
+from .certificates import Certificate, client_context
 
 AUTHORITY = trustme.CA()
 RSA, EC = trustme.KeyType.RSA, trustme.KeyType.ECDSA
@@ -268,3 +271,44 @@ def test_weak(files: Files) -> None:
     files.cert.write_bytes(builder.sign(key, SHA256()).public_bytes(Encoding.PEM))
     files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     assert files.refused() == "--tls-cert CERT is too weak: ee key too small"
+
+
+async def test_name_that_is_not_ascii(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A client that asks for a strange name shows up in no output."""
+    certificate = Certificate(tmp_path)
+    files = TlsFiles(str(certificate.cert), str(certificate.key))
+    (listener,) = files.wrap(await open_tcp("127.0.0.1", 0))
+    assert isinstance(listener.transport_listener, trio.SocketListener)
+    address = listener.transport_listener.socket.getsockname()
+    hello, incoming = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context().wrap_bio(incoming, hello, server_hostname="canary--.example")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    async with listener:
+        async with await trio.open_tcp_stream(*address) as stream:
+            await stream.send_all(hello.read().replace(b"canary--", b"canary\xff\xfe"))
+        async with await listener.accept() as served:
+            with pytest.raises(trio.BrokenResourceError):
+                await served.do_handshake()
+    assert capfd.readouterr() == ("", "")
+
+
+class Gone:
+    """A context for files that are there no more."""
+
+    def load_verify_locations(self, path: str) -> None:
+        """Find nothing."""
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+
+def test_files_that_go_while_they_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A renewal that is just replacing the files is a complaint, and no end of the relay."""
+    certificate = Certificate(tmp_path)
+    files = TlsFiles(str(certificate.cert), str(certificate.key))
+    context = files.context
+    monkeypatch.setattr(tls, "new_context", Gone)
+    with pytest.raises(Complaint, match="No such file"):
+        files.reload()
+    assert files.context is context

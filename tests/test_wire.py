@@ -233,3 +233,26 @@ async def test_stream_wire_breaks(nursery: trio.Nursery) -> None:
     assert wire.broken
     await trio.aclose_forcefully(wire)
     await wire.linger()
+
+
+async def test_broken_keeps_nothing(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+    """What is sent to a wire that is broken is not kept, however much there was before."""
+    wire, theirs = sockets
+    assert not wire.send_now(BLOCK)
+    await theirs.aclose()
+    for _ in range(3):
+        with pytest.raises(trio.BrokenResourceError):
+            wire.send_now(BLOCK)
+        assert not wire.blocked
+
+
+async def test_two_that_wait_for_a_broken_wire(
+    sockets: tuple[SocketWire, trio.SocketStream],
+) -> None:
+    """Each of several writers that wait learns that there will be no room."""
+    wire, theirs = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_broken, wire)
+        nursery.start_soon(expect_broken, wire)
+        await trio.testing.wait_all_tasks_blocked()
+        await theirs.aclose()

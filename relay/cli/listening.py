@@ -94,8 +94,8 @@ def describe(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     ``ws://HOST:PORT``, or with another scheme, ``wss://HOST:PORT``, ``unix:PATH`` or
     ``unix:PATH (TLS)``.
     """
-    tls = isinstance(listener, trio.SSLListener)
-    plain: Any = listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
+    plain: Any = getattr(listener, "transport_listener", listener)
+    tls = plain is not listener
     name = plain.socket.getsockname()
     if isinstance(name, tuple):
         host = f"[{name[0]}]" if ":" in name[0] else name[0]

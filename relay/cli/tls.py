@@ -11,13 +11,11 @@ import trio
 
 from .complaint import Complaint, reason
 
-__all__ = ["TlsFiles"]
+__all__ = ["TlsFiles", "TlsListener"]
 
 
 class TlsFiles:
     """A certificate with its chain, and its key, both in PEM form.
-
-    Connections get them as they were when they were loaded last.
 
     Raises `Complaint` if they cannot be used.
     """
@@ -25,12 +23,8 @@ class TlsFiles:
     def __init__(self, cert: str, key: str) -> None:
         self._cert = cert
         self._key = key
-        self._current = self._load()
-        # A context that loads a second certificate keeps the first one where their keys are of
-        # different types, and may go on to serve it. So each load has a context of its own, which
-        # takes over from this one, the listeners', once a client has said hello.
-        self._entry = new_context()
-        self._entry.sni_callback = self._take_over
+        self.context = self._load()
+        """For new connections, with the files as they were when they were loaded last."""
 
     @classmethod
     def of(cls, cert: str, key: str) -> Self | None:
@@ -42,24 +36,13 @@ class TlsFiles:
 
         Raises `Complaint` if they cannot be used; the relay then goes on with what it had.
         """
-        self._current = self._load()
+        # A context that loads a second certificate keeps the first one where their keys are of
+        # different types, and may go on to serve it. So each load has a context of its own.
+        self.context = self._load()
 
-    def wrap(
-        self, listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
-    ) -> list[trio.SSLListener[trio.SocketStream]]:
-        """Return listeners whose clients speak TLS with those of the given ones.
-
-        The handshake happens at the first read, under the reader's time limit.
-        """
-        # As HTTPS does it, without the end of TLS: clients leave by the end of TCP.
-        return [
-            trio.SSLListener(listener, self._entry, https_compatible=True) for listener in listeners
-        ]
-
-    def _take_over(
-        self, connection: ssl.SSLObject, _name: str | None, _entry: ssl.SSLContext
-    ) -> None:
-        connection.context = self._current
+    def wrap(self, listeners: Iterable[trio.abc.Listener[trio.SocketStream]]) -> list[TlsListener]:
+        """Return listeners whose clients speak TLS with those of the given ones."""
+        return [TlsListener(listener, self) for listener in listeners]
 
     def _load(self) -> ssl.SSLContext:
         """Return a new context with the files as they are now."""
@@ -70,6 +53,14 @@ class TlsFiles:
                 why = reason(error)
                 raise Complaint(f"cannot read --tls-{option} {path!r}: {why}") from None
         context = new_context()
+        try:
+            self._fill(context)
+        except OSError as error:  # gone since it was opened, a moment ago
+            raise Complaint(f"cannot read the certificate or its key: {reason(error)}") from None
+        return context
+
+    def _fill(self, context: ssl.SSLContext) -> None:
+        """Load the files into a context."""
         try:
             # It tells a bad certificate from a bad key.
             new_context().load_verify_locations(self._cert)
@@ -86,11 +77,37 @@ class TlsFiles:
                 f"--tls-key {self._key!r} holds no private key in PEM form that belongs to"
                 f" --tls-cert {self._cert!r}"
             ) from None
-        return context
 
     def _refuse_passphrase(self) -> str:
         """Refuse an encrypted key; without this, OpenSSL asks at the terminal, and waits."""
         raise Complaint(f"--tls-key {self._key!r} needs a passphrase; give a key without one")
+
+
+class TlsListener(trio.abc.Listener[trio.SSLStream[trio.SocketStream]]):
+    """A listener whose clients speak TLS with those of another one.
+
+    The handshake happens at the first read, under the reader's time limit. It is not
+    `trio.SSLListener`, whose context stays what it was, and could only be left from a callback for
+    the name that a client asks for: a name that is not ASCII makes Python print it.
+    """
+
+    def __init__(
+        self, transport_listener: trio.abc.Listener[trio.SocketStream], files: TlsFiles
+    ) -> None:
+        self.transport_listener = transport_listener
+        self._files = files
+
+    async def accept(self) -> trio.SSLStream[trio.SocketStream]:
+        # As HTTPS does it, without the end of TLS: clients leave by the end of TCP.
+        return trio.SSLStream(
+            await self.transport_listener.accept(),
+            self._files.context,
+            server_side=True,
+            https_compatible=True,
+        )
+
+    async def aclose(self) -> None:
+        await self.transport_listener.aclose()
 
 
 def new_context() -> ssl.SSLContext:
