@@ -121,7 +121,7 @@ class TestSlow:
             ping_interval=INTERVAL,
             ping_timeout=TIMEOUT,
             stall_timeout=60,
-            probe_timeout=TIMEOUT,
+            probe_timeout=2 * TIMEOUT,
             close_timeout=0.2,
         )
 
@@ -131,9 +131,14 @@ class TestSlow:
         a = await near_relay.join_far("code")
         b = await near_relay.join("code")
         nursery.start_soon(b.send_message, bytes(12 * 2**20))
-        for _ in range(3):
-            await trio.sleep(0.6)
-            await a.read(chunk)
+
+        async def read_on() -> None:
+            while chunk:
+                await trio.sleep(0.3)
+                await a.read(chunk // 2)
+
+        nursery.start_soon(read_on)
+        await trio.sleep(1.8)
         refused = await (await near_relay.connect()).upgrade("/?pair=code")
         assert refused.status == 409
         assert near_relay.handle.statistics().ended == {}
