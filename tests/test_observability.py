@@ -36,7 +36,8 @@ FOUND = list(ALERT.finditer(ALERTS))
 DASHBOARD = json.loads((SHIPPED / "dashboard.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
 CHARTS = [panel for panel in PANELS if panel["type"] != "row"]
-QUERIES = [target["expr"] for chart in CHARTS for target in chart["targets"]]
+TARGETS: list[dict[str, str]] = [target for chart in CHARTS for target in chart["targets"]]
+QUERIES = [target["expr"] for target in TARGETS]
 VALUES = {
     "outcome": {outcome.label for outcome in Outcome},
     "reason": {it.body for it in vars(answers).values() if isinstance(it, answers.Answer)},
@@ -135,7 +136,12 @@ def test_panels_explain_themselves(chart: dict[str, Any]) -> None:
 
 
 def test_variables_of_the_dashboard() -> None:
-    """Those that are used are defined, but for Grafana's own, and the other way round."""
-    used = set(re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD)))
+    """Those that are used are defined, but for Grafana's own, and the other way round.
+
+    Nothing asks another source than the one that was chosen.
+    """
+    text = json.dumps(DASHBOARD)
     own = {"__all", "__range", "__rate_interval"}
-    assert used - own == {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+    defined = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+    assert set(re.findall(r"\$\{?(\w+)", text)) - own == defined
+    assert set(re.findall(r'"uid": "(.*?)"', text)) == {DASHBOARD["uid"], "${datasource}"}

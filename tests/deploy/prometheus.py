@@ -24,6 +24,8 @@ __all__ = ["Prometheus", "run_prometheus", "selectors"]
 SHIPPED = Path(__file__).parents[2] / "deploy" / "observability"
 INTERVAL = 0.2
 """Seconds between scrapes, and between looks at the rules."""
+LIMIT = 20.0
+"""Seconds that anything may take."""
 
 LABELS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right) ?\([^)]*\)")
 SELECTOR = re.compile(r"(?<![\w.])([a-zA-Z_:][\w:]*+)((?:\{[^}]*\})?+)(?!\s*\()")
@@ -61,21 +63,25 @@ class Prometheus:
         return [rule for group in (await self.ask("rules"))["groups"] for rule in group["rules"]]
 
     async def alerts(self) -> set[tuple[str, str]]:
-        """Return the summaries of the alerts that are pending, or fire."""
+        """Return the names and summaries of the alerts that fire, or would if it went on."""
         return {
             (alert["labels"]["alertname"], alert["annotations"]["summary"])
             for alert in (await self.ask("alerts"))["alerts"]
         }
 
+    async def until_alerts(self, expected: set[tuple[str, str]]) -> None:
+        """Wait until there are these alerts and no others, as a busy machine may give rise to."""
+        await trio.sleep(5 * INTERVAL)  # to scrape, and then to see to the rules
+        with trio.move_on_after(LIMIT):
+            while await self.alerts() != expected:
+                await trio.sleep(INTERVAL)
+        assert await self.alerts() == expected
+
     async def until(self, query: str) -> None:
         """Wait until a query has a result."""
-        with trio.fail_after(20):
+        with trio.fail_after(LIMIT):
             while not await self.query(query):
                 await trio.sleep(INTERVAL)
-
-    async def look_again(self) -> None:
-        """Wait until it has scraped, and then seen to the rules, twice more."""
-        await trio.sleep(5 * INTERVAL)
 
 
 @asynccontextmanager
@@ -101,13 +107,13 @@ async def run_prometheus(
     with log.open("wb") as output:
         process = await trio.lowlevel.open_process(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        with trio.fail_after(20):
+        with trio.fail_after(LIMIT):
             while b"Server is ready" not in log.read_bytes():
                 assert process.poll() is None, log.read_text()
                 await trio.sleep(0.05)
         yield Prometheus(port)
         process.send_signal(signal.SIGTERM)
-        with trio.fail_after(20):
+        with trio.fail_after(LIMIT):
             assert await process.wait() == 0
     finally:
         if process.poll() is None:

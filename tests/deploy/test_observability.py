@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from relay.answers import RELAY_IS_FULL, TOO_MANY_WAITING
+
 from ..clients import Client, encode, encode_close
 from ..conftest import ProcessRelay
-from ..test_observability import DASHBOARD, QUERIES
+from ..test_observability import DASHBOARD, QUERIES, TARGETS
 from .prometheus import Prometheus, run_prometheus, selectors
 
 pytestmark = pytest.mark.deploy
@@ -18,8 +21,8 @@ MAX_CONNECTIONS = 12
 MAX_WAITING = 3
 ENOUGH = 25
 """Pairs of which some are a share to speak of."""
-VARIABLES = {"$instance": "", "$__rate_interval": "1m", "$__range": "5m"}
-"""Of the dashboard, and what they may be; the first is the relay."""
+FULL = RELAY_IS_FULL.body
+WAITING = TOO_MANY_WAITING.body
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def options() -> Sequence[str]:
         *("--metrics", "127.0.0.1:0"),
         *("--max-connections", str(MAX_CONNECTIONS)),
         *("--max-waiting", str(MAX_WAITING)),
-        *("--pair-ttl", "3", "--sweep-interval", "0.1", "--probe-timeout", "0.2"),
+        *("--pair-ttl", "4", "--sweep-interval", "0.1", "--probe-timeout", "0.2"),
     ]
 
 
@@ -74,6 +77,13 @@ async def refused(relay: ProcessRelay, target: str, status: int) -> None:
     assert (await client.upgrade(target)).status == status
 
 
+async def overfill(relay: ProcessRelay, prometheus: Prometheus, reason: str) -> None:
+    """Have newcomers turned away for a reason, one that begins a count, and one that adds to it."""
+    await refused(relay, "/?pair=one-more", 503)
+    await prometheus.until(f'arc_relay_refusals_total{{reason="{reason}"}} == 1')
+    await refused(relay, "/?pair=one-more", 503)
+
+
 async def everything(relay: ProcessRelay, prometheus: Prometheus) -> None:
     """Have pairs end in many ways, and newcomers refused for many reasons."""
     await healthy(relay, ENOUGH)
@@ -89,17 +99,13 @@ async def everything(relay: ProcessRelay, prometheus: Prometheus) -> None:
     await relay.join("mute")
     for number in range(MAX_WAITING - 1):
         await relay.join(f"alone-{number}")
-    for _ in range(2):
-        await refused(relay, "/?pair=one-more", 503)
-        await prometheus.look_again()
+    await overfill(relay, prometheus, WAITING)
     await prometheus.until('arc_relay_pairs_ended_total{outcome="expired"} > 2')
     await relay.hang_up()
     await prometheus.until("arc_relay_connections == 0")
     for number in range(MAX_CONNECTIONS // 2):
         await relay.pair(f"many-{number}")
-    for _ in range(2):
-        await refused(relay, "/?pair=one-more", 503)
-        await prometheus.look_again()
+    await overfill(relay, prometheus, FULL)
 
 
 async def test_a_healthy_relay(
@@ -109,12 +115,10 @@ async def test_a_healthy_relay(
 
     The dashboard offers the relay to choose.
     """
-    await prometheus.look_again()
-    assert await prometheus.alerts() == set()
+    await prometheus.until_alerts(set())
     await healthy(process_relay, ENOUGH)
     await prometheus.until('arc_relay:pairs_ended:share30m{outcome="closed"} == 1')
-    await prometheus.look_again()
-    assert await prometheus.alerts() == set()
+    await prometheus.until_alerts(set())
     assert {rule["health"] for rule in await prometheus.rules()} == {"ok"}
     [choice] = [it for it in DASHBOARD["templating"]["list"] if it["name"] == "instance"]
     assert choice["query"]["query"] == "label_values(arc_relay_build_info, instance)"
@@ -122,26 +126,39 @@ async def test_a_healthy_relay(
     assert values == [instance]
 
 
+def filled_in(query: str, instance: str) -> str:
+    """Return a query of the dashboard as Grafana sends it."""
+    for variable, value in (
+        ("$instance", instance),
+        ("$__rate_interval", "1m"),
+        ("$__range", "5m"),
+    ):
+        query = query.replace(variable, value)
+    return query
+
+
 async def test_a_relay_that_saw_everything(
     process_relay: ProcessRelay, prometheus: Prometheus, instance: str
 ) -> None:
-    """Every panel shows something, and every selector finds series.
+    """Every panel shows something, with what its legend says, and every selector finds series.
 
     Alerts are about to fire because it was full, for each reason, and then because it is gone.
     """
     await everything(process_relay, prometheus)
-    assert await prometheus.alerts() == {
-        ("ArcRelayFull", f"{instance} turns newcomers away: relay is full"),
-        ("ArcRelayFull", f"{instance} turns newcomers away: too many waiting sides"),
+    full = {
+        ("ArcRelayFull", f"{instance} turns newcomers away: {reason}") for reason in (FULL, WAITING)
     }
+    await prometheus.until_alerts(full)
 
-    queries = QUERIES
-    for variable, value in VARIABLES.items():
-        queries = [query.replace(variable, value or instance) for query in queries]
-    for query in queries:
-        assert await prometheus.query(query), query
+    for target in TARGETS:
+        samples = await prometheus.query(filled_in(target["expr"], instance))
+        assert samples, target
+        labels = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+        assert all(labels <= sample["metric"].keys() for sample in samples), target
+
     rules = [rule["query"] for rule in await prometheus.rules()]
-    found = set[str]().union(*map(selectors, queries + rules))
+    queries = [filled_in(query, instance) for query in QUERIES]
+    found = set[str]().union(*map(selectors, rules + queries))
     assert len(found) > 40
     for selector in found:
         assert await prometheus.ask("series", **{"match[]": selector}), selector
@@ -150,5 +167,4 @@ async def test_a_relay_that_saw_everything(
     process_relay.process.terminate()
     assert await process_relay.program.wait() == 0
     await prometheus.until('up{job="arc-relay"} == 0')
-    await prometheus.look_again()
-    assert ("ArcRelayDown", f"{instance} does not answer") in await prometheus.alerts()
+    await prometheus.until_alerts({*full, ("ArcRelayDown", f"{instance} does not answer")})
