@@ -1,0 +1,170 @@
+"""The alerts and the dashboard as shipped, in a real Prometheus that watches a relay."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from relay.answers import RELAY_IS_FULL, TOO_MANY_WAITING
+
+from ..clients import Client, encode, encode_close
+from ..conftest import ProcessRelay
+from ..test_observability import DASHBOARD, QUERIES, TARGETS
+from .prometheus import Prometheus, run_prometheus, selectors
+
+pytestmark = pytest.mark.deploy
+
+MAX_CONNECTIONS = 12
+MAX_WAITING = 3
+ENOUGH = 25
+"""Pairs of which some are a share to speak of."""
+FULL = RELAY_IS_FULL.body
+WAITING = TOO_MANY_WAITING.body
+
+
+@pytest.fixture
+def options() -> Sequence[str]:
+    """Return the options of a relay with metrics that is soon full, and soon loses patience."""
+    return [
+        *("--metrics", "127.0.0.1:0"),
+        *("--max-connections", str(MAX_CONNECTIONS)),
+        *("--max-waiting", str(MAX_WAITING)),
+        *("--pair-ttl", "4", "--sweep-interval", "0.1", "--probe-timeout", "0.2"),
+    ]
+
+
+@pytest.fixture
+async def instance(process_relay: ProcessRelay) -> str:
+    """Return what Prometheus calls the relay."""
+    return f"127.0.0.1:{await process_relay.program.metrics_port()}"
+
+
+@pytest.fixture
+async def prometheus(instance: str, tmp_path: Path) -> AsyncIterator[Prometheus]:
+    """Run a Prometheus that has seen the relay."""
+
+    def change(config: str) -> str:
+        assert config.count("127.0.0.1:9765") == 2  # one in a comment
+        return config.replace("127.0.0.1:9765", instance)
+
+    async with run_prometheus(tmp_path, change) as prometheus:
+        await prometheus.until("rate(arc_relay_pairs_ended_total[1m])")
+        yield prometheus
+
+
+async def leave(*clients: Client) -> None:
+    """Have sides say goodbye."""
+    for client in clients:
+        await client.send(encode_close(1000))
+        await client.rest()
+
+
+async def healthy(relay: ProcessRelay, count: int) -> None:
+    """Have pairs come, exchange something, and go."""
+    for number in range(count):
+        a, b = await relay.pair(f"healthy-{number}")
+        await a.send_message(b"hello")
+        assert await b.message() == b"hello"
+        await leave(a, b)
+
+
+async def refused(relay: ProcessRelay, target: str, status: int) -> None:
+    """Have a newcomer turned away."""
+    client = await relay.connect()
+    assert (await client.upgrade(target)).status == status
+
+
+async def overfill(relay: ProcessRelay, prometheus: Prometheus, reason: str) -> None:
+    """Have newcomers turned away for a reason, one that begins a count, and one that adds to it."""
+    await refused(relay, "/?pair=one-more", 503)
+    await prometheus.until(f'arc_relay_refusals_total{{reason="{reason}"}} == 1')
+    await refused(relay, "/?pair=one-more", 503)
+
+
+async def everything(relay: ProcessRelay, prometheus: Prometheus) -> None:
+    """Have pairs end in many ways, and newcomers refused for many reasons."""
+    await healthy(relay, ENOUGH)
+    await refused(relay, "/", 400)
+    a, b = await relay.pair("violation")
+    await a.send(encode(0x1, b"text"))
+    await a.send(encode(0x3))
+    await b.closed()
+    a, b = await relay.pair("reset")
+    await a.reset()
+    await b.closed()
+    a, b = await relay.pair("mute")
+    await relay.join("mute")
+    for number in range(MAX_WAITING - 1):
+        await relay.join(f"alone-{number}")
+    await overfill(relay, prometheus, WAITING)
+    await prometheus.until('arc_relay_pairs_ended_total{outcome="expired"} > 2')
+    await relay.hang_up()
+    await prometheus.until("arc_relay_connections == 0")
+    for number in range(MAX_CONNECTIONS // 2):
+        await relay.pair(f"many-{number}")
+    await overfill(relay, prometheus, FULL)
+
+
+async def test_a_healthy_relay(
+    process_relay: ProcessRelay, prometheus: Prometheus, instance: str
+) -> None:
+    """The rules are in use, and no alert fires or is about to, whether pairs come and go or nobody.
+
+    The dashboard offers the relay to choose.
+    """
+    await prometheus.until_alerts(set())
+    await healthy(process_relay, ENOUGH)
+    await prometheus.until('arc_relay:pairs_ended:share30m{outcome="closed"} == 1')
+    await prometheus.until_alerts(set())
+    assert {rule["health"] for rule in await prometheus.rules()} == {"ok"}
+    [choice] = [it for it in DASHBOARD["templating"]["list"] if it["name"] == "instance"]
+    assert choice["query"]["query"] == "label_values(arc_relay_build_info, instance)"
+    values = await prometheus.ask("label/instance/values", **{"match[]": "arc_relay_build_info"})
+    assert values == [instance]
+
+
+def filled_in(query: str, instance: str) -> str:
+    """Return a query of the dashboard as Grafana sends it."""
+    for variable, value in (
+        ("$instance", instance),
+        ("$__rate_interval", "1m"),
+        ("$__range", "5m"),
+    ):
+        query = query.replace(variable, value)
+    return query
+
+
+async def test_a_relay_that_saw_everything(
+    process_relay: ProcessRelay, prometheus: Prometheus, instance: str
+) -> None:
+    """Every panel shows something, with what its legend says, and every selector finds series.
+
+    Alerts are about to fire because it was full, for each reason, and then because it is gone.
+    """
+    await everything(process_relay, prometheus)
+    full = {
+        ("ArcRelayFull", f"{instance} turns newcomers away: {reason}") for reason in (FULL, WAITING)
+    }
+    await prometheus.until_alerts(full)
+
+    for target in TARGETS:
+        samples = await prometheus.query(filled_in(target["expr"], instance))
+        assert samples, target
+        labels = set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
+        assert all(labels <= sample["metric"].keys() for sample in samples), target
+
+    rules = [rule["query"] for rule in await prometheus.rules()]
+    queries = [filled_in(query, instance) for query in QUERIES]
+    found = set[str]().union(*map(selectors, rules + queries))
+    assert len(found) > 40
+    for selector in found:
+        assert await prometheus.ask("series", **{"match[]": selector}), selector
+
+    await process_relay.hang_up()
+    process_relay.process.terminate()
+    assert await process_relay.program.wait() == 0
+    await prometheus.until('up{job="arc-relay"} == 0')
+    await prometheus.until_alerts({*full, ("ArcRelayDown", f"{instance} does not answer")})
