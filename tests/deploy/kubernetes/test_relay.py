@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from ..clients import Client
-from ..programs import Program, run_program
-from .crowd import Side
+from ...clients import Client
+from ...programs import Program, run_program
+from ..crowd import Side
 from .manifests import KUBERNETES, Manifests, build
-
-pytestmark = pytest.mark.deploy
 
 Run = Callable[..., AbstractAsyncContextManager[Program]]
 
@@ -84,7 +82,7 @@ async def test_probes_and_metrics(manifests: Manifests, run: Run) -> None:
 
 async def test_probes_of_a_full_relay(manifests: Manifests, run: Run) -> None:
     """A relay that is full stays in the Service, for the second sides of what waits there."""
-    async with AsyncExitStack() as stack, run(ARC_RELAY_MAX_CONNECTIONS="1") as program:
+    async with run(ARC_RELAY_MAX_CONNECTIONS="1") as program, AsyncExitStack() as stack:
         await join(stack, program, "code")
         assert await ask(program.port, "/ready") == 503
         assert [await probe(manifests, program, name) for name in PROBES] == [200, 200]

@@ -13,7 +13,7 @@ import pytest
 
 __all__ = ["KUBERNETES", "ROOT", "Manifest", "Manifests", "build", "kustomize", "load", "paths"]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 
 Manifest = dict[str, Any]
