@@ -21,6 +21,7 @@ FILES = [
     DEPLOY / "compose.yaml",
     *sorted((DEPLOY / "systemd").iterdir()),
     *sorted((DEPLOY / "podman").iterdir()),
+    *sorted((DEPLOY / "kubernetes").rglob("*.yaml")),
 ]
 VARIABLES = {
     variable_of(name) for kind in (StartSettings, RelaySettings) for name, _, _ in definitions(kind)

@@ -1,0 +1,43 @@
+"""What the tests of the manifests share: the manifests, put together."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from .manifests import KUBERNETES, ROOT, Manifests, build
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test here."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.deploy)
+
+
+@pytest.fixture(scope="session")
+def alone() -> Manifests:
+    """Return the manifests of one relay, and nothing else."""
+    return build(KUBERNETES)
+
+
+@pytest.fixture(scope="session")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
+    """Return the manifests of the kustomization that the document shows, which has everything."""
+    folder = tmp_path_factory.mktemp("documented")
+    shutil.copytree(KUBERNETES, folder / "arc-relay" / "deploy" / "kubernetes")
+    section = (ROOT / "docs" / "deployment.md").read_text().partition("\n## Kubernetes\n")[2]
+    shown = section.partition("```yaml\n")[2].partition("```")[0]
+    (folder / "kustomization.yaml").write_text(shown)
+    return build(folder)
+
+
+@pytest.fixture(params=["alone", "documented"])
+def manifests(request: pytest.FixtureRequest) -> Manifests:
+    """Return the manifests of one relay, and of all that there is."""
+    manifests: Manifests = request.getfixturevalue(request.param)
+    return manifests
