@@ -12,10 +12,10 @@ import pytest
 import trio
 
 from ..clients import CLOSE
-from .certificates import Certificate
+from .certificates import HOST, Certificate
 from .crowd import FORGED, GONE, Entry, Side, each, exchange
 from .fleet import Fleet, free_ports
-from .probe import probe
+from .names import probe
 from .programs import find_program
 from .proxies import PROXIES
 from .proxy import Proxy
@@ -104,8 +104,9 @@ async def test_the_probe_is_green(build: Build) -> None:
     await world.proxy.start(world.fleet.ports)
     (code,) = world.codes(1)
     world.entry.codes.add(code)
+    url = f"wss://{HOST}:{world.proxy.port}/?pair={code}"
     authority = world.proxy.certificate.authority
-    done = await trio.to_thread.run_sync(probe, world.proxy.port, authority, code)
+    done = await trio.to_thread.run_sync(probe, url, authority, world.proxy.directory)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
