@@ -21,7 +21,6 @@ NAME: Final = "localhost/arc-relay:latest"
 QUICK: Final = """
 [Container]
 HealthInterval=2s
-HealthTimeout=3s
 """
 
 
