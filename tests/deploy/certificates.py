@@ -21,6 +21,8 @@ class Certificate:
     key: Path
     both: Path
     """The chain and the key in one file, as HAProxy wants them."""
+    authority: Path
+    """Of the authority's certificate."""
     trust: ssl.SSLContext
 
     @classmethod
@@ -28,11 +30,14 @@ class Certificate:
         """Return a new certificate, with its files in a directory."""
         authority = trustme.CA()
         issued = authority.issue_cert(HOST)
-        chain, key, both = (directory / name for name in ("chain.pem", "key.pem", "both.pem"))
+        chain, key, both, root = (
+            directory / f"{name}.pem" for name in ("chain", "key", "both", "root")
+        )
         for number, blob in enumerate(issued.cert_chain_pems):
             blob.write_to_path(chain, append=number > 0)
         issued.private_key_pem.write_to_path(key)
         issued.private_key_and_cert_chain_pem.write_to_path(both)
+        authority.cert_pem.write_to_path(root)
         trust = ssl.create_default_context()
         authority.configure_trust(trust)
-        return cls(chain, key, both, trust)
+        return cls(chain, key, both, root, trust)

@@ -12,9 +12,10 @@ import pytest
 import trio
 
 from ..clients import CLOSE
-from .certificates import Certificate
+from .certificates import HOST, Certificate
 from .crowd import FORGED, GONE, Entry, Side, each, exchange
 from .fleet import Fleet, free_ports
+from .names import probe
 from .programs import find_program
 from .proxies import PROXIES
 from .proxy import Proxy
@@ -35,13 +36,18 @@ def kind(request: pytest.FixtureRequest) -> type[Proxy]:
     return kind
 
 
+@pytest.fixture
+def program(kind: type[Proxy]) -> Path:
+    """Return its program, which may take long to install; no time limit runs yet."""
+    return find_program(kind.name)
+
+
 Build = Callable[..., World]
 
 
 @pytest.fixture
-async def build(kind: type[Proxy], time_limit: None) -> AsyncIterator[Build]:
+async def build(kind: type[Proxy], program: Path, time_limit: None) -> AsyncIterator[Build]:
     """Return what makes a world that does not run yet; in the end, no log of it has a code."""
-    program = find_program(kind.name)
     worlds: list[World] = []
     # Not where tests usually write: the proxies' processes, too, must be able to reach it.
     with tempfile.TemporaryDirectory() as name:
@@ -89,6 +95,19 @@ async def test_a_thousand_codes_all_meet_and_every_client_has_its_address(world:
     assert not any(FORGED in relay.log.read_text() for relay in world.fleet.relays)
     world.proxy.stop()
     assert world.proxy.logs().count("GET") > 1900  # where `build` will look for codes
+
+
+async def test_the_probe_is_green(build: Build) -> None:
+    """With one relay, as the file is shipped, a probe finds nothing amiss."""
+    world = build()
+    await world.fleet.add(world.ports[:1])
+    await world.proxy.start(world.fleet.ports)
+    (code,) = world.codes(1)
+    world.entry.codes.add(code)
+    url = f"wss://{HOST}:{world.proxy.port}/?pair={code}"
+    authority = world.proxy.certificate.authority
+    done = await trio.to_thread.run_sync(probe, url, authority, world.proxy.directory)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 async def test_a_relay_dies_and_returns(world: World) -> None:

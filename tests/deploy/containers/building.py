@@ -14,27 +14,24 @@ from .podman import Podman
 
 ROOT: Final = Path(__file__).parents[3]
 
-# What stands for docker.io/library/python:3.13-slim. systemd is for the tests of its units: they
-# run the relay's image, too, with that as its first process.
+# What stands for docker.io/library/python:3.13-slim. systemd and podman are for the tests of units:
+# those run the relay's image, too, as a machine. Quadlet is not in the podman of older
+# distributions than this.
 SUITE: Final = "trixie"
-PACKAGES: Final = "python3,python3-venv,systemd,procps"
+PACKAGES: Final = "python3,python3-venv,systemd,procps,podman,runc"
 BASE_PATH: Final = "ENV PATH=/usr/local/bin:/usr/bin:/bin"
-
-# Quadlet is a part of podman, but not of the one in older distributions than the base's.
-FETCH_PODMAN: Final = 'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download -qq podman'
 
 AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_SETTINGS: Final = {"index-url", "proxy", "timeout", "trusted-host"}
 
 
 def build_base(podman: Podman, folder: Path) -> str:
-    """Return a new image with Python, having left a package of podman in the folder."""
+    """Return a new image with Python; the folder is for what is needed meanwhile."""
     indexes = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
     mirror = indexes.split()[0]
     archive = folder / "base.tar"
-    hook = f"--customize-hook=cd {shlex.quote(str(folder))} && {FETCH_PODMAN}"
     run(
-        *("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PACKAGES}", hook),
+        *("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PACKAGES}"),
         *(SUITE, str(archive), mirror),
     )
     image = podman("import", "--quiet", "--change", BASE_PATH, archive)

@@ -28,9 +28,9 @@ class Podman:
     """Podman with settings of its own, which are written into a folder."""
 
     def __init__(self, folder: Path) -> None:
-        settings = folder / "containers.conf"
-        settings.write_text(SETTINGS)
-        self.environment = {**os.environ, "CONTAINERS_CONF": str(settings)}
+        self.settings = folder / "containers.conf"
+        self.settings.write_text(SETTINGS)
+        self.environment = {**os.environ, "CONTAINERS_CONF": str(self.settings)}
 
     def __call__(self, *arguments: str | Path) -> str:
         """Return what podman says to arguments; it must succeed."""

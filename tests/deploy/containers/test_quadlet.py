@@ -9,28 +9,40 @@ from pathlib import Path
 
 import pytest
 
-from .building import ROOT, run
+from .building import ROOT
+from .podman import Podman
 
 FILES = ROOT / "deploy" / "podman"
 
 
-@pytest.fixture(scope="session")
-def quadlet(base: str, work: Path) -> Path:
-    """Return the path of the generator, from the podman of the base image's distribution."""
-    (package,) = work.glob("podman_*.deb")
-    run("dpkg-deb", "--extract", str(package), str(work / "podman"))
-    return work / "podman" / "usr" / "libexec" / "podman" / "quadlet"
+class Quadlet:
+    """The generator, of the podman in the base image."""
+
+    def __init__(self, podman: Podman, base: str) -> None:
+        self._podman = podman
+        self._base = base
+
+    def __call__(self, files: Path, units: Path) -> subprocess.CompletedProcess[str]:
+        """Run it as systemd does when it starts."""
+        return self._podman.attempt(
+            *("run", "--rm", "--network=none", "--env=QUADLET_UNIT_DIRS=/files"),
+            *(f"--volume={files}:/files:ro", f"--volume={units}:/units"),
+            *(self._base, "/usr/libexec/podman/quadlet", "/units"),
+        )
 
 
-def generate(quadlet: Path, files: Path, units: Path) -> subprocess.CompletedProcess[str]:
-    """Run the generator as systemd does when it starts."""
-    return subprocess.run(
-        [quadlet, units],
-        env={"QUADLET_UNIT_DIRS": str(files)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture
+def generate(podman: Podman, base: str) -> Quadlet:
+    """Return the generator."""
+    return Quadlet(podman, base)
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """Return a folder for units."""
+    folder = tmp_path / "units"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -42,17 +54,17 @@ def files(tmp_path: Path) -> Path:
     return folder
 
 
-def test_units(quadlet: Path, files: Path, tmp_path: Path) -> None:
+def test_units(generate: Quadlet, files: Path, units: Path) -> None:
     """They become units that start with the machine, and containers that are healthy and bare."""
-    done = generate(quadlet, files, tmp_path)
+    done = generate(files, units)
     assert done.returncode == 0, done.stderr
-    wanted = tmp_path / "multi-user.target.wants"
+    wanted = units / "multi-user.target.wants"
     assert {path.name for path in wanted.iterdir()} == {
         "arc-relay.service",
         "arc-relay@8766.service",
     }
     for name in ("arc-relay.service", "arc-relay@.service"):
-        unit = (tmp_path / name).read_text()
+        unit = (units / name).read_text()
         (command,) = re.findall(r"^ExecStart=.*$", unit, re.MULTILINE)
         assert "\nType=notify\n" in unit
         for option in (
@@ -67,8 +79,8 @@ def test_units(quadlet: Path, files: Path, tmp_path: Path) -> None:
             assert option in command
 
 
-def test_unknown_key(quadlet: Path, files: Path, tmp_path: Path) -> None:
+def test_unknown_key(generate: Quadlet, files: Path, units: Path) -> None:
     """The generator would have refused a key that it does not know."""
     file = files / "arc-relay.container"
     file.write_text(file.read_text().replace("HealthCmd=", "HealthComand="))
-    assert generate(quadlet, files, tmp_path).returncode != 0
+    assert generate(files, units).returncode != 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,53 +12,17 @@ import pytest
 import trio
 
 from .building import ROOT
-from .podman import Container, Podman
+from .machine import Machine, boot
+from .podman import Podman
 from .visitors import PORT, Meeting, Visitor, exchange, expect_exchange, join
 
 UNITS: Final = ROOT / "deploy" / "systemd"
 SERVICES: Final = ("arc-relay.service", "arc-relay@.service")
 FOLDER: Final = Path("/etc/systemd/system")
 
-AS_A_MACHINE: Final = (
-    "--systemd=always",
-    "--cap-add=SYS_ADMIN,NET_ADMIN,SYS_PTRACE",
-    "--security-opt=seccomp=unconfined",
-    "--user=0",
-    "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",
-    '--entrypoint=["/lib/systemd/systemd"]',
-)
 
-
-class Machine:
+class ServiceMachine(Machine):
     """A machine with the relay in /opt/arc-relay, and the units as they are shipped."""
-
-    def __init__(self, container: Container) -> None:
-        self.container = container
-
-    def wait_until_up(self) -> None:
-        """Wait until systemd is through."""
-        deadline = time.monotonic() + 30
-        while self.container.attempt("systemctl", "is-system-running").stdout != "running\n":
-            assert time.monotonic() < deadline, self.container.do("systemctl", "--failed")
-            time.sleep(0.1)
-
-    async def systemctl(self, *arguments: str) -> str:
-        """Return what systemctl says to arguments; it must succeed, and others go on meanwhile."""
-        return await trio.to_thread.run_sync(self.container.do, "systemctl", *arguments)
-
-    async def show(self, unit: str, name: str) -> str:
-        """Return a property of a unit."""
-        return await self.systemctl("show", "--property", name, "--value", unit)
-
-    def journal(self, unit: str) -> str:
-        """Return what a unit has logged."""
-        return self.container.do("journalctl", "--output=cat", "--unit", unit)
-
-    def write(self, path: str, text: str) -> None:
-        """Write a file, and its folder if that is missing."""
-        program = "import pathlib, sys; path = pathlib.Path(sys.argv[1]);"
-        program += "path.parent.mkdir(exist_ok=True); path.write_text(sys.argv[2])"
-        self.container.do("python3", "-c", program, path, text)
 
     async def apply_advice(self, unit: str) -> None:
         """Edit a unit, and do what is to be done before, as the comment at its head says."""
@@ -73,17 +36,15 @@ class Machine:
 
 
 @pytest.fixture(scope="module")
-def booted(podman: Podman, image: str) -> Iterator[Machine]:
+def booted(podman: Podman, image: str) -> Iterator[ServiceMachine]:
     """Boot a machine."""
     units = [f"--volume={path}:{FOLDER / path.name}:ro" for path in UNITS.iterdir()]
-    with podman.run(*AS_A_MACHINE, *units, image) as container:
-        machine = Machine(container)
-        machine.wait_until_up()
-        yield machine
+    with boot(podman, image, *units) as container:
+        yield ServiceMachine(container)
 
 
 @pytest.fixture
-async def machine(booted: Machine, time_limit: None) -> Machine:
+async def machine(booted: ServiceMachine, time_limit: None) -> ServiceMachine:
     """Return a machine on which no relay runs, that will have none again."""
     # Those that would drain are not worth waiting for.
     booted.container.attempt("systemctl", "kill", "--signal=KILL", "arc-relay@*")
@@ -93,7 +54,7 @@ async def machine(booted: Machine, time_limit: None) -> Machine:
     return booted
 
 
-def test_units_are_right(booted: Machine) -> None:
+def test_units_are_right(booted: ServiceMachine) -> None:
     """Systemd has nothing to say about them."""
     names = ["arc-relay.service", "arc-relay.socket", "arc-relay@8765.service"]
     done = booted.container.attempt("systemd-analyze", "verify", *names)
@@ -101,14 +62,14 @@ def test_units_are_right(booted: Machine) -> None:
 
 
 @pytest.mark.parametrize("unit", SERVICES)
-def test_exposure(booted: Machine, unit: str) -> None:
+def test_exposure(booted: ServiceMachine, unit: str) -> None:
     """Systemd finds that a service exposes next to nothing: 1.5 of 10 at most."""
     rate = ("systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager")
     done = booted.container.attempt(*rate, str(FOLDER / unit))
     assert done.returncode == 0, done.stdout[-200:]
 
 
-async def test_life(machine: Machine) -> None:
+async def test_life(machine: ServiceMachine) -> None:
     """Once started, it accepts at once; it reloads; once stopped, it has said goodbye."""
     await machine.systemctl("start", "arc-relay.service")
     async with await join(machine.container) as a, await join(machine.container) as b:
@@ -125,7 +86,7 @@ async def test_life(machine: Machine) -> None:
     assert await machine.show("arc-relay.service", "ExecMainStatus") == "0"
 
 
-async def test_sandbox(machine: Machine) -> None:
+async def test_sandbox(machine: ServiceMachine) -> None:
     """It runs as a user made for it, and has no capability."""
     await machine.systemctl("start", "arc-relay.service")
     process = await machine.show("arc-relay.service", "MainPID")
@@ -136,7 +97,7 @@ async def test_sandbox(machine: Machine) -> None:
     assert re.findall(r"^Cap.*:\s+(\w+)$", status, re.MULTILINE) == ["0" * 16] * 5
 
 
-async def test_hung(machine: Machine) -> None:
+async def test_hung(machine: ServiceMachine) -> None:
     """One that hangs is killed by the watchdog, tells where it hung, and another one serves."""
     await machine.systemctl("start", "arc-relay.service")
     await machine.systemctl("kill", "--kill-whom=main", "--signal=STOP", "arc-relay.service")
@@ -151,7 +112,7 @@ async def test_hung(machine: Machine) -> None:
     assert "relay/cli/start.py" in journal
 
 
-async def test_wrong_setting(machine: Machine) -> None:
+async def test_wrong_setting(machine: ServiceMachine) -> None:
     """With a wrong setting it does not start, and says why, once."""
     machine.write("/etc/arc-relay/relay.env", "ARC_RELAY_PORT=many\n")
     try:
@@ -163,7 +124,7 @@ async def test_wrong_setting(machine: Machine) -> None:
         machine.container.do("rm", "/etc/arc-relay/relay.env")
 
 
-async def test_restart_with_socket(machine: Machine) -> None:
+async def test_restart_with_socket(machine: ServiceMachine) -> None:
     """While it restarts, clients come all the time, nobody is refused, and all meet their peer."""
     await machine.systemctl("start", "arc-relay.socket")
     assert await machine.show("arc-relay.service", "ActiveState") == "inactive"
@@ -193,7 +154,7 @@ async def test_restart_with_socket(machine: Machine) -> None:
     assert len(meetings) > 20
 
 
-async def test_instances(machine: Machine) -> None:
+async def test_instances(machine: ServiceMachine) -> None:
     """Several run side by side, each with port and file of its own; one outlives the other."""
     machine.write("/etc/arc-relay/relay-8766.env", "ARC_RELAY_DRAIN_DELAY=0\n")
     await machine.systemctl("start", "arc-relay@8765.service", "arc-relay@8766.service")
@@ -206,7 +167,7 @@ async def test_instances(machine: Machine) -> None:
         await exchange(a, b)
 
 
-async def test_instance_on_a_unix_socket(machine: Machine) -> None:
+async def test_instance_on_a_unix_socket(machine: ServiceMachine) -> None:
     """Edited as its comment says, it listens where the proxy's group alone comes in."""
     await machine.apply_advice("arc-relay@.service")
     await machine.systemctl("start", "arc-relay@1.service")
@@ -220,7 +181,7 @@ async def test_instance_on_a_unix_socket(machine: Machine) -> None:
         assert (done.returncode == 0) == welcome, done.stderr
 
 
-async def test_token(machine: Machine) -> None:
+async def test_token(machine: ServiceMachine) -> None:
     """Edited as its comment says, it has a token that others cannot read, and takes a new one."""
     machine.write("/etc/arc-relay/token", "first\n")
     await machine.apply_advice("arc-relay.service")
@@ -231,7 +192,7 @@ async def test_token(machine: Machine) -> None:
     assert await answers(machine, "first", "second") == [401, 101]
 
 
-async def answers(machine: Machine, *tokens: str) -> list[int]:
+async def answers(machine: ServiceMachine, *tokens: str) -> list[int]:
     """Return what who comes with each of these tokens, and opens a code, is answered."""
     found = []
     for token in tokens:
