@@ -41,7 +41,7 @@ async def serve_connection(
     """
     wire: trio.abc.AsyncResource = stream
     try:
-        wire = open_wire(stream, nursery)
+        wire = open_wire(stream, nursery, relay.lookout)
         endpoint = Endpoint(wire, relay.settings, scope, peer_of(stream))
         with scope:
             head = await read_request(wire, relay.settings.head_timeout, relay.judge)

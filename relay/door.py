@@ -6,16 +6,15 @@ plain HTTP and trusts what it is given.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 
-import h11
 import trio
 
 from .answers import HEAD_TOO_BIG, HEAD_TOO_SLOW, MAX_HEAD, NOT_HTTP, Answer
-from .request import Request
+from .errors import NotHttp
+from .head import HeadReader, Request
 from .wire import Wire
 
 __all__ = ["read_request", "send_answer"]
@@ -24,8 +23,6 @@ JudgedT = TypeVar("JudgedT")
 
 LINGER: Final = 2.0
 """Seconds that a client that was sent away has to close its end."""
-
-REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 
 
 async def read_request(
@@ -44,27 +41,22 @@ async def read_request(
 
 async def receive_request(wire: Wire) -> Request | Answer | None:
     """Receive the head of a request; return an answer if it is none, None if nothing came."""
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-    size = 0
+    reader, size = HeadReader(), 0
     try:
         await wire.begin()
-        while (event := connection.next_event()) is h11.NEED_DATA:
-            if size == MAX_HEAD:
-                return HEAD_TOO_BIG
+        while size < MAX_HEAD:
             data = await (wire.receive_some if size else wire.receive_first)(MAX_HEAD - size)
+            if not data:
+                return NOT_HTTP if size else None
             size += len(data)
-            connection.receive_data(data)
-            # h11 waits for the empty line; what is not HTTP may never send one.
-            if b"\n" in data and not REQUEST_LINE.match(connection.trailing_data[0]):
-                return NOT_HTTP
-    except h11.RemoteProtocolError:
+            if (request := reader.feed(data)) is not None:
+                wire.unread(reader.rest)
+                return request
+    except NotHttp:
         return NOT_HTTP
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         return None
-    if not isinstance(event, Request):
-        return None
-    wire.unread(connection.trailing_data[0])
-    return event
+    return HEAD_TOO_BIG
 
 
 async def send_answer(wire: Wire, answer: Answer) -> None:

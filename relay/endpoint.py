@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import random
 from typing import Final
 
 import trio
 
-from .frames import MAX_CONTROL, OPCODE, PING, PING_FRAME, answer_to, close_frame
+from .frames import OPCODE, PING, PING_FRAME, answer_to, close_frame
 from .liveness import Watch
 from .outcome import Goodbye, Outcome
 from .settings import RelaySettings
@@ -47,17 +46,16 @@ class Endpoint:
         "_answered",
         "_held",
         "_settings",
-        "_splitter",
         "alone",
         "client",
         "departed",
         "goodbye",
         "heard_at",
         "passed_on",
-        "pay",
         "reads",
         "released",
         "scope",
+        "splitter",
         "unread",
         "watch",
         "wire",
@@ -72,7 +70,8 @@ class Endpoint:
         """The address that it comes from; "" if not known."""
         self._settings = settings
         self._accepted = False
-        self._splitter = FrameSplitter(settings.max_message_size)
+        self.splitter = FrameSplitter(settings.max_message_size)
+        """What takes apart what it sends, and counts its messages."""
         self._held = bytearray()
         self.alone = trio.CancelScope()
         """Around the wait for the peer; cancelled when it is there."""
@@ -90,15 +89,8 @@ class Endpoint:
         """Whether the relay does not read it, though it is not its peer that it waits for."""
         self.heard_at = 0.0
         """When something was received; if it has a peer, not noted for every message."""
-        self.pay: Callable[[int], Awaitable[None]] | None = None
-        """To be awaited for so many bytes before the next read, if its pair is limited."""
         self.watch: Watch
         self._answered: trio.Event | None = None
-
-    @property
-    def finished(self) -> dict[int, int]:
-        """How many messages it sent, whole, by opcode; those of text were dropped."""
-        return self._splitter.finished
 
     async def accept(self, response: bytes) -> None:
         """Answer the upgrade request.
@@ -173,38 +165,42 @@ class Endpoint:
         b"" means that the side departed; all it sent before was returned before. Cancelling it
         loses nothing.
         """
-        splitter = self._splitter
-        while not self.departed:
-            try:
-                data = await self.wire.receive_some(max_bytes)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self.departed = Outcome.BROKEN
-                break
-            if not data:
-                # A stream that ends after a failed write was reset; the write took the error.
-                self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
-                break
-            self.reads += 1
-            frames = splitter.feed(data)
-            if splitter.violation is not None:
-                self.departed = Outcome.VIOLATED
-            elif splitter.closed:
-                self.departed = Outcome.CLOSED
-            elif splitter.control:
-                self._take_control()
-            if frames:
-                together = b"".join(frames)
-                self.passed_on += len(together)
-                return together
-            self._note_life()
-            # What the splitter holds of a message is paid for when it goes on; less is none.
-            if self.pay is not None and len(splitter.held) < MAX_CONTROL:
-                await self.pay(len(data))
+        frames = b""
+        try:
+            while not frames and self.departed is None:
+                frames = self.take(await self.wire.receive_some(max_bytes))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self.departed = Outcome.BROKEN
+        return frames
+
+    def take(self, data: bytes) -> bytes:
+        """Return what there is for the peer, as whole frames, in what was received.
+
+        If that is how this side departed, it is noted.
+        """
+        if not data:
+            # A stream that ends after a failed write was reset; the write took the error.
+            self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
+            return b""
+        self.reads += 1
+        splitter = self.splitter
+        frames = splitter.feed(data)
+        if splitter.violation is not None:
+            self.departed = Outcome.VIOLATED
+        elif splitter.closed:
+            self.departed = Outcome.CLOSED
+        elif splitter.control:
+            self._take_control()
+        if frames:
+            together = b"".join(frames)
+            self.passed_on += len(together)
+            return together
+        self._note_life()
         return b""
 
     def _take_control(self) -> None:
         """Answer pings; note that whatever control frames there are show the client to be there."""
-        control = self._splitter.control
+        control = self.splitter.control
         pings = [frame for frame in control if frame[0] & OPCODE == PING]
         if pings:
             self.wire.send_soon(b"".join(map(answer_to, pings[-MAX_PINGS:])))
@@ -236,7 +232,7 @@ class Endpoint:
 
     async def _shake_hands(self) -> None:
         """Send the last frame, and wait for the client's if it has not come yet (section 7.1)."""
-        splitter = self._splitter
+        splitter = self.splitter
         if splitter.closed:
             await self.wire.send_all(answer_to(splitter.control[-1]))
         elif (violation := splitter.violation) is not None:

@@ -7,6 +7,7 @@ import math
 import trio
 
 from .endpoint import Endpoint
+from .frames import MAX_CONTROL
 from .outcome import Outcome
 from .pace import Pace
 from .rendezvous import Pair
@@ -39,10 +40,8 @@ async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint, settings: Rel
         nursery.cancel_scope.deadline = over_at
         for source, sink in ((a, b), (b, a)):
             toll = Toll(pair, source, settings) if Toll.is_due(settings) else None
-            source.pay = None if toll is None else toll.pay
-            read_size = READ_SIZE if toll is None else toll.read_size
-            patience = settings.close_timeout
-            nursery.start_soon(pump, source, sink, nursery.cancel_scope, read_size, patience)
+            pump = Pump(source, sink, nursery.cancel_scope, toll, settings.close_timeout)
+            nursery.start_soon(pump.run)
     for side in (a, b):
         if side.departed is not None:
             conclude(pair, side.departed, side)
@@ -50,26 +49,74 @@ async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint, settings: Rel
         conclude(pair, Outcome.OVER_TIME)
 
 
-async def pump(
-    source: Endpoint, sink: Endpoint, scope: trio.CancelScope, read_size: int, patience: float
-) -> None:
-    """Send to sink what source sends, until source departs; then cancel scope.
+class Pump:
+    """Sends to sink what source sends, until source departs; then cancels scope.
 
     A sink that cannot be written any more does not end the pump: the other one reads it, and
     finds its close frame, or what became of it, behind all that it sent. If that takes longer than
     patience seconds, the pair is over all the same.
     """
-    frames = source.take_held() or await source.receive(read_size)
-    while frames:
+
+    __slots__ = ("_due", "_patience", "_scope", "_sent", "_sink", "_source", "_toll")
+
+    def __init__(
+        self,
+        source: Endpoint,
+        sink: Endpoint,
+        scope: trio.CancelScope,
+        toll: Toll | None,
+        patience: float,
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._scope = scope
+        self._toll = toll
+        self._patience = patience
+        self._due = 0
+        self._sent = True
+
+    async def run(self) -> None:
+        """Do so. Its task sleeps for as long as messages pass and nobody has to wait."""
+        source, toll = self._source, self._toll
+        size = READ_SIZE if toll is None else toll.read_size
+        if held := source.take_held():
+            self._send(held)
+        while True:
+            try:
+                if not self._sent:
+                    await self._sink.wire.flush()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._give_up_soon()
+            if toll is not None:
+                await toll.pay(self._due)
+            if source.departed is not None:
+                break
+            self._sent = True
+            try:
+                await source.wire.receive_until(self._take, size)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                source.departed = Outcome.BROKEN
+        self._scope.cancel()
+
+    def _take(self, data: bytes) -> bool:
+        """Pass on what came; return whether there is something to wait for, or source departed."""
+        source = self._source
+        if frames := source.take(data):
+            self._send(frames)
+        else:
+            # What the splitter holds of a message is paid for when it goes on; less is none.
+            self._due = len(data) if len(source.splitter.held) < MAX_CONTROL else 0
+        return not self._sent or source.departed is not None or self._toll is not None
+
+    def _send(self, frames: bytes) -> None:
+        self._due = len(frames)
         try:
-            if not sink.wire.send_now(frames):
-                await sink.wire.flush()
+            self._sent = self._sink.wire.send_now(frames)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            scope.deadline = min(scope.deadline, trio.current_time() + patience)
-        if source.pay is not None:
-            await source.pay(len(frames))
-        frames = await source.receive(read_size)
-    scope.cancel()
+            self._give_up_soon()
+
+    def _give_up_soon(self) -> None:
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + self._patience)
 
 
 class Toll:

@@ -14,10 +14,12 @@ from .endpoint import Endpoint
 from .entrance import Entrance
 from .events import Event, Observer, PairEnded, PairJoined, Stopping
 from .frames import BINARY, TEXT
+from .head import Request
+from .lookout import Lookout
 from .outcome import Outcome
 from .pair import conclude
 from .rendezvous import Pair, Rendezvous
-from .request import Request, Resource, Upgrade, judge
+from .request import Resource, Upgrade, judge
 from .settings import RelaySettings
 from .statistics import RelayStatistics, Tally, plus
 
@@ -35,6 +37,8 @@ class Relay:
         self.connections: set[trio.CancelScope] = set()
         """A scope for each open connection, around all but its closing."""
         self.entrance = Entrance(settings)
+        self.lookout = Lookout() if Lookout.AVAILABLE else None
+        """Reads the sockets of pairs, while it watches."""
         self.counted: set[Pair[Endpoint]] = set()
         """The pairs that count for themselves, as long as they are not in the tally."""
         self.probes: dict[Pair[Endpoint], trio.Event] = {}
@@ -198,9 +202,9 @@ def flow(pair: Pair[Endpoint]) -> Flow:
     """Return what went through a pair so far; what waits for side B has not yet."""
     a, b = pair.a, pair.b
     if b is None:
-        return Flow((0, 0), (0, 0), (a.finished[TEXT], 0))
+        return Flow((0, 0), (0, 0), (a.splitter.finished[TEXT], 0))
     return Flow(
         bytes=(a.passed_on, b.passed_on),
-        messages=(a.finished[BINARY], b.finished[BINARY]),
-        texts=(a.finished[TEXT], b.finished[TEXT]),
+        messages=(a.splitter.finished[BINARY], b.splitter.finished[BINARY]),
+        texts=(a.splitter.finished[TEXT], b.splitter.finished[TEXT]),
     )

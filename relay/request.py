@@ -17,8 +17,6 @@ from enum import Enum
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-import h11
-
 from .answers import (
     ANOTHER_ORIGIN,
     BAD_CODE,
@@ -29,11 +27,10 @@ from .answers import (
     Answer,
     bad_request,
 )
+from .head import Request
 from .origin import normal_origin
 
-__all__ = ["MAX_CODE", "Request", "Resource", "Upgrade", "answer_to", "judge", "token_matches"]
-
-Request = h11.Request
+__all__ = ["MAX_CODE", "Resource", "Upgrade", "answer_to", "judge", "token_matches"]
 
 MAX_CODE: Final = 256
 """Characters that a pair code may have."""
@@ -84,7 +81,7 @@ def judge(
     `normal_origin` returns; if there is none, any will do.
     """
     headers: dict[bytes, bytes] = {}
-    for name, value in request.headers:  # h11 gives names in lower case
+    for name, value in request.headers:
         headers[name] = headers[name] + b", " + value if name in headers else value
     if b"websocket" in tokens(headers.get(b"upgrade", b"")):
         upgrade = judge_upgrade(request, headers)

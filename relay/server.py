@@ -11,6 +11,7 @@ import trio
 from .accepting import accept
 from .connection import serve_connection
 from .events import Observer
+from .lookout import Lookout
 from .relay import Relay
 from .settings import RelaySettings
 from .statistics import RelayStatistics
@@ -121,7 +122,7 @@ async def run_relay(
     """Run a relay on its listeners until it is asked to stop or cancelled."""
     over, settings = trio.Event(), relay.settings
     async with trio.open_nursery() as hosts:
-        connections = await hosts.start(host_connections, over)
+        connections = await hosts.start(host_connections, relay.lookout, over)
         try:
             async with trio.open_nursery() as nursery:
                 serve = partial(begin_connection, relay, connections)
@@ -156,7 +157,9 @@ def begin_connection(relay: Relay, connections: trio.Nursery, stream: trio.abc.S
     connections.start_soon(serve_connection, relay, connections, stream, relay.open_scope())
 
 
-async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]) -> None:
+async def host_connections(
+    lookout: Lookout | None, over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]
+) -> None:
     """Keep a nursery for connections open until over is set and its last connection is done.
 
     It is shielded: a cancelled relay ends its connections one by one, each within a bounded time,
@@ -165,9 +168,13 @@ async def host_connections(over: trio.Event, *, task_status: trio.TaskStatus[tri
     # `start` does not hand over a task that was cancelled before; shielded, it would never end.
     await trio.lowlevel.checkpoint_if_cancelled()
     with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as connections:
-            task_status.started(connections)
-            await over.wait()
+        async with trio.open_nursery() as nursery:
+            if lookout is not None:
+                nursery.start_soon(lookout.watch)
+            async with trio.open_nursery() as connections:
+                task_status.started(connections)
+                await over.wait()
+            nursery.cancel_scope.cancel()
 
 
 def bound_address(listener: trio.abc.Listener[Any]) -> tuple[str, int]:

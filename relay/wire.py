@@ -14,6 +14,7 @@ cancelled and does not come back.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -127,6 +128,14 @@ class Wire(trio.abc.AsyncResource):
         Cancelling it loses nothing. Raises trio.BrokenResourceError, and sets `broken`, if the
         stream failed, and trio.ClosedResourceError if the relay closed it.
         """
+
+    async def receive_until(self, take: Callable[[bytes], bool], max_bytes: int) -> None:
+        """Give take what comes, at most max_bytes at once, until it returns True.
+
+        b"" is the end of the stream. take must not wait. Otherwise as `receive_some`.
+        """
+        while not take(await self.receive_some(max_bytes)):
+            pass
 
     async def receive_first(self, max_bytes: int) -> bytes:
         """Do as `receive_some` does, for bytes that are probably there: look before waiting."""

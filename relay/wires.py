@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import trio
 
+from .lookout import Lookout
 from .wire import Wire
 
 __all__ = ["SocketWire", "StreamWire", "open_wire"]
 
 
-def open_wire(stream: trio.abc.Stream, nursery: trio.Nursery) -> Wire:
+def open_wire(
+    stream: trio.abc.Stream, nursery: trio.Nursery, lookout: Lookout | None = None
+) -> Wire:
     """Return the fastest wire for this stream.
 
-    The nursery is for what is written while nobody waits for it, and must outlive the wire.
+    The nursery is for what is written while nobody waits for it, and must outlive the wire, as the
+    lookout must, without which a wire does all of its reading in the task that waits for it.
     """
     if isinstance(stream, trio.SocketStream):
-        return SocketWire(stream, nursery)
+        return SocketWire(stream, nursery, lookout)
     return StreamWire(stream, nursery)
 
 
@@ -28,10 +33,13 @@ class SocketWire(Wire):
     checkpoint even where nothing has to wait.
     """
 
-    __slots__ = ("_fd", "_flushing")
+    __slots__ = ("_fd", "_flushing", "_lookout")
 
-    def __init__(self, stream: trio.SocketStream, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, stream: trio.SocketStream, nursery: trio.Nursery, lookout: Lookout | None = None
+    ) -> None:
         super().__init__(stream, nursery)
+        self._lookout = lookout
         # Forgotten when the stream is closed: the kernel gives the number to the next connection.
         self._fd = stream.socket.fileno()
         self._flushing = trio.Lock()  # one task at a time may wait for the descriptor
@@ -52,6 +60,19 @@ class SocketWire(Wire):
             except OSError as error:
                 self.broken = True
                 raise trio.BrokenResourceError from error
+
+    async def receive_until(self, take: Callable[[bytes], bool], max_bytes: int) -> None:
+        while self._unread:
+            if take(self._reread(max_bytes)):
+                return
+        if self._lookout is None:
+            await super().receive_until(take, max_bytes)
+            return
+        try:
+            await self._lookout.read_until(self._descriptor(), take, max_bytes)
+        except OSError as error:
+            self.broken = True
+            raise trio.BrokenResourceError from error
 
     async def receive_first(self, max_bytes: int) -> bytes:
         try:

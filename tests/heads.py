@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-import h11
-
 from relay.answers import Answer
+from relay.head import HeadReader
 from relay.request import Resource, Upgrade, judge
 
 from .clients import upgrade_request
@@ -19,10 +18,8 @@ def judged(
     head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
 ) -> Upgrade | Resource | Answer:
     """Judge a head that is valid HTTP."""
-    connection = h11.Connection(h11.SERVER)
-    connection.receive_data(head)
-    request = connection.next_event()
-    assert isinstance(request, h11.Request)
+    request = HeadReader().feed(head)
+    assert request is not None
     return judge(request, strict_codes=strict_codes, allowed_origins=allowed_origins)
 
 

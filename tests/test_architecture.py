@@ -21,11 +21,11 @@ MAX_LINES = 250
 # From the bottom up. A module knows those of the layers below its own alone.
 LAYERS = [
     ["address", "answers", "errors", "origin", "pace", "setting"],
-    ["admission", "definitions", "frames", "outcome", "request"],
-    ["events", "rendezvous", "settings", "splitter"],
+    ["admission", "definitions", "frames", "head", "outcome"],
+    ["events", "rendezvous", "request", "settings", "splitter"],
     ["liveness"],
     ["kernel", "statistics"],
-    ["accepting", "entrance", "wire"],
+    ["accepting", "entrance", "lookout", "wire"],
     ["wires"],
     ["endpoint"],
     ["door", "pair"],
@@ -58,6 +58,7 @@ PURE = [
     "errors",
     "events",
     "frames",
+    "head",
     "liveness",
     "origin",
     "outcome",
@@ -94,12 +95,12 @@ HARMLESS = {
 }
 
 # What a pure module may need besides: pure itself, as it is used there.
-BORROWED = {"frames": {"websockets.speedups", "websockets.utils"}, "request": {"h11"}}
+BORROWED = {"frames": {"websockets.speedups", "websockets.utils"}, "head": {"h11"}}
 
 # What is known in one module only, or in one package.
 KEEPERS = {
     "trio_websocket": {"cli"},
-    "h11": {"door", "request"},
+    "h11": {"head"},
     "websockets": {"frames"},
     "prometheus_client": {"cli"},
     "structlog": {"cli"},

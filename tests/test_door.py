@@ -11,7 +11,8 @@ import trio.testing
 from relay import door
 from relay.answers import MAX_HEAD, PAIR_IS_FULL, Answer, health_answer
 from relay.door import read_request, send_answer
-from relay.request import Request, Resource, Upgrade, judge
+from relay.head import Request
+from relay.request import Resource, Upgrade, judge
 from relay.wire import Wire
 from relay.wires import open_wire
 

@@ -12,7 +12,8 @@ import trio
 from ..accepting import accept
 from ..answers import GET_ONLY, Answer
 from ..door import read_request, send_answer
-from ..request import Request, answer_to
+from ..head import Request
+from ..request import answer_to
 from ..wires import open_wire
 from .metrics import CONTENT_TYPE
 
