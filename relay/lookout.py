@@ -9,38 +9,55 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import trio
 
-__all__ = ["Lookout"]
+__all__ = ["Lookout", "open_lookout"]
 
-BATCH: Final = 128
-"""Sockets that are read before every other task of the relay gets its turn."""
+BATCH: Final = 1024
+"""Sockets that are read before every other task of the relay gets its turn.
+
+About as many as trio would wake at once, if each of them had a task.
+"""
+
+
+@contextmanager
+def open_lookout() -> Iterator[Lookout | None]:
+    """Yield a lookout, which whoever waits in it must not outlive; None where there is no epoll.
+
+    Raises OSError if the system has no descriptor left for it.
+    """
+    if not hasattr(select, "epoll"):
+        yield None
+        return
+    with select.epoll() as epoll:
+        yield Lookout(epoll)
 
 
 class Lookout:
     """Reads descriptors for whoever left it a call for what comes."""
 
-    AVAILABLE: Final = hasattr(select, "epoll")
-    """Whether this system has what it takes; without, wires wait for themselves."""
-
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
+    def __init__(self, epoll: select.epoll) -> None:
+        self._epoll = epoll
         self._vigils: dict[int, Vigil] = {}
 
     async def watch(self) -> None:
         """Read what there is to read, until cancelled."""
-        # An epoll set is itself readable once one of its events is there.
-        with self._epoll:
-            while True:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for fd, _ in self._epoll.poll(0, BATCH):
-                    vigil = self._vigils.get(fd)
-                    if vigil is not None and vigil.is_over():
-                        self._end(vigil)
-                        trio.lowlevel.reschedule(vigil.task)
+        while True:
+            # An epoll set is itself readable once one of its events is there.
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            for fd, _ in self._epoll.poll(0, BATCH):
+                self._look(fd)
+
+    def _look(self, fd: int) -> None:
+        vigil = self._vigils.get(fd)
+        # There is none if a call before this one in the same batch ended it.
+        if vigil is not None and vigil.is_over():
+            self._end(vigil)
+            trio.lowlevel.reschedule(vigil.task)
 
     async def read_until(self, fd: int, take: Callable[[bytes], bool], max_bytes: int) -> None:
         """Give take what can be read, at most max_bytes at once, until it returns True.
@@ -58,12 +75,20 @@ class Lookout:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
-        if vigil.failure is not None:
-            raise vigil.failure
+        # Its traceback has the vigil in it, and this frame: kept in either, it would keep the pair.
+        failure, vigil.failure = vigil.failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure
 
     def _end(self, vigil: Vigil) -> None:
-        del self._vigils[vigil.fd]
-        self._epoll.unregister(vigil.fd)
+        # The number is another's if somebody closed the descriptor meanwhile.
+        if self._vigils.get(vigil.fd) is vigil:
+            del self._vigils[vigil.fd]
+            with suppress(OSError):
+                self._epoll.unregister(vigil.fd)
 
 
 class Vigil:

@@ -91,7 +91,7 @@ class Pump:
                 await toll.pay(self._due)
             if source.departed is not None:
                 break
-            self._sent = True
+            self._sent, self._due = True, 0
             try:
                 await source.wire.receive_until(self._take, size)
             except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -37,8 +37,8 @@ class Relay:
         self.connections: set[trio.CancelScope] = set()
         """A scope for each open connection, around all but its closing."""
         self.entrance = Entrance(settings)
-        self.lookout = Lookout() if Lookout.AVAILABLE else None
-        """Reads the sockets of pairs, while it watches."""
+        self.lookout: Lookout | None = None
+        """Reads the sockets of pairs, once the relay runs."""
         self.counted: set[Pair[Endpoint]] = set()
         """The pairs that count for themselves, as long as they are not in the tally."""
         self.probes: dict[Pair[Endpoint], trio.Event] = {}

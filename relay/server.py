@@ -11,7 +11,7 @@ import trio
 from .accepting import accept
 from .connection import serve_connection
 from .events import Observer
-from .lookout import Lookout
+from .lookout import Lookout, open_lookout
 from .relay import Relay
 from .settings import RelaySettings
 from .statistics import RelayStatistics
@@ -90,14 +90,15 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
     """Run a relay until it is stopped by its handle or cancelled.
 
     It listens on host and port (0 lets the system choose), or on the given listeners instead, of
-    any kind, which it closes at the end. Started with `trio.Nursery.start`, it reports a
-    `RelayHandle` as soon as it accepts connections. The observer, if any, is shown its events.
+    any kind, which it closes at the end; what they accept is for the relay alone to close. Started
+    with `trio.Nursery.start`, it reports a `RelayHandle` as soon as it accepts connections. The
+    observer, if any, is shown its events.
 
     Cancelling it stops it as `RelayHandle.stop` does, without ``drain_delay``: clients get 1001
     ``relay stopping``, and those that do not answer hold it up for ``close_timeout`` at most.
 
-    Raises OSError if host does not resolve or the port cannot be bound, and OSError or ValueError
-    if ``host_token_file`` cannot be read or is empty.
+    Raises OSError if host does not resolve, the port cannot be bound or no descriptor is left, and
+    OSError or ValueError if ``host_token_file`` cannot be read or is empty.
     """
     opened: Sequence[trio.abc.Listener[Any]] = listeners or ()
     ending = Ending()
@@ -106,7 +107,8 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
         if listeners is None:
             opened = await trio.open_tcp_listeners(port, host=host)
         handle = RelayHandle(relay, bound_address(opened[0]), ending)
-        await run_relay(relay, opened, ending, lambda: task_status.started(handle))
+        with open_lookout() as relay.lookout:
+            await run_relay(relay, opened, ending, lambda: task_status.started(handle))
     finally:
         for listener in opened:
             await trio.aclose_forcefully(listener)
@@ -143,10 +145,10 @@ async def run_relay(
                     await relay.wait_left(doors=not ending.accepting)
                 nursery.cancel_scope.cancel()
         finally:
+            over.set()
             relay.drain(refusing=True)
             relay.stop()
             relay.drop()
-            over.set()
 
 
 def begin_connection(relay: Relay, connections: trio.Nursery, stream: trio.abc.Stream) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import select
 import socket
 import struct
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -12,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.lookout import Lookout
+from relay.lookout import Lookout, open_lookout
 from relay.wires import open_wire
 
 SIZE = 100
@@ -32,11 +35,12 @@ def connected() -> Iterator[tuple[int, socket.socket]]:
 @pytest.fixture
 async def lookout() -> AsyncIterator[Lookout]:
     """Return a lookout that watches."""
-    async with trio.open_nursery() as nursery:
-        watching = Lookout()
-        nursery.start_soon(watching.watch)
-        yield watching
-        nursery.cancel_scope.cancel()
+    with open_lookout() as opened:
+        assert opened is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(opened.watch)
+            yield opened
+            nursery.cancel_scope.cancel()
 
 
 class Taker:
@@ -166,6 +170,96 @@ async def test_nothing_to_read_after_all(lookout: Lookout, monkeypatch: pytest.M
         theirs.send(b"enough")
         await lookout.read_until(fd, taker, SIZE)
     assert taker.taken == [b"enough"]
+
+
+async def test_a_failure_keeps_nobody(lookout: Lookout) -> None:
+    """What was raised is gone with whoever waited, without the cyclic garbage collector."""
+
+    class Fails:
+        def __call__(self, data: bytes) -> bool:
+            raise ZeroDivisionError
+
+    fails = Fails()
+    gone = weakref.ref(fails)
+    gc.disable()
+    try:
+        with connected() as (fd, theirs):
+            theirs.send(b"something")
+            with pytest.raises(ZeroDivisionError):
+                await lookout.read_until(fd, fails, SIZE)
+            del fails
+            assert gone() is None
+    finally:
+        gc.enable()
+
+
+async def test_the_last_one_is_forgotten(lookout: Lookout) -> None:
+    """Whoever was read last is not kept until something else comes."""
+    taker = Taker()
+    gone = weakref.ref(taker)
+    with connected() as (fd, theirs):
+        theirs.send(b"enough")
+        await lookout.read_until(fd, taker, SIZE)
+        del taker
+        assert gone() is None
+
+
+async def test_closed_by_somebody_else(lookout: Lookout, nursery: trio.Nursery) -> None:
+    """A number that the system gave to another one is that one's, and the first can be ended."""
+    first, second, scope = Taker(), Taker(), trio.CancelScope()
+
+    async def wait(fd: int) -> None:
+        with scope:
+            await lookout.read_until(fd, first, SIZE)
+
+    with connected() as (fd, _):
+        nursery.start_soon(wait, fd)
+        await trio.testing.wait_all_tasks_blocked()
+        with connected() as (another, theirs):
+            os.dup2(another, fd)
+            nursery.start_soon(lookout.read_until, fd, second, SIZE)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+            theirs.send(b"enough")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    assert (first.taken, second.taken) == ([], [b"enough"])
+
+
+async def test_closed_and_cancelled(lookout: Lookout) -> None:
+    """Whoever waits for a descriptor that is closed already can be cancelled like any other."""
+    with trio.CancelScope() as scope, connected() as (fd, _):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lookout.read_until, fd, Taker(), SIZE)
+            await trio.testing.wait_all_tasks_blocked()
+            os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), fd)
+            scope.cancel()
+    assert scope.cancelled_caught
+
+
+async def test_it_ends_first() -> None:
+    """If the lookout fails, whoever waits in it is cancelled, and nothing else comes of it."""
+    with open_lookout() as opened, connected() as (fd, theirs):
+        assert opened is not None
+
+        def interrupt(_: bytes) -> bool:
+            raise KeyboardInterrupt
+
+        async def run() -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(opened.watch)
+                nursery.start_soon(opened.read_until, fd, interrupt, SIZE)
+
+        theirs.send(b"something")
+        with pytest.raises(BaseExceptionGroup) as caught:
+            await run()
+        assert caught.group_contains(KeyboardInterrupt)
+
+
+async def test_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has no epoll there is no lookout."""
+    monkeypatch.delattr(select, "epoll")
+    with open_lookout() as opened:
+        assert opened is None
 
 
 async def pair_of_streams() -> tuple[trio.SocketStream, trio.SocketStream]:

@@ -104,7 +104,8 @@ async def serve(
         try:
             handle = await nursery.start(relaying)
         except (OSError, ValueError) as error:
-            raise Complaint(f"cannot use --host-token-file: {error}") from None
+            unfit = "use --host-token-file" if getattr(error, "filename", "-") else "start"
+            raise Complaint(f"cannot {unfit}: {error}") from None
         if scraped:
             metrics = MetricsObserver(handle.statistics, version=VERSION)
             observers.members.append(metrics)
