@@ -16,6 +16,7 @@ ENVOY: Final = "gateway.envoyproxy.io/v1alpha1"
 CUSTOM: Final = {
     ("monitoring.coreos.com/v1", "ServiceMonitor"): {
         "spec.endpoints[].port",
+        "spec.jobLabel",
         "spec.selector.matchLabels.app.kubernetes.io/component",
         "spec.selector.matchLabels.app.kubernetes.io/name",
     },

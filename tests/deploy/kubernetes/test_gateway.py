@@ -83,3 +83,10 @@ def test_scraping(documented: Manifests) -> None:
     assert [each["metadata"]["name"] for each in found] == ["arc-relay-metrics"]
     ports = {port["name"] for port in found[0]["spec"]["ports"]}
     assert {endpoint["port"] for endpoint in spec["endpoints"]} <= ports
+
+
+def test_the_alerts_know_the_job(documented: Manifests) -> None:
+    """What Prometheus calls the job, by a label of the Service, is what the alerts ask for."""
+    label = documented.the("ServiceMonitor")["spec"]["jobLabel"]
+    job = documented.the("Service", "arc-relay-metrics")["metadata"]["labels"][label]
+    assert f'up{{job="{job}"}}' in (ROOT / "deploy" / "observability" / "alerts.yaml").read_text()
