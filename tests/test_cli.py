@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -13,12 +14,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
 
-from relay import Observer, RelayHandle, RelaySettings, cli, serve_relay
+from relay import Observer, RelayHandle, RelaySettings, cli, lookout, serve_relay
 from relay.cli import start
 
 
@@ -181,6 +183,21 @@ def test_bad_token_file(
     assert err.count("\n") == 1
     assert "--host-token-file" in err
     assert str(path) in err
+
+
+def test_no_descriptor_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A system that has no descriptor left is not taken for a bad option."""
+
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(lookout, "select", SimpleNamespace(epoll=fail))
+    assert run(monkeypatch, "start", "-p", "0") == 1
+    assert capsys.readouterr().err == (
+        f"arc-relay: cannot start: [Errno {errno.EMFILE}] Too many open files\n"
+    )
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
