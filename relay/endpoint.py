@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from random import random
 from typing import Final
 
 import trio
 
-from .frames import OPCODE, PING, PING_FRAME, answer_to, close_frame
+from .closing import shake_hands
+from .frames import OPCODE, PING, PING_FRAME, answer_to
 from .liveness import Watch
 from .outcome import Goodbye, Outcome
+from .pace import Pace
+from .read_size import MIN_READ, READ_SIZE
 from .settings import RelaySettings
-from .splitter import FrameSplitter
-from .wire import READ_SIZE, Wire
+from .splitter import MAX_CONTROLS, FrameSplitter
+from .wire import Wire
 
-__all__ = ["HELD_LIMIT", "MAX_PINGS", "Endpoint"]
+__all__ = ["HELD_LIMIT", "Endpoint"]
 
 HELD_LIMIT: Final = 64 * 1024
 """Bytes that are held of what side A sends before side B is there; then A is not read.
 
 It may become `MIN_READ` more: nobody has itself read byte by byte.
-"""
-
-MIN_READ: Final = 1024
-
-MAX_PINGS: Final = 16
-"""Pings answered of those that came at once: the latest ones.
-
-RFC 6455 section 5.5.3 allows it, and a flood of pings can then neither fill the memory nor hold
-up the data behind it.
 """
 
 
@@ -45,6 +40,7 @@ class Endpoint:
         "_accepted",
         "_answered",
         "_held",
+        "_pace",
         "_settings",
         "alone",
         "client",
@@ -52,7 +48,7 @@ class Endpoint:
         "goodbye",
         "heard_at",
         "passed_on",
-        "reads",
+        "received",
         "released",
         "scope",
         "splitter",
@@ -81,10 +77,11 @@ class Endpoint:
         """What it is closed with if it did not."""
         self.released = trio.Event()
         """Set when its pair, if it got a place in one, does not read or write it any more."""
-        self.reads = 0
-        """How often something was received."""
+        self.received = 0
+        """Bytes that came from it."""
         self.passed_on = 0
         """Bytes of frames that were taken from it for its peer."""
+        self._pace = Pace(settings.max_rate, READ_SIZE) if settings.max_rate else None
         self.unread = False
         """Whether the relay does not read it, though it is not its peer that it waits for."""
         self.heard_at = 0.0
@@ -143,35 +140,54 @@ class Endpoint:
         tell. B's coming, which cancels `alone`, loses nothing.
         """
         with self.alone:
-            while len(self._held) < HELD_LIMIT:
-                frames = await self.receive(max(MIN_READ, HELD_LIMIT - len(self._held)))
-                if not frames:
-                    return
-                self._held += frames
-                self._note_life()
-            self.unread = True
-            await self.wire.wait_hangup()
-            self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
+            while self.departed is None and len(self._held) < HELD_LIMIT:
+                await self.receive(self._hold, max(MIN_READ, HELD_LIMIT - len(self._held)))
+                await self.wait_for_pace()
+            if self.departed is None:
+                self.unread = True
+                await self.wire.wait_hangup()
+                self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
         self.unread = False
+
+    def _hold(self, data: bytes) -> bool:
+        """Hold what came for the peer; return True if there is something to see to."""
+        frames = self.take(data)
+        self._held += frames
+        self._note_life()
+        return bool(frames) or self.departed is not None or self._pace is not None
 
     def take_held(self) -> bytes:
         """Return what was held, as whole frames for the peer, and hold it no more."""
         held, self._held = bytes(self._held), bytearray()
         return held
 
-    async def receive(self, max_bytes: int = READ_SIZE) -> bytes:
-        """Return what this side sends next, as whole frames for its peer.
+    async def receive(self, take: Callable[[bytes], bool], max_bytes: int = READ_SIZE) -> None:
+        """Give take what this side sends, until it returns True, or the side broke.
 
-        b"" means that the side departed; all it sent before was returned before. Cancelling it
-        loses nothing.
+        A read has at most max_bytes, and no more than the side's pace allows. Cancelling it loses
+        nothing.
         """
-        frames = b""
+        if self._pace is not None:
+            max_bytes = min(max_bytes, self._pace.chunk)
         try:
-            while not frames and self.departed is None:
-                frames = self.take(await self.wire.receive_some(max_bytes))
+            await self.wire.receive_until(take, max_bytes)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.departed = Outcome.BROKEN
-        return frames
+
+    async def wait_for_pace(self) -> None:
+        """Wait until this side may be read again under ``max_rate``.
+
+        It is charged the greater of two counts: bytes that came from it, text and pings included,
+        and bytes of the frames for its peer.
+        """
+        if self._pace is None:
+            return
+        charged = max(self.received, self.passed_on)
+        delay = self._pace.delay_for(charged, trio.current_time())
+        if delay:
+            self.unread = True
+            await trio.sleep(delay)
+            self.unread = False
 
     def take(self, data: bytes) -> bytes:
         """Return what there is for the peer, as whole frames, in what was received.
@@ -182,7 +198,7 @@ class Endpoint:
             # A stream that ends after a failed write was reset; the write took the error.
             self.departed = Outcome.BROKEN if self.wire.broken else Outcome.ENDED
             return b""
-        self.reads += 1
+        self.received += len(data)
         splitter = self.splitter
         frames = splitter.feed(data)
         if splitter.violation is not None:
@@ -203,7 +219,7 @@ class Endpoint:
         control = self.splitter.control
         pings = [frame for frame in control if frame[0] & OPCODE == PING]
         if pings:
-            self.wire.send_soon(b"".join(map(answer_to, pings[-MAX_PINGS:])))
+            self.wire.send_soon(b"".join(map(answer_to, pings[-MAX_CONTROLS:])))
         control.clear()
         self._note_life()
 
@@ -225,22 +241,8 @@ class Endpoint:
                 await self.released.wait()
                 if not self.wire.broken:
                     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                        await self._shake_hands()
+                        goodbye = None if self.departed else self.goodbye
+                        await shake_hands(self.wire, self.splitter, goodbye)
             await self.wire.aclose()
         if in_time.cancelled_caught:
             await trio.aclose_forcefully(self.wire)
-
-    async def _shake_hands(self) -> None:
-        """Send the last frame, and wait for the client's if it has not come yet (section 7.1)."""
-        splitter = self.splitter
-        if splitter.closed:
-            await self.wire.send_all(answer_to(splitter.control[-1]))
-        elif (violation := splitter.violation) is not None:
-            await self.wire.send_all(close_frame(violation.code, violation.reason))
-            await self.wire.linger()  # there is no frame border to be found any more
-        elif self.departed is None:
-            await self.wire.send_all(close_frame(*self.goodbye))
-            # Data and pings are discarded until the client's close frame comes.
-            while not splitter.over and (data := await self.wire.receive_some(READ_SIZE)):
-                splitter.feed(data)
-                splitter.control.clear()

@@ -12,8 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from typing import NamedTuple
 
-__all__ = ["CloseCode", "NotHttp", "PairFull", "ProtocolViolation", "RelayError", "leaves"]
+__all__ = [
+    "CloseCode",
+    "NotHttp",
+    "PairFull",
+    "ProtocolViolation",
+    "RelayError",
+    "Violation",
+    "leaves",
+]
 
 
 class CloseCode(IntEnum):
@@ -51,6 +60,17 @@ class ProtocolViolation(RelayError):
         super().__init__(f"{code.value} {reason}")
         self.code = code
         self.reason = reason
+
+
+class Violation(NamedTuple):
+    """The close code and the reason for a client that broke a rule.
+
+    It takes the place of a `ProtocolViolation` that is to be kept: an exception refers to the
+    frames in which it was raised, and so to whatever keeps it.
+    """
+
+    code: CloseCode
+    reason: str
 
 
 def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:

@@ -75,8 +75,8 @@ CONTROL: Final = 0x8  # the bit that every control opcode has
 OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 ANSWERS: Final = {PING: PONG, CLOSE: CLOSE}
-PING_FRAME: Final = bytes((FIN | PING, 0))
-"""A ping of the relay. Whatever comes after it is an answer, so it needs no payload."""
+PING_FRAME: Final = bytes((FIN | PING, 5)) + b"relay"
+"""A ping of the relay. Any pong counts as its answer; some versions of libcurl hide empty pings."""
 
 MAX_SHORT: Final = 125
 MAX_16: Final = 2**16 - 1
@@ -97,9 +97,8 @@ WHOLE_BINARY: Final = FIN | BINARY
 SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, length)) for length in range(MAX_SHORT + 1)]
 MEDIUM_HEADER_OUT: Final = bytes((WHOLE_BINARY, LENGTH_IS_16))
 
-# The close codes that a client may send: section 7.4 and the registry it founded, without 1014,
-# which only a gateway has a use for and wsproto would refuse.
-CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1014), *range(3000, 5000)))
+# The close codes that a client may send: section 7.4 and the registry it founded.
+CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 CLOSE_STATUS: Final = Struct("!H")
 
 

@@ -75,7 +75,7 @@ class Trial:
     def __init__(self, pair: Pair[Endpoint], side: Endpoint) -> None:
         peer = pair.b if side is pair.a else pair.a
         self.side = side
-        self._reads = side.reads
+        self._received = side.received
         # Not heard while the relay does not read it, and late where a pong comes behind data.
         self._excused = side.is_unread(peer) or side.wire.blocked or side.wire.queued > 0
         self.answered = side.expect_answer()
@@ -83,6 +83,7 @@ class Trial:
 
     def passed(self, timeout: float) -> bool:
         """Return whether the side is alive, as far as can be known after timeout seconds."""
-        if self.side.reads != self._reads:
+        # A relay that is behind with its reading has not looked for the answer yet.
+        if self.side.received != self._received or self.side.wire.pending:
             return True
         return self._excused and self.side.wire.uptake.unanswered < timeout

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import resource
-import select
 import termios
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - it is called so nowhere else
@@ -22,10 +21,10 @@ __all__ = [
     "Uptake",
     "descriptor_limit",
     "peer_of",
+    "pending",
     "queued",
     "socket_of",
     "uptake",
-    "wait_hangup",
 ]
 
 # struct tcp_info of linux/tcp.h as far as tcpi_bytes_acked: retransmissions and window probes that
@@ -38,7 +37,7 @@ class Uptake(NamedTuple):
     """How a client's system takes what was sent to it."""
 
     taken: int = 0
-    """Bytes that it acknowledged since the connection began; 0 where that is not known."""
+    """A figure that grows with each byte that it takes; 0 where that is not known."""
     unanswered: float = 0.0
     """Seconds since it acknowledged anything, if something waits for an answer; otherwise 0.
 
@@ -76,39 +75,34 @@ def descriptor_limit() -> int:
 
 
 def uptake(sock: trio.socket.SocketType) -> Uptake:
-    """Return how the client's system takes what was sent to it (Linux, TCP)."""
+    """Return how the client's system takes what was sent to it (Linux).
+
+    On TCP it acknowledges bytes. On a Unix socket bytes that it took leave the send queue, which
+    is all that can be seen: the figure grows towards 0 while nothing more is sent.
+    """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)
         retransmits, probes, silence, taken = TCP_INFO.unpack(info)
     except (OSError, AttributeError, StructError):  # no TCP, no Linux, an old kernel
-        return Uptake()
+        return Uptake(-queued(sock))
     vain = retransmits + probes
     return Uptake(taken, silence / 1000 if vain else 0.0, vain)
 
 
 def queued(sock: trio.socket.SocketType) -> int:
     """Return how many bytes sent the client's system has not taken yet (tcp(7), unix(7))."""
+    return ask_for_count(sock, termios.TIOCOUTQ)
+
+
+def pending(sock: trio.socket.SocketType) -> int:
+    """Return how many bytes came that the relay has not read yet (tcp(7), unix(7))."""
+    return ask_for_count(sock, termios.FIONREAD)
+
+
+def ask_for_count(sock: trio.socket.SocketType, request: int) -> int:
+    """Return the answer to an ioctl that is a number of bytes; 0 where there is none."""
     try:
-        (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(COUNT.size)))
+        (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(COUNT.size)))
     except (OSError, ValueError):  # a system that cannot tell, or closed
         return 0
     return int(count)
-
-
-async def wait_hangup(sock: trio.socket.SocketType | None) -> bool:
-    """Wait until the client left, without reading; return whether by a reset.
-
-    Waits forever where that cannot be known.
-    """
-    if sock is None or not hasattr(select, "EPOLLRDHUP"):
-        await trio.sleep_forever()
-    try:
-        hangup = select.epoll()
-    except OSError:  # out of descriptors: what the client sent is worth more than its leaving
-        await trio.sleep_forever()
-    # trio waits for data or room, not for a hang-up alone; but an epoll set is itself readable
-    # once one of its events is there.
-    with hangup:
-        hangup.register(sock.fileno(), select.EPOLLRDHUP)
-        await trio.lowlevel.wait_readable(hangup.fileno())
-        return any(events & select.EPOLLERR for _, events in hangup.poll(0))

@@ -32,9 +32,6 @@ IN_VAIN: Final = 2
 One that has no room is asked ever more rarely, so one packet that is lost may silence it for long.
 """
 
-UNKNOWN: Final = -1
-"""Bytes taken by a side that nothing waited for when it was last looked at."""
-
 
 class Verdict(Enum):
     """What a visit comes to."""
@@ -57,8 +54,12 @@ class Line(Protocol):
         """Bytes that the system of the relay holds for the client."""
 
     @property
+    def pending(self) -> int:
+        """Bytes of the client that the relay has not read yet."""
+
+    @property
     def uptake(self) -> tuple[int, float, int]:
-        """Bytes the client took in all, and how it owes an acknowledgement, if it does.
+        """A figure that changes with what the client takes, and how it owes an acknowledgement.
 
         That is for how many seconds none came, and how often it was asked for since.
         """
@@ -85,38 +86,54 @@ class Watch:
     """Since when nothing was heard that should have been."""
     answered_at: float = field(init=False)
     """When its system last owed no acknowledgement, as far as that was looked at."""
-    reads: int = 0
+    tested_at: float = field(init=False)
+    """When it was last pinged although it is not read."""
+    received: int = 0
     pinged_at: float | None = None
     behind: bool = False
     """Whether its pong comes behind data that waited when it was pinged."""
-    taken: int = UNKNOWN
+    taken: int | None = None
+    """What it had taken when it was last looked at, if anything waited for it."""
     took_at: float = 0.0
 
     def __post_init__(self, came_at: float) -> None:
-        self.visited_at = self.quiet_since = self.answered_at = came_at
+        self.visited_at = self.quiet_since = self.answered_at = self.tested_at = came_at
 
-    def visit(
-        self, line: Line, settings: RelaySettings, now: float, *, reads: int, unread: bool
+    def visit(  # noqa: PLR0913 - all that a verdict depends on
+        self,
+        line: Line,
+        settings: RelaySettings,
+        now: float,
+        *,
+        received: int,
+        unread: bool,
+        alone: bool,
     ) -> Verdict:
         """Look at a side, and say what to do; the next visit takes for granted that it was done.
 
-        ``reads`` changes whenever something was received of the side, ``unread`` is whether the
-        relay does not read it now.
+        ``received`` changes whenever something was received of the side, ``unread`` is whether the
+        relay does not read it now, ``alone`` whether it waits for its peer.
         """
         before, self.visited_at = self.visited_at, now
-        if reads != self.reads:
-            self.reads, self.quiet_since, self.pinged_at = reads, before, None
+        if received != self.received:
+            self.received, self.quiet_since, self.pinged_at = received, before, None
         blocked = line.blocked
         if blocked or unread:
             self.quiet_since, self.pinged_at = now, None
+            # Nobody reads its pong. But the system of a client that closed its socket answers a
+            # ping with a reset, and no peer is there that could still get what that client sent.
+            if alone and not blocked and 0 < self._patience(settings) <= now - self.tested_at:
+                self.tested_at = now
+                return Verdict.PING
             return self._judge_by_system(line, settings, now, waits=blocked)
         if self.pinged_at is not None and self.behind:
             if line.queued:
                 return self._judge_by_system(line, settings, now, waits=True)
             self.behind, self.pinged_at = False, before
-        self.taken, self.answered_at = UNKNOWN, now
+        self.taken, self.answered_at = None, now
         if self.pinged_at is not None:
-            late = now - self.pinged_at >= settings.ping_timeout
+            # A relay that is behind with its reading has not looked for the answer yet.
+            late = now - self.pinged_at >= settings.ping_timeout and not line.pending
             return Verdict.UNRESPONSIVE if late else Verdict.FINE
         if 0 < self._patience(settings) <= now - self.quiet_since:
             self.pinged_at, self.behind = now, line.queued > 0

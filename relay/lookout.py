@@ -1,27 +1,36 @@
-"""One task that reads the sockets of all pairs, so that a message need not wake its pair's own.
+"""One task that reads the sockets of all sides, so that a message need not wake a pair's own tasks.
 
 To wake a task, and to put it to sleep again, costs more than to pass a message on. So a pump leaves
 the lookout a plain call that does that, and sleeps until the call says that there is something to
 wait for.
+
+The lookout is one of many tasks on one thread, and what it does between two checkpoints delays all
+of them. Clients choose how much there is to read and how expensive it is. So time bounds a turn,
+and not a number of reads: when `TURN` is over, every other task runs before the next read. Sockets
+that were ready and not read come first in the next turn, so that none is passed over.
 """
 
 from __future__ import annotations
 
 import os
 import select
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import perf_counter
 from typing import Final
 
 import trio
 
+from .read_size import ReadSize
+
 __all__ = ["Lookout", "open_lookout"]
 
-BATCH: Final = 1024
-"""Sockets that are read before every other task of the relay gets its turn.
+TURN: Final = 0.01
+"""Seconds of reading after which every other task of the relay runs."""
 
-About as many as trio would wake at once, if each of them had a task.
-"""
+BATCH: Final = 1024
+"""Sockets that the system is asked for at once; each turn goes on where the last one ended."""
 
 
 @contextmanager
@@ -43,32 +52,56 @@ class Lookout:
     def __init__(self, epoll: select.epoll) -> None:
         self._epoll = epoll
         self._vigils: dict[int, Vigil] = {}
+        self._ready: deque[tuple[int, int]] = deque()
 
     async def watch(self) -> None:
         """Read what there is to read, until cancelled."""
         while True:
             # An epoll set is itself readable once one of its events is there.
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            for fd, _ in self._epoll.poll(0, BATCH):
-                self._look(fd)
+            self._take_turn()
 
-    def _look(self, fd: int) -> None:
-        vigil = self._vigils.get(fd)
-        # There is none if a call before this one in the same batch ended it.
-        if vigil is not None and vigil.is_over():
-            self._end(vigil)
-            trio.lowlevel.reschedule(vigil.task)
+    def _take_turn(self) -> None:
+        """Read each socket that is ready, for as long as the turn lasts."""
+        ready = self._ready
+        if not ready:
+            ready.extend(self._epoll.poll(0, BATCH))
+        now = perf_counter()
+        end = now + TURN
+        while ready and now < end:
+            fd, events = ready.popleft()
+            vigil = self._vigils.get(fd)
+            # There is none if an earlier call ended it, and another one if the number was reused.
+            if vigil is None:
+                continue
+            if vigil.is_over(events):
+                self._end(vigil)
+                trio.lowlevel.reschedule(vigil.task)
+            began, now = now, perf_counter()
+            vigil.size.adapt(now - began)
 
-    async def read_until(self, fd: int, take: Callable[[bytes], bool], max_bytes: int) -> None:
-        """Give take what can be read, at most max_bytes at once, until it returns True.
+    async def read_until(
+        self, fd: int, take: Callable[[bytes], bool], max_bytes: int, size: ReadSize
+    ) -> None:
+        """Give take what can be read, until it returns True.
 
-        b"" is the end of the stream. take must not wait; what it raises, and the OSError of a read
-        that fails, is raised here. Cancelling it loses nothing. One task at a time may wait for a
-        descriptor, and whoever closes it cancels that task before.
+        One read takes at most max_bytes, and at most ``size``, which is adapted to the time that
+        it took. b"" is the end of the stream. take must not wait; what it raises, and the OSError
+        of a read that fails, is raised here. Cancelling it loses nothing. One task at a time may
+        wait for a descriptor, and whoever closes it cancels that task before.
         """
-        vigil = Vigil(fd, take, max_bytes, trio.lowlevel.current_task())
-        self._epoll.register(fd, select.EPOLLIN)
-        self._vigils[fd] = vigil
+        await self._wait(Vigil(fd, size, take, max_bytes), select.EPOLLIN)
+
+    async def wait_hangup(self, fd: int) -> bool:
+        """Wait until the other end of a socket closed it, without reading; return if by a reset."""
+        vigil = HangupVigil(fd)
+        await self._wait(vigil, select.EPOLLRDHUP)
+        return vigil.reset
+
+    async def _wait(self, vigil: Vigil, events: int) -> None:
+        vigil.task = trio.lowlevel.current_task()
+        self._epoll.register(vigil.fd, events)
+        self._vigils[vigil.fd] = vigil
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._end(vigil)
@@ -92,25 +125,42 @@ class Lookout:
 
 
 class Vigil:
-    """A descriptor, and who sleeps while it is read."""
+    """A descriptor, and the task that sleeps while it is read."""
 
-    __slots__ = ("_max_bytes", "_take", "failure", "fd", "task")
+    __slots__ = ("_max_bytes", "_take", "failure", "fd", "size", "task")
+
+    task: trio.lowlevel.Task
 
     def __init__(
-        self, fd: int, take: Callable[[bytes], bool], max_bytes: int, task: trio.lowlevel.Task
+        self, fd: int, size: ReadSize, take: Callable[[bytes], bool], max_bytes: int
     ) -> None:
         self.fd = fd
+        self.size = size
         self._take = take
         self._max_bytes = max_bytes
-        self.task = task
         self.failure: Exception | None = None
 
-    def is_over(self) -> bool:
+    def is_over(self, events: int) -> bool:
         """Read once, and return whether the task is to be woken."""
         try:
-            return self._take(os.read(self.fd, self._max_bytes))
+            return self._take(os.read(self.fd, min(self._max_bytes, self.size.bytes)))
         except BlockingIOError:  # readable is a hint: another reader or a bad checksum
             return False
         except Exception as failure:  # noqa: BLE001 - it is raised where somebody waits for it
             self.failure = failure
             return True
+
+
+class HangupVigil(Vigil):
+    """A descriptor that is not read, and the task that sleeps until its other end is closed."""
+
+    __slots__ = ("reset",)
+
+    def __init__(self, fd: int) -> None:
+        super().__init__(fd, ReadSize(), bool, 0)
+        self.reset = False
+
+    def is_over(self, events: int) -> bool:
+        self.reset = bool(events & select.EPOLLERR)
+        # An event that was asked for before this wait began says nothing about the other end.
+        return bool(events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR))

@@ -33,13 +33,19 @@ class Pace:
     below 8 KiB per second, where a chunk takes longer.
     """
 
-    __slots__ = ("_paid_at", "_rate", "chunk")
+    __slots__ = ("_paid_at", "_rate", "_total", "chunk")
 
     def __init__(self, rate: float, read_size: int) -> None:
         self._rate = rate
         self._paid_at = -math.inf
+        self._total = 0
         self.chunk = int(min(read_size, max(MIN_CHUNK, rate * CHUNK)))
         """Bytes that one read may take at most; never above read_size."""
+
+    def delay_for(self, total: int, now: float) -> float:
+        """Return the seconds from now to the next read, if total bytes have counted so far."""
+        count, self._total = total - self._total, total
+        return self.delay(count, now)
 
     def delay(self, count: int, now: float) -> float:
         """Return the seconds from now to the next read, after count more bytes were passed on."""

@@ -75,7 +75,7 @@ class RelaySettings:
         20.0, "How long a side that was pinged may stay silent before it is ended as unresponsive."
     )
     stall_timeout: float = seconds(
-        60.0,
+        240.0,
         "How long a side may take nothing of the data that waits for it before it is ended.",
         zero="for no limit",
     )

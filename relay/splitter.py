@@ -1,18 +1,19 @@
-"""Split the frames of one client: what its peer gets, what the relay answers, what is wrong.
+"""Split the frames of one client: frames for its peer, control frames to answer, a violation.
 
 The rules of this module:
 
 - pure: bytes in, bytes out; no I/O, no clock, no trio;
 - blind: a binary payload is unmasked, never looked at; a text payload is not even unmasked;
-- bounded: a frame that has only partly arrived goes on as a fragment (RFC 6455 section 5.4); what
-  is kept between two calls is an incomplete header, or less payload than is worth a fragment.
+- bounded: a message of up to `MAX_HELD` bytes goes on in one frame once it is complete; a longer
+  one goes on in fragments as it arrives (RFC 6455 section 5.4). An incomplete header or control
+  frame and at most `MAX_HELD` bytes of payload are kept between two calls.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from .errors import CloseCode, ProtocolViolation
+from .errors import CloseCode, ProtocolViolation, Violation
 from .frames import (
     BINARY,
     CLOSE,
@@ -26,6 +27,7 @@ from .frames import (
     MEDIUM_HEADER,
     MEDIUM_HEADER_OUT,
     OPCODE,
+    PONG,
     SHORT_HEADER,
     SHORT_HEADERS_OUT,
     TEXT,
@@ -38,91 +40,102 @@ from .frames import (
     server_header,
 )
 
-__all__ = ["MAX_EMPTY_FRAGMENTS", "MAX_HELD", "FrameSplitter"]
+__all__ = ["MAX_CONTROLS", "MAX_EMPTY_FRAGMENTS", "MAX_HELD", "FrameSplitter"]
+
+Pieces = list[bytes | bytearray]
 
 MAX_EMPTY_FRAGMENTS: Final = 1024
 """Empty fragments that one message may have; more is a flood that no byte limit sees."""
 
 MAX_HELD: Final = 64 * 1024
-"""Bytes that may be kept between two calls: always fewer than this."""
+"""Bytes of the longest message that always arrives in one frame, and of payload kept for it.
+
+The predecessor sent every message in one frame, and some clients take a fragment for a message.
+"""
 
 FRAGMENTS: Final = 256
-"""About how many fragments a message that trickles in becomes, as long as `MAX_HELD` allows.
+"""About how many fragments a longer message becomes at most, as long as `MAX_HELD` allows.
 
 It would be one for each read, and clients limit the fragments of a message: websockets 17 to 4,096.
 """
 
+MAX_CONTROLS: Final = 16
+"""Pings of one read that are kept to be answered: the latest ones.
+
+RFC 6455 section 5.5.3 allows it; a flood of pings then neither fills memory nor delays data.
+"""
+
 
 class FrameSplitter:
-    """Take what one client sends, in pieces of any size, and say what to do with it.
+    """Turn the bytes of one client, in pieces of any size, into frames for its peer.
 
-    Binary messages come out of `feed` as server frames for the peer, with the same bytes and the
-    same message borders; text messages are skipped. Complete control frames are appended to
-    `control` as they came (still masked). After a close frame or a violation every further byte
-    is ignored.
+    `feed` returns binary messages as server frames, with the same bytes and message borders, and
+    skips text messages. It appends complete control frames to `control`, still masked.
 
-    ``max_message_size`` bounds a binary message in bytes; 0 is no bound. It is enforced by
-    counting announced lengths, before any of the offending frame is passed on.
+    ``max_message_size`` bounds a binary message in bytes; 0 is no bound. The announced lengths
+    count, so that no part of the offending frame is passed on.
     """
 
     __slots__ = (
         "_empty_fragments",
         "_fast_limit",
         "_fin",
+        "_head",
         "_key",
         "_left",
         "_max_message_size",
         "_message",
         "_message_size",
         "_opcode_out",
+        "_part",
         "closed",
         "control",
         "finished",
-        "held",
         "over",
         "violation",
     )
 
     def __init__(self, max_message_size: int = 0) -> None:
         self._max_message_size = max_message_size
-        # The longest message that the fast path takes.
         self._fast_limit = min(MAX_16, max_message_size or MAX_16)
+        self._head = b""  # an incomplete header or control frame
         # The data frame whose payload is arriving: bytes to come, its FIN bit, its masking key.
-        self._left = 0
-        self._fin = 0
-        self._key = b""
-        # The message whose frames are arriving: TEXT, BINARY, or 0 between two messages.
-        self._message = 0
-        self._message_size = 0
-        self._empty_fragments = 0
-        # What the next fragment to the peer starts with: BINARY, and CONTINUATION after that.
-        self._opcode_out = BINARY
+        self._left, self._fin, self._key = 0, 0, b""
+        # The message that is arriving: TEXT, BINARY, or 0 between two messages.
+        self._message = self._message_size = self._empty_fragments = 0
+        self._part = bytearray()  # its payload that is not worth a frame yet, unmasked
+        self._opcode_out = BINARY  # of its next frame to the peer; CONTINUATION after the first
 
-        self.held = b""
-        """What is kept for the next call, always less than `MAX_HELD` bytes."""
         self.control: list[bytes] = []
-        """Control frames that came since the caller last emptied this list, the oldest first."""
-        self.closed = False
-        """Whether the client's close frame came; it is then the last one in `control`."""
-        self.violation: ProtocolViolation | None = None
-        """What the client did wrong, if anything."""
-        self.over = False
-        """Whether one of those happened, so that every further byte is ignored."""
-        self.finished = {TEXT: 0, BINARY: 0}
-        """Messages that came to their end: skipped, and passed on."""
+        """Control frames since the caller last emptied this list, the oldest first.
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Take the next bytes from the client; return what goes to its peer.
-
-        The pieces of the result are to be written in order and without a gap: together they are
-        whole frames, so that a control frame may be written to the peer after them.
+        At most twice `MAX_CONTROLS`; after a close frame that alone; after a violation none.
         """
-        out: list[bytes] = []
+        self.closed = False
+        """True after the client's close frame."""
+        self.violation: Violation | None = None
+        """The rule that the client broke, if any."""
+        self.over = False  # after either of these: every further byte is ignored
+        self.finished = {TEXT: 0, BINARY: 0}
+        """Complete messages: text skipped, binary passed on."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that are kept for the next call."""
+        return len(self._head) + len(self._part)
+
+    def feed(self, data: bytes) -> Pieces:
+        """Take the next bytes from the client; return frames for its peer.
+
+        The pieces of the result, in order and without a gap, are whole frames: a control frame may
+        be written to the peer after them.
+        """
+        out: Pieces = []
         if self.over:
             return out
-        if self.held:
-            data = self.held + data
-            self.held = b""
+        if self._head:
+            data = self._head + data
+            self._head = b""
         pos, end = self._payload(data, 0, out) if self._left else 0, len(data)
         try:
             while pos < end:
@@ -132,7 +145,7 @@ class FrameSplitter:
                         break
                 need = needed(data, pos, self._message)
                 if end - pos < need:
-                    self.held = data[pos:]
+                    self._head = data[pos:]
                     break
                 if data[pos] & CONTROL:
                     self._control(data[pos : pos + need])
@@ -143,11 +156,13 @@ class FrameSplitter:
                     self._begin(data[pos : pos + need])
                     pos = self._payload(data, pos + need, out)
         except ProtocolViolation as violation:
-            self.violation = violation
+            self.violation = Violation(violation.code, violation.reason)
             self.over = True
+            self.control.clear()
+            self._part = bytearray()
         return out
 
-    def _whole_messages(self, data: bytes, pos: int, end: int, out: list[bytes]) -> int:
+    def _whole_messages(self, data: bytes, pos: int, end: int, out: Pieces) -> int:
         """Pass on the binary messages from pos that need no state; return where they end.
 
         The fast path: messages in one frame that is all there, of the two shorter forms. Whatever
@@ -191,34 +206,45 @@ class FrameSplitter:
             raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG, "message too big")
         self._left, self._fin, self._key = length, fin, header[-4:]
 
-    def _payload(self, data: bytes, pos: int, out: list[bytes]) -> int:
-        """Pass on what is there of the current data frame; return where it ends in data."""
+    def _payload(self, data: bytes, pos: int, out: Pieces) -> int:
+        """Take what is there of the current data frame; return where it ends in data."""
         stop = min(len(data), pos + self._left)
         count = stop - pos
-        done = count == self._left
-        binary = self._message == BINARY
-        if binary and not done and count < min(MAX_HELD, self._message_size // FRAGMENTS):
-            self.held = data[pos:]
-            return stop
         self._left -= count
-        fin = self._fin if done else 0
-        # An empty fragment is worth a frame only if it ends the message.
-        if binary and (count or fin):
-            out.append(server_header(fin | self._opcode_out, count))
-            out.append(apply_mask(memoryview(data)[pos:stop], self._key))
-            self._opcode_out = CONTINUATION
+        fin = 0 if self._left else self._fin
+        if self._message == BINARY and (count or fin):
+            part, size = self._part, self._message_size
+            piece = apply_mask(memoryview(data)[pos:stop], self._key)
+            length = len(part) + count
+            # Only the size of a message whose last frame has begun is known.
+            worth = min(MAX_HELD, size // FRAGMENTS) if self._fin else MAX_HELD
+            if fin or (size > MAX_HELD and length >= worth):
+                out.append(server_header(fin | self._opcode_out, length))
+                if part:
+                    out.append(part)
+                    self._part = bytearray()
+                out.append(piece)
+                self._opcode_out = CONTINUATION
+            else:
+                part += piece
         if fin:
             self.finished[self._message] += 1
             self._message = self._message_size = self._empty_fragments = 0
             self._opcode_out = BINARY
-        elif not done:
+        elif self._left:
             turn = count % 4
             self._key = self._key[turn:] + self._key[:turn]
         return stop
 
     def _control(self, frame: bytes) -> None:
-        """Keep a complete control frame for the caller."""
-        if frame[0] & OPCODE == CLOSE:
+        """Keep a complete control frame for the caller, if it has a use for it."""
+        opcode, control = frame[0] & OPCODE, self.control
+        if opcode == CLOSE:
             check_close(control_payload(frame))
             self.closed = self.over = True
-        self.control.append(frame)
+            control.clear()
+            self._part = bytearray()
+        if opcode != PONG or not control:  # one pong is enough to show that the client is there
+            control.append(frame)
+        if len(control) > 2 * MAX_CONTROLS:
+            del control[:-MAX_CONTROLS]

@@ -68,7 +68,12 @@ def visit(
         if side is None or pair.outcome is not None:
             continue
         verdict = side.watch.visit(
-            side.wire, settings, now, reads=side.reads, unread=side.is_unread(peer)
+            side.wire,
+            settings,
+            now,
+            received=side.received,
+            unread=side.is_unread(peer),
+            alone=peer is None,
         )
         if verdict is Verdict.PING:
             side.ping()

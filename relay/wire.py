@@ -16,19 +16,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
 import trio
 
-from .kernel import Uptake, queued, socket_of, uptake, wait_hangup
+from .kernel import Uptake, pending, queued, socket_of, uptake
+from .lookout import Lookout
+from .read_size import READ_SIZE, ReadSize
 
-__all__ = ["READ_SIZE", "Wire"]
-
-READ_SIZE: Final = 127 * 1024
-"""The most bytes that one read takes, and so about the most that one direction of a pair holds.
-
-Larger reads are cheaper by the byte, up to where the C library maps each buffer afresh, 128 KiB.
-"""
+__all__ = ["Wire"]
 
 
 class Wire(trio.abc.AsyncResource):
@@ -36,8 +31,10 @@ class Wire(trio.abc.AsyncResource):
 
     __slots__ = (
         "_later",
+        "_lookout",
         "_nursery",
         "_progress",
+        "_size",
         "_socket",
         "_stream",
         "_unread",
@@ -47,11 +44,15 @@ class Wire(trio.abc.AsyncResource):
         "stalled",
     )
 
-    def __init__(self, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, nursery: trio.Nursery, lookout: Lookout | None = None
+    ) -> None:
         """Take the stream, and a nursery for what is written while nobody waits."""
         self._stream = stream
         self._socket = socket_of(stream)
         self._nursery = nursery
+        self._lookout = lookout
+        self._size = ReadSize()
         self._unread = b""
         self._unsent: bytes | memoryview = b""
         self._later = b""
@@ -82,6 +83,11 @@ class Wire(trio.abc.AsyncResource):
         return 0 if self._socket is None else queued(self._socket)
 
     @property
+    def pending(self) -> int:
+        """Bytes of the client that the system has and the relay has not read, as far as known."""
+        return 0 if self._socket is None else pending(self._socket)
+
+    @property
     def uptake(self) -> Uptake:
         """How the client takes what is sent to it."""
         found = Uptake() if self._socket is None else uptake(self._socket)
@@ -109,7 +115,9 @@ class Wire(trio.abc.AsyncResource):
 
         Sets `broken` if it left by a reset.
         """
-        self.broken = await wait_hangup(self._socket)
+        if self._socket is None or self._lookout is None:
+            await trio.sleep_forever()
+        self.broken = await self._lookout.wait_hangup(self._socket.fileno())
 
     async def aclose(self) -> None:
         """Close the stream, gracefully if there is time; if cancelled, at once."""
@@ -132,10 +140,15 @@ class Wire(trio.abc.AsyncResource):
     async def receive_until(self, take: Callable[[bytes], bool], max_bytes: int) -> None:
         """Give take what comes, at most max_bytes at once, until it returns True.
 
-        b"" is the end of the stream. take must not wait. Otherwise as `receive_some`.
+        b"" is the end of the stream. take must not wait. It gets less at once if it takes long, so
+        that other tasks have their turn. Otherwise as `receive_some`.
         """
-        while not take(await self.receive_some(max_bytes)):
-            pass
+        over, size = False, self._size
+        while not over:
+            data = await self.receive_some(min(max_bytes, size.bytes))
+            began = trio.current_time()
+            over = take(data)
+            size.adapt(trio.current_time() - began)
 
     async def receive_first(self, max_bytes: int) -> bytes:
         """Do as `receive_some` does, for bytes that are probably there: look before waiting."""

@@ -23,7 +23,7 @@ def open_wire(
     """
     if isinstance(stream, trio.SocketStream):
         return SocketWire(stream, nursery, lookout)
-    return StreamWire(stream, nursery)
+    return StreamWire(stream, nursery, lookout)
 
 
 class SocketWire(Wire):
@@ -33,13 +33,12 @@ class SocketWire(Wire):
     checkpoint even where nothing has to wait.
     """
 
-    __slots__ = ("_fd", "_flushing", "_lookout")
+    __slots__ = ("_fd", "_flushing")
 
     def __init__(
         self, stream: trio.SocketStream, nursery: trio.Nursery, lookout: Lookout | None = None
     ) -> None:
-        super().__init__(stream, nursery)
-        self._lookout = lookout
+        super().__init__(stream, nursery, lookout)
         # Forgotten when the stream is closed: the kernel gives the number to the next connection.
         self._fd = stream.socket.fileno()
         self._flushing = trio.Lock()  # one task at a time may wait for the descriptor
@@ -69,7 +68,7 @@ class SocketWire(Wire):
             await super().receive_until(take, max_bytes)
             return
         try:
-            await self._lookout.read_until(self._descriptor(), take, max_bytes)
+            await self._lookout.read_until(self._descriptor(), take, max_bytes, self._size)
         except OSError as error:
             self.broken = True
             raise trio.BrokenResourceError from error
@@ -129,8 +128,10 @@ class StreamWire(Wire):
 
     __slots__ = ("_flushed",)
 
-    def __init__(self, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
-        super().__init__(stream, nursery)
+    def __init__(
+        self, stream: trio.abc.Stream, nursery: trio.Nursery, lookout: Lookout | None = None
+    ) -> None:
+        super().__init__(stream, nursery, lookout)
         self._flushed: trio.Event | None = None
         self.begun = not isinstance(stream, trio.SSLStream)
 

@@ -20,13 +20,14 @@ MAX_LINES = 250
 
 # From the bottom up. A module knows those of the layers below its own alone.
 LAYERS = [
-    ["address", "answers", "errors", "origin", "pace", "setting"],
+    ["address", "answers", "errors", "origin", "pace", "read_size", "setting"],
     ["admission", "definitions", "frames", "head", "outcome"],
     ["events", "rendezvous", "request", "settings", "splitter"],
     ["liveness"],
-    ["kernel", "statistics"],
-    ["accepting", "entrance", "lookout", "wire"],
+    ["kernel", "lookout", "statistics"],
+    ["accepting", "entrance", "wire"],
     ["wires"],
+    ["closing"],
     ["endpoint"],
     ["door", "pair"],
     ["relay", "sweeper"],
@@ -63,6 +64,7 @@ PURE = [
     "origin",
     "outcome",
     "pace",
+    "read_size",
     "rendezvous",
     "request",
     "setting",
@@ -110,7 +112,7 @@ KEEPERS = {
     "wsproto": set[str](),
     "asyncio": set[str](),
     "threading": set[str](),
-    "time": {"cli"},
+    "time": {"cli", "lookout"},
     "socket": {"cli"},
     "ssl": {"cli"},
 }

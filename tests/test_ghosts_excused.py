@@ -60,6 +60,16 @@ class TestExcused:
             assert await b.message() == CHUNK
             assert (await a.frame()).opcode == PING
 
+    async def test_answer_was_not_read(
+        self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor is one gone whose answer may be there, because the relay is behind with reading."""
+        await relay.pair()
+        monkeypatch.setattr(Wire, "pending", 1)
+        await relay.ask(409)
+        monkeypatch.setattr(Wire, "pending", 0)
+        await relay.ask(101)
+
     async def test_data_is_on_its_way(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:

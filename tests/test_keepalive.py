@@ -38,7 +38,7 @@ class TestSilence:
         """A silent side is pinged after 0.75 to 1.0 of ping_interval."""
         a = await memory_relay.join("code")
         since = trio.current_time()
-        assert await a.frame() == Frame(fin=True, opcode=PING, payload=b"")
+        assert await a.frame() == Frame(fin=True, opcode=PING, payload=b"relay")
         assert 0.75 * INTERVAL <= trio.current_time() - since <= INTERVAL
 
     async def test_slow_head(self, memory_relay: MemoryRelay, autojump_clock: MockClock) -> None:

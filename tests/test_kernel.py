@@ -19,10 +19,10 @@ from relay.kernel import (
     Uptake,
     descriptor_limit,
     peer_of,
+    pending,
     queued,
     socket_of,
     uptake,
-    wait_hangup,
 )
 
 SocketPair = tuple[trio.SocketStream, trio.SocketStream]
@@ -109,6 +109,21 @@ class TestQueued:
         assert queued(tcp[0].socket) == 0
 
 
+@pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
+async def test_pending(pair: SocketPair) -> None:
+    """What came and was not read is counted; of a closed socket it is nothing."""
+    ours, theirs = pair
+    assert pending(ours.socket) == 0
+    await theirs.send_all(bytes(1000))
+    with trio.fail_after(5):
+        while pending(ours.socket) < 1000:
+            await trio.sleep(0.001)
+    await drain(ours, 1000)
+    assert pending(ours.socket) == 0
+    ours.socket.close()
+    assert pending(ours.socket) == 0
+
+
 class TestUptake:
     """How the client's system takes what it is sent."""
 
@@ -136,21 +151,27 @@ class TestUptake:
                 await trio.sleep(0.001)
 
     async def test_unix(self, unix: SocketPair) -> None:
-        """Of a Unix socket nothing is known."""
-        fill(unix[0])
-        assert uptake(unix[0].socket) == Uptake()
+        """What a client takes of a Unix socket is seen in steps smaller than its buffer."""
+        ours, theirs = unix
+        size = fill(ours)
+        taken = [uptake(ours.socket).taken]
+        for _ in range(4):
+            await drain(theirs, size // 4)
+            taken.append(uptake(ours.socket).taken)
+        assert taken == sorted(set(taken))
+        assert uptake(ours.socket)[1:] == (0.0, 0)
 
     async def test_closed(self, tcp: SocketPair) -> None:
-        """Nor of a closed one."""
+        """Of a closed socket nothing is known."""
         fill(tcp[0])
         tcp[0].socket.close()
         assert uptake(tcp[0].socket) == Uptake()
 
     async def test_another_system(self, tcp: SocketPair, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nor where the system is not Linux."""
+        """Where the system is not Linux, what is queued tells how much the client takes."""
         fill(tcp[0])
         monkeypatch.delattr(trio.socket, "TCP_INFO")
-        assert uptake(tcp[0].socket) == Uptake()
+        assert uptake(tcp[0].socket) == Uptake(-queued(tcp[0].socket))
 
     @pytest.mark.parametrize(
         ("retransmits", "probes", "expected"),
@@ -169,7 +190,7 @@ class TestUptake:
         assert uptake(Known(bytes(info))) == expected
 
     async def test_old_kernel(self) -> None:
-        """Of a kernel that tells less, nothing is known."""
+        """Likewise with a kernel that tells less."""
         assert uptake(Known(bytes(104))) == Uptake()
 
 
@@ -182,6 +203,9 @@ class Known(trio.socket.SocketType):
     def getsockopt(self, level: int, name: int, size: int = 0) -> bytes:  # type: ignore[override]
         assert (level, name) == (trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO)
         return self.info[:size]
+
+    def fileno(self) -> int:
+        return -1
 
 
 class TestPeer:
@@ -231,42 +255,6 @@ class TestPeer:
         with suppress(trio.BrokenResourceError):
             await ours.receive_some()
         assert peer_of(ours) == ""
-
-
-class TestHangup:
-    """A client's leaving, noticed without reading."""
-
-    @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
-    async def test_end(self, pair: SocketPair) -> None:
-        """An end of the stream is noticed behind data, and is no reset."""
-        ours, theirs = pair
-        await theirs.send_all(b"unread")
-        with trio.move_on_after(0.01) as early:
-            await wait_hangup(ours.socket)
-        assert early.cancelled_caught
-        await theirs.send_eof()
-        assert not await wait_hangup(ours.socket)
-
-    async def test_reset(self, tcp: SocketPair) -> None:
-        """A reset is told from an end."""
-        ours, theirs = tcp
-        linger = struct.pack("ii", 1, 0)
-        theirs.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
-        await theirs.aclose()
-        assert await wait_hangup(ours.socket)
-
-    async def test_unknown(
-        self, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
-    ) -> None:
-        """Without a socket, or where the system cannot tell, it is waited for in vain."""
-        monkeypatch.delattr("select.EPOLLRDHUP")
-        ours, theirs = trio.socket.socketpair()
-        with ours:
-            theirs.close()
-            for sock in (None, ours):
-                with trio.move_on_after(1000) as vain:
-                    await wait_hangup(sock)
-                assert vain.cancelled_caught
 
 
 def test_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:

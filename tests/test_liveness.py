@@ -51,11 +51,11 @@ class TestSilence:
         """The first ping comes after 0.75 to 1.0 of ping_interval of real silence."""
         side = Side(luck)
         for _, step in zip(range(before), cycle(steps), strict=False):
-            side.reads += 1
+            side.received += 1
             assert side.visit(step) is FINE
         heard_at = side.now + heard * steps[0]
         if before:
-            side.reads += 1
+            side.received += 1
         else:
             heard_at = CAME
         verdicts = side.visits(10 * INTERVAL, steps)
@@ -67,7 +67,7 @@ class TestSilence:
         """A side is ended at most ping_interval + ping_timeout after the last thing heard."""
         side = Side(luck)
         heard_at = side.now + heard * steps[0]
-        side.reads += 1
+        side.received += 1
         verdicts = side.visits(10 * INTERVAL, steps)
         assert verdicts.count(PING) == 1
         pinged_at = self.time_of(PING, verdicts, steps, side)
@@ -88,7 +88,7 @@ class TestSilence:
         side, heard_at = Side(luck), CAME
         for step in (steps * 400)[:400]:
             if side.now + step - heard_at >= period:
-                side.reads, heard_at = side.reads + 1, side.now + step
+                side.received, heard_at = side.received + 1, side.now + step
             assert side.visit(step) is FINE
 
     @given(luck=lucks, steps=gaps, delay=st.floats(0, TIMEOUT - STEP))
@@ -97,7 +97,7 @@ class TestSilence:
         side, pings, answer_at = Side(luck), 0, None
         for step in (steps * 1000)[:1000]:
             if answer_at is not None and side.now + step >= answer_at:
-                side.reads, answer_at = side.reads + 1, None
+                side.received, answer_at = side.received + 1, None
             verdict = side.visit(step)
             assert verdict in {FINE, PING}
             if verdict is PING:
@@ -110,7 +110,7 @@ class TestSilence:
         side = Side(luck=0)
         assert side.visits(13)[-1] is PING
         assert side.visits(19) == [FINE] * 19
-        side.reads += 1
+        side.received += 1
         # What was heard is taken to be as old as the visit before.
         assert side.visits(13) == [FINE] * 12 + [PING]
         assert side.visits(INTERVAL + TIMEOUT) == [FINE] * 19 + [UNRESPONSIVE]

@@ -82,7 +82,7 @@ class TestUnread:
         """It is not counted from before there was anything to acknowledge."""
         side = Side()
         for _ in range(300):
-            side.reads += 1
+            side.received += 1
             side.visit()
         side.unread, side.unanswered, side.vain = True, 600.0, 9
         assert set(side.visits(TIMEOUT / 2 - STEP)) == {FINE}
@@ -202,7 +202,7 @@ class TestQueued:
         """An answer begins it anew."""
         side = self.pinged()
         assert set(side.visits(STALL - 1)) == {FINE}
-        side.reads += 1
+        side.received += 1
         assert side.visits(13) == [FINE] * 12 + [PING]
 
     def test_what_comes_later(self) -> None:
@@ -238,3 +238,42 @@ class TestQueued:
                 break
         assert side.now - CAME >= 0.75 * INTERVAL + TIMEOUT
         assert side.now - CAME <= INTERVAL + TIMEOUT + ROUNDING
+
+
+class TestUnheard:
+    """Sides whose data waits for a relay that is behind with its reading."""
+
+    def test_is_not_judged(self) -> None:
+        """No side is given up while something of it is there that the relay has not read."""
+        side = Side()
+        assert PING in side.visits(INTERVAL)
+        side.pending = 1
+        assert set(side.visits(10 * TIMEOUT)) == {FINE}
+        side.pending = 0
+        assert side.visit() is UNRESPONSIVE
+
+
+class TestWaits:
+    """Sides that wait for their peer, and are not read because they sent much."""
+
+    def test_is_pinged(self) -> None:
+        """Such a side is pinged at each interval, and never given up for its silence."""
+        side = Side(unread=True, alone=True)
+        verdicts = side.visits(10 * INTERVAL)
+        assert set(verdicts) == {FINE, PING}
+        assert verdicts.count(PING) in (10, 11, 12)
+
+    def test_has_no_room(self) -> None:
+        """It is not pinged while there is no room for that."""
+        side = Side(unread=True, alone=True, blocked=True)
+        assert PING not in side.visits(STALL - STEP)
+
+    def test_off(self) -> None:
+        """Without an interval it is never pinged."""
+        side = Side(settings=RelaySettings(ping_interval=0), unread=True, alone=True)
+        assert set(side.visits(1000)) == {FINE}
+
+    def test_with_a_peer(self) -> None:
+        """A ping could reset the connection of a side that left, and lose data of its peer."""
+        side = Side(unread=True, alone=False)
+        assert set(side.visits(10 * INTERVAL)) == {FINE}

@@ -9,13 +9,16 @@ import socket
 import struct
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
 
-from relay.lookout import Lookout, open_lookout
+from relay import lookout as lookout_module
+from relay.lookout import TURN, Lookout, open_lookout
+from relay.read_size import MIN_READ, READ_SIZE, READ_TIME, ReadSize
 from relay.wires import open_wire
 
 SIZE = 100
@@ -60,7 +63,7 @@ async def test_until_enough(lookout: Lookout, nursery: trio.Nursery) -> None:
     taker, woken = Taker(), trio.Event()
 
     async def wait(fd: int) -> None:
-        await lookout.read_until(fd, taker, SIZE)
+        await lookout.read_until(fd, taker, SIZE, ReadSize())
         woken.set()
 
     with connected() as (fd, theirs):
@@ -83,7 +86,7 @@ async def test_max_bytes(lookout: Lookout) -> None:
     taker = Taker(b"cc")
     with connected() as (fd, theirs):
         theirs.send(b"aabbcc")
-        await lookout.read_until(fd, taker, 2)
+        await lookout.read_until(fd, taker, 2, ReadSize())
     assert taker.taken == [b"aa", b"bb", b"cc"]
 
 
@@ -93,7 +96,7 @@ async def test_again(lookout: Lookout) -> None:
     with connected() as (fd, theirs):
         for _ in range(3):
             theirs.send(b"enough")
-            await lookout.read_until(fd, taker, SIZE)
+            await lookout.read_until(fd, taker, SIZE, ReadSize())
     assert taker.taken == [b"enough"] * 3
 
 
@@ -103,7 +106,7 @@ async def test_end_of_the_stream(lookout: Lookout) -> None:
     with connected() as (fd, theirs):
         theirs.send(b"last")
         theirs.close()
-        await lookout.read_until(fd, taker, SIZE)
+        await lookout.read_until(fd, taker, SIZE, ReadSize())
     assert taker.taken == [b"last", b""]
 
 
@@ -112,12 +115,12 @@ async def test_cancelled(lookout: Lookout) -> None:
     taker = Taker(b"late")
     with connected() as (fd, theirs):
         with trio.move_on_after(0.01) as scope:
-            await lookout.read_until(fd, taker, SIZE)
+            await lookout.read_until(fd, taker, SIZE, ReadSize())
         assert scope.cancelled_caught
         theirs.send(b"late")
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert taker.taken == []
-        await lookout.read_until(fd, taker, SIZE)
+        await lookout.read_until(fd, taker, SIZE, ReadSize())
     assert taker.taken == [b"late"]
 
 
@@ -133,7 +136,7 @@ async def test_one_ends_another(lookout: Lookout) -> None:
                 return False
 
             for fd in (one, two):
-                nursery.start_soon(lookout.read_until, fd, take, SIZE)
+                nursery.start_soon(lookout.read_until, fd, take, SIZE, ReadSize())
             await trio.testing.wait_all_tasks_blocked()
             ones.send(b"something")
             twos.send(b"something")
@@ -149,9 +152,9 @@ async def test_a_call_that_raises(lookout: Lookout) -> None:
     with connected() as (fd, theirs):
         theirs.send(b"enough")
         with pytest.raises(ZeroDivisionError):
-            await lookout.read_until(fd, fail, SIZE)
+            await lookout.read_until(fd, fail, SIZE, ReadSize())
         theirs.send(b"enough")
-        await lookout.read_until(fd, Taker(), SIZE)
+        await lookout.read_until(fd, Taker(), SIZE, ReadSize())
 
 
 async def test_nothing_to_read_after_all(lookout: Lookout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +171,7 @@ async def test_nothing_to_read_after_all(lookout: Lookout, monkeypatch: pytest.M
     with connected() as (fd, theirs):
         monkeypatch.setattr(os, "read", read)
         theirs.send(b"enough")
-        await lookout.read_until(fd, taker, SIZE)
+        await lookout.read_until(fd, taker, SIZE, ReadSize())
     assert taker.taken == [b"enough"]
 
 
@@ -186,7 +189,7 @@ async def test_a_failure_keeps_nobody(lookout: Lookout) -> None:
         with connected() as (fd, theirs):
             theirs.send(b"something")
             with pytest.raises(ZeroDivisionError):
-                await lookout.read_until(fd, fails, SIZE)
+                await lookout.read_until(fd, fails, SIZE, ReadSize())
             del fails
             assert gone() is None
     finally:
@@ -199,7 +202,7 @@ async def test_the_last_one_is_forgotten(lookout: Lookout) -> None:
     gone = weakref.ref(taker)
     with connected() as (fd, theirs):
         theirs.send(b"enough")
-        await lookout.read_until(fd, taker, SIZE)
+        await lookout.read_until(fd, taker, SIZE, ReadSize())
         del taker
         assert gone() is None
 
@@ -210,14 +213,14 @@ async def test_closed_by_somebody_else(lookout: Lookout, nursery: trio.Nursery) 
 
     async def wait(fd: int) -> None:
         with scope:
-            await lookout.read_until(fd, first, SIZE)
+            await lookout.read_until(fd, first, SIZE, ReadSize())
 
     with connected() as (fd, _):
         nursery.start_soon(wait, fd)
         await trio.testing.wait_all_tasks_blocked()
         with connected() as (another, theirs):
             os.dup2(another, fd)
-            nursery.start_soon(lookout.read_until, fd, second, SIZE)
+            nursery.start_soon(lookout.read_until, fd, second, SIZE, ReadSize())
             await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
             theirs.send(b"enough")
@@ -229,7 +232,7 @@ async def test_closed_and_cancelled(lookout: Lookout) -> None:
     """Whoever waits for a descriptor that is closed already can be cancelled like any other."""
     with trio.CancelScope() as scope, connected() as (fd, _):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lookout.read_until, fd, Taker(), SIZE)
+            nursery.start_soon(lookout.read_until, fd, Taker(), SIZE, ReadSize())
             await trio.testing.wait_all_tasks_blocked()
             os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), fd)
             scope.cancel()
@@ -247,12 +250,140 @@ async def test_it_ends_first() -> None:
         async def run() -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(opened.watch)
-                nursery.start_soon(opened.read_until, fd, interrupt, SIZE)
+                nursery.start_soon(opened.read_until, fd, interrupt, SIZE, ReadSize())
 
         theirs.send(b"something")
         with pytest.raises(BaseExceptionGroup) as caught:
             await run()
         assert caught.group_contains(KeyboardInterrupt)
+
+
+class Clock:
+    """A clock that goes on when a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(lookout_module, "perf_counter", lambda: self.now)
+
+
+async def test_time_bounds_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tasks run once the turn is over, and sockets that were left out are read first."""
+    clock, reads, most, turns = Clock(monkeypatch), list[int](), 0, 0
+    with open_lookout() as opened, ExitStack() as stack:
+        assert opened is not None
+        async with trio.open_nursery() as nursery:
+
+            def take(number: int, _: bytes) -> bool:
+                reads.append(number)
+                clock.now += TURN / 4
+                return False
+
+            for number in range(11):
+                fd, theirs = stack.enter_context(connected())
+                theirs.send(bytes(10 * SIZE))
+                nursery.start_soon(opened.read_until, fd, partial(take, number), 1, ReadSize())
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(opened.watch)
+            while len(reads) < 33:
+                before = len(reads)
+                await trio.lowlevel.checkpoint()
+                most, turns = max(most, len(reads) - before), turns + 1
+            nursery.cancel_scope.cancel()
+    assert (
+        most <= 2 * 4
+    )  # two turns, if trio ran the lookout last in one round and first in the next
+    assert turns >= 4
+    for start in (0, 11, 22):
+        assert sorted(reads[start : start + 11]) == list(range(11))
+
+
+async def test_expensive_reads_become_small(
+    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A side whose data takes long to handle gets smaller reads, and larger ones afterwards."""
+    clock, sizes, size = Clock(monkeypatch), list[int](), ReadSize()
+    cost = 1e-6
+
+    def take(data: bytes) -> bool:
+        sizes.append(len(data))
+        clock.now += cost * len(data)
+        return len(sizes) == 5
+
+    with connected() as (fd, theirs):
+        theirs.send(bytes(100_000))
+        await lookout.read_until(fd, take, 20_000, size)
+        assert sizes == [20_000, 3251, 1024, 1024, 1024]
+        sizes.clear()
+        cost = 1e-9
+        await lookout.read_until(fd, take, READ_SIZE, size)
+    assert sizes == [MIN_READ * 2**n for n in range(5)]
+
+
+def test_read_size_has_bounds() -> None:
+    """No read is smaller than `MIN_READ` or larger than `READ_SIZE`, whatever it costs."""
+    size = ReadSize()
+    size.adapt(3600.0)
+    assert size.bytes == MIN_READ
+    size.adapt(READ_TIME * 0.7)
+    assert size.bytes == MIN_READ
+    for _ in range(20):
+        size.adapt(0.0)
+    assert size.bytes == READ_SIZE
+
+
+async def test_hangup(lookout: Lookout) -> None:
+    """The end of a stream is noticed behind data that is not read, and not before it is there."""
+    with connected() as (fd, theirs):
+        theirs.send(b"unread")
+        with trio.move_on_after(0.01) as early:
+            await lookout.wait_hangup(fd)
+        assert early.cancelled_caught
+        theirs.shutdown(socket.SHUT_WR)
+        assert not await lookout.wait_hangup(fd)
+        assert os.read(fd, SIZE) == b"unread"
+
+
+async def test_reset(lookout: Lookout) -> None:
+    """A reset is told from an end."""
+    ours, theirs = await pair_of_streams()
+    async with ours:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        await theirs.aclose()
+        assert await lookout.wait_hangup(ours.socket.fileno())
+
+
+async def test_data_is_no_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that was taken from the system before the wait began does not end it."""
+    with open_lookout() as opened, connected() as (one, ones), connected() as (two, twos):
+        assert opened is not None
+        clock, taken = Clock(monkeypatch), list[int]()
+
+        def take(fd: int, data: bytes) -> bool:
+            taken.append(fd)
+            clock.now += TURN
+            scopes[one + two - fd].cancel()  # the other one, whose event is in the same batch
+            return True
+
+        async def wait(fd: int) -> None:
+            with scopes[fd]:
+                await opened.read_until(fd, partial(take, fd), SIZE, ReadSize())
+            if fd not in taken:
+                with trio.move_on_after(0.05) as scope:
+                    await opened.wait_hangup(fd)
+                assert scope.cancelled_caught
+
+        scopes = {fd: trio.CancelScope() for fd in (one, two)}
+        for end in (ones, twos):
+            end.send(b"something")
+        async with trio.open_nursery() as nursery:
+            for fd in (one, two):
+                nursery.start_soon(wait, fd)
+            await trio.testing.wait_all_tasks_blocked()
+            async with trio.open_nursery() as inner:
+                inner.start_soon(opened.watch)
+                await trio.sleep(0.1)
+                inner.cancel_scope.cancel()
+        assert len(taken) == 1
 
 
 async def test_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:

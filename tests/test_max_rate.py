@@ -9,8 +9,6 @@ import pytest
 import trio
 import trio.testing
 
-from relay.endpoint import HELD_LIMIT
-
 from .clients import BINARY, CLOSE, PING, PONG, TEXT, Client, encode, encode_close
 from .running import running
 
@@ -47,13 +45,16 @@ async def live(client: Client) -> int:
 @pytest.mark.parametrize("rate", [100, 1000, 8 * KIB, 100_000, 2 * MIB])
 @pytest.mark.parametrize("each", [10, 1000, 300_000])
 async def test_accuracy(rate: int, each: int, autojump_clock: trio.testing.MockClock) -> None:
-    """Over a long transfer, bytes of frames by the time it took are the rate, to 2 %."""
+    """Over a long transfer, bytes of the sender by the time it took are the rate, to 2 %."""
     size = 10 * max(rate, 8 * KIB)
+    sent = messages(size, each)
     async with running(max_rate=rate) as relay:
-        a, b = await relay.pair()
-        await a.send(messages(size, each))
-        took = await take(b, size)
-        assert size / took == pytest.approx(rate, rel=0.02)
+        a = await relay.join("code", lockstep=True)
+        b = await relay.join("code")
+        start = trio.current_time()
+        await a.send(sent)
+        assert len(sent) / (trio.current_time() - start) == pytest.approx(rate, rel=0.02)
+        await take(b, size)
 
 
 async def test_directions_are_apart(autojump_clock: trio.testing.MockClock) -> None:
@@ -109,16 +110,47 @@ async def test_by_delaying_reads(autojump_clock: trio.testing.MockClock) -> None
         await take(b, 200_000)
 
 
-async def test_held_data_is_counted(autojump_clock: trio.testing.MockClock) -> None:
-    """What side A sent before B came is delivered at once, and made up for by a pause."""
+async def test_a_side_that_waits(autojump_clock: trio.testing.MockClock) -> None:
+    """Early data is read at the rate, and delivered at once when side B comes."""
     async with running(max_rate=1000) as relay:
-        a = await relay.join("code")
-        await a.send(messages(200_000))
-        await trio.sleep(100)
+        a = await relay.join("code", lockstep=True)
+        start = trio.current_time()
+        await a.send(messages(50_000))
+        assert trio.current_time() - start == pytest.approx(51, rel=0.05)
         b = await relay.join("code")
-        assert await take(b, HELD_LIMIT - 100) == 0
-        assert await take(b, 1000) == pytest.approx(HELD_LIMIT / 1000, rel=0.02)
-        assert await take(b, 100_000) == pytest.approx(100, rel=0.02)
+        assert await take(b, 50_000) == 0
+
+
+@pytest.mark.parametrize("opcode", [TEXT, PING])
+async def test_flood_of_a_side_that_waits(
+    opcode: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A side that waits is slowed down too where nothing of what it sends is held."""
+    async with running(max_rate=1000, pair_ttl=10_000) as relay:
+        a = await relay.join("code", lockstep=True)
+        start = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live, a)
+            await a.send(encode(opcode, bytes(94)) * 1000)
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() - start == pytest.approx(100, rel=0.05)
+
+
+@pytest.mark.parametrize("opcode", [TEXT, PING])
+async def test_tiny_messages_hide_nothing(
+    opcode: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Text and pings are charged also where binary messages are mixed with them."""
+    flood = (encode(opcode, bytes(100)) * 9 + encode(BINARY, b"x")) * 100
+    async with running(max_rate=1000) as relay:
+        a = await relay.join("code", lockstep=True)
+        await relay.join("code")
+        start = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live, a)
+            await a.send(flood)
+            nursery.cancel_scope.cancel()
+        assert trio.current_time() - start == pytest.approx(len(flood) / 1000, rel=0.05)
 
 
 async def test_idle_time_is_not_saved_up(autojump_clock: trio.testing.MockClock) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 import pytest
 import trio
 import trio.testing
 
-from relay import RelaySettings
-from relay.endpoint import HELD_LIMIT, MAX_PINGS
+from relay import Event, PairJoined, RelaySettings
+from relay.endpoint import HELD_LIMIT
+from relay.splitter import MAX_CONTROLS as MAX_PINGS
 
 from .clients import (
     BINARY,
@@ -22,6 +26,9 @@ from .clients import (
     upgrade_request,
 )
 from .conftest import MemoryRelay, TcpRelay
+from .running import WatchedRelay, running
+
+DESCRIPTORS: Final = Path("/proc/self/fd")
 
 
 async def test_both_ways(memory_relay: MemoryRelay) -> None:
@@ -73,13 +80,33 @@ async def test_text_has_no_limit(memory_relay: MemoryRelay) -> None:
 
 
 async def test_cut_through(memory_relay: MemoryRelay) -> None:
-    """A frame is passed on as it arrives, without waiting for its end."""
+    """A long message is passed on as it arrives, without waiting for its end."""
     a, b = await memory_relay.pair()
-    frame = encode(BINARY, b"0123456789")
+    payload = bytes(range(256)) * 1024
+    frame = encode(BINARY, payload)
     await a.send(frame[:-4])
-    assert await b.frame() == Frame(fin=False, opcode=BINARY, payload=b"012345")
+    fragments = [await b.frame()]
+    assert fragments[0].opcode == BINARY
     await a.send(frame[-4:])
-    assert await b.frame() == Frame(fin=True, opcode=CONTINUATION, payload=b"6789")
+    while not fragments[-1].fin:
+        fragments.append(await b.frame())
+    assert len(fragments) > 1
+    assert b"".join(fragment.payload for fragment in fragments) == payload
+
+
+@pytest.mark.parametrize("fragments", [1, 2, 1000])
+async def test_one_frame(memory_relay: MemoryRelay, fragments: int) -> None:
+    """A message of up to 64 KiB arrives in one frame, however it was fragmented and cut."""
+    a, b = await memory_relay.pair()
+    payload = bytes(range(256)) * 256
+    size = -(-len(payload) // fragments)
+    frames = b"".join(
+        encode(CONTINUATION if start else BINARY, payload[start : start + size], fin=False)
+        for start in range(0, len(payload), size)
+    ) + encode(CONTINUATION)
+    for start in range(0, len(frames), 1000):
+        await a.send(frames[start : start + 1000])
+    assert await b.frame() == Frame(fin=True, opcode=BINARY, payload=payload)
 
 
 async def test_any_path(memory_relay: MemoryRelay) -> None:
@@ -250,6 +277,58 @@ async def test_leaving_is_seen_past_the_limit(tcp_relay: TcpRelay) -> None:
     with trio.fail_after(5):
         while tcp_relay.handle.statistics().pairs:
             await trio.sleep(0.001)
+
+
+async def test_leaving_is_seen_behind_full_buffers() -> None:
+    """An A that left more than the systems hold is found gone by the next ping."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with running(listeners=listeners, ping_interval=0.5) as relay:
+        a = await relay.come_from("127.0.0.1")
+        await a.upgrade("/?pair=code")
+        with trio.move_on_after(0.2) as blocked:
+            await a.send_message(bytes(100 * 2**20))
+        assert blocked.cancelled_caught
+        await a.stream.aclose()
+        with trio.fail_after(5):
+            while relay.kept.connections:
+                await trio.sleep(0.01)
+
+
+async def test_unread_sides_take_one_descriptor_each() -> None:
+    """A side that waits and is not read takes no descriptor but its own."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with running(listeners=listeners) as relay:
+        before = len(list(DESCRIPTORS.iterdir()))
+        for number in range(20):
+            a = await relay.come_from("127.0.0.1")
+            await a.upgrade(f"/?pair={number}")
+            await a.send_message(bytes(HELD_LIMIT + 1))
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert all(pair.a.unread for pair in relay.inside.pairs)
+        assert len(list(DESCRIPTORS.iterdir())) - before == 2 * 20  # of both ends
+
+
+class StopsAsTheyMeet:
+    """An observer that stops its relay in the moment in which side B comes."""
+
+    relay: WatchedRelay
+
+    def notice(self, event: Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, PairJoined):
+            self.relay.inside.stop()
+
+
+async def test_early_data_of_a_pair_that_ends_as_b_comes() -> None:
+    """A B that comes as the relay stops gets what A sent before, and then its close frame."""
+    observer = StopsAsTheyMeet()
+    async with running(observer=observer) as relay:
+        observer.relay = relay
+        a = await relay.join("code")
+        await a.send_message(b"early")
+        b = await relay.join("code")
+        assert await b.message() == b"early"
+        assert await b.closed() == (1001, "relay stopping")
 
 
 async def test_settings_reach_the_splitter(memory_relay: MemoryRelay) -> None:

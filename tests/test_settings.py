@@ -35,7 +35,7 @@ def test_defaults() -> None:
         "max_message_size": 104_857_600,
         "ping_interval": 20.0,
         "ping_timeout": 20.0,
-        "stall_timeout": 60.0,
+        "stall_timeout": 240.0,
         "probe_timeout": 2.0,
         "max_connections": None,
         "max_waiting": 0,

@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 from relay import wires as wires_module
+from relay.lookout import open_lookout
 from relay.wire import Wire
 from relay.wires import SocketWire, StreamWire, open_wire
 
@@ -183,30 +184,24 @@ async def test_read_fails(
     assert wire.broken
 
 
-async def test_hangup(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
-    """A hang-up is noticed behind data that nobody reads, and not before it happens."""
-    wire, theirs = sockets
-    await theirs.send_all(b"unread")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wire.wait_hangup)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert len(nursery.child_tasks) == 1
-        await theirs.aclose()
-    assert await wire.receive_some(100) == b"unread"
-
-
-async def test_hangup_without_descriptors(
-    sockets: tuple[SocketWire, trio.SocketStream], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where no descriptor is left to notice a hang-up with, it is not noticed, and that is all."""
-
-    def epoll() -> None:
-        raise OSError(errno.EMFILE, "out of descriptors")
-
-    monkeypatch.setattr("select.epoll", epoll)
-    with trio.move_on_after(0) as scope:
-        await sockets[0].wait_hangup()
-    assert scope.cancelled_caught
+@pytest.mark.parametrize("watched", [True, False])
+async def test_hangup(nursery: trio.Nursery, autojump_clock: object, *, watched: bool) -> None:
+    """A hang-up is noticed behind data that nobody reads, or never where nobody can tell."""
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        with open_lookout() as lookout:
+            assert lookout is not None
+            wire = open_wire(ours, nursery, lookout if watched else None)
+            await theirs.send_all(b"unread")
+            await theirs.aclose()
+            async with trio.open_nursery() as watching:
+                watching.start_soon(lookout.watch)
+                with trio.move_on_after(1000) as scope:
+                    await wire.wait_hangup()
+                watching.cancel_scope.cancel()
+        assert scope.cancelled_caught is not watched
+        assert not wire.broken
+        assert await wire.receive_some(100) == b"unread"
 
 
 async def test_stream_wire(nursery: trio.Nursery) -> None:

@@ -32,7 +32,9 @@ class Side:
     luck: float = 0.5
     settings: RelaySettings = SETTINGS
     now: float = CAME
-    reads: int = 0
+    received: int = 0
+    pending: int = 0
+    alone: bool = False
     unread: bool = False
     blocked: bool = False
     queued: int = 0
@@ -51,7 +53,14 @@ class Side:
     def visit(self, after: float = STEP) -> Verdict:
         """Visit the side so many seconds after the last time."""
         self.now += after
-        return self.watch.visit(self, self.settings, self.now, reads=self.reads, unread=self.unread)
+        return self.watch.visit(
+            self,
+            self.settings,
+            self.now,
+            received=self.received,
+            unread=self.unread,
+            alone=self.alone,
+        )
 
     def visits(self, seconds: float, steps: list[float] | None = None) -> list[Verdict]:
         """Visit the side for so many seconds, or until it is given up."""
