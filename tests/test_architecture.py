@@ -21,7 +21,8 @@ MAX_LINES = 250
 # From the bottom up. A module knows those of the layers below its own alone.
 LAYERS = [
     ["address", "answers", "errors", "origin", "pace", "setting"],
-    ["admission", "definitions", "frames", "head", "outcome"],
+    ["regular_file"],
+    ["admission", "definitions", "frames", "head", "outcome", "token_file"],
     ["events", "rendezvous", "request", "settings", "splitter"],
     ["liveness"],
     ["kernel", "statistics"],
