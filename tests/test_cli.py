@@ -12,16 +12,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trio
 
 from relay import Observer, RelayHandle, RelaySettings, cli, lookout, serve_relay
-from relay.cli import start
+from relay.cli import program, start
+from relay.cli.complaint import Complaint
+from relay.cli.listening import Opened, open_tcp
+from relay.cli.tls import TlsFiles
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +170,7 @@ def test_port_in_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert "in use" in err
 
 
-@pytest.mark.parametrize("content", [None, b" \n"])
+@pytest.mark.parametrize("content", [None, b" \n", b"two\nlines", b"\xff\xfet"])
 def test_bad_token_file(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -200,10 +204,74 @@ def test_no_descriptor_left(
     )
 
 
+@pytest.mark.parametrize("group", [True, False])
+def test_no_descriptor_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], group: bool
+) -> None:
+    """A system that has no descriptor left is not taken for a fault of the program either."""
+    error: Exception = OSError(errno.EMFILE, "Too many open files")
+    if group:
+        error = ExceptionGroup("several", [ExceptionGroup("one", [error])])
+    monkeypatch.setattr(start, "Supervisor", Mock(side_effect=error))
+    assert run(monkeypatch, "start") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("arc-relay: the system is short of resources: Too many open files (")
+    assert said.count("\n") == 1
+
+
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It tells its version."""
     assert run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"arc-relay {version('arc-relay')}\n"
+
+
+@pytest.mark.parametrize("error", [PackageNotFoundError, OSError(errno.EMFILE, "no descriptor")])
+def test_version_without_metadata(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    """A copy of the package that was not installed has no version, and works."""
+    monkeypatch.setattr(program, "version", Mock(side_effect=error))
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == "arc-relay unknown\n"
+
+
+def test_signals_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While names are resolved, signals still end the process; then they are kept."""
+    seen = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def opening(_settings: object) -> Opened:
+        seen.append(signal.getsignal(signal.SIGTERM) is before)
+        return Opened([], inherited=False)
+
+    def failing(*_paths: str) -> None:
+        seen.append(signal.getsignal(signal.SIGTERM) is before)
+        raise Complaint("enough")
+
+    monkeypatch.setattr(start, "open_listeners", opening)
+    monkeypatch.setattr(TlsFiles, "of", failing)
+    assert run(monkeypatch, "start") == 1
+    assert seen == [True, False]
+
+
+@pytest.mark.parametrize(
+    "options", [["--tls-cert", "/no", "--tls-key", "/no"], ["--unix", "/no/no"]]
+)
+def test_failed_start_closes_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """A start that fails leaves no listener open, not that of the metrics either."""
+    opened: list[trio.SocketListener] = []
+    really_open = open_tcp
+
+    async def open_metrics(*address: Any, option: str) -> list[trio.SocketListener]:
+        opened.extend(await really_open(*address, option=option))
+        return opened
+
+    monkeypatch.setattr(start, "open_tcp", open_metrics)
+    assert run(monkeypatch, "start", "-p", "0", "--metrics", "127.0.0.1:0", *options) == 1
+    assert "/no" in capsys.readouterr().err
+    assert [listener.socket.fileno() for listener in opened] == [-1]
 
 
 def test_module() -> None:
