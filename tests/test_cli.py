@@ -23,7 +23,6 @@ import trio
 
 from relay import Observer, RelayHandle, RelaySettings, cli, lookout, serve_relay
 from relay.cli import program, start
-from relay.cli.complaint import Complaint
 from relay.cli.listening import Opened, open_tcp
 from relay.cli.tls import TlsFiles
 
@@ -235,30 +234,58 @@ def test_version_without_metadata(
     assert capsys.readouterr().out == "arc-relay unknown\n"
 
 
-def test_signals_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While names are resolved, signals still end the process; then they are kept."""
-    seen = []
+def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While names are resolved, signals still end the process; then files are loaded once more."""
+    deeds: list[str] = []
     before = signal.getsignal(signal.SIGTERM)
 
+    def note(deed: str) -> None:
+        kept = signal.getsignal(signal.SIGTERM) is not before
+        deeds.append(f"{deed}, signals {'kept' if kept else 'not kept'}")
+
+    class Files(TlsFiles):
+        def __init__(self, *_paths: str) -> None:
+            note("load")
+
+        def reload(self) -> None:
+            note("reload")
+
     async def opening(_settings: object) -> Opened:
-        seen.append(signal.getsignal(signal.SIGTERM) is before)
+        note("open")
         return Opened([], inherited=False)
 
-    def failing(*_paths: str) -> None:
-        seen.append(signal.getsignal(signal.SIGTERM) is before)
-        raise Complaint("enough")
+    async def serving(*_: object) -> None:
+        note("serve")
 
     monkeypatch.setattr(start, "open_listeners", opening)
-    monkeypatch.setattr(TlsFiles, "of", failing)
-    assert run(monkeypatch, "start") == 1
-    assert seen == [True, False]
+    monkeypatch.setattr(start, "serve", serving)
+    monkeypatch.setattr(start, "TlsFiles", Files)
+    assert run(monkeypatch, "start", "--tls-cert", "x", "--tls-key", "x") == 0
+    assert deeds == [
+        "load, signals not kept",
+        "open, signals not kept",
+        "reload, signals kept",
+        "serve, signals kept",
+    ]
 
 
 @pytest.mark.parametrize(
-    "options", [["--tls-cert", "/no", "--tls-key", "/no"], ["--unix", "/no/no"]]
+    "options", [["--host-token-file", "/no"], ["--tls-cert", "/no", "--tls-key", "/no"]]
 )
-def test_failed_start_closes_everything(
+def test_no_port_without_files(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """A relay whose files cannot be used opens no port, so that nobody connects in vain."""
+    opening = Mock()
+    monkeypatch.setattr(start, "open_listeners", opening)
+    assert run(monkeypatch, "start", *options) == 1
+    assert options[0] in capsys.readouterr().err
+    assert not opening.called
+
+
+@pytest.mark.parametrize("option", ["--unix", "--host"])
+def test_failed_start_closes_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
     """A start that fails leaves no listener open, not that of the metrics either."""
     opened: list[trio.SocketListener] = []
@@ -269,7 +296,7 @@ def test_failed_start_closes_everything(
         return opened
 
     monkeypatch.setattr(start, "open_tcp", open_metrics)
-    assert run(monkeypatch, "start", "-p", "0", "--metrics", "127.0.0.1:0", *options) == 1
+    assert run(monkeypatch, "start", "-p", "0", "--metrics", "127.0.0.1:0", option, "/no/no") == 1
     assert "/no" in capsys.readouterr().err
     assert [listener.socket.fileno() for listener in opened] == [-1]
 

@@ -17,6 +17,7 @@ from ..errors import leaves
 from ..events import Event, Observer
 from ..server import serve_relay
 from ..settings import RelaySettings
+from ..token_file import read_token
 from .complaint import Complaint
 from .descriptors import raise_descriptor_limit
 from .listening import Opened, describe, open_listeners, open_tcp
@@ -74,21 +75,42 @@ async def run(
     complaint: BaseException | None = None
     address = start_settings.metrics_address
     try:
+        tls = load_files(start_settings, relay_settings)
         async with AsyncExitStack() as stack:
             supervisor = stack.enter_context(Supervisor())
             scraped = await open_tcp(*address, option="--metrics") if address else []
             close_all(stack, scraped)
             opened = await open_listeners(start_settings)
             close_all(stack, opened.listeners)
-            # A name can take long to resolve, so until here a signal ends the process. From here
-            # on signals are kept until they are handled; as the files of TLS and of the token are
-            # read below, no SIGHUP is missed.
+            # A name can take long to resolve, so until here a signal ends the process, and SIGHUP
+            # is ignored. From here on signals are kept until they are handled. What may have been
+            # replaced meanwhile is read again, TLS here and the token by `serve_relay`.
             signals = stack.enter_context(trio.open_signal_receiver(*HANDLED))
-            await serve(start_settings, relay_settings, log, opened, scraped, signals, supervisor)
+            if tls:
+                tls.reload()
+            await serve(
+                start_settings, relay_settings, log, opened, tls, scraped, signals, supervisor
+            )
     except* Complaint as complaints:
         complaint = next(leaves(complaints))
     if complaint is not None:
         raise complaint
+
+
+def load_files(start_settings: StartSettings, relay_settings: RelaySettings) -> TlsFiles | None:
+    """Return the files of TLS, if any, and check that of the token.
+
+    That is done before a port is open: a client must not connect to a relay that cannot start.
+
+    Raises `Complaint` if a file cannot be used.
+    """
+    path = relay_settings.host_token_file
+    try:
+        if path:
+            read_token(path)
+    except (OSError, ValueError) as error:
+        raise Complaint(f"cannot use --host-token-file: {error}") from None
+    return TlsFiles.of(start_settings.tls_cert, start_settings.tls_key)
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
@@ -102,12 +124,12 @@ async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
     relay_settings: RelaySettings,
     log: FilteringBoundLogger,
     opened: Opened,
+    tls: TlsFiles | None,
     scraped: Sequence[trio.SocketListener],
     signals: AsyncIterator[int],
     supervisor: Supervisor,
 ) -> None:
     """Serve on open listeners until the end of the last connection."""
-    tls = TlsFiles.of(start_settings.tls_cert, start_settings.tls_key)
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
     places = [describe(listener) for listener in listeners]
     observers = Observers(LogObserver(log, start_settings.log_addresses))
@@ -118,8 +140,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
         try:
             handle = await nursery.start(relaying)
         except (OSError, ValueError) as error:
-            unfit = "use --host-token-file" if getattr(error, "filename", "-") else "start"
-            raise Complaint(f"cannot {unfit}: {error}") from None
+            raise Complaint(f"cannot start: {error}") from None
         version = program_version()
         if scraped:
             metrics = MetricsObserver(handle.statistics, version=version)
