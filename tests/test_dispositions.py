@@ -83,7 +83,7 @@ def test_preparation(monkeypatch: pytest.MonkeyPatch, serving: bool) -> None:
 
 @pytest.mark.parametrize("serving", [True, False])
 def test_ignored_by_the_parent(monkeypatch: pytest.MonkeyPatch, serving: bool) -> None:
-    """What a shell has a job in the background ignore stays ignored, but by a relay."""
+    """A signal that a shell had a background job ignore stays ignored, except by a relay."""
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
     calls = Calls(monkeypatch)
     dispositions.prepare_signals(serving=serving)

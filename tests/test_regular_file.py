@@ -1,4 +1,4 @@
-"""Small files, and what is no file."""
+"""Small files, and paths that lead to something else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_size(tmp_path: Path) -> None:
 
 
 def test_other_kinds(tmp_path: Path) -> None:
-    """What is no regular file is refused by name, and nothing waits for it."""
+    """Another kind of file is refused by its name, and nothing waits for it."""
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "socket"))

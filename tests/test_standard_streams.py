@@ -75,7 +75,7 @@ def test_output_that_does_not_block(pipe: Pipe, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_null_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no null device, and no standard output, there is nothing to prepare."""
+    """Without a null device and without streams, nothing is prepared and nothing fails."""
     monkeypatch.setattr(os, "devnull", "/no/such/device")
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
@@ -236,6 +236,6 @@ def test_complaint(redirections: str) -> None:
 
 
 def test_encoding(tmp_path: Path) -> None:
-    """What standard output cannot encode is escaped."""
+    """Characters that standard output cannot encode are escaped."""
     status, errors = run_with("", "health", f"unix:{tmp_path}/\xe9", PYTHONIOENCODING="ascii")
     assert (status, errors) == (1, "")

@@ -1,4 +1,4 @@
-"""What a file must hold to be taken for a token."""
+"""Content of a file that is taken for a token."""
 
 from __future__ import annotations
 
