@@ -65,13 +65,8 @@ def test_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """A FIFO that takes the place of a file just before it is opened holds nothing up."""
     os.mkfifo(tmp_path / "fifo")
 
-    class Stale(Path):
-        _flavour = getattr(Path(), "_flavour", None)
-
-        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-            return os.stat(__file__)  # noqa: PTH116
-
-    monkeypatch.setattr(regular_file, "Path", Stale)
+    stale = SimpleNamespace(stat=Path(__file__).stat)
+    monkeypatch.setattr(regular_file, "Path", lambda _: stale)
     assert refusal(tmp_path / "fifo") == FIFO
 
 
