@@ -1,14 +1,17 @@
-"""arc-relay: a blind WebSocket relay that joins two endpoints with the same pair code."""
+"""arc-relay: a blind WebSocket relay that joins two endpoints with the same pair code.
 
-from .events import Event, Observer, PairEnded, PairJoined, Probed, Refused, Stopping
-from .outcome import Outcome
-from .server import RelayHandle, serve_relay
-from .settings import RelaySettings
-from .statistics import RelayStatistics
+A public name is imported at its first use. The command imports this package before anything else,
+and has to set its signal dispositions before the import of trio, which takes most of the start.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
 
 __all__ = [
     "Event",
     "Observer",
+    "OpenPair",
     "Outcome",
     "PairEnded",
     "PairJoined",
@@ -20,3 +23,34 @@ __all__ = [
     "Stopping",
     "serve_relay",
 ]
+
+TYPE_CHECKING = False  # True for type checkers; the import of typing would take as long as Python's
+
+if TYPE_CHECKING:
+    from .events import Event, Observer, PairEnded, PairJoined, Probed, Refused, Stopping
+    from .outcome import Outcome
+    from .server import RelayHandle, serve_relay
+    from .settings import RelaySettings
+    from .statistics import OpenPair, RelayStatistics
+else:
+    _MODULES = {
+        "OpenPair": "statistics",
+        "Outcome": "outcome",
+        "RelayHandle": "server",
+        "RelaySettings": "settings",
+        "RelayStatistics": "statistics",
+        "serve_relay": "server",
+    }
+    """Module of each public name that is not in ``events``."""
+
+    def __getattr__(name: str) -> object:
+        """Import a public name (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = import_module(f".{_MODULES.get(name, 'events')}", __name__)
+        value = globals()[name] = getattr(module, name)
+        return value
+
+    def __dir__() -> list[str]:
+        """List the public names, used already or not."""
+        return sorted({*globals(), *__all__})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import trio
@@ -20,6 +19,7 @@ from .answers import (
 from .kernel import descriptor_limit
 from .request import token_matches
 from .settings import RelaySettings
+from .token_file import read_token
 
 __all__ = ["Entrance"]
 
@@ -53,10 +53,7 @@ class Entrance:
         path = self._settings.host_token_file
         if not path:
             return False
-        token = Path(path).read_bytes().strip()
-        if not token:
-            raise ValueError(f"{path!r} is empty")
-        self._token = token
+        self._token = read_token(path)
         return True
 
     @property

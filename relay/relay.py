@@ -21,7 +21,7 @@ from .pair import conclude
 from .rendezvous import Pair, Rendezvous
 from .request import Resource, Upgrade, judge
 from .settings import RelaySettings
-from .statistics import RelayStatistics, Tally, plus
+from .statistics import OpenPair, RelayStatistics, Tally, plus
 
 __all__ = ["Relay"]
 
@@ -188,6 +188,19 @@ class Relay:
             probes=tally.probes,
             evictions=tally.evictions,
         )
+
+    def open_pairs(self, now: float) -> list[OpenPair]:
+        """Return a snapshot of each pair that is open."""
+        return [
+            OpenPair(
+                pair=self.hash_of(pair.code),
+                joined=pair.b is not None,
+                age=now - pair.since,
+                bytes=flow(pair).bytes,
+                clients=(pair.a.client, pair.b.client if pair.b else ""),
+            )
+            for pair in self.pairs
+        ]
 
 
 class Flow(NamedTuple):

@@ -14,7 +14,7 @@ from .events import Observer
 from .lookout import Lookout, open_lookout
 from .relay import Relay
 from .settings import RelaySettings
-from .statistics import RelayStatistics
+from .statistics import OpenPair, RelayStatistics
 from .sweeper import sweep
 
 __all__ = ["RelayHandle", "serve_relay"]
@@ -23,13 +23,19 @@ DEFAULT_SETTINGS: Final = RelaySettings()
 
 
 class Ending:
-    """How a relay is told to stop, and tells that it did."""
+    """Request to stop a relay, and its completion. The first request decides how it stops."""
 
     def __init__(self) -> None:
         self.asked = trio.Event()
         self.accepting = True
-        """Whether connections are still accepted meanwhile."""
+        """True if connections are still accepted while the relay stops."""
         self.done = trio.Event()
+
+    def ask(self, *, accepting: bool) -> None:
+        """Request the stop, unless that was done before."""
+        if not self.asked.is_set():
+            self.accepting = accepting
+            self.asked.set()
 
 
 class RelayHandle:
@@ -54,6 +60,15 @@ class RelayHandle:
         """Return a snapshot of what the relay does now, and of what it did since its start."""
         return self._relay.statistics()
 
+    @property
+    def max_connections(self) -> int:
+        """The limit of admitted connections that is in force; 0 is none."""
+        return self._relay.entrance.max_connections
+
+    def open_pairs(self) -> list[OpenPair]:
+        """Return a snapshot of each pair that is open now, joined or waiting, oldest first."""
+        return self._relay.open_pairs(trio.current_time())
+
     def reload(self) -> bool:
         """Read ``host_token_file`` again; return whether there is one.
 
@@ -66,15 +81,14 @@ class RelayHandle:
 
         The others are closed after ``drain_delay``, those that wait for a peer first, between
         frames and behind all that was received for them. A client that does not answer delays it
-        by no more than ``close_timeout``. `serve_relay` then returns. May be called again; if
-        cancelled, the relay stops all the same.
+        by no more than ``close_timeout``. `serve_relay` then returns. If cancelled, the relay stops
+        all the same. A further call waits for the same end; its argument has no effect.
 
         With ``accepting`` false, nothing is accepted any more, and ``drain_delay`` is skipped: for
         a listening socket that outlives this relay, so that who comes waits for the next one.
         Whoever was accepted before gets a place, and is then closed as the others.
         """
-        self._ending.accepting &= accepting
-        self._ending.asked.set()
+        self._ending.ask(accepting=accepting)
         await self._ending.done.wait()
 
 
@@ -98,8 +112,11 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
     ``relay stopping``, and those that do not answer hold it up for ``close_timeout`` at most.
 
     Raises OSError if host does not resolve, the port cannot be bound or no descriptor is left, and
-    OSError or ValueError if ``host_token_file`` cannot be read or is empty.
+    OSError or ValueError if ``host_token_file`` cannot be read or holds no token. Raises ValueError
+    if the sequence of listeners is empty.
     """
+    if listeners is not None and not listeners:
+        raise ValueError("listeners is empty; leave it out to listen on host and port")
     opened: Sequence[trio.abc.Listener[Any]] = listeners or ()
     ending = Ending()
     try:

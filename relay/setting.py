@@ -6,14 +6,21 @@ Pure. `definitions` makes fields of dataclasses of them.
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-__all__ = ["Choice", "Flag", "Listing", "Number", "Setting", "Text"]
+__all__ = ["Choice", "Flag", "Listing", "Number", "Setting", "Text", "read_number"]
 
 MAX_FLOAT: Final = math.nextafter(math.inf, 0)
+DIGITS: Final[Mapping[type[int | float], re.Pattern[str]]] = {
+    int: re.compile(r"[+-]?[0-9]+"),
+    float: re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"),
+}
+"""Text of a number. Python also takes underscores, and the digits of every script."""
+
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
 
@@ -79,7 +86,7 @@ class Number(Setting):
     """Whether None is good as well."""
 
     def read(self, text: str) -> int | float:
-        return self.kind(text)
+        return read_number(text, self.kind)
 
     def check(self, name: str, value: Any) -> int | float | None:
         if value is None and self.optional:
@@ -165,3 +172,17 @@ class Listing(Setting):
 
     def write(self, value: tuple[str, ...]) -> str:
         return ",".join(value)
+
+
+NumberT = TypeVar("NumberT", int, float)
+
+
+def read_number(text: str, kind: type[NumberT]) -> NumberT:
+    """Return the number that text has in ASCII digits, perhaps with white space around it.
+
+    Raises ValueError if text is anything else.
+    """
+    text = text.strip()
+    if not DIGITS[kind].fullmatch(text):
+        raise ValueError
+    return kind(text)

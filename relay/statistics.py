@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from .events import Event, PairEnded, Probed, Refused
 from .outcome import Outcome
 
-__all__ = ["RelayStatistics", "Tally"]
+__all__ = ["OpenPair", "RelayStatistics", "Tally"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,22 @@ class RelayStatistics:
     """How often sides were pinged because of a newcomer."""
     evictions: int = 0
     """How many of those times a side did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPair:
+    """A pair that is open now, joined or waiting; of each two values the first is about side A."""
+
+    pair: str
+    """The same hash of the code as in the events of the pair."""
+    joined: bool
+    """True once side B has joined."""
+    age: float
+    """Seconds since side A came."""
+    bytes: tuple[int, int] = (0, 0)
+    """Bytes of frames passed on."""
+    clients: tuple[str, str] = field(default=("", ""), repr=False)
+    """Addresses of the clients, "" where not known."""
 
 
 @dataclass(slots=True, eq=False)

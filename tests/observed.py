@@ -15,7 +15,12 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
+from relay import RelayHandle, RelaySettings
 from relay.cli.logs import configure_logs
+from relay.cli.notify import Supervisor
+from relay.cli.settings import StartSettings
+from relay.cli.signals import Conduct
+from relay.cli.summary import Summary
 from relay.events import Event, PairEnded, PairJoined, Probed, Refused, Stopping
 from relay.outcome import Outcome
 
@@ -88,3 +93,9 @@ class Log:
         for line in lines:
             del line["timestamp"]
         return lines
+
+
+def conduct_of(handle: RelayHandle, supervisor: Supervisor, log: Log, **settings: Any) -> Conduct:
+    """Return what handles the signals of a relay that was started with these settings."""
+    summary = Summary(handle, log.log, StartSettings(**settings), RelaySettings())
+    return Conduct(handle, None, supervisor, log.log, summary)

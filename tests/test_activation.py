@@ -143,7 +143,7 @@ async def test_taken_once(stack: ExitStack, pid: int | None) -> None:
         await listener.aclose()
 
 
-@pytest.mark.parametrize("count", ["", "all", "1.5"])
+@pytest.mark.parametrize("count", ["", "all", "1.5", "-1", "1_0", " 1", "\u0661", "9" * 30])
 def test_no_count(count: str) -> None:
     """A count that is no number is named."""
     with pytest.raises(Complaint) as caught:

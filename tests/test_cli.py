@@ -12,16 +12,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trio
 
 from relay import Observer, RelayHandle, RelaySettings, cli, lookout, serve_relay
-from relay.cli import start
+from relay.cli import program, start
+from relay.cli.listening import Opened, open_tcp
+from relay.cli.tls import TlsFiles
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +169,7 @@ def test_port_in_use(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert "in use" in err
 
 
-@pytest.mark.parametrize("content", [None, b" \n"])
+@pytest.mark.parametrize("content", [None, b" \n", b"two\nlines", b"\xff\xfet"])
 def test_bad_token_file(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -200,10 +203,102 @@ def test_no_descriptor_left(
     )
 
 
+@pytest.mark.parametrize("group", [True, False])
+def test_no_descriptor_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], group: bool
+) -> None:
+    """A system that has no descriptor left is not taken for a fault of the program either."""
+    error: Exception = OSError(errno.EMFILE, "Too many open files")
+    if group:
+        error = ExceptionGroup("several", [ExceptionGroup("one", [error])])
+    monkeypatch.setattr(start, "Supervisor", Mock(side_effect=error))
+    assert run(monkeypatch, "start") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("arc-relay: the system is short of resources: Too many open files (")
+    assert said.count("\n") == 1
+
+
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It tells its version."""
     assert run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"arc-relay {version('arc-relay')}\n"
+
+
+@pytest.mark.parametrize("error", [PackageNotFoundError, OSError(errno.EMFILE, "no descriptor")])
+def test_version_without_metadata(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    """A copy of the package that was not installed has no version, and works."""
+    monkeypatch.setattr(program, "version", Mock(side_effect=error))
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == "arc-relay unknown\n"
+
+
+def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While names are resolved, signals still end the process; then files are loaded once more."""
+    deeds: list[str] = []
+    before = signal.getsignal(signal.SIGTERM)
+
+    def note(deed: str) -> None:
+        kept = signal.getsignal(signal.SIGTERM) is not before
+        deeds.append(f"{deed}, signals {'kept' if kept else 'not kept'}")
+
+    class Files(TlsFiles):
+        def __init__(self, *_paths: str) -> None:
+            note("load")
+
+        def reload(self) -> None:
+            note("reload")
+
+    async def opening(_settings: object) -> Opened:
+        note("open")
+        return Opened([], inherited=False)
+
+    async def serving(*_: object) -> None:
+        note("serve")
+
+    monkeypatch.setattr(start, "open_listeners", opening)
+    monkeypatch.setattr(start, "serve", serving)
+    monkeypatch.setattr(start, "TlsFiles", Files)
+    assert run(monkeypatch, "start", "--tls-cert", "x", "--tls-key", "x") == 0
+    assert deeds == [
+        "load, signals not kept",
+        "open, signals not kept",
+        "reload, signals kept",
+        "serve, signals kept",
+    ]
+
+
+@pytest.mark.parametrize(
+    "options", [["--host-token-file", "/no"], ["--tls-cert", "/no", "--tls-key", "/no"]]
+)
+def test_no_port_without_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """A relay whose files cannot be used opens no port, so that nobody connects in vain."""
+    opening = Mock()
+    monkeypatch.setattr(start, "open_listeners", opening)
+    assert run(monkeypatch, "start", *options) == 1
+    assert options[0] in capsys.readouterr().err
+    assert not opening.called
+
+
+@pytest.mark.parametrize("option", ["--unix", "--host"])
+def test_failed_start_closes_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    """A start that fails leaves no listener open, not that of the metrics either."""
+    opened: list[trio.SocketListener] = []
+    really_open = open_tcp
+
+    async def open_metrics(*address: Any, option: str) -> list[trio.SocketListener]:
+        opened.extend(await really_open(*address, option=option))
+        return opened
+
+    monkeypatch.setattr(start, "open_tcp", open_metrics)
+    assert run(monkeypatch, "start", "-p", "0", "--metrics", "127.0.0.1:0", option, "/no/no") == 1
+    assert "/no" in capsys.readouterr().err
+    assert [listener.socket.fileno() for listener in opened] == [-1]
 
 
 def test_module() -> None:

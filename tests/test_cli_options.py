@@ -241,6 +241,27 @@ def test_unknown_variable(
     assert said(capsys) == f"unknown variable {variable}; did you mean {nearest}?"
 
 
+@pytest.mark.parametrize(
+    ("variable", "shown"),
+    [
+        ("ARC_RELAY_\x1b[2J\n", r"ARC_RELAY_\x1b[2J\n"),
+        ("ARC_RELAY_\udcff", r"ARC_RELAY_\udcff"),
+        ("ARC_RELAY_\u202eÜ", r"ARC_RELAY_\u202eÜ"),
+    ],
+)
+def test_unknown_variable_that_is_no_text(
+    variable: str,
+    shown: str,
+    asked: Asked,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A name that would act on a terminal, or that it could not show, is escaped."""
+    monkeypatch.setenv(variable, "5")
+    assert asked.status() == 2
+    assert said(capsys).startswith(f"unknown variable {shown}; did you mean ARC_RELAY_")
+
+
 def test_variable_unlike_any(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

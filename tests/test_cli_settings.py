@@ -39,7 +39,7 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("host", ["*", "::1", "a.example"], ["", "a\0"]),
+        ("host", ["*", "::1", "a.example", "[a]"], ["", "a\0"]),
         ("port", [0, 65535], [-1, 65536]),
         ("unix", ["", "/run/a b"], ["\0abstract"]),
         ("unix_mode", ["000", "0777", "660"], ["", "66", "0o660", "1777", "668", "06600", "660\n"]),
@@ -72,6 +72,12 @@ def test_values(name: str, good: list[Any], bad: list[Any]) -> None:
         with pytest.raises(ValueError, match=f"^{name} must be ") as refused:
             with_setting(name, value)
         assert str(refused.value).endswith(f", not {value!r}")
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "2001:db8::1", "fe80::1%eth0", "::ffff:192.0.2.1"])
+def test_brackets(host: str) -> None:
+    """An IPv6 address may be in brackets, as in a URL."""
+    assert StartSettings(host=f"[{host}]").host == host
 
 
 def test_certificate_and_key() -> None:

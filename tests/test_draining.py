@@ -10,6 +10,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import PairEnded, Stopping
+from relay.server import Ending
 
 from .clients import BINARY, Client, encode, encode_close, upgrade_request
 from .running import WatchedRelay, exchange, running
@@ -225,3 +226,42 @@ async def test_stopping_is_noticed_once(
         assert relay.told(Stopping) == [Stopping(pairs=2, waiting=1)]
         names = [type(event).__name__ for event in relay.events]
         assert names == ["PairJoined", "Stopping", "PairEnded", "PairEnded"]
+
+
+class TestTwoStops:
+    """A relay that is told to stop in one way and then in the other: the first one decides."""
+
+    @pytest.mark.parametrize("accepting", [True, False])
+    def test_first_decides(self, accepting: bool) -> None:
+        """That holds also if the relay could not act between the two."""
+        ending = Ending()
+        ending.ask(accepting=accepting)
+        ending.ask(accepting=not accepting)
+        assert ending.accepting is accepting
+
+    async def test_accepting(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+        """Newcomers are still accepted, and refused, until the delay is over."""
+        async with running(drain_delay=DELAY, close_timeout=CLOSE) as relay:
+            nursery.start_soon(stop, relay)
+            await trio.sleep(1)
+            nursery.start_soon(stop_accepting, relay)
+            await trio.sleep(DELAY - 2)
+            await relay.refused(*REFUSED)
+            await stopped_within(relay, 1)
+
+    async def test_not_accepting(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+        """A client that was accepted before is waited for, and the delay is skipped."""
+        request = upgrade_request("/?pair=late")
+        async with running(drain_delay=DELAY, close_timeout=CLOSE) as relay:
+            waiting, late = await relay.join("waiting"), await relay.connect()
+            await late.send(request[:20])
+            nursery.start_soon(stop_accepting, relay)
+            await trio.sleep(1)
+            nursery.start_soon(stop, relay)
+            await trio.sleep(1)
+            await expect_told(waiting)
+            await trio.sleep(1)
+            await late.send(request[20:])
+            assert (await late.response()).status == 101
+            await expect_told(late)
+            await stopped_within(relay, 0)

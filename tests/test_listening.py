@@ -74,12 +74,12 @@ async def test_all_interfaces_on_a_given_port() -> None:
 async def test_port_taken_at_one_address(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
     """A port that only some addresses can have is given back; if all are so, they differ."""
     opened: list[trio.SocketListener] = []
-    asked = []
+    refused: list[int] = []
     really_open = trio.open_tcp_listeners
 
-    async def open_some(port: int, *, host: str | None) -> list[trio.SocketListener]:
-        asked.append(port)
-        if port and len(asked) <= 2 * refusals:
+    async def open_some(port: int, *, host: str) -> list[trio.SocketListener]:
+        if port and host == "::" and len(refused) < refusals:
+            refused.append(port)
             raise OSError(errno.EADDRINUSE, "in use")
         listeners = await really_open(port, host=host)
         opened.extend(listeners)
@@ -107,6 +107,66 @@ async def test_wrong_host(host: str, reason: str) -> None:
     with pytest.raises(Complaint) as caught:
         await open_tcp(host, 80)
     assert str(caught.value) == f"cannot listen on --host {host!r} --port 80: {reason}"
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Let a name have these addresses."""
+    really_resolve = trio.socket.getaddrinfo
+
+    async def getaddrinfo(host: str, *arguments: Any, **options: Any) -> list[Any]:
+        if host == "localhost":
+            return [(0, 0, 0, "", (address, 0)) for address in addresses]
+        return await really_resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(trio.socket, "getaddrinfo", getaddrinfo)
+
+
+def without_ipv6(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    """Let this machine have no address of IPv6, and say so by an error."""
+    really_open = trio.open_tcp_listeners
+
+    async def open_some(port: int, *, host: str) -> list[trio.SocketListener]:
+        if ":" in host:
+            raise OSError(error, os.strerror(error))
+        return await really_open(port, host=host)
+
+    monkeypatch.setattr(trio, "open_tcp_listeners", open_some)
+
+
+@pytest.mark.parametrize("error", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
+@pytest.mark.parametrize("addresses", [("::1", "127.0.0.1"), ("127.0.0.1", "::1", "127.0.0.1")])
+async def test_absent_address(
+    monkeypatch: pytest.MonkeyPatch, error: int, addresses: tuple[str, ...]
+) -> None:
+    """An address that the machine does not have is skipped, and no address is opened twice."""
+    resolving(monkeypatch, *addresses)
+    without_ipv6(monkeypatch, error)
+    [listener] = await open_tcp("localhost", 0)
+    assert listener.socket.getsockname()[0] == "127.0.0.1"
+    await listener.aclose()
+
+
+@pytest.mark.parametrize("error", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
+async def test_absent_addresses_only(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
+    """If the machine has no address of a name, the error names the first one."""
+    resolving(monkeypatch, "::1", "::2")
+    without_ipv6(monkeypatch, error)
+    with pytest.raises(Complaint) as caught:
+        await open_tcp("localhost", 80, option="--metrics")
+    why = os.strerror(error)
+    assert str(caught.value) == f"cannot listen on --metrics localhost:80: {why} (::1)"
+
+
+async def test_other_error_at_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another error is none to skip; it is told with its address, and nothing stays open."""
+    resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
+    [first] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = first.socket.getsockname()[1]
+    with pytest.raises(Complaint, match=r": Address already in use \(127\.0\.0\.1\)$"):
+        await open_tcp("localhost", port)
+    await first.aclose()
+    with pytest.raises(OSError, match="all attempts"):
+        await trio.open_tcp_stream("127.0.0.2", port)
 
 
 async def test_port_in_use() -> None:

@@ -8,10 +8,13 @@ import logging
 import os
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import TextIO
 
 import pytest
 
+from relay import Refused
+from relay.cli.log_lines import LogObserver
 from relay.cli.logs import configure_logs
 
 from .observed import bare_logging
@@ -89,6 +92,28 @@ def test_auto_to_the_journal(pipe: Pipe) -> None:
     ]
     configure_logs("text", stream=pipe.stream, environment=environment).info("started")
     assert pipe.read().startswith("timestamp=")
+
+
+@pytest.mark.parametrize(
+    ("format", "terminal_", "expected"),
+    [
+        ("auto", True, " status=409 "),
+        ("auto", False, " status=409 "),
+        ("text", False, " status=409 "),
+        ("json", False, ',"status":409,'),
+    ],
+)
+def test_status(
+    format: str, terminal_: bool, expected: str, terminal: tuple[int, TextIO], pipe: Pipe
+) -> None:
+    """A status is a plain number in every format, also if the event has an enumeration."""
+    screen, stream = terminal
+    log = configure_logs(
+        format, stream=stream if terminal_ else pipe.stream, environment={"NO_COLOR": "1"}
+    )
+    observer = LogObserver(log, clock=lambda: 0.0)
+    observer.notice(Refused(HTTPStatus.CONFLICT, "pair is full"))
+    assert expected in (os.read(screen, PAGE).decode() if terminal_ else pipe.read())
 
 
 @pytest.mark.parametrize("level", ["debug", "info", "warning", "error"])

@@ -205,6 +205,14 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
             {"NOTIFY_SOCKET": "@a", "WATCHDOG_USEC": "-1"},
             "WATCHDOG_USEC must be a whole number of microseconds, not '-1'",
         ),
+        (
+            {"NOTIFY_SOCKET": "@a", "WATCHDOG_USEC": "\u0661"},
+            "WATCHDOG_USEC must be a whole number of microseconds, not '\u0661'",
+        ),
+        (
+            {"NOTIFY_SOCKET": "@a", "WATCHDOG_USEC": "9" * 400},
+            f"WATCHDOG_USEC must be a whole number of microseconds, not '{'9' * 400}'",
+        ),
     ],
 )
 def test_no_supervisor_says_this(environment: dict[str, str], complaint: str) -> None:

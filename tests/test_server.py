@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import pytest
@@ -43,6 +43,25 @@ async def test_port_in_use() -> None:
         with pytest.raises(OSError, match="in use") as caught:
             await serve_relay(host="127.0.0.1", port=listener.socket.getsockname()[1])
     assert caught.value.errno == errno.EADDRINUSE
+
+
+@pytest.mark.parametrize("listeners", [[], ()])
+async def test_no_listeners(listeners: Sequence[trio.SocketListener]) -> None:
+    """A relay that could be reached by nobody is not started, and the error says what to do."""
+    with pytest.raises(ValueError, match=r"^listeners is empty; leave it out to listen on host "):
+        await serve_relay(listeners=listeners)
+
+
+async def test_limit_in_force() -> None:
+    """The handle tells the limit of connections that was derived, not the one that was given."""
+    async with trio.open_nursery() as nursery:
+        for limit in (None, 7):
+            settings = RelaySettings(max_connections=limit)
+            serve = partial(serve_relay, listeners=[MemoryListener()], settings=settings)
+            handle: RelayHandle = await nursery.start(serve)
+            assert handle.max_connections > 0
+            assert limit is None or handle.max_connections == limit
+            await handle.stop()
 
 
 async def test_address_of_other_listeners(memory_relay: MemoryRelay) -> None:

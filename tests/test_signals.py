@@ -7,18 +7,19 @@ import signal
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 
+from relay.cli import signals
+from relay.cli.listening import open_tcp
 from relay.cli.notify import Supervisor
-from relay.cli.signals import Conduct
+from relay.cli.unix import open_unix
 
 from .certificates import Certificate, client_context
 from .clients import Client
 from .conftest import MemoryRelay, ProcessRelay
-from .observed import Log
+from .observed import Log, conduct_of
 from .programs import LOOPBACK, run_program
 
 
@@ -148,28 +149,37 @@ async def test_second_signal(tmp_path: Path, time_limit: None, by: signal.Signal
         assert "Traceback" not in program.log.read_text()
 
 
-async def test_end_at_once(memory_relay: MemoryRelay, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Listeners are closed before the process is killed by the signal; SIGHUP does not do it."""
-    deeds: list[Any] = []
-    monkeypatch.setattr(signal, "signal", lambda *call: deeds.append(call))
-    monkeypatch.setattr(os, "kill", lambda *call: deeds.append(call))
-    to_conduct, signals = trio.open_memory_channel[int](3)
-    for number in (signal.SIGHUP, signal.SIGTERM):
+async def test_end_at_once(
+    memory_relay: MemoryRelay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The process dies by the second signal, after the socket file is gone; others do nothing."""
+    path, log = tmp_path / "socket", Log()
+    deaths: list[tuple[int, bool]] = []
+    monkeypatch.setattr(signals, "die_by", lambda number: deaths.append((number, path.exists())))
+    to_conduct, received = trio.open_memory_channel[int](3)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM):
         to_conduct.send_nowait(number)
-    to_conduct.close()
+    unix, (tcp,) = open_unix(str(path), 0o600), await open_tcp("127.0.0.1", 0)
+    async with unix, tcp:
+        with Supervisor({}) as supervisor:
+            conduct = conduct_of(memory_relay.handle, supervisor, log)
+            await conduct.end_at_once(received, [tcp, unix])
+        assert tcp.socket.fileno() >= 0
+    assert deaths == [(signal.SIGTERM, False)]
+    assert [line["event"] for line in log.lines()] == ["summary"]
 
-    class Listener(trio.abc.Listener[trio.abc.Stream]):
-        async def accept(self) -> trio.abc.Stream:
-            raise AssertionError
 
-        async def aclose(self) -> None:
-            deeds.append("closed")
-
-    with Supervisor({}) as supervisor:
-        conduct = Conduct(memory_relay.handle, None, supervisor, Log().log)
-        await conduct.end_at_once(signals, [Listener()])
-    assert deeds == [
-        "closed",
-        (signal.SIGTERM, signal.SIG_DFL),
-        (os.getpid(), signal.SIGTERM),
-    ]
+@pytest.mark.parametrize("name", ["token", "cert", "key"])
+async def test_fifo_at_reload(
+    files: Certificate, token_file: Path, tmp_path: Path, time_limit: None, name: str
+) -> None:
+    """A FIFO in the place of a file is refused, and holds nothing up."""
+    path = {"token": token_file, "cert": files.cert, "key": files.key}[name]
+    unix = tmp_path / "socket"
+    options = ("--unix", str(unix), *files.options, "--host-token-file", str(token_file))
+    async with run_program(*options, log=tmp_path / "log") as program:
+        path.unlink()
+        os.mkfifo(path)
+        program.process.send_signal(signal.SIGHUP)
+        line = await program.line("not reloaded", str(path))
+        assert "is a FIFO or pipe, not a regular file" in line

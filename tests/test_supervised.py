@@ -13,10 +13,10 @@ import trio
 import trio.testing
 
 from relay.cli.notify import Supervisor
-from relay.cli.signals import STATUS_INTERVAL, Conduct
+from relay.cli.signals import STATUS_INTERVAL
 
 from .conftest import MemoryRelay, ProcessRelay
-from .observed import Log
+from .observed import Log, conduct_of
 
 FEED = 0.1
 """Seconds between two feeds of the watchdog, which is half of what it is set to."""
@@ -116,7 +116,7 @@ async def test_status_now_and_then(
 ) -> None:
     """Every few seconds it is told what the relay does."""
     with Supervisor({"NOTIFY_SOCKET": told.path}) as supervisor:
-        conduct = Conduct(memory_relay.handle, None, supervisor, Log().log)
+        conduct = conduct_of(memory_relay.handle, supervisor, Log())
         with trio.move_on_after(2.5 * STATUS_INTERVAL):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(conduct.report_status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -216,7 +217,20 @@ def test_no_file(files: Files, option: str) -> None:
     shown = option.upper()
     assert files.refused() == f"cannot read --tls-{option} {shown}: No such file or directory"
     path.mkdir()
-    assert files.refused() == f"cannot read --tls-{option} {shown}: Is a directory"
+    assert files.refused() == f"--tls-{option} {shown} is a directory, not a regular file"
+
+
+@pytest.mark.parametrize("option", ["cert", "key"])
+def test_no_regular_file(files: Files, option: str) -> None:
+    """A pipe, as the shell makes one of ``<(command)``, is refused; so is what has no end."""
+    path: Path = getattr(files, option)
+    content = path.read_bytes()
+    path.write_bytes(content + b"\n" * (1 << 20))
+    assert files.refused() == f"--tls-{option} {option.upper()} is larger than 1048576 bytes"
+    path.unlink()
+    os.mkfifo(path)
+    why = "is a FIFO or pipe, not a regular file"
+    assert files.refused() == f"--tls-{option} {option.upper()} {why}"
 
 
 @pytest.mark.parametrize("size", [0, 100, 500])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from . import start
-from .complaint import blame
+from .complaint import blame, complain, shortage
 from .health import health_command
-from .options import PROGRAM, settings_from_environment
+from .options import settings_from_environment
 from .probe.command import probe
+from .program import PROGRAM, program_version
 from .target import Listening
 
 __all__ = ["main"]
@@ -45,20 +45,20 @@ def main() -> None:
         complain(error.format_message())
         status = error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback could quote a client, and helps nobody
-        complain(f"this is a fault of the program, please report it: {blame(error)}")
+        lacking = shortage(error)
+        complain(
+            f"the system is short of resources: {lacking} ({blame(error)})"
+            if lacking
+            else f"this is a fault of the program, please report it: {blame(error)}"
+        )
         status = 1
     sys.exit(status)
-
-
-def complain(problem: str) -> None:
-    """Say in one line what is wrong."""
-    typer.echo(f"{PROGRAM}: {problem}", err=True)
 
 
 def show_version(wanted: bool) -> None:
     """Print the version and exit, if wanted."""
     if wanted:
-        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        typer.echo(f"{PROGRAM} {program_version()}")
         raise typer.Exit
 
 

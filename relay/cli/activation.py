@@ -6,6 +6,7 @@ They stay open while the relay is restarted: clients that come meanwhile wait, a
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -20,6 +21,7 @@ __all__ = ["take_sockets"]
 
 FIRST_DESCRIPTOR: Final = 3
 VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+COUNT: Final = re.compile(r"[0-9]{1,9}")
 FAMILIES: Final = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
 
 
@@ -36,10 +38,9 @@ def take_sockets(
     pid, count, names, _ = (environment.pop(name, "") for name in VARIABLES)
     if pid != str(os.getpid()):  # meant for the process that started this one
         return []
-    try:
-        descriptors = range(first, first + int(count))
-    except ValueError:
-        raise Complaint(f"LISTEN_FDS must be a whole number, not {count!r}") from None
+    if not COUNT.fullmatch(count):
+        raise Complaint(f"LISTEN_FDS must be a whole number, not {count!r}")
+    descriptors = range(first, first + int(count))
     sockets: list[socket.socket] = []
     try:
         for descriptor, name in zip_longest(descriptors, names.split(":")[: len(descriptors)]):

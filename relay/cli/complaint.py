@@ -1,25 +1,55 @@
-"""How the parts of the command line say what is wrong."""
+"""Errors of the command line, and their one line on standard error."""
 
 from __future__ import annotations
 
+import errno
+import sys
 from pathlib import Path
 from traceback import walk_tb
 from typing import Final
 
 import typer
 
-__all__ = ["Complaint", "blame", "reason"]
+from .log_writer import LineWriter
+from .program import PROGRAM
+
+__all__ = ["Complaint", "blame", "complain", "escaped", "reason", "shortage"]
 
 PACKAGE: Final = Path(__file__).parents[1]
+
+SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+"""Errors of a machine or a process that has too few resources."""
 
 
 class Complaint(typer.TyperException):
     """What cannot be done and why, in one line for the person who runs the relay."""
 
 
+def complain(problem: str) -> None:
+    """Write one line to standard error; if that takes no line at once, the line is lost."""
+    LineWriter(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
+
+
+def escaped(text: str) -> str:
+    """Return text with an escape sequence in place of each character that a terminal may act on.
+
+    The names of variables and of files are bytes of any kind, line breaks among them.
+    """
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
 def reason(error: OSError) -> str:
     """Return in words why a call failed."""
     return error.strerror or str(error)
+
+
+def shortage(error: BaseException) -> str:
+    """Return which resource a failure is for want of, in words; "" if it has another reason."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return reason(error) if isinstance(error, OSError) and error.errno in SHORTAGES else ""
 
 
 def blame(error: BaseException) -> str:

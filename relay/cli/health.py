@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -28,7 +29,8 @@ def health_command(listening: Callable[[], Listening]) -> Callable[[str | None],
     ) -> None:
         """Ask a relay for its health: status 0 if it is well, 1 if not."""
         found = check_health(local_target(listening()) if url is None else url_parameter(url))
-        typer.echo(str(found))
+        with suppress(BrokenPipeError):  # the status tells as much
+            typer.echo(str(found))
         raise typer.Exit(0 if found.healthy else 1)
 
     return health

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import MutableMapping
+import socket
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import trio
@@ -17,6 +19,9 @@ __all__ = ["Opened", "describe", "open_listeners", "open_tcp"]
 
 PORT_ATTEMPTS: Final = 20
 """How often one free port is looked for that every address of a host can have."""
+
+ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+"""Errors of an address that this machine does not have, such as ::1 where IPv6 is off."""
 
 Plain = trio.SocketListener | UnixListener
 
@@ -43,10 +48,14 @@ async def open_listeners(
     listeners: list[Plain] = [*take_sockets(environment)]
     inherited = bool(listeners)
     try:
+        # First the host, whose name may take long to resolve: a signal that ends the process
+        # meanwhile leaves no file behind.
+        tcp = settings.tcp and not inherited
+        on_tcp = await open_tcp(settings.host, settings.port) if tcp else []
+        listeners += on_tcp
         if settings.unix:
-            listeners.append(open_unix(settings.unix, int(settings.unix_mode, 8)))
-        if settings.tcp and not inherited:
-            listeners += await open_tcp(settings.host, settings.port)
+            unix = open_unix(settings.unix, int(settings.unix_mode, 8))
+            listeners.insert(len(listeners) - len(on_tcp), unix)
     except Complaint:
         for listener in listeners:
             await trio.aclose_forcefully(listener)
@@ -57,13 +66,19 @@ async def open_listeners(
 async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.SocketListener]:
     """Return a listener for each address of host, which may be a name; ``*`` is all interfaces.
 
-    Port 0 lets the system choose: one port for all of them, unless there is none.
+    Addresses that this machine does not have are skipped if there is another one. Port 0 lets the
+    system choose: one port for all addresses, unless there is none.
 
     Raises `Complaint` if host does not resolve or the port cannot be bound; it names the option
-    that gave both, if it was one.
+    that gave both, if it was one, and the address where that is not the host itself.
     """
     try:
-        return await open_on_one_port(None if host == "*" else host, port)
+        addresses = await resolve(host)
+        return await open_on_one_port(addresses, port)
+    except Unbound as unbound:
+        why = reason(unbound.error)
+        if unbound.address != host:
+            why = f"{why} ({unbound.address})"
     except OSError as error:
         why = reason(error)
     except UnicodeError:
@@ -72,20 +87,66 @@ async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.Socke
     raise Complaint(f"cannot listen on {given}: {why}")
 
 
-async def open_on_one_port(host: str | None, port: int) -> list[trio.SocketListener]:
-    """Return a listener for each address of host, on the same port if the system can choose."""
-    listeners = await trio.open_tcp_listeners(port, host=host)
+class Unbound(Exception):
+    """An address that could not be listened on."""
+
+    def __init__(self, address: str, error: OSError) -> None:
+        super().__init__(address, error)
+        self.address = address
+        self.error = error
+
+
+async def resolve(host: str) -> list[str]:
+    """Return the addresses of a host, each once.
+
+    Raises OSError or UnicodeError if there is none.
+    """
+    found = await trio.socket.getaddrinfo(
+        None if host == "*" else host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
+    """Return a listener for each address, on the same port if the system can choose."""
+    listeners = await open_each(addresses, port)
     for _ in range(PORT_ATTEMPTS):
         ports = {listener.socket.getsockname()[1] for listener in listeners}
         if len(ports) == 1:
             break
-        for listener in listeners:
-            listener.socket.close()
+        close(listeners)
         try:
-            listeners = await trio.open_tcp_listeners(min(ports), host=host)
-        except OSError:  # another program has it at one of the addresses
-            listeners = await trio.open_tcp_listeners(0, host=host)
+            listeners = await open_each(addresses, min(ports))
+        except Unbound:  # another program has the port at one of the addresses
+            listeners = await open_each(addresses, 0)
     return listeners
+
+
+async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
+    """Return a listener for each address that this machine has.
+
+    Raises `Unbound` if another error occurs, or if the machine has none of them.
+    """
+    listeners: list[trio.SocketListener] = []
+    absent: list[Unbound] = []
+    for address in addresses:
+        try:
+            listeners += await trio.open_tcp_listeners(port, host=address)
+        except OSError as error:
+            unbound = Unbound(address, error)
+            if error.errno not in ABSENT:
+                close(listeners)
+                raise unbound from None
+            absent.append(unbound)
+    if not listeners:
+        raise absent[0]
+    return listeners
+
+
+def close(listeners: Iterable[trio.SocketListener]) -> None:
+    """Close listeners that nobody uses yet."""
+    for listener in listeners:
+        listener.socket.close()
 
 
 def describe(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:

@@ -108,7 +108,7 @@ class LogObserver:
         say = self._log.warning if ours else self._log.info
         say(
             "refused",
-            status=refused.status,
+            status=int(refused.status),  # an enumeration would show its name on a terminal
             reason=refused.reason,
             **present(client=client, suppressed=allowance.settle()),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ import trio
 from .complaint import Complaint
 
 __all__ = ["Supervisor"]
+
+MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # 64 bits
 
 SEND_TIMEOUT: Final = 1.0
 """Seconds that a supervisor may take to read what it was told before; then it misses this."""
@@ -96,7 +99,7 @@ def watchdog_timeout(environment: Mapping[str, str]) -> float:
     text = environment.get("WATCHDOG_USEC", "")
     if not text or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
-    if not text.isdecimal():
+    if not MICROSECONDS.fullmatch(text):
         raise Complaint(f"WATCHDOG_USEC must be a whole number of microseconds, not {text!r}")
     return int(text) / 1e6
 

@@ -17,7 +17,6 @@ from ..settings import RelaySettings
 from .settings import StartSettings
 
 __all__ = [
-    "PROGRAM",
     "WrongUsage",
     "flags_of",
     "meaning_of",
@@ -28,7 +27,6 @@ __all__ = [
     "variable_of",
 ]
 
-PROGRAM: Final = "arc-relay"
 ENVIRONMENT: Final = "ARC_RELAY_"
 
 

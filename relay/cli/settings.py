@@ -16,6 +16,7 @@ __all__ = ["StartSettings", "split_address"]
 
 MAX_PORT: Final = 65535
 ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\[\]:]+)):([0-9]{1,5})")
+BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]*:[^\s\[\]]*)\]")  # as URLs have IPv6 addresses
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -29,7 +30,8 @@ def split_address(text: str) -> tuple[str, int]:
 def _host(text: str) -> str:
     if not text or "\0" in text:
         raise ValueError
-    return text
+    bracketed = BRACKETED.fullmatch(text)
+    return bracketed[1] if bracketed else text
 
 
 def _mode(text: str) -> str:

@@ -1,29 +1,37 @@
-"""What a running relay does at a signal, and what it tells its supervisor."""
+"""Signals of a running relay, and the status that its supervisor gets."""
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, Final
+from typing import Final
 
 import trio
 from structlog.typing import FilteringBoundLogger
 
+from ..dispositions import die_by
 from ..server import RelayHandle
 from .complaint import Complaint
 from .log_lines import say_not_reloaded, say_reloaded, say_signal
 from .notify import Supervisor
+from .summary import Summary
 from .tls import TlsFiles
+from .unix import UnixListener
 
-__all__ = ["Conduct"]
+__all__ = ["HANDLED", "Conduct"]
+
+HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that a running relay handles."""
 
 STATUS_INTERVAL: Final = 10.0
 """Seconds between two times at which the supervisor is told what the relay does."""
 
 
 class Conduct:
-    """Leads a relay through its signals: SIGHUP has its files read again, the others end it."""
+    """Handle the signals of a relay.
+
+    SIGHUP reloads its files, SIGUSR1 writes a summary to the log, and SIGINT and SIGTERM end it.
+    """
 
     def __init__(
         self,
@@ -31,11 +39,13 @@ class Conduct:
         tls: TlsFiles | None,
         supervisor: Supervisor,
         log: FilteringBoundLogger,
+        summary: Summary,
     ) -> None:
         self._handle = handle
         self._tls = tls
         self._supervisor = supervisor
         self._log = log
+        self._summary = summary
 
     @property
     def status(self) -> str:
@@ -50,16 +60,19 @@ class Conduct:
             await self._supervisor.status(self.status)
 
     async def wait_for_the_end(self, signals: AsyncIterator[int]) -> None:
-        """Act on signals; return when one has come that ends the relay."""
+        """Handle signals until SIGINT or SIGTERM arrives."""
         while True:
             number = await anext(signals)
             say_signal(self._log, signal.Signals(number).name)
-            if number != signal.SIGHUP:
+            if number == signal.SIGUSR1:
+                await self._summary.write()
+            elif number == signal.SIGHUP:
+                await self._supervisor.reloading()
+                self._reload()
+                # Also if that failed: the relay goes on with what it had.
+                await self._supervisor.ready(self.status)
+            else:
                 return
-            await self._supervisor.reloading()
-            self._reload()
-            # Also if that failed: the relay goes on with what it had.
-            await self._supervisor.ready(self.status)
 
     def _reload(self) -> None:
         """Load the certificate and the token again."""
@@ -81,15 +94,17 @@ class Conduct:
             say_reloaded(self._log, done or ["nothing"])
 
     async def end_at_once(
-        self, signals: AsyncIterator[int], listeners: Iterable[trio.abc.Listener[Any]]
+        self, signals: AsyncIterator[int], listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
     ) -> None:
-        """Wait for an impatient second signal, and let it end the process on the spot.
+        """Wait for a second SIGINT or SIGTERM while the relay stops, and end the process by it.
 
-        The listeners are closed first, so that no socket file stays.
+        SIGHUP has no effect any more. The files of Unix sockets are removed, and nothing else is
+        closed: a task that lost its listener would fail before the process is gone.
         """
-        while (number := await anext(signals)) == signal.SIGHUP:
-            pass
+        while (number := await anext(signals)) not in {signal.SIGINT, signal.SIGTERM}:
+            if number == signal.SIGUSR1:
+                await self._summary.write()
         for listener in listeners:
-            await trio.aclose_forcefully(listener)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+            if isinstance(listener, UnixListener):
+                listener.remove_file()
+        die_by(number)

@@ -4,36 +4,37 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from functools import partial
-from importlib.metadata import version
-from typing import Any, Final
+from typing import Any
 
 import trio
-import typer
 from structlog.typing import FilteringBoundLogger
 
 from ..errors import leaves
 from ..events import Event, Observer
 from ..server import serve_relay
 from ..settings import RelaySettings
+from ..token_file import read_token
 from .complaint import Complaint
 from .descriptors import raise_descriptor_limit
-from .listening import describe, open_listeners, open_tcp
+from .listening import Opened, describe, open_listeners, open_tcp
 from .log_lines import LogObserver, say_settings, say_started, say_stopped
+from .log_writer import LineWriter
 from .logs import configure_logs
 from .metrics import MetricsObserver
 from .notify import Supervisor
-from .options import PROGRAM, options, refuse_unknown_variables, settings_from
+from .options import options, refuse_unknown_variables, settings_from
+from .program import PROGRAM, program_version
 from .scraping import serve_metrics
 from .settings import StartSettings
-from .signals import Conduct
+from .signals import HANDLED, Conduct
+from .summary import Summary
 from .tls import TlsFiles
 
 __all__ = ["start"]
-
-VERSION: Final = version(PROGRAM)
 
 
 def start(**said: Any) -> None:
@@ -67,33 +68,68 @@ class Observers:
 async def run(
     start_settings: StartSettings, relay_settings: RelaySettings, log: FilteringBoundLogger
 ) -> None:
-    """Listen, say so, and serve until a signal comes.
+    """Listen, say so, and serve until SIGINT or SIGTERM arrives.
 
-    Raises `Complaint` if that cannot be.
+    Raises `Complaint` if the relay cannot be started.
     """
     complaint: BaseException | None = None
-    signals = trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    with signals as received, Supervisor() as supervisor:
-        try:
-            await serve(start_settings, relay_settings, log, received, supervisor)
-        except* Complaint as complaints:
-            complaint = next(leaves(complaints))
+    address = start_settings.metrics_address
+    try:
+        tls = load_files(start_settings, relay_settings)
+        async with AsyncExitStack() as stack:
+            supervisor = stack.enter_context(Supervisor())
+            scraped = await open_tcp(*address, option="--metrics") if address else []
+            close_all(stack, scraped)
+            opened = await open_listeners(start_settings)
+            close_all(stack, opened.listeners)
+            # A name can take long to resolve, so until here a signal ends the process, and SIGHUP
+            # is ignored. From here on signals are kept until they are handled. What may have been
+            # replaced meanwhile is read again, TLS here and the token by `serve_relay`.
+            signals = stack.enter_context(trio.open_signal_receiver(*HANDLED))
+            if tls:
+                tls.reload()
+            await serve(
+                start_settings, relay_settings, log, opened, tls, scraped, signals, supervisor
+            )
+    except* Complaint as complaints:
+        complaint = next(leaves(complaints))
     if complaint is not None:
         raise complaint
 
 
-async def serve(
+def load_files(start_settings: StartSettings, relay_settings: RelaySettings) -> TlsFiles | None:
+    """Return the files of TLS, if any, and check that of the token.
+
+    That is done before a port is open: a client must not connect to a relay that cannot start.
+
+    Raises `Complaint` if a file cannot be used.
+    """
+    path = relay_settings.host_token_file
+    try:
+        if path:
+            read_token(path)
+    except (OSError, ValueError) as error:
+        raise Complaint(f"cannot use --host-token-file: {error}") from None
+    return TlsFiles.of(start_settings.tls_cert, start_settings.tls_key)
+
+
+def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
+    """Have listeners closed at the end of a stack, if nothing closed them before."""
+    for listener in listeners:
+        stack.push_async_callback(trio.aclose_forcefully, listener)
+
+
+async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
     start_settings: StartSettings,
     relay_settings: RelaySettings,
     log: FilteringBoundLogger,
+    opened: Opened,
+    tls: TlsFiles | None,
+    scraped: Sequence[trio.SocketListener],
     signals: AsyncIterator[int],
     supervisor: Supervisor,
 ) -> None:
-    """Serve, from opening the listeners to the end of the last connection."""
-    tls = TlsFiles.of(start_settings.tls_cert, start_settings.tls_key)
-    address = start_settings.metrics_address
-    scraped = await open_tcp(*address, option="--metrics") if address else []
-    opened = await open_listeners(start_settings)
+    """Serve on open listeners until the end of the last connection."""
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
     places = [describe(listener) for listener in listeners]
     observers = Observers(LogObserver(log, start_settings.log_addresses))
@@ -104,22 +140,26 @@ async def serve(
         try:
             handle = await nursery.start(relaying)
         except (OSError, ValueError) as error:
-            unfit = "use --host-token-file" if getattr(error, "filename", "-") else "start"
-            raise Complaint(f"cannot {unfit}: {error}") from None
+            raise Complaint(f"cannot start: {error}") from None
+        version = program_version()
         if scraped:
-            metrics = MetricsObserver(handle.statistics, version=VERSION)
+            metrics = MetricsObserver(handle.statistics, version=version)
             observers.members.append(metrics)
             nursery.start_soon(serve_metrics, scraped, metrics.render)
-        typer.echo(f"{PROGRAM} listening on {', '.join(places)} (health at /health)")
+        # A courtesy: standard output may be full, broken or closed.
+        LineWriter(sys.stdout).write(
+            f"{PROGRAM} listening on {', '.join(places)} (health at /health)"
+        )
         urls = [f"{describe(listener, 'http')}/metrics" for listener in scraped]
-        say_started(log, places, version=VERSION, pid=os.getpid(), metrics=urls)
+        say_started(log, places, version=version, pid=os.getpid(), metrics=urls)
         say_settings(log, start_settings, relay_settings)
-        conduct = Conduct(handle, tls, supervisor, log)
+        summary = Summary(handle, log, start_settings, relay_settings)
+        conduct = Conduct(handle, tls, supervisor, log, summary)
         await supervisor.ready(conduct.status)
         nursery.start_soon(supervisor.feed_watchdog)
         nursery.start_soon(conduct.report_status)
         await conduct.wait_for_the_end(signals)
-        nursery.start_soon(conduct.end_at_once, signals, listeners)
+        nursery.start_soon(conduct.end_at_once, signals, opened.listeners)
         await supervisor.stopping(conduct.status)
         await handle.stop(accepting=not opened.inherited)
         say_stopped(log)

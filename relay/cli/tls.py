@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import trio
 
+from ..regular_file import read_regular_file
 from .complaint import Complaint, reason
 
 __all__ = ["TlsFiles", "TlsListener"]
+
+MAX_SIZE: Final = 1 << 20
+"""Bytes of a file with a certificate and its chain, or a key; usual ones have a few thousand."""
 
 
 class TlsFiles:
@@ -48,10 +51,12 @@ class TlsFiles:
         """Return a new context with the files as they are now."""
         for option, path in (("cert", self._cert), ("key", self._key)):
             try:
-                Path(path).open("rb").close()
+                read_regular_file(path, MAX_SIZE)
             except OSError as error:
                 why = reason(error)
                 raise Complaint(f"cannot read --tls-{option} {path!r}: {why}") from None
+            except ValueError as error:
+                raise Complaint(f"--tls-{option} {path!r} {error}") from None
         context = new_context()
         try:
             self._fill(context)

@@ -39,10 +39,11 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
         # In this order: as long as the socket is open, no other file can get its inode number,
         # and who finds the file finds somebody who listens.
         if self.socket.fileno() >= 0:
-            self._remove()
+            self.remove_file()
         await self._listener.aclose()
 
-    def _remove(self) -> None:
+    def remove_file(self) -> None:
+        """Remove the file, unless another socket has replaced it."""
         if identify(self._path) == self._identity:
             with suppress(OSError):  # a file that stays is stale, and the next start's to remove
                 Path(self._path).unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import signal
 import ssl
@@ -15,7 +16,10 @@ from urllib.parse import parse_qs
 import trio
 import typer
 
+from ...setting import read_number
+from ...token_file import is_token
 from ..asking import check_health
+from ..complaint import complain
 from ..target import Target, Url, client_context, parse_url
 from .attempt import Plan
 from .dial import dial
@@ -33,6 +37,14 @@ LOOK_TIMEOUT: Final = 5.0
 
 INTERRUPTED: Final = 130
 """The exit status of a program that SIGINT ended."""
+
+
+def number(kind: type[int | float], text: object) -> int | float:
+    """Return the number of an option, as settings have them; a default is one already."""
+    try:
+        return read_number(str(text), kind)
+    except ValueError:
+        raise typer.BadParameter(f"it must be a number in digits, not {text!r}") from None
 
 
 def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
@@ -53,13 +65,25 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     ] = False,
     idle: Annotated[
         float,
-        typer.Option(metavar="SECONDS", help="Keep silent for so long, to find read timeouts."),
+        typer.Option(
+            metavar="SECONDS",
+            help="Keep silent for so long, to find read timeouts.",
+            parser=partial(number, float),
+        ),
     ] = 0.0,
     size: Annotated[
-        int, typer.Option(metavar="BYTES", help="The size of a large message; 0 sends none.")
+        int,
+        typer.Option(
+            metavar="BYTES",
+            help="The size of a large message; 0 sends none.",
+            parser=partial(number, int),
+        ),
     ] = 4 * 2**20,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="How long a step may take.")
+        float,
+        typer.Option(
+            metavar="SECONDS", help="How long a step may take.", parser=partial(number, float)
+        ),
     ] = 30.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, at the end.")
@@ -69,7 +93,7 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     require(0 <= idle <= MAX_SECONDS, "--idle", "a number of seconds from 0 to a week")
     require(0 < timeout <= MAX_SECONDS, "--timeout", "a number of seconds over 0, up to a week")
     require(0 <= size <= MAX_SIZE, "--size", f"a number of bytes from 0 to {MAX_SIZE}")
-    require(token.isascii() and token.isprintable(), "--token", "printable ASCII")
+    require(not token or is_token(os.fsencode(token)), "--token", "visible ASCII characters")
     try:
         where = parse_url(url)
     except ValueError as error:
@@ -142,7 +166,7 @@ async def run(plan: Plan, report: Report) -> int:
         # Out of its group, typer knows what to make of it: whoever read the output has left.
         raise BrokenPipeError(errno.EPIPE, "output is closed")
     if results is None:
-        typer.echo("arc-relay: interrupted", err=True)
+        complain("interrupted")
         return INTERRUPTED
     report.end(results)
     return 1 if any(result.ok is False for result in results) else 0

@@ -1,0 +1,21 @@
+"""Name and version of the program."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+__all__ = ["PROGRAM", "program_version"]
+
+PROGRAM: Final = "arc-relay"
+"""Name of the command, and of the distribution that it is installed from."""
+
+UNKNOWN: Final = "unknown"
+
+
+def program_version() -> str:
+    """Return the version, or ``unknown`` where the metadata of the package cannot be read."""
+    try:
+        return version(PROGRAM)
+    except (PackageNotFoundError, OSError):  # OSError: no descriptor was left to read it with
+        return UNKNOWN

@@ -1,0 +1,55 @@
+"""Signal dispositions of the process, and its death by a signal.
+
+Imports nothing that takes long: until `prepare_signals` is called, SIGHUP kills the process, SIGINT
+prints a traceback, and a process that is PID 1 ignores SIGTERM.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+
+__all__ = ["die_by", "prepare_signals"]
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals that end the process."""
+
+IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTOU, signal.SIGCHLD)
+"""Signals that a relay ignores, unless it has installed a handler.
+
+A SIGHUP before that needs no action, since the files are read afterwards. SIGTTOU would suspend a
+relay that runs in the background of a terminal, and with it all pairs, at its first log line. With
+SIGCHLD ignored, orphans that a relay inherits as PID 1 do not remain as zombies.
+"""
+
+EXIT_STATUS_BASE = 128
+"""Added to the number of a signal for an exit status, as shells do."""
+
+
+def prepare_signals(*, serving: bool) -> None:
+    """Set the dispositions for the start of a command; ``serving`` is true for ``start`` alone.
+
+    SIGINT and SIGTERM end the process without a traceback. Where another command was started with
+    one of them ignored, as shells do for jobs in the background, that remains so. These signals are
+    unblocked, because a parent process may have left them in the signal mask; a pending signal is
+    delivered then, so the dispositions are set first.
+    """
+    for number in ENDING:
+        if serving or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _frame: die_by(number))
+    if serving:
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*ENDING, *IGNORED})
+
+
+def die_by(number: int) -> None:
+    """End the process at once by a signal, so that its parent sees which one it was.
+
+    The kernel drops a signal with the default disposition that PID 1 sends itself. The process then
+    exits with 128 and the number of the signal, which is how shells report a death by a signal.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    signal.raise_signal(number)
+    os._exit(EXIT_STATUS_BASE + number)

@@ -1,0 +1,97 @@
+"""Standard streams that may be closed, full or broken.
+
+Imports nothing that takes long.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import select
+import sys
+from contextlib import suppress
+
+__all__ = ["StandardError", "StandardOutput", "prepare_streams", "text_stream"]
+
+LAST = 2
+"""Descriptor of standard error, the last of the standard streams."""
+
+
+def prepare_streams(*, serving: bool) -> None:
+    """Make the standard streams safe to write to; ``serving`` is true for ``start`` alone.
+
+    A closed descriptor is opened on the null device. Otherwise the next socket would get it, and a
+    client would get what a library writes to standard output or standard error.
+    """
+    with suppress(OSError):  # without a null device, descriptors stay closed
+        while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST:
+            pass
+        os.close(descriptor)
+    if sys.stdout is not None:
+        sys.stdout = text_stream(StandardOutput(sys.stdout.fileno()), sys.stdout.encoding)
+    if serving and sys.stderr is not None:
+        sys.stderr = text_stream(StandardError(sys.stderr.fileno()), sys.stderr.encoding)
+
+
+def text_stream(raw: StandardStream, encoding: str) -> io.TextIOWrapper:
+    """Return a text stream that escapes what its encoding lacks, and flushes after each line."""
+    binary = io.BufferedWriter(raw)
+    return io.TextIOWrapper(binary, encoding, errors="backslashreplace", line_buffering=True)
+
+
+class StandardStream(io.RawIOBase):
+    """A descriptor that is written to and, like a standard stream, never closed."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def writable(self) -> bool:
+        return True
+
+
+class StandardOutput(StandardStream):
+    """Standard output, of which every failure is a broken pipe, raised once.
+
+    The commands that print end quietly on a broken pipe; a full disk is no more a fault of the
+    program than that. After the first failure, output is discarded: the interpreter flushes the
+    stream at exit, and would report a second failure.
+    """
+
+    _broken = False
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        if self._broken:
+            return len(data)
+        try:
+            while True:
+                with suppress(BlockingIOError):  # the parent process made it non-blocking
+                    return os.write(self._descriptor, data)
+                self._poll.poll()
+        except OSError:
+            self._broken = True
+            raise BrokenPipeError(errno.EPIPE, "standard output is broken") from None
+
+
+class StandardError(StandardStream):
+    """Standard error of a relay: what it does not take at once is discarded, and nothing is raised.
+
+    The log has its own way to the descriptor. Other reports are rare, such as the interpreter's of
+    an exception in a destructor, and must not suspend the event loop.
+    """
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        with suppress(OSError):
+            if self._poll.poll(0):
+                # A pipe that is writable takes as much without blocking.
+                return os.write(self._descriptor, data[: select.PIPE_BUF])
+        return len(data)

@@ -1,0 +1,58 @@
+"""The file with the token that opens new codes."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Final
+
+from .regular_file import read_regular_file
+
+__all__ = ["is_token", "read_token", "token_in"]
+
+MAX_SIZE: Final = 4096
+"""Bytes of a token file; the token has to fit into a request head with everything else."""
+
+TOKEN: Final = re.compile(rb"[!-~]+")
+"""Visible ASCII, which both ``Authorization: Bearer`` and ``?token=`` can carry."""
+
+WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""Byte order marks of UTF-16; that of UTF-32 in little-endian order begins with the first."""
+
+
+def read_token(path: str) -> bytes:
+    """Read the token from a file.
+
+    Raises OSError or ValueError, with the path and the problem, if the file cannot be read or does
+    not hold one token. No message quotes the content.
+    """
+    try:
+        return token_in(read_regular_file(path, MAX_SIZE))
+    except ValueError as error:
+        raise ValueError(f"{path!r} {error}") from None
+
+
+def token_in(content: bytes) -> bytes:
+    """Return the token in the content of a file, without white space and a UTF-8 mark around it.
+
+    Raises ValueError, with the predicate of a sentence about the file, if there is no such token.
+    """
+    if content.startswith(WIDE_MARKS):
+        raise ValueError("is in UTF-16; save it as plain ASCII")
+    token = content.removeprefix(codecs.BOM_UTF8).strip()
+    if not token:
+        raise ValueError("is empty")
+    if len(token.splitlines()) > 1:
+        raise ValueError("has more than one line; the token must be alone in it")
+    if not token.isascii():
+        raise ValueError(
+            "has a character that is not ASCII, which no client could send in a header"
+        )
+    if not is_token(token):
+        raise ValueError("has a space or a control character inside the token")
+    return token
+
+
+def is_token(text: bytes) -> bool:
+    """Return True if text is such as a client can show for a token."""
+    return TOKEN.fullmatch(text) is not None
