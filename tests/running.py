@@ -123,6 +123,7 @@ class WatchedRelay(MemoryRelay):
         last = self.events[-1]
         assert isinstance(last, Refused)
         assert (last.status, last.reason) == (status, reason)
+        assert type(last.status) is int  # and no member of an enumeration, which a log would show
         return response
 
     async def gone(self, *clients: Client) -> None:

@@ -8,10 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.request import MAX_CODE, Upgrade, pair_code
+from relay.query import MAX_CODE, find_parameters
+from relay.query import pair_code as decoded_code
+from relay.request import Upgrade
 
 from .clients import upgrade_request
 from .heads import judged, let_in, refused
+
+
+def pair_code(target: bytes) -> str | None:
+    """Return the pair code in a request target."""
+    parameters = find_parameters(target)
+    assert parameters is not None
+    return decoded_code(parameters.get(b"pair"))
+
 
 INVALID = (400, "missing or invalid pair code")
 NOT_PLAIN = (400, "pair code must be plain and given once")
