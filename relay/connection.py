@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from traceback import format_tb
-from typing import NamedTuple
 
 import trio
 
@@ -65,7 +65,8 @@ async def serve_connection(
         relay.close_scope(scope)
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True, repr=False)
+class Place:
     """A connection's place in a pair, and the 101 response that tells its client so."""
 
     pair: Pair[Endpoint]

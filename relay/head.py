@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 import h11
 
@@ -53,8 +54,9 @@ FIRST_PRINTABLE: Final = 0x21
 """Lowest byte that a request line can begin with."""
 
 
-class Request(NamedTuple):
-    """The head of a request."""
+@dataclass(frozen=True, slots=True, repr=False)
+class Request:
+    """The head of a request; its representation shows nothing of it."""
 
     method: bytes
     target: bytes
@@ -165,8 +167,11 @@ def parsed_by_h11(head: bytes) -> Request | Answer:
         # A frame of its traceback refers to the error: a reference cycle that holds the head.
         error.__traceback__ = None
         return NOT_HTTP
-    if not isinstance(event, h11.Request):
-        return NOT_HTTP
+    return from_h11(event) if isinstance(event, h11.Request) else NOT_HTTP
+
+
+def from_h11(event: h11.Request) -> Request:
+    """Return the request that h11 parsed."""
     return Request(event.method, event.target, event.http_version, combined(event.headers))
 
 

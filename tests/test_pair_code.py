@@ -144,6 +144,17 @@ def test_code_that_is_not_plain(query: str) -> None:
         assert let_in(head).code
 
 
+@pytest.mark.parametrize(("parameters", "plain"), [(99, True), (100, True), (101, False)])
+def test_parameters_that_another_reader_might_see(parameters: int, plain: bool) -> None:
+    """If codes are strict, what semicolons separate counts as parameters, too."""
+    head = upgrade_request("/?pair=code&x" + ";" * (parameters - 2))
+    if plain:
+        assert let_in(head, strict_codes=True).code == "code"
+    else:
+        assert refused(head, strict_codes=True) == NOT_PLAIN
+    assert let_in(head).code == "code"
+
+
 def test_fragment_before_the_query_is_not_plain() -> None:
     """A target in which the query could be part of a fragment is refused, too."""
     assert refused(upgrade_request("/#?pair=code"), strict_codes=True) == NOT_PLAIN
