@@ -47,7 +47,8 @@ class Entrance:
         self.admission = Admission(settings.max_per_client, settings.connects_per_minute)
         """What is kept of each client."""
         self._token = b""
-        self._authorized: set[trio.CancelScope] = set()
+        self.authorized: set[trio.CancelScope] = set()
+        """Scopes of the connections that showed the token in force, and are not over."""
         self.reload()
 
     def reload(self) -> bool:
@@ -61,7 +62,7 @@ class Entrance:
         if len(token) > MAX_TOKEN:
             raise ValueError(f"{path!r} has a token of more than {MAX_TOKEN} bytes")
         if token != self._token:
-            self._authorized.clear()
+            self.authorized.clear()
         self._token = token
         return True
 
@@ -95,7 +96,7 @@ class Entrance:
 
     def leave(self, scope: trio.CancelScope) -> None:
         """Count a connection no more, if it was let in."""
-        self._authorized.discard(scope)
+        self.authorized.discard(scope)
         counted = self.places.pop(scope, None)
         if self._counts and counted is not None:
             self.admission.leave(counted)
@@ -103,14 +104,14 @@ class Entrance:
     def show_token(self, scope: trio.CancelScope, token: bytes | None) -> None:
         """Note a connection that shows the token in force, until it is to `leave`."""
         if self._token and token_matches(token, self._token):
-            self._authorized.add(scope)
+            self.authorized.add(scope)
 
     def is_authorized(self, scope: trio.CancelScope) -> bool:
         """Return True if a connection showed the token in force, or none is needed.
 
         A connection that showed a token that was replaced since then is not authorized any more.
         """
-        return not self._token or scope in self._authorized
+        return not self._token or scope in self.authorized
 
     def may_open(self, scope: trio.CancelScope, waiting: int) -> Answer | None:
         """Return the refusal of a client that would open a new code, None if it may.

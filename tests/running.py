@@ -39,6 +39,7 @@ class Kept(NamedTuple):
     counted: int
     probes: int
     clients: int
+    authorized: int
 
 
 class WatchedRelay(MemoryRelay):
@@ -72,6 +73,7 @@ class WatchedRelay(MemoryRelay):
             len(inside.counted),
             len(inside.probes),
             len(inside.entrance.admission),
+            len(inside.entrance.authorized),
         )
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from relay.answers import MAX_FIELDS, NOT_HTTP, TOO_MANY_FIELDS
 from relay.head import (
+    FORBIDDEN,
     USUAL,
     HeadReader,
     Request,
@@ -151,6 +152,8 @@ def check_both_paths(data: bytes) -> None:
     expected = by_h11(data)
     if request is not None:
         assert expected == (request, behind)
+    if FORBIDDEN.search(head):
+        assert expected is None
     reader = HeadReader()
     read = reader.feed(data)
     if isinstance(read, Request) and not data.startswith((b"\r", b"\n")):
@@ -201,6 +204,15 @@ def test_number_of_fields(line: bytes) -> None:
     reader = HeadReader()
     read = [reader.feed(bytes((byte,))) for byte in head.removesuffix(b"\r\n")]
     assert read == [None] * (len(read) - 1) + [TOO_MANY_FIELDS]
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"\v", b"\f", b"\r", b"\rx"])
+def test_hopeless_head_is_not_parsed(byte: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that h11 would refuse, slowly if there are many spaces, is refused without it."""
+    head = with_lines(UPGRADE, f"X:  {byte.decode()}")
+    assert by_h11(head) is None
+    monkeypatch.setattr("relay.head.h11", None)
+    assert HeadReader().feed(head) is NOT_HTTP
 
 
 def test_bytes_behind_the_head_are_no_fields() -> None:

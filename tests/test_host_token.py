@@ -109,6 +109,17 @@ async def test_host_takes_over(
     await exchange(host, await relay.join(GUEST))
 
 
+async def test_host_takes_over_where_no_more_may_wait(
+    relay: WatchedRelay, autojump_clock: MockClock
+) -> None:
+    """A host that takes over a dead pair opens no code, and so is within the limit of those."""
+    await relay.join(HOST)
+    await relay.join(GUEST)
+    await relay.join("other&token=s3cret")
+    await relay.join(HOST)
+    assert relay.kept.waiting == 2
+
+
 @pytest.mark.parametrize("sides", [[HOST], [HOST, GUEST]])
 @pytest.mark.parametrize("newcomer", [GUEST, HOST])
 async def test_pair_ends_while_it_is_checked(

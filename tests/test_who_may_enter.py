@@ -10,10 +10,11 @@ import trio
 
 from relay import RelaySettings, serve_relay
 from relay.query import MAX_TOKEN
+from relay.request import Upgrade
 
 from .clients import upgrade_request
 from .conftest import MemoryListener
-from .heads import with_lines
+from .heads import request_of, with_lines
 from .running import WatchedRelay, exchange, running
 
 ANOTHER_ORIGIN = (403, "origin is not allowed")
@@ -146,6 +147,9 @@ class TestHostToken:
         async with running() as relay:
             await enters(relay, "/?pair=code&token=any")
             assert relay.handle.reload() is False
+            judged = relay.inside.judge(request_of(upgrade_request("/?pair=code&token=any")))
+            assert isinstance(judged, Upgrade)
+            assert judged.token is None  # it is not even read
 
     @pytest.mark.parametrize(
         ("content", "error"),
