@@ -23,8 +23,15 @@ UNIX: Final = "unix"
 """Stands for the peer on a Unix socket, which has no address."""
 
 MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 in IPv6, RFC 4291 section 2.5.5.2
+NAT64: Final = IPv6Network("64:ff9b::/96")
+"""Prefix in which a translator shows IPv4 clients to an IPv6 network (RFC 6052 section 2.1)."""
 COUNTED_BITS: Final = 64
 """Bits of an IPv6 address that one client is given: it can choose the others as it likes."""
+
+MAX_HOPS: Final = 32
+"""Entries of X-Forwarded-For that are read, from the right. Real chains have a few."""
+MAX_ENTRY: Final = 100
+"""Characters of an entry that can be an address. IPv6 with a scope and a port has about 70."""
 
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 
@@ -54,6 +61,7 @@ class TrustedProxies:
         its X-Forwarded-For, where each proxy adds on the right the address that it was connected
         from. So it is read from the right for as long as each address, beginning with peer, is a
         trusted proxy's: the first one that is not is the client. If all are, it is the left-most.
+        No more than `MAX_HOPS` entries are read.
 
         What stands left of the first address that is not trusted may be anybody's invention, and
         is never looked at. Where an entry is no address, such as "unknown" or an empty one, the
@@ -66,7 +74,7 @@ class TrustedProxies:
         nearest = hop(peer)
         if nearest is None:
             return peer
-        for entry in reversed(forwarded.split(",")):
+        for entry in reversed(forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
             if not self._trusts(nearest):
                 break
             further = hop(entry)
@@ -82,8 +90,14 @@ class TrustedProxies:
 
 
 def counted_by(client: str) -> str:
-    """Return what a client counts as: its IPv4 address, its IPv6 /64 network, or itself as is."""
+    """Return the key by which a client is counted.
+
+    It is the IPv4 address, also of a client behind NAT64, the /64 network of an IPv6 address, or
+    the text itself if it is no address.
+    """
     known = hop(client)
+    if isinstance(known, IPv6Address) and known in NAT64:
+        return str(IPv4Address(int(known) & int(NAT64.hostmask)))
     if isinstance(known, IPv6Address):
         rest = known.max_prefixlen - COUNTED_BITS
         return f"{IPv6Address(int(known) >> rest << rest)}/{COUNTED_BITS}"
@@ -92,6 +106,8 @@ def counted_by(client: str) -> str:
 
 def hop(text: str) -> Hop | None:
     """Return the address that an entry of X-Forwarded-For stands for, None if it is none."""
+    if len(text) > MAX_ENTRY:
+        return None
     text = text.strip().strip('"')
     if text in {UNIX, f"{UNIX}:"}:  # the latter is how nginx calls it
         return UNIX

@@ -9,24 +9,32 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 __all__ = [
     "ANOTHER_ORIGIN",
     "BAD_CODE",
-    "GET_ONLY",
+    "HANDSHAKE_STRIPPED",
     "HEAD_TOO_BIG",
     "HEAD_TOO_SLOW",
+    "MAX_FIELDS",
     "MAX_HEAD",
+    "MAX_PARAMETERS",
+    "METHOD_NOT_ALLOWED",
     "NOT_FOUND",
     "NOT_HTTP",
     "NOT_PLAIN",
     "PAIR_IS_FULL",
+    "PROXY_PROTOCOL",
     "RELAY_IS_FULL",
     "RELAY_IS_STOPPING",
     "RETRY_AFTER",
     "TOKEN_NEEDED",
+    "TOO_MANY_FIELDS",
+    "TOO_MANY_PARAMETERS",
     "TOO_MANY_WAITING",
     "WRONG_VERSION",
     "Answer",
@@ -37,6 +45,12 @@ __all__ = [
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes that an HTTP head may have, with its final empty line."""
+
+MAX_FIELDS: Final = 100
+"""Header fields that a head may have. Browsers behind several proxies send about 40."""
+
+MAX_PARAMETERS: Final = 100
+"""Parameters that the query of an upgrade may have."""
 
 RETRY_AFTER: Final = 5
 """Seconds after which a client may well have more luck, where nobody knows better."""
@@ -61,9 +75,11 @@ class Answer:
         """Whether it is an error, and not the health of the relay."""
         return self.content_type == PLAIN
 
-    def __bytes__(self) -> bytes:
+    def encode(self, now: int) -> bytes:
+        """Return the response as it is sent at the Unix time ``now``, in seconds."""
         body = self.body.encode()
         headers = (
+            ("Date", http_date(now)),
             ("Content-Type", self.content_type),
             ("Content-Length", str(len(body))),
             ("Connection", "close"),
@@ -75,6 +91,12 @@ class Answer:
         ]
         head = "\r\n".join((*lines, "", "")).encode()
         return head if self.bodiless else head + body
+
+
+@lru_cache(maxsize=1)
+def http_date(now: int) -> str:
+    """Return a Unix time in the format of the field Date (RFC 9110 section 5.6.7)."""
+    return formatdate(now, usegmt=True)
 
 
 def bad_request(why: str) -> Answer:
@@ -103,24 +125,38 @@ def health_answer(pairs: int, *, draining: bool, full: bool) -> Answer:
         HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK,
         json.dumps({"ok": not trouble, **trouble, "pairs": pairs}, separators=(",", ":")),
         content_type="application/json",
+        headers=(("Cache-Control", "no-store"),),
     )
 
 
 # About the request itself.
 
 NOT_HTTP: Final = bad_request("not a valid HTTP request")
+PROXY_PROTOCOL: Final = bad_request(
+    "the PROXY protocol is not supported: configure the proxy not to send it"
+)
+TOO_MANY_PARAMETERS: Final = bad_request(f"query has more than {MAX_PARAMETERS} parameters")
 BAD_CODE: Final = bad_request("missing or invalid pair code")
 NOT_PLAIN: Final = bad_request("pair code must be plain and given once")
 NOT_FOUND: Final = Answer(
     HTTPStatus.NOT_FOUND, "not found: this is a WebSocket relay, its health is at /health"
 )
-GET_ONLY: Final = Answer(
-    HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed", headers=(("Allow", "GET"),)
+METHOD_NOT_ALLOWED: Final = Answer(
+    HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed", headers=(("Allow", "GET, HEAD"),)
 )
 HEAD_TOO_BIG: Final = Answer(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"head is larger than {MAX_HEAD} bytes"
 )
+TOO_MANY_FIELDS: Final = Answer(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"head has more than {MAX_FIELDS} fields"
+)
 HEAD_TOO_SLOW: Final = Answer(HTTPStatus.REQUEST_TIMEOUT, "head did not arrive in time")
+HANDSHAKE_STRIPPED: Final = Answer(
+    HTTPStatus.UPGRADE_REQUIRED,
+    "header Upgrade: websocket is missing: a proxy in front must pass on Upgrade and Connection,"
+    " over HTTP/1.1",
+    headers=(("Upgrade", "websocket"),),
+)
 WRONG_VERSION: Final = Answer(
     HTTPStatus.UPGRADE_REQUIRED,
     "only WebSocket version 13 is spoken here",

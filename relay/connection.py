@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from traceback import format_tb
 
 import trio
@@ -14,15 +15,16 @@ import trio
 from .answers import PAIR_IS_FULL, Answer
 from .door import read_request, send_answer
 from .endpoint import Endpoint
-from .errors import PairFull, leaves
+from .errors import leaves
 from .events import Refused
 from .ghosts import drive_out_ghosts
+from .head import Request
 from .kernel import peer_of
 from .outcome import Outcome
 from .pair import conclude, run_pair
 from .relay import Relay
 from .rendezvous import Pair
-from .request import Upgrade
+from .request import Upgrade, asks_for_websocket, forwarded_for
 from .wires import open_wire
 
 __all__ = ["serve_connection"]
@@ -44,13 +46,11 @@ async def serve_connection(
         wire = open_wire(stream, nursery, relay.lookout)
         endpoint = Endpoint(wire, relay.settings, scope, peer_of(stream))
         with scope:
-            head = await read_request(wire, relay.settings.head_timeout, relay.judge)
-            if isinstance(head, Upgrade):
-                head = await let_in(relay, endpoint, head)
-            if head is not None:
-                if head.refuses:
-                    relay.notice(Refused(head.status, head.body, endpoint.client))
-                await send_answer(wire, head)
+            answer = await serve_request(relay, endpoint)
+            if answer is not None:
+                if answer.refuses:
+                    relay.notice(Refused(answer.status.value, answer.body, endpoint.client))
+                await send_answer(wire, answer)
         await endpoint.close()
     except* Exception as failures:  # noqa: BLE001 - the one boundary, see above
         for failure in leaves(failures):
@@ -65,38 +65,32 @@ async def serve_connection(
         relay.close_scope(scope)
 
 
-async def let_in(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
-    """Let a client in, to be a side until that is over; or return why not.
+@dataclass(frozen=True, slots=True, repr=False)
+class Place:
+    """A connection's place in a pair, and the 101 response that tells its client so."""
 
-    A side keeps its place until its connection is closed; who is refused has none.
+    pair: Pair[Endpoint]
+    response: bytes
+
+
+async def serve_request(relay: Relay, endpoint: Endpoint) -> Answer | None:
+    """Read the request of a client, and serve its WebSocket until that is over.
+
+    Returns:
+        The answer to any other request, or to one that is refused. None if there is nothing more
+        to say.
     """
-    endpoint.client = relay.entrance.client(endpoint.client, upgrade.forwarded)
-    refused = relay.entrance.enter(endpoint.scope, endpoint.client)
-    if refused is None:
-        refused = await take_place(relay, endpoint, upgrade)
-    if refused is not None:
-        relay.leave(endpoint.scope)
-    return refused
-
-
-async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answer | None:
-    """Be a side of the pair with this code until that is over; or return why that cannot be."""
-    # Who drove a ghost out takes over a code that was open: it opens none, and needs no token.
-    takes_over = await drive_out_ghosts(relay, upgrade.code)
-    if not takes_over and relay.pairs.find(upgrade.code) is None:
-        refused = relay.entrance.may_open(upgrade.token, relay.pairs.waiting)
-        if refused is not None:
-            return refused
-    try:
-        pair = relay.pairs.join(upgrade.code, endpoint, trio.current_time())
-    except PairFull:
-        return PAIR_IS_FULL
+    place = await find_place(relay, endpoint)
+    if not isinstance(place, Place):
+        return place
+    pair = place.pair
     if endpoint is pair.a:
         relay.counted.add(pair)
     if relay.stopping:
         relay.stop_pair(pair)
     try:
-        await endpoint.accept(upgrade.response)
+        await endpoint.accept(place.response)
+        del place  # an idle connection holds nothing of its request but the code
         if not endpoint.departed:
             await (be_a(relay, pair) if endpoint is pair.a else be_b(relay, pair, endpoint))
     finally:
@@ -107,6 +101,49 @@ async def take_place(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Answ
             release(pair)
             relay.note_ended(pair, trio.current_time())
     return None
+
+
+async def find_place(relay: Relay, endpoint: Endpoint) -> Place | Answer | None:
+    """Read the request of a client, and join it to the pair that it asks for.
+
+    A refused connection holds no slot. Limits that need the client's address alone are checked
+    before the request is judged, so that a client over its limit costs little.
+    """
+    request = await read_request(endpoint.wire, relay.settings.head_timeout)
+    if not isinstance(request, Request):
+        return request
+    found: Place | Answer | None = None
+    if asks_for_websocket(request):
+        endpoint.client = relay.entrance.client(endpoint.client, forwarded_for(request))
+        found = relay.entrance.enter(endpoint.scope, endpoint.client)
+    if found is None:
+        judged = relay.judge(request)
+        found = await join(relay, endpoint, judged) if isinstance(judged, Upgrade) else judged
+    if isinstance(found, Answer):
+        relay.leave(endpoint.scope)
+    return found
+
+
+async def join(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Place | Answer:
+    """Join a client to the pair with its code; return the refusal if it may not.
+
+    The rules of the host token are in docs/protocol.md. They hold for the pair that is there after
+    dead sides were evicted.
+    """
+    entrance, scope = relay.entrance, endpoint.scope
+    entrance.show_token(scope, upgrade.token)
+    evicted = await drive_out_ghosts(relay, upgrade.code, scope)
+    pair = relay.pairs.find(upgrade.code)
+    if pair is None:
+        # A new pair in place of the one that this client evicted adds none to those that wait.
+        refused = entrance.may_open(scope, 0 if evicted else relay.pairs.waiting)
+    elif pair.b is None:
+        refused = entrance.may_join(scope, pair.a.scope)
+    else:
+        refused = PAIR_IS_FULL
+    if refused is not None:
+        return refused
+    return Place(relay.pairs.join(upgrade.code, endpoint, trio.current_time()), upgrade.response)
 
 
 async def be_a(relay: Relay, pair: Pair[Endpoint]) -> None:

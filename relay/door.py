@@ -1,69 +1,59 @@
-"""The HTTP head of a connection: read, judged, and answered.
+"""Read the request of a connection, and send a response that is not 101.
 
-The door reads the head itself, and answers it, because a library for WebSocket has no hook for
-plain HTTP and trusts what it is given.
+No library for WebSocket has a hook for plain HTTP, and each trusts the head that it is given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 
-from .answers import HEAD_TOO_BIG, HEAD_TOO_SLOW, MAX_HEAD, NOT_HTTP, Answer
-from .errors import NotHttp
+from .answers import HEAD_TOO_SLOW, NOT_HTTP, Answer
 from .head import HeadReader, Request
 from .wire import Wire
 
 __all__ = ["read_request", "send_answer"]
 
-JudgedT = TypeVar("JudgedT")
-
 LINGER: Final = 2.0
-"""Seconds that a client that was sent away has to close its end."""
+"""Seconds that a refused client has to close its end."""
 
 
-async def read_request(
-    wire: Wire, head_timeout: float, judge: Callable[[Request], JudgedT]
-) -> JudgedT | Answer | None:
-    """Read the head of a request and return what it is judged to be; None if the client is gone.
+async def read_request(wire: Wire, head_timeout: float) -> Request | Answer | None:
+    """Read the head of a request; bytes that follow it stay to be received.
 
-    The head must be complete within head_timeout seconds; what came behind it stays to be received.
-    What is no good head, or comes too late, gets an `Answer` that is not the judge's.
+    Return an answer if the head is invalid, or not complete within head_timeout seconds. Return
+    None if there is nobody to answer: the client is gone, or never sent a byte.
     """
+    reader = HeadReader()
     with trio.move_on_after(head_timeout):
-        request = await receive_request(wire)
-        return judge(request) if isinstance(request, Request) else request
-    return HEAD_TOO_SLOW if wire.begun else None
+        return await receive_request(wire, reader)
+    return HEAD_TOO_SLOW if reader.begun else None
 
 
-async def receive_request(wire: Wire) -> Request | Answer | None:
-    """Receive the head of a request; return an answer if it is none, None if nothing came."""
-    reader, size = HeadReader(), 0
+async def receive_request(wire: Wire, reader: HeadReader) -> Request | Answer | None:
+    """Receive the head of a request without a limit of time; otherwise as `read_request`."""
     try:
         await wire.begin()
-        while size < MAX_HEAD:
-            data = await (wire.receive_some if size else wire.receive_first)(MAX_HEAD - size)
+        while True:
+            receive = wire.receive_some if reader.begun else wire.receive_first
+            data = await receive(reader.missing)
             if not data:
-                return NOT_HTTP if size else None
-            size += len(data)
+                return NOT_HTTP if reader.begun else None
             if (request := reader.feed(data)) is not None:
                 wire.unread(reader.rest)
                 return request
-    except NotHttp:
-        return NOT_HTTP
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         return None
-    return HEAD_TOO_BIG
 
 
 async def send_answer(wire: Wire, answer: Answer) -> None:
-    """Send the answer, and give the client `LINGER` seconds to take it and leave."""
+    """Send the answer, and give the client `LINGER` seconds to read it and leave."""
     with trio.move_on_after(LINGER):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await wire.send_all(bytes(answer))
+            await wire.send_all(answer.encode(int(time.time())))
             # Where one direction cannot be ended alone, the client would wait for the other end.
             if wire.half_closeable:
                 await wire.linger()

@@ -46,6 +46,8 @@ class Entrance:
         self.admission = Admission(settings.max_per_client, settings.connects_per_minute)
         """What is kept of each client."""
         self._token = b""
+        self.authorized: set[trio.CancelScope] = set()
+        """Scopes of the connections that showed the token in force, and are not over."""
         self.reload()
 
     def reload(self) -> bool:
@@ -53,8 +55,16 @@ class Entrance:
         path = self._settings.host_token_file
         if not path:
             return False
-        self._token = read_token(path)
+        token = read_token(path)
+        if token != self._token:
+            self.authorized.clear()
+        self._token = token
         return True
+
+    @property
+    def needs_token(self) -> bool:
+        """True if it takes a token to open a new code."""
+        return bool(self._token)
 
     @property
     def full(self) -> bool:
@@ -81,12 +91,35 @@ class Entrance:
 
     def leave(self, scope: trio.CancelScope) -> None:
         """Count a connection no more, if it was let in."""
+        self.authorized.discard(scope)
         counted = self.places.pop(scope, None)
         if self._counts and counted is not None:
             self.admission.leave(counted)
 
-    def may_open(self, token: str | None, waiting: int) -> Answer | None:
-        """Return why a client may not open a new code while so many wait, None if it may."""
-        if self._token and not token_matches(token, self._token):
+    def show_token(self, scope: trio.CancelScope, token: bytes | None) -> None:
+        """Note a connection that shows the token in force, until it is to `leave`."""
+        if self._token and token_matches(token, self._token):
+            self.authorized.add(scope)
+
+    def is_authorized(self, scope: trio.CancelScope) -> bool:
+        """Return True if a connection showed the token in force, or none is needed.
+
+        A connection that showed a token that was replaced since then is not authorized any more.
+        """
+        return not self._token or scope in self.authorized
+
+    def may_open(self, scope: trio.CancelScope, waiting: int) -> Answer | None:
+        """Return the refusal of a client that would open a new code, None if it may.
+
+        ``waiting`` is the number of other codes that wait.
+        """
+        if not self.is_authorized(scope):
             return TOKEN_NEEDED
         return TOO_MANY_WAITING if 0 < self._settings.max_waiting <= waiting else None
+
+    def may_join(self, scope: trio.CancelScope, host: trio.CancelScope) -> Answer | None:
+        """Return the refusal of a client that would join a waiting side, None if it may.
+
+        One of the two must be authorized. ``host`` is the scope of the waiting side.
+        """
+        return None if self.is_authorized(scope) or self.is_authorized(host) else TOKEN_NEEDED

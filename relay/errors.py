@@ -3,7 +3,6 @@
 This module is pure: it may be imported from anywhere and imports nothing of the relay.
 
     RelayError
-    ├── NotHttp             what came is no head of a request
     ├── PairFull            a third endpoint asked for a code that two already share
     └── ProtocolViolation   a client broke RFC 6455 or a limit; says how to close it
 """
@@ -14,15 +13,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = [
-    "CloseCode",
-    "NotHttp",
-    "PairFull",
-    "ProtocolViolation",
-    "RelayError",
-    "Violation",
-    "leaves",
-]
+__all__ = ["CloseCode", "PairFull", "ProtocolViolation", "RelayError", "Violation", "leaves"]
 
 
 class CloseCode(IntEnum):
@@ -39,10 +30,6 @@ class CloseCode(IntEnum):
 
 class RelayError(Exception):
     """The root of every exception that the relay defines."""
-
-
-class NotHttp(RelayError):
-    """What came is no head of a request (400)."""
 
 
 class PairFull(RelayError):

@@ -21,17 +21,22 @@ SILENT = 5.0
 """Seconds for which a waiting side may have been silent before a newcomer has it pinged."""
 
 
-async def drive_out_ghosts(relay: Relay, code: str) -> bool:
-    """See to it that the sides of the pair with this code, which a newcomer asks for, are alive.
+async def drive_out_ghosts(relay: Relay, code: str, newcomer: trio.CancelScope) -> bool:
+    """Check that the sides of the pair with this code are alive, for a newcomer that asks for it.
 
-    Those whose life is in doubt are pinged, and get ``probe_timeout`` to answer. If one does not,
-    its pair is ended, and the code is free. Newcomers that come meanwhile wait for the same
-    answers. Returns whether this newcomer ended a pair, so that the code is its own to take over.
+    Sides that may be dead are pinged, and get ``probe_timeout`` to answer. If one does not, its
+    pair is ended, and the code is free. Newcomers that come meanwhile wait for the same answers.
+    Nothing is pinged if neither the newcomer nor a side showed the host token in force.
+
+    Returns:
+        True if this newcomer ended a pair, so that a new one replaces it.
     """
     settled, evicted = not relay.settings.probe_timeout, False
     while not settled:
         pair = relay.pairs.find(code)
         if pair is None or pair.outcome is not None or not in_doubt(pair):
+            break
+        if not any(map(relay.entrance.is_authorized, (newcomer, *scopes(pair)))):
             break
         if pair in relay.probes:
             await relay.probes[pair].wait()
@@ -47,6 +52,11 @@ def in_doubt(pair: Pair[Endpoint]) -> list[Endpoint]:
     if pair.b is not None:
         return [pair.a, pair.b]
     return [pair.a] if trio.current_time() - pair.a.heard_at > SILENT else []
+
+
+def scopes(pair: Pair[Endpoint]) -> list[trio.CancelScope]:
+    """Return the scopes of the sides of a pair."""
+    return [side.scope for side in (pair.a, pair.b) if side is not None]
 
 
 async def probe(relay: Relay, pair: Pair[Endpoint]) -> None:

@@ -1,25 +1,61 @@
-"""Which web page a browser connects from.
+"""Compare the origins of web pages.
 
-Pure.
+Pure. A browser sends the origin of the page that opens a connection in the header Origin.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Set as AbstractSet
 from typing import Final
 
-__all__ = ["normal_origin"]
+__all__ = ["FILE", "is_allowed", "normal_origin"]
 
-DEFAULT_PORTS: Final = {"http://": ":80", "https://": ":443"}
+FILE: Final = "file://"
+"""Origin of a page that an application loads from its own files, as a WebView sends it."""
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+SCHEME: Final = re.compile(r"(https?|wss?)://")
+AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:/@\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 def normal_origin(text: str) -> str:
-    """Return an origin as a browser sends it, so that two of them can be compared.
+    """Return an origin in the form in which browsers send it.
 
-    That is in lower case, without the default port of its scheme (RFC 6454 section 6.2), and
-    without a final slash, which people add. What is no origin comes out as it is but for that.
+    Convert to lower case, and remove the default port of http and https (RFC 6454 section 6.2) and
+    a final slash, which people add. Text that is no origin is otherwise returned unchanged.
     """
-    origin = text.strip().lower().removesuffix("/")
-    for scheme, port in DEFAULT_PORTS.items():
-        if origin.startswith(scheme):
-            return origin.removesuffix(port)
+    origin = text.strip().lower()
+    if not origin.endswith("://"):
+        origin = origin.removesuffix("/")
+    for scheme in ("http", "https"):
+        if origin.startswith(f"{scheme}://"):
+            return origin.removesuffix(f":{DEFAULT_PORTS[scheme]}")
     return origin
+
+
+def is_allowed(origin: str, host: str, allowed: AbstractSet[str]) -> bool:
+    """Return True if a page of an origin may connect.
+
+    ``allowed`` are origins that `normal_origin` returned, ``host`` is the field Host of the
+    request. The relay's own origin is always allowed: applications that have no page, such as
+    React Native on Android, make an Origin from the URL that they connect to.
+    """
+    return normal_origin(origin) in allowed or is_own(origin, host)
+
+
+def is_own(origin: str, host: str) -> bool:
+    """Return True if an origin and the field Host of the request name the same host and port.
+
+    A Host without a port has the default port of the origin's scheme: behind a proxy that ends
+    TLS, the relay does not know the scheme that the client used.
+    """
+    scheme = SCHEME.match(origin := origin.lower())
+    if scheme is None:
+        return False
+    page = AUTHORITY.fullmatch(origin, scheme.end())
+    relay = AUTHORITY.fullmatch(host.lower())
+    if page is None or relay is None or page["host"] != relay["host"]:
+        return False
+    default = DEFAULT_PORTS[scheme[1]]
+    return int(page["port"] or default) == int(relay["port"] or default)

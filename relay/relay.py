@@ -19,7 +19,7 @@ from .lookout import Lookout
 from .outcome import Outcome
 from .pair import conclude
 from .rendezvous import Pair, Rendezvous
-from .request import Resource, Upgrade, judge
+from .request import Resource, Upgrade, answer_to, judge
 from .settings import RelaySettings
 from .statistics import OpenPair, RelayStatistics, Tally, plus
 
@@ -122,11 +122,13 @@ class Relay:
             request,
             strict_codes=self.settings.strict_codes,
             allowed_origins=self._allowed_origins,
+            with_token=self.entrance.needs_token,
         )
         if not isinstance(judged, Resource):
             return judged
         full = judged is Resource.READY and self.entrance.full
-        return health_answer(len(self.pairs), draining=self.draining, full=full)
+        answer = health_answer(len(self.pairs), draining=self.draining, full=full)
+        return answer_to(request, answer)
 
     def notice(self, event: Event) -> None:
         """Count an event and show it to the observer, who may not disturb."""

@@ -1,7 +1,7 @@
-"""What the head of a request asks for: a place in a pair, a look at the relay, or nothing good.
+"""Judge a request by its head: a WebSocket upgrade, a question about the relay, or an error.
 
-Pure. A head is judged by itself; what the state of the relay allows is for the caller to say. No
-header of a stranger gets further than this module, but for those that an `Upgrade` holds.
+Pure. A request is judged by itself; the state of the relay is for the caller to check. No other
+header of a client leaves this module than what an `Upgrade` holds.
 """
 
 from __future__ import annotations
@@ -15,52 +15,66 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from .answers import (
     ANOTHER_ORIGIN,
     BAD_CODE,
-    GET_ONLY,
+    HANDSHAKE_STRIPPED,
+    METHOD_NOT_ALLOWED,
     NOT_FOUND,
     NOT_PLAIN,
+    TOO_MANY_PARAMETERS,
     WRONG_VERSION,
     Answer,
     bad_request,
 )
 from .head import Request
-from .origin import normal_origin
+from .origin import is_allowed
+from .query import MAX_TOKEN, find_parameters, is_plain, pair_code, token
 
-__all__ = ["MAX_CODE", "Resource", "Upgrade", "answer_to", "judge", "token_matches"]
-
-MAX_CODE: Final = 256
-"""Characters that a pair code may have."""
+__all__ = [
+    "Resource",
+    "Upgrade",
+    "answer_to",
+    "asks_for_websocket",
+    "forwarded_for",
+    "judge",
+    "token_matches",
+]
 
 KEY_SIZE: Final = 16  # bytes, RFC 6455 section 4.1
 KEY_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 BEARER: Final = re.compile(rb"bearer +(.+)", re.IGNORECASE)  # RFC 6750 section 2.1
-PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9._~-]+")
-SEPARATORS: Final = re.compile(rb"[&;]")
+MAX_ITEMS: Final = 100
+"""Items of a list in a header that are looked at. Real lists have one or two."""
+
+USED: Final = (
+    b"host",
+    b"upgrade",
+    b"connection",
+    b"origin",
+    b"sec-websocket-version",
+    b"sec-websocket-key",
+    b"sec-websocket-protocol",
+)
+"""Headers of an upgrade that must be ASCII. All others are opaque (RFC 9110 section 5.5)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Upgrade:
-    """A good upgrade request; its representation shows nothing of it."""
+    """A valid upgrade request; its representation shows nothing of it."""
 
     code: str
     response: bytes
-    """The 101 for it. It accepts the first subprotocol that the client offers, if any: browsers
+    """The 101 response. It accepts the first subprotocol that the client offers, because browsers
     fail without one."""
-    origin: str | None = None
-    """The web page that a browser connects from, as it says; other clients need not say any."""
-    token: str | None = None
-    """What the client shows to be allowed to open a new code."""
-    forwarded: str = ""
-    """All of X-Forwarded-For, which anybody may have written."""
+    token: bytes | None = None
+    """The token that the client showed, if it was asked for."""
 
 
 class Resource(Enum):
-    """What can be asked for by plain HTTP: the paths of it, for any path may end in a slash."""
+    """A resource that answers plain HTTP, with its paths. Any of them may end in a slash."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"
@@ -69,67 +83,94 @@ class Resource(Enum):
 RESOURCES: Final = {path: resource for resource in Resource for path in resource.value}
 
 
+def asks_for_websocket(request: Request) -> bool:
+    """Return True if a request asks for an upgrade to WebSocket; a HEAD request does not."""
+    upgrade = request.headers.get(b"upgrade", b"")
+    return request.method != b"HEAD" and b"websocket" in tokens(upgrade)
+
+
+def forwarded_for(request: Request) -> str:
+    """Return X-Forwarded-For, which any client can write. Bytes that are not ASCII are replaced."""
+    return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
+
+
 def judge(
     request: Request,
     *,
     strict_codes: bool = False,
     allowed_origins: AbstractSet[str] = frozenset(),
+    with_token: bool = True,
 ) -> Upgrade | Resource | Answer:
-    """Decide on a request by its head alone (RFC 6455 section 4.2.1, RFC 9110).
+    """Judge a request by its head alone (RFC 6455 section 4.2.1, RFC 9110).
 
-    With ``strict_codes`` a code must be plain and be given once. ``allowed_origins`` are such as
-    `normal_origin` returns; if there is none, any will do.
+    With ``strict_codes`` a code must be plain and given once. ``allowed_origins`` are origins that
+    `normal_origin` returned; an empty set allows all. The token is read only if ``with_token``.
     """
-    headers: dict[bytes, bytes] = {}
-    for name, value in request.headers:
-        headers[name] = headers[name] + b", " + value if name in headers else value
-    if b"websocket" in tokens(headers.get(b"upgrade", b"")):
-        upgrade = judge_upgrade(request, headers)
-        if isinstance(upgrade, Answer):
-            return upgrade
-        if strict_codes and not is_plain(upgrade.code, request.target):
-            return NOT_PLAIN
-        # An origin given twice is a list of two, which nobody allows.
-        if allowed_origins and upgrade.origin is not None:
-            return upgrade if normal_origin(upgrade.origin) in allowed_origins else ANOTHER_ORIGIN
-        return upgrade
+    if asks_for_websocket(request):
+        return (
+            misfit(request)
+            or foreign(request, allowed_origins)
+            or judge_query(request, strict_codes=strict_codes, with_token=with_token)
+        )
+    headers = request.headers
+    if b"sec-websocket-key" in headers and b"upgrade" not in headers:
+        return answer_to(request, HANDSHAKE_STRIPPED)
     resource = RESOURCES.get(request.target.partition(b"?")[0])
     if resource is None:
         return answer_to(request, NOT_FOUND)
-    return resource if request.method == b"GET" else answer_to(request, GET_ONLY)
+    return resource if request.method in {b"GET", b"HEAD"} else METHOD_NOT_ALLOWED
 
 
-def judge_upgrade(request: Request, headers: dict[bytes, bytes]) -> Upgrade | Answer:
-    """Decide on a request to upgrade to WebSocket; its path may be anything."""
+def misfit(request: Request) -> Answer | None:
+    """Return the answer to an upgrade that breaks RFC 6455 section 4.2.1; its path may be any."""
+    headers = request.headers
     if request.method != b"GET":
-        return answer_to(request, GET_ONLY)
+        return METHOD_NOT_ALLOWED
     if request.http_version != b"1.1":
         return bad_request("an upgrade needs HTTP/1.1")
     if b"upgrade" not in tokens(headers.get(b"connection", b"")):
         return bad_request("an upgrade needs the header Connection: Upgrade")
-    if not all(value.isascii() for value in headers.values()):
-        return bad_request("header is not ASCII")
+    if not all(headers[name].isascii() for name in USED if name in headers):
+        return bad_request("Host, Origin or a header of the handshake is not ASCII")
     if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
         return bad_request("an upgrade has no body")
     if headers.get(b"sec-websocket-version") != b"13":
         return WRONG_VERSION
-    key = headers.get(b"sec-websocket-key", b"")
-    if not is_key(key):
+    if not is_key(headers.get(b"sec-websocket-key", b"")):
         return bad_request("Sec-WebSocket-Key is not 16 bytes of base64")
-    offered = headers.get(b"sec-websocket-protocol")
-    subprotocol = None if offered is None else offered.split(b",")[0].strip()
+    subprotocol = first_subprotocol(headers)
     if subprotocol is not None and not TOKEN.fullmatch(subprotocol):
         return bad_request("Sec-WebSocket-Protocol is not a list of tokens")
-    code = pair_code(request.target)
+    return None
+
+
+def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Answer | None:
+    """Return the answer to a page of an origin that is not allowed.
+
+    An Origin that is given twice is a list of two, which is no origin.
+    """
+    origin = request.headers.get(b"origin")
+    if not allowed_origins or origin is None:
+        return None
+    host = request.headers[b"host"].decode()
+    return None if is_allowed(origin.decode(), host, allowed_origins) else ANOTHER_ORIGIN
+
+
+def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Upgrade | Answer:
+    """Judge the query of an upgrade that is otherwise valid."""
+    parameters = find_parameters(request.target)
+    if parameters is None:
+        return TOO_MANY_PARAMETERS
+    code = pair_code(parameters.get(b"pair"))
     if code is None:
         return BAD_CODE
-    origin = headers.get(b"origin")
+    if strict_codes and not is_plain(code, request.target):
+        return NOT_PLAIN
+    headers = request.headers
     return Upgrade(
         code,
-        switching_protocols(key, subprotocol),
-        None if origin is None else origin.decode("ascii"),
-        bearer_token(headers.get(b"authorization", b""), request.target),
-        headers.get(b"x-forwarded-for", b"").decode("ascii"),
+        switching_protocols(headers[b"sec-websocket-key"], first_subprotocol(headers)),
+        shown_token(headers, parameters) if with_token else None,
     )
 
 
@@ -139,78 +180,45 @@ def answer_to(request: Request, answer: Answer) -> Answer:
 
 
 def tokens(value: bytes) -> list[bytes]:
-    """Return the items of a comma-separated header in lower case."""
-    return [item.strip().lower() for item in value.split(b",")]
+    """Return the items of a comma-separated header in lower case, `MAX_ITEMS` at most."""
+    return [item.strip().lower() for item in value.split(b",", MAX_ITEMS)[:MAX_ITEMS]]
 
 
 def is_key(key: bytes) -> bool:
-    """Return whether key is `KEY_SIZE` bytes in base64."""
+    """Return True if key is `KEY_SIZE` bytes in base64."""
     try:
         return len(base64.b64decode(key, validate=True)) == KEY_SIZE
     except binascii.Error:
         return False
 
 
-def parameter(target: bytes, wanted: bytes) -> bytes | None:
-    """Return the value of the first parameter with a name in a request target, still encoded."""
-    query = target.partition(b"?")[2].partition(b"#")[0]
-    for item in query.split(b"&"):
-        name, _, value = item.partition(b"=")
-        if unquote_to_bytes(name) == wanted:
-            return value
-    return None
+def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
+    """Return the first subprotocol that is offered; an empty header offers none."""
+    offered = headers.get(b"sec-websocket-protocol")
+    return offered.partition(b",")[0].strip() if offered else None
 
 
-def decoded(value: bytes | None) -> str | None:
-    """Return the text that percent-encoding stands for; None if it is not UTF-8, or not there."""
-    try:
-        return None if value is None else unquote_to_bytes(value).decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def pair_code(target: bytes) -> str | None:
-    """Return the first ``pair`` parameter of a request target, if it is a good code."""
-    value = parameter(target, b"pair")
-    code = decoded(value and value.replace(b"+", b" "))
-    return code if code is not None and 0 < len(code) <= MAX_CODE else None
-
-
-def is_plain(code: str, target: bytes) -> bool:
-    """Return whether whatever looks for the pair code in a request target finds this one.
-
-    A balancer in front of several relays may decode nothing, take the last of two, end a
-    parameter at a semicolon, or not care for the case of its name.
-    """
-    named = [
-        item
-        for item in SEPARATORS.split(target.partition(b"?")[2])
-        if unquote_to_bytes(item.partition(b"=")[0]).lower() == b"pair"
-    ]
-    plain = PLAIN_CODE.fullmatch(code) is not None
-    return plain and named == [b"pair=" + code.encode()] and b"#" not in target
-
-
-def bearer_token(authorization: bytes, target: bytes) -> str | None:
+def shown_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
     """Return the token in a header Authorization, or else that in the ``token`` parameter.
 
-    In a token ``+`` is itself: there may be one in it, but no space (RFC 6750 section 2.1). What
-    authorizes by another scheme may be meant for a proxy, and hides no parameter.
+    Another scheme of authorization may be meant for a proxy, and hides no parameter.
     """
-    bearer = BEARER.fullmatch(authorization)
-    return bearer[1].decode("ascii") if bearer else decoded(parameter(target, b"token"))
+    bearer = BEARER.fullmatch(headers.get(b"authorization", b""))
+    if bearer is None:
+        return token(parameters.get(b"token"))
+    return bearer[1] if len(bearer[1]) <= MAX_TOKEN else None
 
 
-def token_matches(given: str | None, expected: bytes) -> bool:
-    """Return whether a client gave the token; nothing matches an empty one.
+def token_matches(given: bytes | None, expected: bytes) -> bool:
+    """Return True if a client gave the token; nothing matches an empty one.
 
-    How long it takes tells nothing about the expected token but its length.
+    The time that it takes tells nothing about the expected token but its length.
     """
-    return hmac.compare_digest(given.encode(), expected) if given else False
+    return hmac.compare_digest(given, expected) if given else False
 
 
 def switching_protocols(key: bytes, subprotocol: bytes | None) -> bytes:
-    """Return the response to a good upgrade request (RFC 6455 section 4.2.2)."""
+    """Return the response to a valid upgrade request (RFC 6455 section 4.2.2)."""
     accept = base64.b64encode(hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest())
     lines = [
         b"HTTP/1.1 101 Switching Protocols",

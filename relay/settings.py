@@ -14,7 +14,7 @@ from typing import Final
 
 from .address import UNIX, network
 from .definitions import flag, listing, path, seconds, settle, whole
-from .origin import normal_origin
+from .origin import FILE, normal_origin
 
 __all__ = ["RelaySettings"]
 
@@ -38,7 +38,7 @@ def proxy(text: str) -> str:
 def origin(text: str) -> str:
     """Return an origin as a browser says it; raise ValueError if it is none."""
     text = text.lower()
-    if text == "null":
+    if text in {"null", FILE}:
         return text
     found = ORIGIN.fullmatch(text)
     if found is None or (port := int(found["port"] or 0)) > MAX_PORT:
@@ -128,9 +128,9 @@ class RelaySettings:
     )
 
     allowed_origins: tuple[str, ...] = listing(
-        "The origins of the web pages that may connect; other pages are refused with 403, and"
-        " clients that send no Origin pass.",
-        "origins like https://app.example, or null, separated by commas",
+        "The origins of the web pages that may connect; other pages are refused with 403. The"
+        " relay's own origin is always allowed, and so are clients that send no Origin.",
+        "origins like https://app.example, or null, or file://, separated by commas",
         origin,
         absent="all",
     )

@@ -23,6 +23,9 @@ REQUESTS = {
     b"GET /?pair=%b HTTP/1.1\r\nX: %b" + bytes(100) + b"\r\n\r\n": 400,
     b"GET /?pair=%b HTTP/1.1\r\nX: %b" + b"x" * 17000: 431,
     b"GET /?pair=%b HTTP/1.1\r\nX: %b\r\n": 408,
+    b"PROXY %b %b\r\n": 400,
+    b"GET http://%b/ HTTP/1.1\r\nHost: %b\r\n\r\n": 404,
+    b"GET /%b HTTP/1.1\r\nHost: x\r\nSec-WebSocket-Key: %b\r\n\r\n": 426,
 }
 
 UPGRADES: list[tuple[str, dict[str, str | None], int]] = [
@@ -32,7 +35,8 @@ UPGRADES: list[tuple[str, dict[str, str | None], int]] = [
     (f"/?pair={WORD}", {"sec_websocket_version": WORD}, 426),
     (f"/?pair={WORD}", {"sec_websocket_key": WORD}, 400),
     (f"/?pair={WORD}", {"sec_websocket_protocol": f"{WORD} {WORD}"}, 400),
-    (f"/?pair={WORD}", {"cookie": f"{WORD}\xff"}, 400),
+    (f"/?pair={WORD}", {"origin": f"{WORD}\xff"}, 400),
+    (f"/?pair={WORD}", {"cookie": f"{WORD}\xff"}, 401),
     (f"/?pair={WORD}", {"content_length": "5"}, 400),
     (f"/?pair={WORD}", {"connection": WORD}, 400),
     (f"/?pair={WORD}&token={WORD}", {}, 401),
@@ -67,10 +71,10 @@ async def ask_wrongly(
     """Ask for what is refused, with other headers that are nobody's business."""
     private: dict[str, str | None] = {
         "cookie": f"{WORD}-cookie",
-        "x_forwarded_for": visitors.address(),
         f"x_{WORD}": WORD,
     }
     for target, headers, status in requests:
+        private["x_forwarded_for"] = visitors.address()
         request = upgrade_request(target, **private | headers)
         assert (await visitors.say(request)).status == status, target
 

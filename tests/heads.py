@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 
 from relay.answers import Answer
-from relay.head import HeadReader
+from relay.head import HeadReader, Request
 from relay.request import Resource, Upgrade, judge
 
 from .clients import upgrade_request
@@ -14,20 +14,40 @@ KEY = "AAECAwQFBgcICQoLDA0ODw=="
 UPGRADE = upgrade_request("/?pair=code", sec_websocket_key=KEY)
 
 
+def request_of(head: bytes) -> Request:
+    """Parse a head that is valid HTTP."""
+    request = HeadReader().feed(head)
+    assert isinstance(request, Request), request
+    return request
+
+
 def judged(
-    head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
+    head: bytes,
+    *,
+    strict_codes: bool = False,
+    allowed_origins: AbstractSet[str] = frozenset(),
+    with_token: bool = True,
 ) -> Upgrade | Resource | Answer:
     """Judge a head that is valid HTTP."""
-    request = HeadReader().feed(head)
-    assert request is not None
-    return judge(request, strict_codes=strict_codes, allowed_origins=allowed_origins)
+    return judge(
+        request_of(head),
+        strict_codes=strict_codes,
+        allowed_origins=allowed_origins,
+        with_token=with_token,
+    )
 
 
 def let_in(
-    head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
+    head: bytes,
+    *,
+    strict_codes: bool = False,
+    allowed_origins: AbstractSet[str] = frozenset(),
+    with_token: bool = True,
 ) -> Upgrade:
     """Judge the head of a good upgrade."""
-    upgrade = judged(head, strict_codes=strict_codes, allowed_origins=allowed_origins)
+    upgrade = judged(
+        head, strict_codes=strict_codes, allowed_origins=allowed_origins, with_token=with_token
+    )
     assert isinstance(upgrade, Upgrade)
     return upgrade
 

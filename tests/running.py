@@ -39,6 +39,7 @@ class Kept(NamedTuple):
     counted: int
     probes: int
     clients: int
+    authorized: int
 
 
 class WatchedRelay(MemoryRelay):
@@ -72,6 +73,7 @@ class WatchedRelay(MemoryRelay):
             len(inside.counted),
             len(inside.probes),
             len(inside.entrance.admission),
+            len(inside.entrance.authorized),
         )
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
@@ -123,6 +125,7 @@ class WatchedRelay(MemoryRelay):
         last = self.events[-1]
         assert isinstance(last, Refused)
         assert (last.status, last.reason) == (status, reason)
+        assert type(last.status) is int  # and no member of an enumeration, which a log would show
         return response
 
     async def gone(self, *clients: Client) -> None:

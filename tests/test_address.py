@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.address import TrustedProxies, counted_by
+from relay import address
+from relay.address import MAX_HOPS, TrustedProxies, counted_by
 
 PROXIES = TrustedProxies(("10.0.0.0/8", "192.0.2.1", " ::1 ", "2001:db8:1::/48", "unix"))
 
@@ -145,6 +147,24 @@ def test_entry_of_the_settings_that_is_wrong(entry: str) -> None:
     assert "\n" not in str(wrong.value)
 
 
+def test_long_header_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more hops are read than a chain of proxies can have, and none that is no address."""
+    looked_at = []
+
+    def looked(text: str) -> object:
+        looked_at.append(text)
+        return ip_address(text)
+
+    monkeypatch.setattr(address, "ip_address", looked)
+    assert PROXIES.client("10.0.0.1", "203.0.113.7," + "10.1.1.1," * 5000 + "::1") == "10.1.1.1"
+    assert len(looked_at) == MAX_HOPS + 1
+    short = "203.0.113.7," + "10.1.1.1," * (MAX_HOPS - 1) + "::1"
+    assert PROXIES.client("10.0.0.1", short) == "10.1.1.1"
+    looked_at.clear()
+    assert PROXIES.client("10.0.0.1", "[" * 16_000) == "10.0.0.1"
+    assert looked_at == ["10.0.0.1"]
+
+
 addresses = st.ip_addresses().map(str) | st.sampled_from(["10.0.0.1", "10.1.1.1", "::1", "unix:"])
 texts = addresses | st.text(max_size=12) | st.sampled_from(["unknown", "", "[::1]:1", "[", '"'])
 strangers = st.ip_addresses(network="198.51.100.0/24") | st.ip_addresses(network="2001:db8:2::/48")
@@ -175,11 +195,15 @@ def test_any_header_has_a_client(peer: str, forwarded: str) -> None:
         ("2001:db8:0:0:ffff:ffff:ffff:ffff", "2001:db8::/64"),
         ("2001:db8:0:1::", "2001:db8:0:1::/64"),
         ("fe80::1%eth0", "fe80::/64"),
+        ("64:ff9b::c633:6401", "198.51.100.1"),
+        ("64:ff9b::198.51.100.1", "198.51.100.1"),
+        ("64:ff9b:1::c633:6401", "64:ff9b:1::/64"),
+        ("64:ff9b::1:c633:6401", "64:ff9b::/64"),
         ("unix", "unix"),
         ("", ""),
         ("elsewhere", "elsewhere"),
     ],
 )
 def test_counted_by(client: str, counted: str) -> None:
-    """A client counts as its IPv4 address or the IPv6 network that it has all of."""
+    """A client counts as its IPv4 address, also behind NAT64, or the IPv6 network that it has."""
     assert counted_by(client) == counted

@@ -10,6 +10,7 @@ from relay.answers import Answer, health_answer, too_many_requests
 
 ANSWERS = [value for value in vars(relay.answers).values() if isinstance(value, Answer)]
 LATER = {"Retry-After": "5"}
+NOW = 784111777  # as in RFC 9110 section 5.6.7
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.body)
@@ -17,7 +18,7 @@ def test_answer_is_http(answer: Answer) -> None:
     """Every answer says that the connection ends, and has one line of text of a known length."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="GET", target="/", headers=[("Host", "relay")]))
-    client.receive_data(bytes(answer))
+    client.receive_data(answer.encode(NOW))
     response, body = client.next_event(), client.next_event()
     assert isinstance(response, h11.Response)
     assert isinstance(body, h11.Data)
@@ -27,6 +28,7 @@ def test_answer_is_http(answer: Answer) -> None:
     assert response.status_code == answer.status >= 400
     assert response.reason == answer.status.phrase.encode()
     assert headers[b"connection"] == b"close"
+    assert headers[b"date"] == b"Sun, 06 Nov 1994 08:49:37 GMT"
     assert headers[b"content-type"] == b"text/plain; charset=utf-8"
     assert body.data.decode() == answer.body
     assert answer.body.isprintable()
@@ -34,14 +36,20 @@ def test_answer_is_http(answer: Answer) -> None:
         assert headers[name.lower().encode()] == value.encode()
 
 
+STRIPPED = (
+    "header Upgrade: websocket is missing: a proxy in front must pass on Upgrade and Connection,"
+    " over HTTP/1.1"
+)
 CONTRACT: list[tuple[int, str, dict[str, str]]] = [
     (400, "not a valid HTTP request", {}),
+    (400, "the PROXY protocol is not supported: configure the proxy not to send it", {}),
+    (400, "query has more than 100 parameters", {}),
     (400, "missing or invalid pair code", {}),
     (400, "pair code must be plain and given once", {}),
     (401, "opening a new code needs a token", {"WWW-Authenticate": "Bearer"}),
     (403, "origin is not allowed", {}),
     (404, "not found: this is a WebSocket relay, its health is at /health", {}),
-    (405, "method not allowed", {"Allow": "GET"}),
+    (405, "method not allowed", {"Allow": "GET, HEAD"}),
     (408, "head did not arrive in time", {}),
     (409, "pair is full", LATER),
     (
@@ -49,7 +57,9 @@ CONTRACT: list[tuple[int, str, dict[str, str]]] = [
         "only WebSocket version 13 is spoken here",
         {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"},
     ),
+    (426, STRIPPED, {"Upgrade": "websocket"}),
     (431, "head is larger than 16384 bytes", {}),
+    (431, "head has more than 100 fields", {}),
     (503, "relay is stopping", LATER),
     (503, "relay is full", LATER),
     (503, "too many waiting sides", LATER),
@@ -60,6 +70,12 @@ def test_contract() -> None:
     """The answers that need no request to be looked at are those of the contract."""
     said = [(int(answer.status), answer.body, dict(answer.headers)) for answer in ANSWERS]
     assert sorted(said, key=repr) == sorted(CONTRACT, key=repr)
+
+
+def test_date_is_of_the_answer() -> None:
+    """The date is that of the second in which the answer is sent."""
+    first, second = (relay.answers.NOT_FOUND.encode(NOW + later) for later in (0, 1))
+    assert second == first.replace(b"08:49:37", b"08:49:38") != first
 
 
 @pytest.mark.parametrize(
@@ -84,6 +100,10 @@ def test_too_many_requests(seconds: float, told: str) -> None:
 def test_health_answer(draining: bool, full: bool, status: int, body: str) -> None:
     """The health of a relay is one line of JSON, and its status says whether it is good."""
     answer = health_answer(7, draining=draining, full=full)
-    assert (answer.status, answer.body, answer.headers) == (status, body, ())
-    assert b"\r\nContent-Type: application/json\r\n" in bytes(answer)
-    assert bytes(answer).endswith(f"\r\n\r\n{body}".encode())
+    assert (answer.status, answer.body, answer.headers) == (
+        status,
+        body,
+        (("Cache-Control", "no-store"),),
+    )
+    assert b"\r\nContent-Type: application/json\r\n" in answer.encode(NOW)
+    assert answer.encode(NOW).endswith(f"\r\n\r\n{body}".encode())

@@ -152,7 +152,7 @@ class TestEnding:
             pair.outcome = Outcome.OVER_BYTES
             await trio.sleep(1000)
             visit(pairs, pair, RelaySettings(), trio.current_time())
-            await drive_out_ghosts(relay.relay, "code")
+            await drive_out_ghosts(relay.relay, "code", trio.CancelScope())
             await trio.testing.wait_all_tasks_blocked()
             await wire.aclose()
             assert await theirs.receive_some() == b"accepted" * 2

@@ -17,6 +17,7 @@ from .heads import with_lines
 from .running import exchange, running
 
 TOO_MANY = (429, "too many connections from this client")
+BAD_CODE = "missing or invalid pair code"
 TOO_OFTEN = (429, "too many attempts from this client")
 
 
@@ -111,6 +112,45 @@ class TestConnectsPerMinute:
             await relay.gone(client)
             await trio.sleep(31)
             assert relay.kept.clients == 0
+
+
+class TestBeforeJudging:
+    """Limits that need the address alone are checked before a request for an upgrade is judged."""
+
+    @pytest.mark.parametrize("target", ["/", "/?" + "&" * 200])
+    async def test_client_over_its_limit_is_not_judged(
+        self, target: str, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A client over its limit is told so, whatever it asks for, and costs no more."""
+        async with running(connects_per_minute=1) as relay:
+            client = await relay.connect()
+            assert (await client.upgrade("/")).status == 400
+            await relay.gone(client)
+            monkeypatch.setattr(relay.inside, "judge", None)
+            await relay.refused(*TOO_OFTEN, target)
+
+    async def test_full_relay_does_not_judge(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Likewise if the relay is full; other requests are answered as before."""
+        async with running(max_connections=1) as relay:
+            await relay.join("code")
+            assert (await relay.get("/health"))[0] == 200
+            monkeypatch.setattr(relay.inside, "judge", None)
+            await relay.refused(503, "relay is full", "/")
+
+    async def test_who_is_refused_is_known_by_its_address(self, time_limit: None) -> None:
+        """The event of a bad upgrade has the address of the client, and not of its proxy."""
+        listeners = await on_tcp()
+        async with running(listeners=listeners, trusted_proxies=("127.0.0.1",)) as relay:
+            client = await relay.come_from("127.0.0.1")
+            await relay.refused(400, BAD_CODE, "/", [forwarded("192.0.2.1")], client=client)
+            assert [event.client for event in relay.told(Refused)] == ["192.0.2.1"]
+
+    async def test_bad_upgrade_leaves_its_place(self) -> None:
+        """A client whose upgrade was bad holds no place, however long it stays."""
+        async with running(max_per_client=1) as relay:
+            lingering = await relay.connect()
+            assert (await lingering.upgrade("/")).status == 400
+            await relay.join("code")
 
 
 class TestTrustedProxies:

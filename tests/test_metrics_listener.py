@@ -64,9 +64,11 @@ async def test_answers(scraper: Scraper) -> None:
     missing = await scraper.ask("/health")
     assert (missing.status, missing.body) == (404, b"not found: the metrics are at /metrics")
     wrong = await scraper.ask("/metrics", "POST")
-    assert (wrong.status, wrong.headers["allow"]) == (405, "GET")
-    for target in ("/metrics", "/health"):
-        assert (await scraper.ask(target, "HEAD")).body == b""
+    assert (wrong.status, wrong.headers["allow"]) == (405, "GET, HEAD")
+    for target, status in (("/metrics", 200), ("/health", 404)):
+        bodiless = await scraper.ask(target, "HEAD")
+        assert (bodiless.status, bodiless.body) == (status, b"")
+        assert int(bodiless.headers["content-length"]) > 0
     async with await scraper.connect() as client:
         await client.send(b"\x16\x03\x01\x00\n\r\n\r\n")
         assert (await client.response()).status == 400

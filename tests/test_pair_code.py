@@ -8,10 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.request import MAX_CODE, Upgrade, pair_code
+from relay.query import MAX_CODE, find_parameters
+from relay.query import pair_code as decoded_code
+from relay.request import Upgrade
 
 from .clients import upgrade_request
 from .heads import judged, let_in, refused
+
+
+def pair_code(target: bytes) -> str | None:
+    """Return the pair code in a request target."""
+    parameters = find_parameters(target)
+    assert parameters is not None
+    return decoded_code(parameters.get(b"pair"))
+
 
 INVALID = (400, "missing or invalid pair code")
 NOT_PLAIN = (400, "pair code must be plain and given once")
@@ -132,6 +142,17 @@ def test_code_that_is_not_plain(query: str) -> None:
     assert refused(head, strict_codes=True) == expected
     if expected is NOT_PLAIN:
         assert let_in(head).code
+
+
+@pytest.mark.parametrize(("parameters", "plain"), [(99, True), (100, True), (101, False)])
+def test_parameters_that_another_reader_might_see(parameters: int, plain: bool) -> None:
+    """If codes are strict, what semicolons separate counts as parameters, too."""
+    head = upgrade_request("/?pair=code&x" + ";" * (parameters - 2))
+    if plain:
+        assert let_in(head, strict_codes=True).code == "code"
+    else:
+        assert refused(head, strict_codes=True) == NOT_PLAIN
+    assert let_in(head).code == "code"
 
 
 def test_fragment_before_the_query_is_not_plain() -> None:

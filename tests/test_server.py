@@ -240,3 +240,13 @@ async def test_canaries(
     assert "canary" not in caplog.text
     assert "canary" not in repr(memory_relay.handle)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+async def test_head(memory_relay: MemoryRelay, path: str) -> None:
+    """HEAD has the status and the headers of GET, and no body."""
+    get = await (await memory_relay.connect()).get(path)
+    head = await (await memory_relay.connect()).get(path, "HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert {**head.headers, "date": ""} == {**get.headers, "date": ""}
+    assert head.headers["cache-control"] == "no-store"

@@ -58,6 +58,7 @@ def test_no_trusted_proxy(said: str) -> None:
         ("http://[0::1]:65535", "http://[::1]:65535"),
         ("capacitor://localhost", "capacitor://localhost"),
         ("NULL", "null"),
+        ("FILE://", "file://"),
     ],
 )
 def test_allowed_origin(said: str, kept: str) -> None:
@@ -71,6 +72,8 @@ def test_allowed_origin(said: str, kept: str) -> None:
         "",
         "*",
         "app.example",
+        "file:///",
+        "file:",
         "https://",
         "https://app.example/",
         "https://app.example:65536",

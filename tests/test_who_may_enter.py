@@ -9,10 +9,12 @@ import pytest
 import trio
 
 from relay import RelaySettings, serve_relay
+from relay.query import MAX_TOKEN
+from relay.request import Upgrade
 
 from .clients import upgrade_request
 from .conftest import MemoryListener
-from .heads import with_lines
+from .heads import request_of, with_lines
 from .running import WatchedRelay, exchange, running
 
 ANOTHER_ORIGIN = (403, "origin is not allowed")
@@ -114,17 +116,6 @@ class TestHostToken:
             await relay.until_left(0)
             await relay.refused(*TOKEN_NEEDED, "/?pair=code")
 
-    async def test_taking_over(
-        self, token_file: Path, autojump_clock: trio.testing.MockClock
-    ) -> None:
-        """Who drives out the ghost of a code takes it over, and opens none."""
-        async with running(host_token_file=str(token_file), probe_timeout=2.0) as relay:
-            await relay.join("code&token=s3cret")
-            await trio.sleep(6)
-            await relay.join("code")
-            assert (relay.kept.pairs, relay.kept.waiting) == (1, 1)
-            await relay.refused(401, TOKEN_NEEDED[1], "/?pair=another")
-
     async def test_health_needs_none(self, token_file: Path) -> None:
         """The health is told to anybody."""
         async with running(host_token_file=str(token_file)) as relay:
@@ -133,13 +124,13 @@ class TestHostToken:
     async def test_reload(self, token_file: Path) -> None:
         """After a reload the new token opens, the old one no more; who is there stays."""
         async with running(host_token_file=str(token_file)) as relay:
-            a = await relay.join("code&token=s3cret")
+            await relay.join("code&token=s3cret")
             renew(token_file, "other")
             await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=other")
             assert relay.handle.reload() is True
             await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=s3cret")
             await enters(relay, "/?pair=newcomer&token=other")
-            await exchange(a, await relay.join("code"))
+            assert relay.kept.waiting == 1
 
     @pytest.mark.parametrize("content", [None, "", " \n"])
     async def test_failing_reload(self, token_file: Path, content: str | None) -> None:
@@ -156,14 +147,23 @@ class TestHostToken:
         async with running() as relay:
             await enters(relay, "/?pair=code&token=any")
             assert relay.handle.reload() is False
+            judged = relay.inside.judge(request_of(upgrade_request("/?pair=code&token=any")))
+            assert isinstance(judged, Upgrade)
+            assert judged.token is None  # it is not even read
 
     @pytest.mark.parametrize(
-        ("content", "error"), [(None, FileNotFoundError), ("", ValueError), ("\n \n", ValueError)]
+        ("content", "error"),
+        [
+            (None, FileNotFoundError),
+            ("", ValueError),
+            ("\n \n", ValueError),
+            ("x" * (MAX_TOKEN + 1), ValueError),
+        ],
     )
     async def test_no_token_at_the_start(
         self, content: str | None, error: type[Exception], tmp_path: Path
     ) -> None:
-        """A file that is missing or empty stops the start, with an error that names it."""
+        """A file that is missing, empty or too long stops the start, and the error names it."""
         path = tmp_path / "token"
         path.touch()
         renew(path, content)

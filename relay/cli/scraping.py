@@ -10,7 +10,7 @@ from typing import Any, Final
 import trio
 
 from ..accepting import accept
-from ..answers import GET_ONLY, Answer
+from ..answers import METHOD_NOT_ALLOWED, Answer
 from ..door import read_request, send_answer
 from ..head import Request
 from ..request import answer_to
@@ -44,20 +44,23 @@ async def serve_scrape(
     render: Callable[[], bytes], nursery: trio.Nursery, stream: trio.abc.Stream
 ) -> None:
     """Answer one request; whatever goes wrong stays in here."""
-
-    def judge(request: Request) -> Answer:
-        if request.target.partition(b"?")[0] not in PATHS:
-            return answer_to(request, NOT_FOUND)
-        if request.method != b"GET":
-            return answer_to(request, GET_ONLY)
-        return Answer(HTTPStatus.OK, render().decode(), content_type=CONTENT_TYPE)
-
     wire = open_wire(stream, nursery)
     try:
-        answer = await read_request(wire, HEAD_TIMEOUT, judge)
+        request = await read_request(wire, HEAD_TIMEOUT)
+        answer = scraped(request, render) if isinstance(request, Request) else request
         if answer is not None:
             await send_answer(wire, answer)
         await wire.aclose()
     except Exception as failure:  # noqa: BLE001 - it must not end the relay
         logger.error("a scrape failed: %s", type(failure).__name__)  # noqa: TRY400
         await trio.aclose_forcefully(wire)
+
+
+def scraped(request: Request, render: Callable[[], bytes]) -> Answer:
+    """Return the answer to a request for the metrics."""
+    if request.target.partition(b"?")[0] not in PATHS:
+        return answer_to(request, NOT_FOUND)
+    if request.method not in {b"GET", b"HEAD"}:
+        return METHOD_NOT_ALLOWED
+    metrics = Answer(HTTPStatus.OK, render().decode(), content_type=CONTENT_TYPE)
+    return answer_to(request, metrics)
