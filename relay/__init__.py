@@ -1,10 +1,20 @@
 """arc-relay: a blind WebSocket relay that joins two endpoints with the same pair code."""
 
-from .events import Event, Observer, PairEnded, PairJoined, Probed, Refused, Stopping
+from .events import (
+    Event,
+    Observer,
+    PairEnded,
+    PairJoined,
+    Probed,
+    Refused,
+    Stopping,
+    TlsHandshakeFailed,
+)
 from .outcome import Outcome
 from .server import RelayHandle, serve_relay
 from .settings import RelaySettings
 from .statistics import RelayStatistics
+from .tls_failure import TlsFailure
 
 __all__ = [
     "Event",
@@ -18,5 +28,7 @@ __all__ = [
     "RelaySettings",
     "RelayStatistics",
     "Stopping",
+    "TlsFailure",
+    "TlsHandshakeFailed",
     "serve_relay",
 ]

@@ -15,7 +15,7 @@ from .answers import PAIR_IS_FULL, Answer
 from .door import read_request, send_answer
 from .endpoint import Endpoint
 from .errors import PairFull, leaves
-from .events import Refused
+from .events import Refused, TlsHandshakeFailed
 from .ghosts import drive_out_ghosts
 from .kernel import peer_of
 from .outcome import Outcome
@@ -45,6 +45,8 @@ async def serve_connection(
         endpoint = Endpoint(wire, relay.settings, scope, peer_of(stream))
         with scope:
             head = await read_request(wire, relay.settings.head_timeout, relay.judge)
+            if not wire.begun:
+                relay.notice(TlsHandshakeFailed(*wire.failure, endpoint.client))
             if isinstance(head, Upgrade):
                 head = await let_in(relay, endpoint, head)
             if head is not None:

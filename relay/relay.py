@@ -187,6 +187,7 @@ class Relay:
             texts=texts,
             probes=tally.probes,
             evictions=tally.evictions,
+            tls_handshakes_failed=dict(tally.tls_handshakes_failed),
         )
 
 

@@ -21,6 +21,7 @@ from typing import Final
 import trio
 
 from .kernel import Uptake, queued, socket_of, uptake, wait_hangup
+from .tls_failure import HandshakeFailure, TlsFailure
 
 __all__ = ["READ_SIZE", "Wire"]
 
@@ -44,6 +45,7 @@ class Wire(trio.abc.AsyncResource):
         "_unsent",
         "begun",
         "broken",
+        "failure",
         "stalled",
     )
 
@@ -58,6 +60,8 @@ class Wire(trio.abc.AsyncResource):
         self._progress = 0
         self.begun = True
         """Whether anything can be said yet; with TLS, not before its handshake."""
+        self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
+        """Why the TLS handshake failed, if `begin` was left and `begun` is False."""
         self.broken = False
         """Whether a read or a write failed, so that nothing can be sent any more."""
         self.stalled = 0.0
@@ -89,7 +93,7 @@ class Wire(trio.abc.AsyncResource):
 
     @property
     def half_closeable(self) -> bool:
-        """Whether one direction can be ended alone; TLS, as it is used here, cannot."""
+        """Whether one direction can be ended alone; a `trio.SSLStream` cannot."""
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def linger(self) -> None:

@@ -16,8 +16,17 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from relay.cli.logs import configure_logs
-from relay.events import Event, PairEnded, PairJoined, Probed, Refused, Stopping
+from relay.events import (
+    Event,
+    PairEnded,
+    PairJoined,
+    Probed,
+    Refused,
+    Stopping,
+    TlsHandshakeFailed,
+)
 from relay.outcome import Outcome
+from relay.tls_failure import TlsFailure
 
 CANARY_V4 = "192.0.2.77"
 CANARY_V6 = "2001:db8:beef:cafe::77"
@@ -46,6 +55,9 @@ ALONE = PairEnded(
 )
 PROBED = Probed("5f3a91c2", answered=True)
 STOPPING = Stopping(pairs=3, waiting=1)
+HANDSHAKE_FAILED = TlsHandshakeFailed(
+    TlsFailure.CERTIFICATE_REFUSED, "tlsv1 alert unknown ca", client=CANARY_V4
+)
 
 EVERY_EVENT: list[Event] = [
     REFUSED,
@@ -55,6 +67,8 @@ EVERY_EVENT: list[Event] = [
     ALONE,
     PROBED,
     STOPPING,
+    HANDSHAKE_FAILED,
+    replace(HANDSHAKE_FAILED, client=CANARY_V6),
 ]
 
 

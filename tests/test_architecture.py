@@ -21,11 +21,13 @@ MAX_LINES = 250
 # From the bottom up. A module knows those of the layers below its own alone.
 LAYERS = [
     ["address", "answers", "errors", "origin", "pace", "setting"],
-    ["admission", "definitions", "frames", "head", "outcome"],
+    ["admission", "definitions", "frames", "head", "outcome", "tls_failure"],
     ["events", "rendezvous", "request", "settings", "splitter"],
     ["liveness"],
     ["kernel", "statistics"],
     ["accepting", "entrance", "lookout", "wire"],
+    ["socket_wire", "stream_wire"],
+    ["tls_wire"],
     ["wires"],
     ["endpoint"],
     ["door", "pair"],
@@ -69,6 +71,7 @@ PURE = [
     "settings",
     "splitter",
     "statistics",
+    "tls_failure",
 ]
 
 # All that a pure module may need of the standard library: nothing that reads a clock, a file or
@@ -112,7 +115,7 @@ KEEPERS = {
     "threading": set[str](),
     "time": {"cli"},
     "socket": {"cli"},
-    "ssl": {"cli"},
+    "ssl": {"cli", "tls_wire"},
 }
 REQUIRED = {
     "h11",

@@ -11,9 +11,11 @@ import pytest
 import trio
 import trio.testing
 
-from relay import wires as wires_module
+from relay import socket_wire as wires_module
+from relay.socket_wire import SocketWire
+from relay.stream_wire import StreamWire
 from relay.wire import Wire
-from relay.wires import SocketWire, StreamWire, open_wire
+from relay.wires import open_wire
 
 BLOCK = bytes(range(256)) * 4096  # 1 MiB, more than a socket takes at once
 
