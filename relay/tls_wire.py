@@ -27,7 +27,6 @@ import trio
 from .lookout import Lookout
 from .socket_wire import SocketWire, Take
 from .tls_failure import failure_of
-from .wire import READ_SIZE
 
 __all__ = ["TlsSocket", "TlsWire"]
 
@@ -175,6 +174,7 @@ class TlsWire(SocketWire):
 
     def send_now(self, data: bytes) -> bool:
         if not self.broken and not self._unsent:
+            self._descriptor()  # raises if the wire is closed
             try:
                 data = self._encrypt(data)
             except ssl.SSLError as error:
@@ -221,5 +221,5 @@ class TlsWire(SocketWire):
             self._notify()
             # Closing a socket with unread data resets it, and a client that leaves says so in TLS.
             with suppress(OSError):
-                os.read(self._fd, READ_SIZE)
+                os.read(self._fd, RECORD)
         await super().aclose()
