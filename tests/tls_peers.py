@@ -56,12 +56,18 @@ class TlsPeer:
     async def shake_hands(self, behind: bytes = b"") -> None:
         """Do the handshake, and send this in the same segment as its last message."""
         while True:
-            with suppress(ssl.SSLWantReadError):
+            try:
                 self.tls.do_handshake()
                 break
-            await self.stream.send_all(self._outgoing.read())
+            except ssl.SSLWantReadError:
+                await self.stream.send_all(self._outgoing.read())
+            except ssl.SSLError:
+                await self.stream.send_all(self._outgoing.read())
+                raise
             data = await self.stream.receive_some(65536)
             self.server_random = self.server_random or bytes(data[11:43])
+            if not data:
+                self._incoming.write_eof()
             self.feed(data)
         last = self._outgoing.read()
         await self.stream.send_all(last + (self.records(behind) if behind else b""))
