@@ -61,7 +61,7 @@ class Wire(trio.abc.AsyncResource):
         self.begun = True
         """Whether anything can be said yet; with TLS, not before its handshake."""
         self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
-        """Why the TLS handshake failed, if `begin` was left and `begun` is False."""
+        """Cause of an incomplete TLS handshake; a timeout, unless `begin` found another one."""
         self.broken = False
         """Whether a read or a write failed, so that nothing can be sent any more."""
         self.stalled = 0.0

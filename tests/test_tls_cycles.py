@@ -198,7 +198,7 @@ FAILURES = [
 
 @pytest.mark.parametrize("scenario", ENDS + FAILURES, ids=lambda scenario: scenario.__name__)
 async def test_no_cycle(relay: WatchedRelay, scenario: Scenario) -> None:
-    """Whatever ends a connection, nothing of it is left but what the relay counted."""
+    """An ended connection leaves nothing but what the relay counted."""
     with no_collector():
         await scenario(relay)
         await relay.all_gone()
