@@ -104,7 +104,7 @@ class TlsWire(SocketWire):
 
     async def receive_some(self, max_bytes: int) -> bytes:
         while not self._unread and not self._ended:
-            self._unread = self._decrypt(await self._read(max(max_bytes, RECORD)))
+            self._unread = self._decrypt(await self._read(max_bytes))
         return self._reread(max_bytes)
 
     async def receive_first(self, max_bytes: int) -> bytes:
@@ -205,8 +205,8 @@ class TlsWire(SocketWire):
             self.send_now(b"")
 
     def _notify(self) -> None:
-        """Send close_notify, unless the connection failed or frames wait for room."""
-        if self.begun and not (self.broken or self._unsent or self._notified):
+        """Send close_notify, once; there is none for a handshake that is not complete."""
+        if self.begun and not self._notified:
             self._notified = True
             with suppress(ssl.SSLError):  # that of the client is not waited for here
                 self._tls.unwrap()

@@ -22,6 +22,8 @@ BLOCK = bytes(range(256)) * 16384  # 4 MiB, more than a socket takes at once
 
 CONTEXT = server_context()
 
+pytestmark = pytest.mark.usefixtures("time_limit")
+
 
 async def connected() -> tuple[trio.SocketStream, trio.SocketStream]:
     """Return both ends of a connection over TCP."""
