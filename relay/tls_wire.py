@@ -87,20 +87,18 @@ class TlsWire(SocketWire):
 
         Raises ssl.SSLError if it fails, and trio.BrokenResourceError if the connection does.
         """
-        read = self._read_first
-        while True:
+        read, done = self._read_first, False
+        while not done:
             with suppress(ssl.SSLWantReadError):
                 self._tls.do_handshake()
-                break
-            if not self.send_now(b""):
-                await self.flush()
-            if data := await read(RECORD):
-                self._incoming.write(data)
-            else:
-                self._incoming.write_eof()
-            read = self._read
-        if not self.send_now(b""):
-            await self.flush()
+                done = True
+            await self.send_all(b"")  # the records of the handshake
+            if not done:
+                if data := await read(RECORD):
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+                read = self._read
 
     async def receive_some(self, max_bytes: int) -> bytes:
         while not self._unread and not self._ended:

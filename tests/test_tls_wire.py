@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,26 @@ async def test_behind_the_handshake(nursery: trio.Nursery, lookout: Lookout | No
         with trio.fail_after(5):
             assert await wire.receive_first(3) == b"req"
             assert await wire.receive_some(9) == b"uest"
+
+
+async def test_no_room_for_the_handshake(nursery: trio.Nursery) -> None:
+    """The handshake waits for room, as everything that is sent does."""
+    ours, theirs = await connected()
+    filling = 0
+    with suppress(BlockingIOError):
+        while True:
+            filling += os.write(ours.socket.fileno(), bytes(65536))
+    peer = TlsPeer(theirs)
+    async with theirs, TlsWire(TlsSocket(ours, CONTEXT), nursery) as wire:
+        async with trio.open_nursery() as shaking:
+            shaking.start_soon(wire.begin)
+            await peer.send_hello()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert wire.blocked
+            while filling:
+                filling -= len(await theirs.receive_some(min(filling, 65536)))
+            await peer.shake_hands()
+        assert wire.begun
 
 
 async def test_several_records(nursery: trio.Nursery, lookout: Lookout | None) -> None:

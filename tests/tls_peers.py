@@ -53,6 +53,12 @@ class TlsPeer:
         )
         self.server_random = b""
 
+    async def send_hello(self) -> None:
+        """Send the first message of the handshake."""
+        with suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        await self.stream.send_all(self._outgoing.read())
+
     async def shake_hands(self, behind: bytes = b"") -> None:
         """Do the handshake, and send this in the same segment as its last message."""
         while True:
