@@ -97,10 +97,10 @@ class SocketWire(Wire):
     def _write(self) -> bool:
         """Write what the socket takes; return True if nothing is left."""
         try:
-            while self._unsent:
-                sent = os.write(self._descriptor(), self._unsent)
-                if sent < len(self._unsent):
-                    self._unsent = memoryview(self._unsent)[sent:]
+            while unsent := self._unsent:
+                sent = os.write(self._descriptor(), unsent)
+                if sent < len(unsent):
+                    self._unsent = memoryview(unsent)[sent:]
                     break
                 self._unsent = self._next()
         except BlockingIOError:
