@@ -21,17 +21,29 @@ __all__ = [
     "RelaySettings",
     "RelayStatistics",
     "Stopping",
+    "TlsFailure",
+    "TlsHandshakeFailed",
     "serve_relay",
 ]
 
 TYPE_CHECKING = False  # True for type checkers; the import of typing would take as long as Python's
 
 if TYPE_CHECKING:
-    from .events import Event, Observer, PairEnded, PairJoined, Probed, Refused, Stopping
+    from .events import (
+        Event,
+        Observer,
+        PairEnded,
+        PairJoined,
+        Probed,
+        Refused,
+        Stopping,
+        TlsHandshakeFailed,
+    )
     from .outcome import Outcome
     from .server import RelayHandle, serve_relay
     from .settings import RelaySettings
     from .statistics import OpenPair, RelayStatistics
+    from .tls_failure import TlsFailure
 else:
     _MODULES = {
         "OpenPair": "statistics",
@@ -39,6 +51,7 @@ else:
         "RelayHandle": "server",
         "RelaySettings": "settings",
         "RelayStatistics": "statistics",
+        "TlsFailure": "tls_failure",
         "serve_relay": "server",
     }
     """Module of each public name that is not in ``events``."""

@@ -16,7 +16,7 @@ from .answers import PAIR_IS_FULL, Answer
 from .door import read_request, send_answer
 from .endpoint import Endpoint
 from .errors import leaves
-from .events import Refused
+from .events import Refused, TlsHandshakeFailed
 from .ghosts import drive_out_ghosts
 from .head import Request
 from .kernel import peer_of
@@ -51,6 +51,8 @@ async def serve_connection(
                 if answer.refuses:
                     relay.notice(Refused(answer.status.value, answer.body, endpoint.client))
                 await send_answer(wire, answer)
+            if not wire.begun:
+                relay.notice(TlsHandshakeFailed(*wire.failure, endpoint.client))
         await endpoint.close()
     except* Exception as failures:  # noqa: BLE001 - the one boundary, see above
         for failure in leaves(failures):

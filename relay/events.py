@@ -11,8 +11,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .outcome import Outcome
+from .tls_failure import TlsFailure
 
-__all__ = ["Event", "Observer", "PairEnded", "PairJoined", "Probed", "Refused", "Stopping"]
+__all__ = [
+    "Event",
+    "Observer",
+    "PairEnded",
+    "PairJoined",
+    "Probed",
+    "Refused",
+    "Stopping",
+    "TlsHandshakeFailed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,18 @@ class Stopping:
     waiting: int
 
 
-Event = Refused | PairJoined | PairEnded | Probed | Stopping
+@dataclass(frozen=True, slots=True)
+class TlsHandshakeFailed:
+    """A connection ended before its TLS handshake was complete."""
+
+    kind: TlsFailure
+    detail: str = ""
+    """The reason that OpenSSL gave, such as ``tlsv1 alert unknown ca``; "" if there is none."""
+    client: str = field(default="", repr=False)
+    """The address that the connection came from; "" if not known."""
+
+
+Event = Refused | PairJoined | PairEnded | Probed | Stopping | TlsHandshakeFailed
 
 
 class Observer(Protocol):

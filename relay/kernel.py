@@ -48,14 +48,13 @@ class Uptake(NamedTuple):
     """How often in a row it was sent the same, or asked whether it has room, and did not answer."""
 
 
-def socket_of(stream: trio.abc.Stream) -> trio.socket.SocketType | None:
+def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
     """Return the socket below a stream, also under TLS; None if there is none."""
-    if isinstance(stream, trio.SSLStream):
-        stream = stream.transport_stream
+    stream = getattr(stream, "transport_stream", stream)  # TLS has one
     return stream.socket if isinstance(stream, trio.SocketStream) else None
 
 
-def peer_of(stream: trio.abc.Stream) -> str:
+def peer_of(stream: trio.abc.AsyncResource) -> str:
     """Return the address that a stream comes from, `UNIX` for a Unix socket, "" if it has none."""
     sock = socket_of(stream)
     if sock is None:

@@ -189,6 +189,7 @@ class Relay:
             texts=texts,
             probes=tally.probes,
             evictions=tally.evictions,
+            tls_handshakes_failed=dict(tally.tls_handshakes_failed),
         )
 
     def open_pairs(self, now: float) -> list[OpenPair]:

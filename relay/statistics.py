@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .events import Event, PairEnded, Probed, Refused
+from .events import Event, PairEnded, Probed, Refused, TlsHandshakeFailed
 from .outcome import Outcome
 
 __all__ = ["OpenPair", "RelayStatistics", "Tally"]
@@ -43,6 +43,8 @@ class RelayStatistics:
     """How often sides were pinged because of a newcomer."""
     evictions: int = 0
     """How many of those times a side did not answer."""
+    tls_handshakes_failed: Mapping[str, int] = field(default_factory=dict)
+    """Failed TLS handshakes by their kind, a value of `TlsFailure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Tally:
     texts: tuple[int, int] = (0, 0)
     probes: int = 0
     evictions: int = 0
+    tls_handshakes_failed: Counter[str] = field(default_factory=Counter)
 
     def notice(self, event: Event) -> None:
         """Count an event."""
@@ -86,6 +89,8 @@ class Tally:
         elif isinstance(event, Probed):
             self.probes += 1
             self.evictions += not event.answered
+        elif isinstance(event, TlsHandshakeFailed):
+            self.tls_handshakes_failed[event.kind.value] += 1
 
 
 def plus(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:

@@ -22,6 +22,7 @@ import trio
 from .kernel import Uptake, pending, queued, socket_of, uptake
 from .lookout import Lookout
 from .read_size import READ_SIZE, ReadSize
+from .tls_failure import HandshakeFailure, TlsFailure
 
 __all__ = ["Wire"]
 
@@ -41,6 +42,7 @@ class Wire(trio.abc.AsyncResource):
         "_unsent",
         "begun",
         "broken",
+        "failure",
         "stalled",
     )
 
@@ -59,6 +61,8 @@ class Wire(trio.abc.AsyncResource):
         self._progress = 0
         self.begun = True
         """Whether anything can be said yet; with TLS, not before its handshake."""
+        self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
+        """Cause of an incomplete TLS handshake; a timeout, unless `begin` found another one."""
         self.broken = False
         """Whether a read or a write failed, so that nothing can be sent any more."""
         self.stalled = 0.0
@@ -95,7 +99,7 @@ class Wire(trio.abc.AsyncResource):
 
     @property
     def half_closeable(self) -> bool:
-        """Whether one direction can be ended alone; TLS, as it is used here, cannot."""
+        """Whether one direction can be ended alone; a `trio.SSLStream` cannot."""
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def linger(self) -> None:

@@ -21,8 +21,17 @@ from relay.cli.notify import Supervisor
 from relay.cli.settings import StartSettings
 from relay.cli.signals import Conduct
 from relay.cli.summary import Summary
-from relay.events import Event, PairEnded, PairJoined, Probed, Refused, Stopping
+from relay.events import (
+    Event,
+    PairEnded,
+    PairJoined,
+    Probed,
+    Refused,
+    Stopping,
+    TlsHandshakeFailed,
+)
 from relay.outcome import Outcome
+from relay.tls_failure import TlsFailure
 
 CANARY_V4 = "192.0.2.77"
 CANARY_V6 = "2001:db8:beef:cafe::77"
@@ -51,6 +60,9 @@ ALONE = PairEnded(
 )
 PROBED = Probed("5f3a91c2", answered=True)
 STOPPING = Stopping(pairs=3, waiting=1)
+HANDSHAKE_FAILED = TlsHandshakeFailed(
+    TlsFailure.CERTIFICATE_REFUSED, "tlsv1 alert unknown ca", client=CANARY_V4
+)
 
 EVERY_EVENT: list[Event] = [
     REFUSED,
@@ -60,6 +72,8 @@ EVERY_EVENT: list[Event] = [
     ALONE,
     PROBED,
     STOPPING,
+    HANDSHAKE_FAILED,
+    replace(HANDSHAKE_FAILED, client=CANARY_V6),
 ]
 
 

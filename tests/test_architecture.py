@@ -22,11 +22,13 @@ MAX_LINES = 250
 LAYERS = [
     ["address", "answers", "errors", "origin", "pace", "read_size", "setting"],
     ["dispositions", "regular_file", "standard_streams"],
-    ["admission", "definitions", "frames", "head", "outcome", "query", "token_file"],
+    ["admission", "definitions", "frames", "head", "outcome", "query", "tls_failure", "token_file"],
     ["events", "rendezvous", "request", "settings", "splitter"],
     ["liveness"],
     ["kernel", "lookout", "statistics"],
     ["accepting", "entrance", "wire"],
+    ["socket_wire", "stream_wire"],
+    ["tls_wire"],
     ["wires"],
     ["closing"],
     ["endpoint"],
@@ -74,6 +76,7 @@ PURE = [
     "settings",
     "splitter",
     "statistics",
+    "tls_failure",
 ]
 
 # All that a pure module may need of the standard library: nothing that reads a clock, a file or
@@ -120,7 +123,7 @@ KEEPERS = {
     "threading": set[str](),
     "time": {"cli", "door", "lookout"},
     "socket": {"cli"},
-    "ssl": {"cli"},
+    "ssl": {"cli", "tls_wire"},
 }
 # Run before the command line is imported, and import nothing that takes long.
 EARLY = {"__main__", "dispositions", "standard_streams"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import relay.cli.log_lines
-from relay import Outcome, RelaySettings, RelayStatistics
+from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
 from relay.cli.metrics import MetricsObserver
 from relay.cli.options import flags_of, variable_of
 from relay.cli.settings import StartSettings
@@ -84,7 +84,7 @@ def test_log_lines() -> None:
     source = Path(relay.cli.log_lines.__file__).read_text()
     lines = section("The log")
     events = re.findall(r"(?:log|_log)\.\w+\(\s*\"([a-z ]+)\"", source)
-    assert len(events) == 11
+    assert len(events) == 12
     for event in [*events, "refused", "log lines lost"]:
         assert f"\n| `{event}` |" in lines
     assert all(f"`{name}`" in lines for name in re.findall(r"\b(\w+)=", source) if name[0] != "_")
@@ -94,3 +94,9 @@ def test_outcomes() -> None:
     """The table has the outcomes that there are."""
     rows = re.findall(r"^\| `(\w+)` \|", section("Outcomes"), re.MULTILINE)
     assert rows == [outcome.label for outcome in Outcome]
+
+
+def test_kinds_of_failed_handshakes() -> None:
+    """The table has the kinds that there are."""
+    rows = re.findall(r"^\| `(\w+)` \|", section("TLS handshakes"), re.MULTILINE)
+    assert rows == [kind.value for kind in TlsFailure]

@@ -12,9 +12,9 @@ from relay.endpoint import HELD_LIMIT, Endpoint
 from relay.ghosts import drive_out_ghosts
 from relay.kernel import Uptake
 from relay.outcome import Outcome
+from relay.stream_wire import StreamWire
 from relay.sweeper import visit
 from relay.wire import Wire
-from relay.wires import StreamWire
 
 from .clients import PING, encode
 from .conftest import MemoryRelay

@@ -21,13 +21,15 @@ from relay.cli.log_lines import (
     say_stopped,
 )
 from relay.cli.settings import StartSettings
-from relay.events import Refused
+from relay.events import Refused, TlsHandshakeFailed
+from relay.tls_failure import TlsFailure
 
 from .observed import (
     ALONE,
     CANARY_V6,
     ENDED,
     EVERY_EVENT,
+    HANDSHAKE_FAILED,
     JOINED,
     PROBED,
     REFUSED,
@@ -158,6 +160,26 @@ def test_one_kind_of_refusal_does_not_hide_another() -> None:
     observer.notice(STOPPING)
     said = {"level": "info", "event": "stopping", "pairs": 3, "waiting": 1}
     assert log.lines() == [said | {"suppressed": 10}, said]
+
+
+def test_failed_handshakes() -> None:
+    """A failed TLS handshake is a line at the level debug, limited in rate for each kind."""
+    log = Log()
+    observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
+    for _ in range(15):
+        observer.notice(HANDSHAKE_FAILED)
+    observer.notice(TlsHandshakeFailed(TlsFailure.TIMEOUT))
+    *refused, timeout = log.lines()
+    assert refused == 10 * [
+        {
+            "level": "debug",
+            "event": "tls handshake failed",
+            "kind": "certificate_refused",
+            "detail": "tlsv1 alert unknown ca",
+            "client": "192.0.2.0/24",
+        }
+    ]
+    assert timeout == {"level": "debug", "event": "tls handshake failed", "kind": "timeout"}
 
 
 def test_settings_that_differ() -> None:

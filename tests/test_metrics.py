@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay.cli.metrics import CONTENT_TYPE, MetricsObserver
 from relay.outcome import Outcome
 from relay.statistics import RelayStatistics
+from relay.tls_failure import TlsFailure
 
 from .observed import ALONE, ENDED, EVERY_EVENT, JOINED, PROBED, REFUSED, STOPPING
 
@@ -31,6 +32,7 @@ MUCH = RelayStatistics(
     texts=(0, 1),
     probes=6,
     evictions=4,
+    tls_handshakes_failed={"plain_http": 7},
 )
 
 
@@ -86,6 +88,15 @@ def test_every_outcome_is_there_from_the_start() -> None:
         assert value(none, "pairs_ended_total", outcome=outcome.label) == 0
         expected = MUCH.ended.get(outcome, 0)
         assert value(some, "pairs_ended_total", outcome=outcome.label) == expected
+
+
+def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
+    """A rate over a kind that is new would miss its first handshake."""
+    none, some = samples(observer()), samples(observer(MUCH))
+    for kind in TlsFailure:
+        assert value(none, "tls_handshakes_failed_total", kind=kind.value) == 0
+        expected = 7 if kind is TlsFailure.PLAIN_HTTP else 0
+        assert value(some, "tls_handshakes_failed_total", kind=kind.value) == expected
 
 
 def test_statistics_are_read_once_a_scrape() -> None:
@@ -162,7 +173,7 @@ def test_no_canary() -> None:
     shown = metrics.render().decode() + repr(metrics)
     assert not any(canary in shown for canary in ("192.0.2", "2001:db8", "5f3a91c2", "0badc0de"))
     labels = {label for _, labels in samples(metrics) for label, _ in labels}
-    assert labels == {"le", "outcome", "python", "reason", "side", "status", "version"}
+    assert labels == {"kind", "le", "outcome", "python", "reason", "side", "status", "version"}
 
 
 def test_promtool() -> None:

@@ -1,47 +1,53 @@
-"""Over TLS, with listeners of the embedding program, everything is as it is without."""
+"""Over TLS, the relay's own and that of an embedding program, everything is as without."""
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
-import trustme
 
 from relay import RelaySettings, serve_relay
+from relay.cli.tls import TlsFiles
 from relay.endpoint import HELD_LIMIT
 
+from .certificates import Certificate, client_context
 from .clients import CLOSE, Client, encode, encode_close
 from .conftest import RealTimeRelay
 
-AUTHORITY = trustme.CA()
 STOPPING = (1001, "relay stopping")
 
 
 class TlsRelay(RealTimeRelay):
-    """A relay behind `trio.SSLListener`, on a real port."""
+    """A relay that speaks TLS, on a real port."""
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
         assert not lockstep
-        context = ssl.create_default_context()
-        AUTHORITY.configure_trust(context)
         tcp = await trio.open_tcp_stream("127.0.0.1", self.handle.port)
+        context = client_context()
         return trio.SSLStream(tcp, context, server_hostname="localhost", https_compatible=True)
 
 
-@pytest.fixture
-async def tls_relay(nursery: trio.Nursery) -> AsyncIterator[TlsRelay]:
+@pytest.fixture(params=["own", "embedder's"])
+async def tls_relay(
+    request: pytest.FixtureRequest, nursery: trio.Nursery, tmp_path: Path
+) -> AsyncIterator[TlsRelay]:
     """Run a relay with a certificate; once its clients are gone it must be empty by itself."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    AUTHORITY.issue_cert("localhost").configure_cert(context)
-    listeners = [
-        trio.SSLListener(listener, context, https_compatible=True)
-        for listener in await trio.open_tcp_listeners(0, host="127.0.0.1")
-    ]
+    certificate = Certificate(tmp_path)
+    files = TlsFiles(str(certificate.cert), str(certificate.key))
+    tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    listeners: list[Any]
+    if request.param == "own":
+        listeners = list(files.wrap(tcp))
+    else:
+        listeners = [
+            trio.SSLListener(listener, files.context, https_compatible=True) for listener in tcp
+        ]
     relay = TlsRelay()
     serve = partial(serve_relay, listeners=listeners, settings=RelaySettings(close_timeout=1))
     relay.handle = await nursery.start(serve)
@@ -83,7 +89,7 @@ async def test_held_and_close(tls_relay: TlsRelay) -> None:
 
 
 async def test_violation(tls_relay: TlsRelay) -> None:
-    """An offender gets its code, although TLS cannot end one direction alone."""
+    """An offender gets its code, although a `trio.SSLStream` cannot end one direction alone."""
     a, b = await tls_relay.pair()
     await a.send(encode(0x3))
     assert await a.close_frame() == (1002, "unknown opcode")

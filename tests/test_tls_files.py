@@ -26,6 +26,8 @@ from relay.cli import tls
 from relay.cli.complaint import Complaint
 from relay.cli.listening import open_tcp
 from relay.cli.tls import TlsFiles
+from relay.tls_wire import TlsSocket
+from relay.wires import open_wire
 
 from .certificates import Certificate, client_context
 
@@ -83,8 +85,11 @@ def files(tmp_path: Path) -> Files:
 class Server:
     """A listener with TLS that sends each client back what it sends."""
 
-    def __init__(self, files: TlsFiles, listener: trio.SocketListener) -> None:
+    def __init__(
+        self, files: TlsFiles, listener: trio.SocketListener, nursery: trio.Nursery
+    ) -> None:
         self.files = files
+        self._nursery = nursery
         self.port = listener.socket.getsockname()[1]
         self.left = trio.Event()
         self.failures = 0
@@ -94,13 +99,15 @@ class Server:
         """Serve until cancelled."""
         await trio.serve_listeners(self._echo, [self.listener])
 
-    async def _echo(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
+    async def _echo(self, accepted: TlsSocket) -> None:
+        wire = open_wire(accepted, self._nursery)
         try:
-            async for data in stream:
-                await stream.send_all(data)
+            await wire.begin()
+            while data := await wire.receive_some(1000):
+                await wire.send_all(data)
         except trio.BrokenResourceError:
             self.failures += 1
-        await trio.aclose_forcefully(stream)
+        await wire.aclose()
         self.left.set()
 
     async def connect(
@@ -119,7 +126,7 @@ class Server:
 async def server(files: Files, nursery: trio.Nursery, time_limit: None) -> AsyncIterator[Server]:
     """Serve with these files."""
     [listener] = await open_tcp("127.0.0.1", 0)
-    server = Server(files.load(), listener)
+    server = Server(files.load(), listener, nursery)
     nursery.start_soon(server.serve)
     yield server
     nursery.cancel_scope.cancel()
@@ -201,9 +208,9 @@ async def test_ends_as_https_does(server: Server) -> None:
     assert not server.failures
 
 
-@pytest.mark.parametrize(("minor", "answer"), [("02", b""), ("03", b"\x16\x03\x03")])
+@pytest.mark.parametrize(("minor", "answer"), [("02", b"\x15\x03\x02"), ("03", b"\x16\x03\x03")])
 async def test_old_versions(server: Server, minor: str, answer: bytes) -> None:
-    """The same hello is answered if its version is TLS 1.2, and not if it is 1.1."""
+    """The same hello is answered if its version is TLS 1.2, and gets an alert if it is 1.1."""
     async with await trio.open_tcp_stream("127.0.0.1", server.port) as client:
         await client.send_all(bytes.fromhex(HELLO.format(minor=minor, random="00" * 32)))
         assert await client.receive_some(3) == answer
@@ -287,7 +294,9 @@ def test_weak(files: Files) -> None:
     assert files.refused() == "--tls-cert CERT is too weak: ee key too small"
 
 
-async def test_name_that_is_not_ascii(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_name_that_is_not_ascii(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], nursery: trio.Nursery
+) -> None:
     """A client that asks for a strange name shows up in no output."""
     certificate = Certificate(tmp_path)
     files = TlsFiles(str(certificate.cert), str(certificate.key))
@@ -301,9 +310,9 @@ async def test_name_that_is_not_ascii(tmp_path: Path, capfd: pytest.CaptureFixtu
     async with listener:
         async with await trio.open_tcp_stream(*address) as stream:
             await stream.send_all(hello.read().replace(b"canary--", b"canary\xff\xfe"))
-        async with await listener.accept() as served:
+        async with open_wire(await listener.accept(), nursery) as wire:
             with pytest.raises(trio.BrokenResourceError):
-                await served.do_handshake()
+                await wire.begin()
     assert capfd.readouterr() == ("", "")
 
 

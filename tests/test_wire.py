@@ -11,22 +11,30 @@ import pytest
 import trio
 import trio.testing
 
-from relay import wires as wires_module
+from relay import socket_wire as wires_module
+from relay.socket_wire import SocketWire
+from relay.stream_wire import StreamWire
+from relay.tls_wire import TlsSocket, TlsWire
 from relay.lookout import open_lookout
 from relay.wire import Wire
-from relay.wires import SocketWire, StreamWire, open_wire
+from relay.wires import open_wire
+
+from .tls_peers import over_tls, server_context
 
 BLOCK = bytes(range(256)) * 4096  # 1 MiB, more than a socket takes at once
 
+Ends = tuple[SocketWire, trio.abc.Stream]
 
-@pytest.fixture
-async def sockets(
-    nursery: trio.Nursery,
-) -> AsyncIterator[tuple[SocketWire, trio.SocketStream]]:
-    """Return a wire over a real socket, and the other end."""
+
+@pytest.fixture(params=["plain", "TLS"])
+async def sockets(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIterator[Ends]:
+    """Return a wire over a real socket, plain or with TLS, and the other end."""
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
-        yield SocketWire(ours, nursery), theirs
+        if request.param == "TLS":
+            yield await over_tls(ours, theirs, nursery)
+        else:
+            yield SocketWire(ours, nursery), theirs
 
 
 async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
@@ -37,15 +45,16 @@ async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
     return bytes(data)
 
 
-async def test_fastest_wire_for_a_stream(
-    sockets: tuple[SocketWire, trio.SocketStream], nursery: trio.Nursery
-) -> None:
+async def test_fastest_wire_for_a_stream(nursery: trio.Nursery) -> None:
     """A socket gets the wire for sockets, any other stream the one for any stream."""
-    assert isinstance(open_wire(sockets[1], nursery), SocketWire)
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        assert isinstance(open_wire(ours, nursery), SocketWire)
+        assert isinstance(open_wire(TlsSocket(ours, server_context()), nursery), TlsWire)
     assert isinstance(open_wire(trio.testing.memory_stream_pair()[0], nursery), StreamWire)
 
 
-async def test_unread(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_unread(sockets: Ends) -> None:
     """What was put back is received first, in pieces of the size that is asked for."""
     wire, theirs = sockets
     await theirs.send_all(b"behind")
@@ -56,7 +65,7 @@ async def test_unread(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
     assert await wire.receive_some(100) == b"behind"
 
 
-async def test_backpressure(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_backpressure(sockets: Ends) -> None:
     """What the socket does not take at once goes out as there is room."""
     wire, theirs = sockets
     async with trio.open_nursery() as nursery:
@@ -66,7 +75,7 @@ async def test_backpressure(sockets: tuple[SocketWire, trio.SocketStream]) -> No
         assert await receive_exactly(theirs, len(BLOCK)) == BLOCK
 
 
-async def test_cancelled_writer(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_cancelled_writer(sockets: Ends) -> None:
     """The rest of what a cancelled writer had begun goes out before the next writer's bytes."""
     wire, theirs = sockets
     with trio.move_on_after(0):
@@ -76,7 +85,7 @@ async def test_cancelled_writer(sockets: tuple[SocketWire, trio.SocketStream]) -
         assert await receive_exactly(theirs, len(BLOCK) + 4) == BLOCK + b"next"
 
 
-async def test_several_writers(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_several_writers(sockets: Ends) -> None:
     """The bytes of writers that wait at the same time are not mixed."""
     wire, theirs = sockets
     async with trio.open_nursery() as nursery:
@@ -90,7 +99,7 @@ async def test_several_writers(sockets: tuple[SocketWire, trio.SocketStream]) ->
         assert await receive_exactly(theirs, len(expected)) == expected
 
 
-async def test_reset(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_reset(sockets: Ends) -> None:
     """Once writing failed, the wire is broken and takes nothing more."""
     wire, theirs = sockets
     await theirs.aclose()
@@ -102,7 +111,7 @@ async def test_reset(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
     await wire.linger()
 
 
-async def test_reset_while_waiting(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_reset_while_waiting(sockets: Ends) -> None:
     """A writer that waits for room learns that there will be none."""
     wire, theirs = sockets
     async with trio.open_nursery() as nursery:
@@ -117,7 +126,7 @@ async def expect_broken(wire: Wire) -> None:
         await wire.send_all(BLOCK)
 
 
-async def test_closed(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_closed(sockets: Ends) -> None:
     """A closed wire forgets its descriptor, which may be another connection's by then."""
     wire, _ = sockets
     await wire.aclose()
@@ -127,7 +136,7 @@ async def test_closed(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
         await wire.send_all(b"x")
 
 
-async def test_closed_while_waiting(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_closed_while_waiting(sockets: Ends) -> None:
     """Whoever waits for a wire that is closed is woken."""
     wire, _ = sockets
     async with trio.open_nursery() as nursery:
@@ -143,9 +152,7 @@ async def expect_closed(use: Callable[[], Awaitable[object]]) -> None:
         await use()
 
 
-async def test_spurious_readiness(
-    sockets: tuple[SocketWire, trio.SocketStream], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_spurious_readiness(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that is readable, and then is not, is waited for again."""
     wire, theirs = sockets
     surprises = [BlockingIOError()]
@@ -164,9 +171,7 @@ async def test_spurious_readiness(
     assert await wire.receive_some(100) == b"there"
 
 
-async def test_read_fails(
-    sockets: tuple[SocketWire, trio.SocketStream], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_read_fails(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that the system refuses breaks the wire."""
     wire, theirs = sockets
 
@@ -230,7 +235,7 @@ async def test_stream_wire_breaks(nursery: trio.Nursery) -> None:
     await wire.linger()
 
 
-async def test_broken_keeps_nothing(sockets: tuple[SocketWire, trio.SocketStream]) -> None:
+async def test_broken_keeps_nothing(sockets: Ends) -> None:
     """What is sent to a wire that is broken is not kept, however much there was before."""
     wire, theirs = sockets
     assert not wire.send_now(BLOCK)
@@ -242,7 +247,7 @@ async def test_broken_keeps_nothing(sockets: tuple[SocketWire, trio.SocketStream
 
 
 async def test_two_that_wait_for_a_broken_wire(
-    sockets: tuple[SocketWire, trio.SocketStream],
+    sockets: Ends,
 ) -> None:
     """Each of several writers that wait learns that there will be no room."""
     wire, theirs = sockets

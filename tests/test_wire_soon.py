@@ -13,18 +13,27 @@ import trio.testing
 from relay.wire import Wire
 from relay.wires import open_wire
 
+from .tls_peers import over_tls
+
 BLOCK = bytes(range(256)) * 4096  # 1 MiB, more than a socket takes at once
 
 Ends = tuple[Wire, trio.abc.Stream]
 
 
-@pytest.fixture(params=["socket", "memory"])
+@pytest.fixture(params=["socket", "TLS", "memory"])
 async def ends(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIterator[Ends]:
     """Return a wire, and the other end of its stream, which takes nothing by itself."""
-    make = sockets if request.param == "socket" else trio.testing.lockstep_stream_pair
-    ours, theirs = make()
-    async with theirs:
+    ours: trio.abc.Stream
+    theirs: trio.abc.Stream
+    if request.param == "memory":
+        ours, theirs = trio.testing.lockstep_stream_pair()
         wire = open_wire(ours, nursery)
+    elif request.param == "socket":
+        ours, theirs = sockets()
+        wire = open_wire(ours, nursery)
+    else:
+        wire, theirs = await over_tls(*sockets(), nursery)
+    async with theirs:
         yield wire, theirs
         await trio.aclose_forcefully(wire)
 

@@ -13,7 +13,15 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from ..definitions import differing
-from ..events import Event, PairEnded, PairJoined, Probed, Refused, Stopping
+from ..events import (
+    Event,
+    PairEnded,
+    PairJoined,
+    Probed,
+    Refused,
+    Stopping,
+    TlsHandshakeFailed,
+)
 from .allowance import Allowance
 from .log_addresses import shown_address
 
@@ -34,9 +42,10 @@ DIGITS: Final = 3
 class LogObserver:
     """Writes a log line for each event that an operator wants to know of.
 
-    Client addresses are shown as ``addresses`` says, one of `log_addresses.SHOWN`. Refusals are
-    limited in rate for each status, since strangers cause them; ``suppressed`` is how many were
-    left out before a line. The clock gives seconds, by default those of the relay's trio loop.
+    Client addresses are shown as ``addresses`` says, one of `log_addresses.SHOWN`. Refusals
+    and failed TLS handshakes are limited in rate for each status and kind, since strangers cause
+    them; ``suppressed`` is how many were left out before a line. The clock gives seconds, by
+    default those of the relay's trio loop.
     """
 
     def __init__(
@@ -49,7 +58,7 @@ class LogObserver:
         self._log = log
         self._addresses = addresses
         self._clock = clock
-        self._refusals: dict[int, Allowance] = {}
+        self._refusals: dict[int | str, Allowance] = {}
 
     def notice(self, event: Event) -> None:
         match event:
@@ -62,6 +71,8 @@ class LogObserver:
             case Probed():
                 # What follows from silence, the end of a pair, has a line of its own.
                 self._log.debug("pair probed", pair=event.pair, answered=event.answered)
+            case TlsHandshakeFailed():
+                self._say_handshake_failed(event)
             case _:
                 self._say_stopping(event)
 
@@ -112,6 +123,21 @@ class LogObserver:
             reason=refused.reason,
             **present(client=client, suppressed=allowance.settle()),
         )
+
+    def _say_handshake_failed(self, failed: TlsHandshakeFailed) -> None:
+        """Say why a handshake failed; strangers cause most of them, so the rate is limited."""
+        now = self._clock()
+        allowance = self._refusals.setdefault(failed.kind, Allowance(now))
+        if allowance.take(now):
+            self._log.debug(
+                "tls handshake failed",
+                kind=failed.kind.value,
+                **present(
+                    detail=failed.detail,
+                    client=shown_address(failed.client, self._addresses),
+                    suppressed=allowance.settle(),
+                ),
+            )
 
     def _say_stopping(self, stopping: Stopping) -> None:
         left_out = sum(each.settle() for each in self._refusals.values())

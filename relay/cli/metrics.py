@@ -29,6 +29,7 @@ from prometheus_client.registry import Collector
 from ..events import Event, PairEnded, PairJoined
 from ..outcome import Outcome
 from ..statistics import RelayStatistics
+from ..tls_failure import TlsFailure
 
 __all__ = ["CONTENT_TYPE", "MetricsObserver"]
 
@@ -151,6 +152,12 @@ def counters(now: RelayStatistics) -> Iterator[Metric]:
     for outcome in Outcome:
         ended.add_metric((outcome.label,), now.ended.get(outcome, 0))
     yield ended
+    handshakes = CounterMetricFamily(
+        "arc_relay_tls_handshakes_failed", "TLS handshakes that failed.", labels=("kind",)
+    )
+    for kind in TlsFailure:
+        handshakes.add_metric((kind.value,), now.tls_handshakes_failed.get(kind, 0))
+    yield handshakes
     for name, about, (a, b) in (
         ("bytes", "Bytes of frames passed on, by the side that sent them.", now.bytes),
         ("messages", "Binary messages passed on, by the side that sent them.", now.messages),

@@ -9,6 +9,7 @@ from typing import Final, Self
 import trio
 
 from ..regular_file import read_regular_file
+from ..tls_wire import TlsSocket
 from .complaint import Complaint, reason
 
 __all__ = ["TlsFiles", "TlsListener"]
@@ -88,10 +89,10 @@ class TlsFiles:
         raise Complaint(f"--tls-key {self._key!r} needs a passphrase; give a key without one")
 
 
-class TlsListener(trio.abc.Listener[trio.SSLStream[trio.SocketStream]]):
+class TlsListener(trio.abc.Listener[TlsSocket]):
     """A listener whose clients speak TLS with those of another one.
 
-    The handshake happens at the first read, under the reader's time limit. It is not
+    The relay does the handshake when it reads the head, under the same time limit. It is not
     `trio.SSLListener`, whose context stays what it was, and could only be left from a callback for
     the name that a client asks for: a name that is not ASCII makes Python print it.
     """
@@ -102,14 +103,8 @@ class TlsListener(trio.abc.Listener[trio.SSLStream[trio.SocketStream]]):
         self.transport_listener = transport_listener
         self._files = files
 
-    async def accept(self) -> trio.SSLStream[trio.SocketStream]:
-        # As HTTPS does it, without the end of TLS: clients leave by the end of TCP.
-        return trio.SSLStream(
-            await self.transport_listener.accept(),
-            self._files.context,
-            server_side=True,
-            https_compatible=True,
-        )
+    async def accept(self) -> TlsSocket:
+        return TlsSocket(await self.transport_listener.accept(), self._files.context)
 
     async def aclose(self) -> None:
         await self.transport_listener.aclose()
@@ -121,6 +116,6 @@ def new_context() -> ssl.SSLContext:
     context.set_alpn_protocols(["http/1.1"])
     # Who resumes what a ticket holds sees no certificate, and so not the new one; and a ticket is
     # worth little where connections last.
-    context.options |= ssl.OP_NO_TICKET
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     return context

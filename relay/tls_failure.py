@@ -1,0 +1,89 @@
+"""Kinds of failed TLS handshakes, as logs and metrics name them.
+
+Pure. The kind is found by the reason code of OpenSSL, which is one of a fixed table: nothing that a
+client sent is in it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+__all__ = ["HandshakeFailure", "TlsFailure", "failure_of"]
+
+
+class TlsFailure(StrEnum):
+    """Cause of a failed TLS handshake."""
+
+    PLAIN_HTTP = "plain_http"
+    """The client sent an HTTP request without TLS."""
+    NOT_TLS = "not_tls"
+    """The client sent bytes that are neither TLS nor HTTP."""
+    NO_SHARED_VERSION = "no_shared_version"
+    """The client offered no TLS version that the relay accepts."""
+    NO_SHARED_CIPHER = "no_shared_cipher"
+    """The client offered no cipher suite, group or signature that the relay has."""
+    CERTIFICATE_REFUSED = "certificate_refused"
+    """The client sent an alert that refuses the certificate."""
+    CLIENT_ALERT = "client_alert"
+    """The client sent another alert."""
+    ENDED = "ended"
+    """The client ended the connection before the handshake was complete."""
+    RESET = "reset"
+    """The connection was reset before the handshake was complete."""
+    TIMEOUT = "timeout"
+    """The handshake was not complete within ``head_timeout``."""
+    OTHER = "other"
+    """A message of the handshake was malformed or out of order."""
+
+
+class HandshakeFailure(NamedTuple):
+    """A failed handshake: its kind, and the reason that OpenSSL gave, if any."""
+
+    kind: TlsFailure
+    detail: str = ""
+
+
+KINDS: Final = {
+    "HTTP_REQUEST": TlsFailure.PLAIN_HTTP,
+    "HTTPS_PROXY_REQUEST": TlsFailure.PLAIN_HTTP,
+    "WRONG_VERSION_NUMBER": TlsFailure.NOT_TLS,
+    "UNSUPPORTED_PROTOCOL": TlsFailure.NO_SHARED_VERSION,
+    "UNKNOWN_PROTOCOL": TlsFailure.NO_SHARED_VERSION,
+    "VERSION_TOO_LOW": TlsFailure.NO_SHARED_VERSION,
+    "NO_SHARED_CIPHER": TlsFailure.NO_SHARED_CIPHER,
+    "NO_SUITABLE_KEY_SHARE": TlsFailure.NO_SHARED_CIPHER,
+    "NO_SHARED_GROUPS": TlsFailure.NO_SHARED_CIPHER,
+    "NO_SUITABLE_SIGNATURE_ALGORITHM": TlsFailure.NO_SHARED_CIPHER,
+    "NO_SHARED_SIGNATURE_ALGORITHMS": TlsFailure.NO_SHARED_CIPHER,
+    "UNEXPECTED_EOF_WHILE_READING": TlsFailure.ENDED,
+}
+
+ALERT: Final = "_ALERT_"
+"""Part of each reason that stands for an alert of the client, such as TLSV1_ALERT_UNKNOWN_CA."""
+
+ABOUT_VERSION: Final = {"PROTOCOL_VERSION"}
+ABOUT_CERTIFICATE: Final = {
+    "BAD_CERTIFICATE",
+    "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_REVOKED",
+    "CERTIFICATE_UNKNOWN",
+    "UNKNOWN_CA",
+    "UNSUPPORTED_CERTIFICATE",
+}
+
+
+def failure_of(error: BaseException | None) -> HandshakeFailure:
+    """Return the failure that an exception stands for: an ssl.SSLError, or else a reset."""
+    if error is None or not hasattr(error, "reason"):
+        return HandshakeFailure(TlsFailure.RESET)
+    reason = error.reason or ""
+    detail = reason.replace("_", " ").lower()
+    _, is_alert, alert = reason.partition(ALERT)
+    if not is_alert:
+        return HandshakeFailure(KINDS.get(reason, TlsFailure.OTHER), detail)
+    if alert in ABOUT_CERTIFICATE:
+        return HandshakeFailure(TlsFailure.CERTIFICATE_REFUSED, detail)
+    if alert in ABOUT_VERSION:
+        return HandshakeFailure(TlsFailure.NO_SHARED_VERSION, detail)
+    return HandshakeFailure(TlsFailure.CLIENT_ALERT, detail)
