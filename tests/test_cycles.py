@@ -5,11 +5,8 @@ A reference cycle would keep a refused head of 16 KiB until the collector finds 
 
 from __future__ import annotations
 
-import gc
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import CoroutineType, FrameType, TracebackType
 from typing import Final
 
 import pytest
@@ -19,52 +16,12 @@ from trio.testing import MockClock
 from relay.head import HeadReader
 
 from .clients import upgrade_request
+from .cycles import LARGE, no_cycles
 from .heads import UPGRADE, plain, with_lines
 from .running import WatchedRelay, running
 
-LARGE: Final = 4096
-"""Bytes of a value that can be nothing but a part of a head."""
-
 FILLER: Final = f"Filler: {'x' * 8000}"
 STATUSES: Final = {400, 401, 403, 404, 405, 408, 409, 426, 429, 431, 503}
-
-
-def module_of(thing: object) -> str:
-    """Return the name of the module that a frame runs, or that a type is from."""
-    match thing:
-        case FrameType():
-            return str(thing.f_globals["__name__"])
-        case TracebackType():
-            return module_of(thing.tb_frame)
-        case CoroutineType():
-            return "" if thing.cr_frame is None else module_of(thing.cr_frame)
-        case _:
-            return type(thing).__module__
-
-
-def is_ours(thing: object) -> bool:
-    """Return whether the relay, or its parser, made a thing, or it refers to a large value."""
-    return module_of(thing).partition(".")[0] in {"relay", "h11"} or any(
-        isinstance(value, bytes | bytearray | str) and len(value) > LARGE
-        for value in gc.get_referents(thing)
-    )
-
-
-@contextmanager
-def no_cycles() -> Iterator[None]:
-    """Assert that nothing of the relay's is left to the collector by what happens in here."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        left = [(type(thing), module_of(thing)) for thing in gc.garbage if is_ours(thing)]
-        assert not left
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
 
 
 HEADS: Final = {

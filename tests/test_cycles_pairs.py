@@ -1,66 +1,27 @@
-"""No end of a pair leaves objects of the relay to the cyclic garbage collector.
-
-The command line lets the collector run rarely, so that whatever only the collector can free grows
-with every connection of a hostile client.
-"""
+"""No end of a pair leaves objects of the relay to the cyclic garbage collector."""
 
 from __future__ import annotations
 
-import gc
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from types import CodeType, CoroutineType, FrameType, TracebackType
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 import trio
 
-import relay as package
+from relay import RelaySettings
 from relay.splitter import MAX_EMPTY_FRAGMENTS
 
 from .clients import BINARY, CLOSE, CONTINUATION, PING, TEXT, Client, encode, encode_close
+from .cycles import no_cycles
 from .running import WatchedRelay, running
 
-PACKAGE = package.__path__[0]
-LARGE = 4096
-"""Bytes from which on a piece of data is one that a client sent."""
 RESET = struct.pack("ii", 1, 0)
 """Linger for no time: closing resets the connection."""
 
 End = Callable[[WatchedRelay, Client, Client], Awaitable[None]]
-
-
-def is_ours(found: object) -> bool:
-    """Return True if an object is the relay's: of one of its classes, its code, or client data."""
-    match found:
-        case FrameType(f_code=CodeType(co_filename=name)):
-            return name.startswith(PACKAGE)
-        case CoroutineType(cr_code=CodeType(co_filename=name)):
-            return name.startswith(PACKAGE)
-        case TracebackType(tb_frame=FrameType(f_code=CodeType(co_filename=name))):
-            return name.startswith(PACKAGE)
-        case bytes() | bytearray():
-            return len(found) >= LARGE
-    return type(found).__module__.partition(".")[0] == "relay"
-
-
-@contextmanager
-def no_cycles() -> Iterator[None]:
-    """Check that the collector finds nothing of the relay's after what is done meanwhile."""
-    gc.collect()
-    gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
-        yield
-        gc.collect()
-        found = [type(each).__name__ for each in gc.garbage if is_ours(each)]
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
-        gc.enable()
-    assert not found
 
 
 async def open_client(relay: WatchedRelay) -> Client:
@@ -214,7 +175,7 @@ async def test_a_cycle_is_found() -> None:
 
     def leave_a_cycle() -> None:
         relay = WatchedRelay()
-        splitter = package.RelaySettings()
+        splitter = RelaySettings()
         object.__setattr__(relay, "itself", (relay, splitter))
 
     with pytest.raises(AssertionError), no_cycles():

@@ -191,12 +191,7 @@ FAILURES = [
     [
         *ENDS,
         *FAILURES,
-        pytest.param(
-            breaks_a_rule,
-            marks=pytest.mark.xfail(
-                strict=False, reason="the splitter keeps the exception of a violation"
-            ),
-        ),
+        breaks_a_rule,
     ],
     ids=lambda scenario: scenario.__name__,
 )

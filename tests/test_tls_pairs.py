@@ -112,7 +112,7 @@ async def test_keepalive(tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer_pings, a)
             frame = await b.frame()
-            assert (frame.opcode, frame.payload) == (PING, b"")
+            assert (frame.opcode, frame.payload) == (PING, b"relay")
             assert await b.close_frame() == (1011, "keepalive timeout")
             nursery.cancel_scope.cancel()
         await relay.all_gone()

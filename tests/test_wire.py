@@ -12,10 +12,10 @@ import trio
 import trio.testing
 
 from relay import socket_wire as wires_module
+from relay.lookout import open_lookout
 from relay.socket_wire import SocketWire
 from relay.stream_wire import StreamWire
 from relay.tls_wire import TlsSocket, TlsWire
-from relay.lookout import open_lookout
 from relay.wire import Wire
 from relay.wires import open_wire
 
