@@ -105,3 +105,25 @@ async def test_early_data(process_relay: ProcessRelay) -> None:
     with trio.fail_after(10):
         while await process_relay.pairs():
             await trio.sleep(0.01)
+
+
+FLOOD = encode(BINARY, b"x") * 8571 + encode(0x3)
+"""60 KB of messages of one byte, and then a frame that breaks a rule."""
+
+
+def violate(relay: ProcessRelay, times: int) -> None:
+    """Break a rule so often, each time on a new connection and behind many tiny messages."""
+    for _ in range(times):
+        with join(relay, "code") as client:
+            client.sendall(FLOOD)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(MIB):
+                pass
+
+
+async def test_violators(process_relay: ProcessRelay) -> None:
+    """Clients that break a rule leave nothing behind, however many they are."""
+    await trio.to_thread.run_sync(violate, process_relay, 20)
+    before = process_relay.memory()
+    await trio.to_thread.run_sync(violate, process_relay, 100)
+    assert process_relay.memory() - before < 4 * MIB
