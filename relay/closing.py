@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from .frames import answer_to, close_frame
+from .lookout import Take
 from .outcome import Goodbye
-from .read_size import READ_SIZE
 from .splitter import FrameSplitter
-from .wire import Wire
+from .wire import Wire, is_end
 
 __all__ = ["shake_hands"]
 
 
-async def shake_hands(wire: Wire, splitter: FrameSplitter, goodbye: Goodbye | None) -> None:
+async def shake_hands(
+    wire: Wire,
+    splitter: FrameSplitter,
+    goodbye: Goodbye | None,
+    receive_until: Callable[[Take], Awaitable[None]],
+) -> None:
     """Send the last frame, and wait for the client's if it has not come yet.
 
     A client that closed first gets its close frame echoed; one that broke a rule gets the code of
     its violation; any other gets ``goodbye``, or nothing if that is None.
 
-    Raises what `Wire.send_all` and `Wire.receive_some` raise. The caller bounds the time.
+    ``receive_until`` gives a call what comes until that returns True. Raises what it raises, and
+    `Wire.send_all`. The caller bounds the time.
     """
     if splitter.closed:
         await wire.send_all(answer_to(splitter.control[-1]))
     elif splitter.violation is not None:
         await wire.send_all(close_frame(*splitter.violation))
-        await wire.linger()  # there is no frame border to be found any more
+        await wire.send_eof()
+        await receive_until(is_end)  # there is no frame border to be found any more
     elif goodbye is not None:
         await wire.send_all(close_frame(*goodbye))
 
@@ -33,4 +42,4 @@ async def shake_hands(wire: Wire, splitter: FrameSplitter, goodbye: Goodbye | No
             splitter.control.clear()
             return splitter.over or not data
 
-        await wire.receive_until(discard, READ_SIZE)
+        await receive_until(discard)

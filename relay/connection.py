@@ -51,7 +51,7 @@ async def serve_connection(
                 if answer.refuses:
                     relay.notice(Refused(answer.status.value, answer.body, endpoint.client))
                 await send_answer(wire, answer)
-            if not wire.begun:
+            if not wire.begun and wire.heard:
                 relay.notice(TlsHandshakeFailed(*wire.failure, endpoint.client))
         await endpoint.close()
     except* Exception as failures:  # noqa: BLE001 - the one boundary, see above

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from .answers import HEAD_TOO_SLOW, NOT_HTTP, Answer
+from .answers import HEAD_TOO_SLOW, MAX_HEAD, NOT_HTTP, Answer
 from .head import HeadReader, Request
 from .wire import Wire
 
@@ -34,19 +34,32 @@ async def read_request(wire: Wire, head_timeout: float) -> Request | Answer | No
 
 
 async def receive_request(wire: Wire, reader: HeadReader) -> Request | Answer | None:
-    """Receive the head of a request without a limit of time; otherwise as `read_request`."""
+    """Receive the head of a request without a limit of time; otherwise as `read_request`.
+
+    The head is parsed where it is read, so that many large ones do not hold up everything else.
+    """
+    found: Request | Answer | None = None
+    ended = False
+
+    def take(data: bytes) -> bool:
+        nonlocal found, ended
+        if data:
+            found = reader.feed(data)
+        else:
+            ended, found = True, NOT_HTTP if reader.begun else None
+        return True
+
     try:
         await wire.begin()
-        while True:
-            receive = wire.receive_some if reader.begun else wire.receive_first
-            data = await receive(reader.missing)
-            if not data:
-                return NOT_HTTP if reader.begun else None
-            if (request := reader.feed(data)) is not None:
-                wire.unread(reader.rest)
-                return request
+        if (first := wire.look(MAX_HEAD)) is not None:  # it is mostly there already
+            take(first)
+        while found is None and not ended:
+            await wire.receive_until(take, reader.missing)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         return None
+    if isinstance(found, Request):
+        wire.unread(reader.rest)
+    return found
 
 
 async def send_answer(wire: Wire, answer: Answer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from random import random
 from typing import Final
@@ -12,6 +11,7 @@ import trio
 from .closing import shake_hands
 from .frames import OPCODE, PING, PING_FRAME, answer_to
 from .liveness import Watch
+from .lookout import Take
 from .outcome import Goodbye, Outcome
 from .pace import Pace
 from .read_size import MIN_READ, READ_SIZE
@@ -24,16 +24,18 @@ __all__ = ["HELD_LIMIT", "Endpoint"]
 HELD_LIMIT: Final = 64 * 1024
 """Bytes that are held of what side A sends before side B is there; then A is not read.
 
-It may become `MIN_READ` more: nobody has itself read byte by byte.
+A message that is still arriving counts; one more read may add `MIN_READ`.
 """
+
+DISCARDED: Final = 2**20
+"""Bytes on their way to the relay that are discarded at any rate while a side is closed."""
 
 
 class Endpoint:
-    """One side of a pair.
+    """One side of a pair, which one task at a time reads.
 
-    It is read by one task at a time: its own while it waits alone, then a pump of its pair, then
-    its own again while it closes. ``scope`` is its task's scope around all but the closing; `end`
-    is how any other task ends it.
+    Its own task reads it while it waits and while it closes, and a pump in between. ``scope`` is
+    around all but the closing; other tasks end it by `end`.
     """
 
     __slots__ = (
@@ -62,39 +64,28 @@ class Endpoint:
     ) -> None:
         self.wire = wire
         self.scope = scope
-        self.client = client
-        """The address that it comes from; "" if not known."""
+        self.client = client  # its address; "" if not known
         self._settings = settings
         self._accepted = False
         self.splitter = FrameSplitter(settings.max_message_size)
-        """What takes apart what it sends, and counts its messages."""
         self._held = bytearray()
-        self.alone = trio.CancelScope()
-        """Around the wait for the peer; cancelled when it is there."""
-        self.departed: Outcome | None = None
-        """How this side ended, if it did by itself."""
-        self.goodbye: Goodbye = Outcome.STOPPED.own
-        """What it is closed with if it did not."""
-        self.released = trio.Event()
-        """Set when its pair, if it got a place in one, does not read or write it any more."""
-        self.received = 0
-        """Bytes that came from it."""
-        self.passed_on = 0
-        """Bytes of frames that were taken from it for its peer."""
+        self.alone = trio.CancelScope()  # around the wait for the peer
+        self.departed: Outcome | None = None  # if it ended by itself
+        self.goodbye: Goodbye = Outcome.STOPPED.own  # if it did not
+        self.released = trio.Event()  # set once its pair is done with it
+        self.received = 0  # bytes that came from it
+        self.passed_on = 0  # bytes of the frames made of them for its peer
         self._pace = Pace(settings.max_rate, READ_SIZE) if settings.max_rate else None
-        self.unread = False
-        """Whether the relay does not read it, though it is not its peer that it waits for."""
-        self.heard_at = 0.0
-        """When something was received; if it has a peer, not noted for every message."""
+        self.unread = False  # True while it is not read, and not because its peer is slow
+        self.heard_at = 0.0  # when it last was; with a peer, not noted for every message
         self.watch: Watch
         self._answered: trio.Event | None = None
 
     async def accept(self, response: bytes) -> None:
         """Answer the upgrade request.
 
-        If the client is gone, or does not take the answer within ``close_timeout``, that is noted
-        in `departed`. Being ended does not cut it short, so that a client whose peer just left is
-        told so in the words of WebSocket.
+        If the client is gone, or does not take the answer within ``close_timeout``, `departed` says
+        so. Being ended does not cut it short: a client whose peer just left gets a close frame.
         """
         self.heard_at = trio.current_time()  # its request was complete, however long that took
         self.watch = Watch(random(), self.heard_at)  # noqa: S311 - no secret
@@ -109,9 +100,9 @@ class Endpoint:
             self.departed = Outcome.BROKEN
 
     def end(self, goodbye: Goodbye) -> None:
-        """Have this side closed with these words, by its own task.
+        """Have this side closed by its own task, with these words unless it departed by itself.
 
-        The first call decides; a side that departed by itself gets the answer to that instead.
+        The first call decides.
         """
         if not self.scope.cancel_called:
             self.goodbye = goodbye
@@ -136,12 +127,14 @@ class Endpoint:
     async def hold(self) -> None:
         """Hold what this side sends while it is alone; return when it departed or B is there.
 
-        Past `HELD_LIMIT` it is not read, but its leaving is still noticed where the system can
-        tell. B's coming, which cancels `alone`, loses nothing.
+        Past `HELD_LIMIT` it is not read, but its leaving is noticed where the system can tell.
         """
         with self.alone:
-            while self.departed is None and len(self._held) < HELD_LIMIT:
-                await self.receive(self._hold, max(MIN_READ, HELD_LIMIT - len(self._held)))
+            # What the splitter keeps of a message that is still arriving counts as well.
+            while self.departed is None and (
+                (room := HELD_LIMIT - len(self._held) - self.splitter.held) > 0
+            ):
+                await self.receive(self._hold, max(MIN_READ, room))
                 await self.wait_for_pace()
             if self.departed is None:
                 self.unread = True
@@ -154,18 +147,18 @@ class Endpoint:
         frames = self.take(data)
         self._held += frames
         self._note_life()
-        return bool(frames) or self.departed is not None or self._pace is not None
+        kept = bool(frames) or self.splitter.held > 0  # the next read has less room
+        return kept or self.departed is not None or self._pace is not None
 
     def take_held(self) -> bytes:
         """Return what was held, as whole frames for the peer, and hold it no more."""
         held, self._held = bytes(self._held), bytearray()
         return held
 
-    async def receive(self, take: Callable[[bytes], bool], max_bytes: int = READ_SIZE) -> None:
+    async def receive(self, take: Take, max_bytes: int = READ_SIZE) -> None:
         """Give take what this side sends, until it returns True, or the side broke.
 
-        A read has at most max_bytes, and no more than the side's pace allows. Cancelling it loses
-        nothing.
+        A read has at most max_bytes, and no more than the pace allows. Cancelling loses nothing.
         """
         if self._pace is not None:
             max_bytes = min(max_bytes, self._pace.chunk)
@@ -175,14 +168,10 @@ class Endpoint:
             self.departed = Outcome.BROKEN
 
     async def wait_for_pace(self) -> None:
-        """Wait until this side may be read again under ``max_rate``.
-
-        It is charged the greater of two counts: bytes that came from it, text and pings included,
-        and bytes of the frames for its peer.
-        """
+        """Wait until this side may be read again under ``max_rate``; text and pings count."""
         if self._pace is None:
             return
-        charged = max(self.received, self.passed_on)
+        charged = max(self.received + self.wire.overhead, self.passed_on)
         delay = self._pace.delay_for(charged, trio.current_time())
         if delay:
             self.unread = True
@@ -232,9 +221,7 @@ class Endpoint:
     async def close(self) -> None:
         """Do the closing handshake, within ``close_timeout``, and close the stream.
 
-        For the endpoint's own task alone, after which the endpoint is not used any more. A side
-        that closed first gets its close frame echoed; one that broke a rule gets the code of its
-        violation; one whose stream ended or broke gets nothing.
+        For the endpoint's own task alone, and the last use of the endpoint.
         """
         with trio.move_on_after(self._settings.close_timeout) as in_time:
             if self._accepted:
@@ -242,7 +229,22 @@ class Endpoint:
                 if not self.wire.broken:
                     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                         goodbye = None if self.departed else self.goodbye
-                        await shake_hands(self.wire, self.splitter, goodbye)
+                        await shake_hands(self.wire, self.splitter, goodbye, self._receive_at_pace)
             await self.wire.aclose()
         if in_time.cancelled_caught:
             await trio.aclose_forcefully(self.wire)
+
+    async def _receive_at_pace(self, take: Take) -> None:
+        """Give take what this side sends until it returns True, at its pace past `DISCARDED`."""
+        over, paced_from = False, self.received + DISCARDED
+
+        def count(data: bytes) -> bool:
+            nonlocal over
+            self.received += len(data)
+            over = take(data)
+            return over or self._pace is not None
+
+        while not over and not self.wire.broken:
+            await self.receive(count)
+            if self.received > paced_from:
+                await self.wait_for_pace()

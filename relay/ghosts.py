@@ -83,17 +83,20 @@ class Trial:
     """A ping that a side has to answer, or a reason why it cannot."""
 
     def __init__(self, pair: Pair[Endpoint], side: Endpoint) -> None:
-        peer = pair.b if side is pair.a else pair.a
         self.side = side
+        self._peer = pair.b if side is pair.a else pair.a
         self._received = side.received
         # Not heard while the relay does not read it, and late where a pong comes behind data.
-        self._excused = side.is_unread(peer) or side.wire.blocked or side.wire.queued > 0
+        self._excused = side.is_unread(self._peer) or side.wire.blocked or side.wire.queued > 0
         self.answered = side.expect_answer()
         side.ping()
 
     def passed(self, timeout: float) -> bool:
         """Return whether the side is alive, as far as can be known after timeout seconds."""
-        # A relay that is behind with its reading has not looked for the answer yet.
-        if self.side.received != self._received or self.side.wire.pending:
+        side = self.side
+        if side.received != self._received:
             return True
-        return self._excused and self.side.wire.uptake.unanswered < timeout
+        if self._excused or side.is_unread(self._peer):
+            return side.wire.uptake.unanswered < timeout
+        # A relay that is behind with its reading has not looked for the answer yet.
+        return side.wire.pending > 0

@@ -1,4 +1,4 @@
-"""One task that reads the sockets of all sides, so that a message need not wake a pair's own tasks.
+"""One task that reads all sockets, so that a message need not wake its pair's own tasks.
 
 To wake a task, and to put it to sleep again, costs more than to pass a message on. So a pump leaves
 the lookout a plain call that does that, and sleeps until the call says that there is something to
@@ -17,6 +17,7 @@ import select
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -24,13 +25,17 @@ import trio
 
 from .read_size import ReadSize
 
-__all__ = ["Lookout", "open_lookout"]
+__all__ = ["Lookout", "Read", "Take", "open_lookout"]
 
 TURN: Final = 0.01
 """Seconds of reading after which every other task of the relay runs."""
 
 BATCH: Final = 1024
 """Sockets that the system is asked for at once; each turn goes on where the last one ended."""
+
+
+Take = Callable[[bytes], bool]
+Read = Callable[[int], bytes]
 
 
 @contextmanager
@@ -52,45 +57,64 @@ class Lookout:
     def __init__(self, epoll: select.epoll) -> None:
         self._epoll = epoll
         self._vigils: dict[int, Vigil] = {}
-        self._ready: deque[tuple[int, int]] = deque()
+        self._ready: deque[tuple[Vigil, int]] = deque()
 
     async def watch(self) -> None:
         """Read what there is to read, until cancelled."""
         while True:
-            # An epoll set is itself readable once one of its events is there.
-            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            if self._ready:
+                await trio.lowlevel.checkpoint()
+            else:
+                # An epoll set is itself readable once one of its events is there.
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
             self._take_turn()
 
     def _take_turn(self) -> None:
         """Read each socket that is ready, for as long as the turn lasts."""
         ready = self._ready
         if not ready:
-            ready.extend(self._epoll.poll(0, BATCH))
+            for fd, events in self._epoll.poll(0, BATCH):
+                if (found := self._vigils.get(fd)) is not None:
+                    ready.append((found, events))
         now = perf_counter()
         end = now + TURN
         while ready and now < end:
-            fd, events = ready.popleft()
-            vigil = self._vigils.get(fd)
-            # There is none if an earlier call ended it, and another one if the number was reused.
-            if vigil is None:
+            vigil, events = ready.popleft()
+            if self._vigils.get(vigil.fd) is not vigil:  # an earlier call ended it
                 continue
-            if vigil.is_over(events):
+            over = vigil.is_over(events)
+            began, now = now, perf_counter()
+            if over is None:
+                continue
+            vigil.size.adapt(now - began)
+            if over:
                 self._end(vigil)
                 trio.lowlevel.reschedule(vigil.task)
-            began, now = now, perf_counter()
-            vigil.size.adapt(now - began)
+            elif vigil.has_more():
+                ready.append((vigil, events))
 
-    async def read_until(
-        self, fd: int, take: Callable[[bytes], bool], max_bytes: int, size: ReadSize
+    async def read_until(  # noqa: PLR0913 - two calls, two bounds, two kinds of source
+        self,
+        fd: int,
+        take: Take,
+        max_bytes: int,
+        size: ReadSize,
+        *,
+        read: Read | None = None,
+        has_more: Callable[[], bool] = bool,
     ) -> None:
         """Give take what can be read, until it returns True.
 
-        One read takes at most max_bytes, and at most ``size``, which is adapted to the time that
-        it took. b"" is the end of the stream. take must not wait; what it raises, and the OSError
-        of a read that fails, is raised here. Cancelling it loses nothing. One task at a time may
-        wait for a descriptor, and whoever closes it cancels that task before.
+        ``read`` reads so many bytes of the descriptor, by default with `os.read`, and raises
+        BlockingIOError if there are none; ``has_more`` is True if it returns some although the
+        descriptor is not readable. One read takes at most max_bytes, and at most ``size``, which is
+        adapted to the time that it took. b"" is the end of the stream.
+
+        take must not wait. What it raises, or read, is raised here. Cancelling it loses nothing.
+        One task at a time may wait for a descriptor; whoever closes it cancels that task before.
         """
-        await self._wait(Vigil(fd, size, take, max_bytes), select.EPOLLIN)
+        vigil = Vigil(fd, size, take, max_bytes, read or partial(os.read, fd), has_more)
+        await self._wait(vigil, select.EPOLLIN)
 
     async def wait_hangup(self, fd: int) -> bool:
         """Wait until the other end of a socket closed it, without reading; return if by a reset."""
@@ -127,25 +151,33 @@ class Lookout:
 class Vigil:
     """A descriptor, and the task that sleeps while it is read."""
 
-    __slots__ = ("_max_bytes", "_take", "failure", "fd", "size", "task")
+    __slots__ = ("_max_bytes", "_read", "_take", "failure", "fd", "has_more", "size", "task")
 
     task: trio.lowlevel.Task
 
-    def __init__(
-        self, fd: int, size: ReadSize, take: Callable[[bytes], bool], max_bytes: int
+    def __init__(  # noqa: PLR0913, PLR0917 - see `Lookout.read_until`
+        self,
+        fd: int,
+        size: ReadSize,
+        take: Take,
+        max_bytes: int,
+        read: Read,
+        has_more: Callable[[], bool],
     ) -> None:
         self.fd = fd
         self.size = size
+        self.has_more = has_more
         self._take = take
         self._max_bytes = max_bytes
+        self._read = read
         self.failure: Exception | None = None
 
-    def is_over(self, events: int) -> bool:
-        """Read once, and return whether the task is to be woken."""
+    def is_over(self, events: int) -> bool | None:
+        """Read once; return True if the task is to be woken, None if nothing could be read."""
         try:
-            return self._take(os.read(self.fd, min(self._max_bytes, self.size.bytes)))
-        except BlockingIOError:  # readable is a hint: another reader or a bad checksum
-            return False
+            return self._take(self._read(min(self._max_bytes, self.size.bytes)))
+        except BlockingIOError:  # readable is a hint: another reader, or part of a TLS record
+            return None
         except Exception as failure:  # noqa: BLE001 - it is raised where somebody waits for it
             self.failure = failure
             return True
@@ -157,10 +189,9 @@ class HangupVigil(Vigil):
     __slots__ = ("reset",)
 
     def __init__(self, fd: int) -> None:
-        super().__init__(fd, ReadSize(), bool, 0)
+        super().__init__(fd, ReadSize(), bool, 0, bytes, bool)
         self.reset = False
 
     def is_over(self, events: int) -> bool:
         self.reset = bool(events & select.EPOLLERR)
-        # An event that was asked for before this wait began says nothing about the other end.
-        return bool(events & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR))
+        return True

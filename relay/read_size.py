@@ -18,6 +18,9 @@ Larger reads are cheaper by the byte, up to where the C library maps each buffer
 MIN_READ: Final = 1024
 """The fewest bytes that one read may take, whatever they cost: each read has a cost of its own."""
 
+FIRST_READ: Final = 16 * 1024
+"""Bytes of the first read, whose cost is not known."""
+
 READ_TIME: Final = 0.0005
 """Seconds that one read, with all that follows from it, should take at most.
 
@@ -32,7 +35,7 @@ class ReadSize:
     __slots__ = ("bytes",)
 
     def __init__(self) -> None:
-        self.bytes = READ_SIZE
+        self.bytes = FIRST_READ
         """Bytes that the next read may take, from `MIN_READ` to `READ_SIZE`."""
 
     def adapt(self, seconds: float) -> None:

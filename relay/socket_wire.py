@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 import trio
 
-from .lookout import Lookout
+from .lookout import Lookout, Read, Take
 from .wire import Wire
 
 __all__ = ["SocketWire"]
-
-Take = Callable[[bytes], bool]
 
 
 class SocketWire(Wire):
@@ -37,51 +36,69 @@ class SocketWire(Wire):
     def blocked(self) -> bool:
         return bool(self._unsent)
 
-    async def receive_some(self, max_bytes: int) -> bytes:
-        if self._unread:
-            return self._reread(max_bytes)
-        return await self._read(max_bytes)
+    def _read_now(self, max_bytes: int) -> bytes:
+        """Return what is there, at most max_bytes; b"" is the end of the stream.
 
-    async def receive_until(self, take: Take, max_bytes: int) -> None:
-        while self._unread:
-            if take(self._reread(max_bytes)):
-                return
-        if self._lookout is None:
-            await super().receive_until(take, max_bytes)
-            return
+        Raises BlockingIOError if nothing is there, and OSError or trio.BrokenResourceError if the
+        connection failed.
+        """
+        return self._reread(max_bytes) if self._unread else self._read_bytes(max_bytes)
+
+    def _read_bytes(self, max_bytes: int) -> bytes:
+        """Read bytes of the descriptor as they are; otherwise as `_read_now`."""
+        return os.read(self._descriptor(), max_bytes)
+
+    def _has_more(self) -> bool:
+        """Return True if `_read_now` returns something, whatever the descriptor has."""
+        return bool(self._unread)
+
+    def look(self, max_bytes: int) -> bytes | None:
         try:
-            await self._lookout.read_until(
-                self._descriptor(), self._reader(take, max_bytes), max_bytes, self._size
-            )
-        except OSError as error:
+            return self._read_now(max_bytes)
+        except BlockingIOError:
+            return None
+        except OSError as error:  # the system tells about a reset only once
             self.broken = True
             raise trio.BrokenResourceError from error
 
-    async def receive_first(self, max_bytes: int) -> bytes:
-        return await self._read_first(max_bytes)
+    async def receive_some(self, max_bytes: int) -> bytes:
+        received: list[bytes] = []
 
-    def _reader(self, take: Take, max_bytes: int) -> Take:
-        """Return the call that takes the bytes of the descriptor, where take takes those sent."""
-        return take
+        def take(data: bytes) -> bool:
+            received.append(data)
+            return True
 
-    async def _read(self, max_bytes: int) -> bytes:
-        """Wait for bytes of the descriptor, and return them as they are."""
-        while True:
-            await trio.lowlevel.wait_readable(self._descriptor())
-            try:
-                return os.read(self._descriptor(), max_bytes)
-            except BlockingIOError:  # readable is a hint: another reader or a bad checksum
-                continue
-            except OSError as error:
-                self.broken = True
-                raise trio.BrokenResourceError from error
+        await self.receive_until(take, max_bytes)
+        return received[0]
 
-    async def _read_first(self, max_bytes: int) -> bytes:
-        """Do as `_read` does, but look before waiting."""
+    async def receive_until(self, take: Take, max_bytes: int) -> None:
+        while self._has_more():
+            if take(self._read_now(min(max_bytes, self._size.bytes))):
+                return
+            await trio.lowlevel.checkpoint()  # there may be much of it, and others wait
+        await self._read_until(take, max_bytes, self._read_now, self._has_more)
+
+    async def _read_until(
+        self, take: Take, max_bytes: int, read: Read, has_more: Callable[[], bool]
+    ) -> None:
+        """Give take what read returns, as `Lookout.read_until` does, also without a lookout."""
         try:
-            return os.read(self._descriptor(), max_bytes)
-        except OSError:
-            return await self._read(max_bytes)
+            if self._lookout is not None:
+                await self._lookout.read_until(
+                    self._descriptor(), take, max_bytes, self._size, read=read, has_more=has_more
+                )
+                return
+            over = False
+            while not over:
+                await trio.lowlevel.wait_readable(self._descriptor())
+                with suppress(BlockingIOError):  # readable is a hint
+                    over = take(read(min(max_bytes, self._size.bytes)))
+                while has_more() and not over:
+                    await trio.lowlevel.checkpoint()
+                    over = take(read(min(max_bytes, self._size.bytes)))
+        except OSError as error:
+            self.broken = True
+            raise trio.BrokenResourceError from error
 
     def send_now(self, data: bytes) -> bool:
         if self.broken:

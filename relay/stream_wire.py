@@ -29,6 +29,7 @@ class StreamWire(Wire):
 
     async def begin(self) -> None:
         if isinstance(self._stream, trio.SSLStream):
+            self.heard = True  # or not: it does not tell
             try:
                 await self._stream.do_handshake()
             except trio.BrokenResourceError as error:

@@ -19,13 +19,12 @@ from __future__ import annotations
 import os
 import ssl
 from contextlib import suppress
-from functools import partial
 from typing import Final
 
 import trio
 
 from .lookout import Lookout
-from .socket_wire import SocketWire, Take
+from .socket_wire import SocketWire
 from .tls_failure import failure_of
 
 __all__ = ["TlsSocket", "TlsWire"]
@@ -55,7 +54,15 @@ class TlsWire(SocketWire):
     sends its own close_notify behind the last frame of every connection that did not fail.
     """
 
-    __slots__ = ("_ended", "_incoming", "_notified", "_outgoing", "_tls")
+    __slots__ = (
+        "_ended",
+        "_failed",
+        "_incoming",
+        "_notified",
+        "_outgoing",
+        "_shaken",
+        "_tls",
+    )
 
     def __init__(
         self, stream: TlsSocket, nursery: trio.Nursery, lookout: Lookout | None = None
@@ -63,75 +70,84 @@ class TlsWire(SocketWire):
         super().__init__(stream.transport_stream, nursery, lookout)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = stream.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._shaken = False  # the handshake is complete
         self._ended = False  # no plaintext comes behind `_unread`
+        self._failed = False  # nor here, because of an error
         self._notified = False  # close_notify was sent
         self.begun = False
 
     async def begin(self) -> None:
         try:
             await self._handshake()
-        except ssl.SSLError as error:
-            self.failure = failure_of(error)
-            self._send_records()
-            raise trio.BrokenResourceError from error
         except trio.BrokenResourceError as error:
-            self.failure = failure_of(error)
+            if not self._failed:
+                self.failure = failure_of(error)
             raise
         self.begun = True
-        pieces: list[bytes] = []
-        self._drain(pieces)  # the client's last read may have data behind the handshake
-        self._unread = b"".join(pieces)
+        self._unread = (
+            self._plaintext()
+        )  # the client's last read may have data behind the handshake
 
     async def _handshake(self) -> None:
-        """Exchange the messages of the handshake.
+        """Exchange the messages of the handshake; its steps are taken where bytes are read.
 
-        Raises ssl.SSLError if it fails, and trio.BrokenResourceError if the connection does.
+        Raises trio.BrokenResourceError if it or the connection fails.
         """
-        read, done = self._read_first, False
-        while not done:
-            with suppress(ssl.SSLWantReadError):
-                self._tls.do_handshake()
-                done = True
-            await self.send_all(b"")  # the records of the handshake
-            if not done:
-                if data := await read(RECORD):
-                    self._incoming.write(data)
-                else:
-                    self._incoming.write_eof()
-                read = self._read
+        try:
+            self._step(self._read_bytes(RECORD))
+        except BlockingIOError:
+            pass
+        except OSError as error:  # the system tells about a reset only once
+            raise trio.BrokenResourceError from error
+        while not self._shaken and not self._failed:
+            if self._unsent:
+                await self.flush()
+            else:
+                await self._read_until(self._step, RECORD, self._read_bytes, bool)
+        if self._failed:
+            raise trio.BrokenResourceError
+        await self.flush()
 
-    async def receive_some(self, max_bytes: int) -> bytes:
-        while not self._unread and not self._ended:
-            self._unread = self._decrypt(await self._read(max_bytes))
-        return self._reread(max_bytes)
+    def _step(self, data: bytes) -> bool:
+        """Take a step of the handshake; return True if it is over, or there is no room to send."""
+        if data:
+            self.heard = True
+            self._incoming.write(data)
+        elif self.heard:
+            self._incoming.write_eof()
+        else:  # nobody is there to be told of a failure
+            self._failed = True
+            return True
+        try:
+            self._tls.do_handshake()
+            self._shaken = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            self.failure = failure_of(error)
+            self._failed = True
+        return not self.send_now(b"") or self._shaken or self._failed
 
-    async def receive_first(self, max_bytes: int) -> bytes:
-        return await self.receive_some(max_bytes)
+    def _read_now(self, max_bytes: int) -> bytes:
+        if not self._has_more():
+            self._unread = self._decrypt(self._read_bytes(max_bytes))
+        if self._unread:
+            return self._reread(max_bytes)
+        if self._failed:
+            self._break()
+            raise trio.BrokenResourceError
+        if self._ended:
+            return b""
+        raise BlockingIOError  # no record is complete
 
-    async def receive_until(self, take: Take, max_bytes: int) -> None:
-        if not self._deliver(take, max_bytes):
-            await super().receive_until(take, max_bytes)
-
-    def _reader(self, take: Take, max_bytes: int) -> Take:
-        return partial(self._take, take, max_bytes)
-
-    def _take(self, take: Take, max_bytes: int, data: bytes) -> bool:
-        """Decrypt data and deliver the plaintext; return True if take wants no more."""
-        self._unread = self._decrypt(data)
-        return self._deliver(take, max_bytes)
-
-    def _deliver(self, take: Take, max_bytes: int) -> bool:
-        """Give take the plaintext that is there, and the end; return True if it wants no more."""
-        while self._unread:
-            if take(self._reread(max_bytes)):
-                return True
-        return self._ended and take(b"")
+    def _has_more(self) -> bool:
+        return bool(self._unread) or self._ended or self._failed
 
     def _decrypt(self, data: bytes) -> bytes:
         """Return the plaintext of data, of which b"" is the end of TCP; note the end of either.
 
-        Returns b"" also where no record is complete. Raises trio.BrokenResourceError, and sends an
-        alert, if data is not TLS.
+        Returns b"" also where no record is complete. Where data is not TLS, an alert is sent, and
+        the failure is raised once the plaintext before it is read.
         """
         if not data:
             self._ended = True
@@ -140,35 +156,39 @@ class TlsWire(SocketWire):
         view = memoryview(data)
         for at in range(0, len(data), RECORD):
             self._incoming.write(view[at : at + RECORD])
-            self._drain(pieces)
+            pieces.append(self._plaintext())
+            if self._has_more():  # it ended, or failed
+                break
         if self._outgoing.pending:
             self._reply()
-        return b"".join(pieces)
+        plaintext = b"".join(pieces)
+        self.overhead += len(data) - len(plaintext)
+        return plaintext
 
-    def _drain(self, pieces: list[bytes]) -> None:
+    def _plaintext(self) -> bytes:
         """Decrypt all records that are complete."""
+        pieces: list[bytes] = []
         try:
             # OpenSSL reads no further than the record that it returns. So nothing is left once
             # the buffer is empty, and no exception need say so.
-            while self._incoming.pending:
-                if not (piece := self._tls.read(RECORD)):
+            while self._incoming.pending and not self._ended:
+                if piece := self._tls.read(RECORD):
+                    pieces.append(piece)
+                else:
                     self._ended = True
-                    break
-                pieces.append(piece)
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLError as error:
+        except ssl.SSLError:
             self._send_records()
-            self._break()
-            raise trio.BrokenResourceError from error
+            self._failed = True
+        return b"".join(pieces)
 
     def _reply(self) -> None:
         """Send the records that a read produced."""
         if not self._unsent:
             self.send_soon(b"")
         elif self._outgoing.pending > MAX_REPLIES:
-            self._break()
-            raise trio.BrokenResourceError
+            self._failed = True
 
     def send_now(self, data: bytes) -> bool:
         if not self.broken and not self._unsent:
@@ -210,9 +230,9 @@ class TlsWire(SocketWire):
                 self._tls.unwrap()
             self._send_records()
 
-    async def linger(self) -> None:
+    async def send_eof(self) -> None:
         self._notify()
-        await super().linger()
+        await super().send_eof()
 
     async def aclose(self) -> None:
         if self._fd >= 0:

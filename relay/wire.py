@@ -43,6 +43,8 @@ class Wire(trio.abc.AsyncResource):
         "begun",
         "broken",
         "failure",
+        "heard",
+        "overhead",
         "stalled",
     )
 
@@ -61,8 +63,12 @@ class Wire(trio.abc.AsyncResource):
         self._progress = 0
         self.begun = True
         """Whether anything can be said yet; with TLS, not before its handshake."""
+        self.heard = False
+        """Whether a byte of an incomplete TLS handshake came."""
         self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
         """Cause of an incomplete TLS handshake; a timeout, unless `begin` found another one."""
+        self.overhead = 0
+        """Bytes received that were no data: those of TLS."""
         self.broken = False
         """Whether a read or a write failed, so that nothing can be sent any more."""
         self.stalled = 0.0
@@ -109,10 +115,13 @@ class Wire(trio.abc.AsyncResource):
         client that is still sending. The caller bounds the time.
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            if isinstance(self._stream, trio.abc.HalfCloseableStream):
-                await self._stream.send_eof()
-            while await self.receive_some(READ_SIZE):
-                pass
+            await self.send_eof()
+            await self.receive_until(is_end, READ_SIZE)
+
+    async def send_eof(self) -> None:
+        """Say that nothing more comes, where one direction can be ended alone."""
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            await self._stream.send_eof()
 
     async def wait_hangup(self) -> None:
         """Wait until the client left, without reading; forever where that cannot be known.
@@ -121,7 +130,10 @@ class Wire(trio.abc.AsyncResource):
         """
         if self._socket is None or self._lookout is None:
             await trio.sleep_forever()
-        self.broken = await self._lookout.wait_hangup(self._socket.fileno())
+        try:
+            self.broken = await self._lookout.wait_hangup(self._socket.fileno())
+        except OSError:  # the system watches no more sockets; what the client sent stays
+            await trio.sleep_forever()
 
     async def aclose(self) -> None:
         """Close the stream, gracefully if there is time; if cancelled, at once."""
@@ -154,9 +166,12 @@ class Wire(trio.abc.AsyncResource):
             over = take(data)
             size.adapt(trio.current_time() - began)
 
-    async def receive_first(self, max_bytes: int) -> bytes:
-        """Do as `receive_some` does, for bytes that are probably there: look before waiting."""
-        return await self.receive_some(max_bytes)
+    def look(self, max_bytes: int) -> bytes | None:
+        """Return what is there, at most max_bytes, without waiting; None if that is not known.
+
+        Raises trio.BrokenResourceError if the stream failed.
+        """
+        return None
 
     async def send_all(self, data: bytes) -> None:
         """Send data, which is whole frames, and return when all of it is out.
@@ -203,3 +218,8 @@ class Wire(trio.abc.AsyncResource):
     @abstractmethod
     async def _flush(self) -> None:
         """Send what was not sent yet."""
+
+
+def is_end(data: bytes) -> bool:
+    """Return True at the end of a stream."""
+    return not data

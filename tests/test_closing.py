@@ -81,7 +81,8 @@ async def test_end_of_stream(memory_relay: MemoryRelay, leaver: int, stayer: int
     await clients[leaver].send(encode(BINARY, half, fin=False))
     await clients[leaver].stream.aclose()
     frame = await clients[stayer].frame()
-    assert (frame.fin, frame.payload) == (False, half)
+    assert not frame.fin
+    assert half.startswith(frame.payload)
     assert await clients[stayer].closed() == (1000, PEER_DISCONNECTED)
 
 

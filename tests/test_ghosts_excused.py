@@ -70,6 +70,18 @@ class TestExcused:
         monkeypatch.setattr(Wire, "pending", 0)
         await relay.ask(101)
 
+    async def test_unread_bytes_prove_nothing(
+        self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What a side sent before the relay stopped reading it does not show it to be alive."""
+        a = await relay.join("code")
+        await relay.join("code", lockstep=True)
+        await a.send_message(CHUNK)
+        await trio.testing.wait_all_tasks_blocked()
+        monkeypatch.setattr(Wire, "pending", 1)
+        system_says(monkeypatch, DEAD)
+        await relay.ask(101)
+
     async def test_data_is_on_its_way(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -312,11 +312,45 @@ async def test_expensive_reads_become_small(
     with connected() as (fd, theirs):
         theirs.send(bytes(100_000))
         await lookout.read_until(fd, take, 20_000, size)
-        assert sizes == [20_000, 3251, 1024, 1024, 1024]
+        assert sizes == [16 * 1024, 1024, 1024, 1024, 1024]
         sizes.clear()
         cost = 1e-9
         await lookout.read_until(fd, take, READ_SIZE, size)
     assert sizes == [MIN_READ * 2**n for n in range(5)]
+
+
+async def test_more_than_the_descriptor_has(lookout: Lookout) -> None:
+    """A source that has more is read on, in turn with others, though nothing else comes."""
+    order, left = list[str](), [b"two", b"three", b"enough"]
+
+    with connected() as (one, ones), connected() as (two, twos):
+
+        def read(max_bytes: int) -> bytes:
+            return left.pop(0) if len(left) < 3 else os.read(one, max_bytes) and left.pop(0)
+
+        def take(name: str, data: bytes) -> bool:
+            order.append(name)
+            return data == b"enough"
+
+        ones.send(b"one")
+        twos.send(b"12enough")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                partial(
+                    lookout.read_until,
+                    one,
+                    partial(take, "one"),
+                    SIZE,
+                    ReadSize(),
+                    read=read,
+                    has_more=lambda: bool(left),
+                )
+            )
+            nursery.start_soon(lookout.read_until, two, partial(take, "two"), 1, ReadSize())
+            await trio.sleep(0.05)
+            nursery.cancel_scope.cancel()
+    assert order.count("one") == 3
+    assert order.index("two") < 2
 
 
 def test_read_size_has_bounds() -> None:

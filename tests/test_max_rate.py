@@ -201,6 +201,21 @@ async def test_peer_of_a_side_that_is_held_back(autojump_clock: trio.testing.Moc
         assert trio.current_time() == start
 
 
+async def test_discarded_while_closing(autojump_clock: trio.testing.MockClock) -> None:
+    """A side that goes on sending after its close frame is read no further than its pace allows."""
+    async with running(max_rate=1000, close_timeout=5) as relay:
+        a = await relay.join("code", lockstep=True)
+        b = await relay.join("code")
+        await b.send(encode_close(1000))
+        assert (await a.close_frame())[0] == 1000
+        sent = 0
+        with suppress(*GONE):
+            while True:
+                await a.send(encode(TEXT, bytes(1000)))
+                sent += 1000
+        assert sent == pytest.approx(MIB, rel=0.1)
+
+
 async def test_off(autojump_clock: trio.testing.MockClock) -> None:
     """By default nothing is held back."""
     async with running() as relay:

@@ -11,6 +11,7 @@ import trio.testing
 
 from relay import Event, PairJoined, RelaySettings
 from relay.endpoint import HELD_LIMIT
+from relay.read_size import MIN_READ
 from relay.splitter import MAX_CONTROLS as MAX_PINGS
 
 from .clients import (
@@ -306,6 +307,23 @@ async def test_unread_sides_take_one_descriptor_each() -> None:
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert all(pair.a.unread for pair in relay.inside.pairs)
         assert len(list(DESCRIPTORS.iterdir())) - before == 2 * 20  # of both ends
+
+
+async def test_held_in_all() -> None:
+    """What is held, and what is kept of a message that is still arriving, have one bound."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with running(listeners=listeners) as relay:
+        a = await relay.come_from("127.0.0.1")
+        await a.upgrade("/?pair=code")
+        await a.send_message(bytes(HELD_LIMIT - 200))
+        with trio.move_on_after(0.2):
+            await a.send(encode(BINARY, bytes(HELD_LIMIT - 100), fin=False))
+        (pair,) = relay.inside.pairs
+        with trio.fail_after(5):
+            while not pair.a.unread:
+                await trio.sleep(0.001)
+        held = len(pair.a.take_held()) + pair.a.splitter.held
+        assert HELD_LIMIT <= held <= HELD_LIMIT + MIN_READ
 
 
 class StopsAsTheyMeet:

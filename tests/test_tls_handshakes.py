@@ -172,10 +172,8 @@ async def slow_finish(client: trio.SocketStream) -> bytes:
         (distrust_in_tls_1_2, TlsFailure.CERTIFICATE_REFUSED, False),
         (alert, TlsFailure.CLIENT_ALERT, False),
         (malformed, TlsFailure.OTHER, True),
-        (ended_at_once, TlsFailure.ENDED, None),
         (ended, TlsFailure.ENDED, None),
         (reset, TlsFailure.RESET, False),
-        (silent, TlsFailure.TIMEOUT, False),
         (slow, TlsFailure.TIMEOUT, False),
         (slow_finish, TlsFailure.TIMEOUT, False),
     ],
@@ -252,3 +250,19 @@ def test_no_tls_error() -> None:
     """Any other exception is a reset."""
     for error in (None, ConnectionResetError()):
         assert failure_of(error) == HandshakeFailure(TlsFailure.RESET)
+
+
+@pytest.mark.parametrize("fail", [ended_at_once, silent])
+async def test_not_a_byte(
+    relay: WatchedRelay,
+    fail: Callable[[trio.SocketStream], Awaitable[bytes]],
+    *,
+    embedded: bool,
+) -> None:
+    """A client that sent nothing, as checks of a TCP port do, is no failure, and hears nothing."""
+    client = await dial(relay)
+    await relay.adopt(client)
+    assert await fail(client) == b""
+    await relay.until_left(0)
+    # The listener of an embedding program does not tell what came.
+    assert len(relay.told(TlsHandshakeFailed)) == embedded
