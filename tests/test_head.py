@@ -99,7 +99,9 @@ def by_expression(head: bytes) -> Request | None:
     return usual and parsed_usual(usual)
 
 
-@pytest.mark.parametrize("line", ["X: y", "cf-ipcity: S\u00e3o Paulo", "Cookie: t=\u6697\u3044"])
+@pytest.mark.parametrize(
+    "line", ["X: y", "X: a\tb", "cf-ipcity: S\u00e3o Paulo", "Cookie: t=\u6697\u3044"]
+)
 def test_a_usual_head_is_read_by_the_expression(line: str) -> None:
     """What clients and the proxies in front of them send is usual."""
     head = with_lines(UPGRADE, line)
