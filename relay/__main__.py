@@ -1,7 +1,8 @@
 """Entry point of the command ``arc-relay``, and of ``python -m relay``.
 
 The command line takes about 0.4 s to import. Signals that arrive meanwhile, and what is written to
-a standard stream, must already have their right effects, so both are prepared first.
+a standard stream, must already have their right effects, so both are prepared first: the signals
+before anything else is imported, and then the streams.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import sys
 
 from .dispositions import prepare_signals
-from .standard_streams import prepare_streams
 
 __all__ = ["main"]
 
@@ -18,8 +18,10 @@ def main() -> None:
     """Prepare the process, then run the command line and exit."""
     serving = sys.argv[1:2] == ["start"]
     prepare_signals(serving=serving)
+    from .standard_streams import prepare_streams  # noqa: PLC0415 - see the module's docstring
+
     prepare_streams(serving=serving)
-    from .cli import main as run_command_line  # noqa: PLC0415 - see the docstring of the module
+    from .cli import main as run_command_line  # noqa: PLC0415 - likewise
 
     run_command_line()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -27,6 +27,7 @@ __all__ = [
     "NOT_FOUND",
     "NOT_HTTP",
     "NOT_PLAIN",
+    "NO_AUTHORIZED_HOST",
     "PAIR_IS_FULL",
     "PROXY_PROTOCOL",
     "RELAY_IS_FULL",
@@ -53,7 +54,7 @@ MAX_PARAMETERS: Final = 100
 """Parameters that the query of an upgrade may have."""
 
 RETRY_AFTER: Final = 5
-"""Seconds after which a client may well have more luck, where nobody knows better."""
+"""Default of the field Retry-After, in seconds."""
 
 
 PLAIN: Final = "text/plain; charset=utf-8"
@@ -68,12 +69,17 @@ class Answer:
     content_type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
     bodiless: bool = False
-    """Whether only the head is sent, because HEAD was asked for."""
+    """True if the body is left out, because the method is HEAD."""
 
     @property
     def refuses(self) -> bool:
-        """Whether it is an error, and not the health of the relay."""
+        """True for an error, False for the health of the relay."""
         return self.content_type == PLAIN
+
+    @property
+    def _hop_by_hop(self) -> list[str]:
+        """Names of fields that Connection must list: Upgrade (RFC 9110 section 7.8)."""
+        return [name for name, _ in self.headers if name == "Upgrade"]
 
     def encode(self, now: int) -> bytes:
         """Return the response as it is sent at the Unix time ``now``, in seconds."""
@@ -82,7 +88,7 @@ class Answer:
             ("Date", http_date(now)),
             ("Content-Type", self.content_type),
             ("Content-Length", str(len(body))),
-            ("Connection", "close"),
+            ("Connection", ", ".join(("close", *self._hop_by_hop))),
             *self.headers,
         )
         lines = [
@@ -117,8 +123,8 @@ def too_many_requests(why: str, retry_after: float) -> Answer:
 def health_answer(pairs: int, *, draining: bool, full: bool) -> Answer:
     """Return the health of a relay with so many codes in use.
 
-    ``draining`` is whether it stops; ``full`` is whether it takes no connection more, which is
-    only for those to know who ask whether it is ready.
+    ``draining`` is true if the relay stops. ``full`` is true if `max_connections` is reached and
+    the request is for /ready: /health does not report it.
     """
     trouble = {"draining": True} if draining else {"full": True} if full else {}
     return Answer(
@@ -170,6 +176,11 @@ TOKEN_NEEDED: Final = Answer(
     HTTPStatus.UNAUTHORIZED,
     "opening a new code needs a token",
     headers=(("WWW-Authenticate", "Bearer"),),
+)
+
+NO_AUTHORIZED_HOST: Final = replace(
+    TOKEN_NEEDED,
+    body="no authorized host waits with this code: show the token, or connect again later",
 )
 
 # About the state of the relay.

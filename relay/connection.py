@@ -134,11 +134,13 @@ async def join(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Place | An
     """
     entrance, scope = relay.entrance, endpoint.scope
     entrance.show_token(scope, upgrade.token)
+    reopened = relay.pairs.find(upgrade.code) is not None
     evicted = await drive_out_ghosts(relay, upgrade.code, scope)
     pair = relay.pairs.find(upgrade.code)
     if pair is None:
         # A new pair in place of the one that this client evicted adds none to those that wait.
-        refused = entrance.may_open(scope, 0 if evicted else relay.pairs.waiting)
+        waiting = 0 if evicted else relay.pairs.waiting
+        refused = entrance.may_open(scope, waiting, reopened=reopened)
     elif pair.b is None:
         refused = entrance.may_join(scope, pair.a.scope)
     else:

@@ -1,4 +1,4 @@
-"""Who is let in: the limits of the relay, and the token that opens a new code."""
+"""Admit connections within the limits of the relay, and check the host token."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import trio
 from .address import TrustedProxies, counted_by
 from .admission import Admission
 from .answers import (
+    NO_AUTHORIZED_HOST,
     RELAY_IS_FULL,
     RELAY_IS_STOPPING,
     TOKEN_NEEDED,
@@ -38,13 +39,13 @@ class Entrance:
         limit = settings.max_connections
         self.max_connections = int(descriptor_limit() * SHARE) if limit is None else limit
         self.places: dict[trio.CancelScope, str] = {}
-        """What each connection counts as that was let in and is not over, by its scope."""
+        """Key by which each admitted connection is counted, by its scope."""
         self.closed = False
-        """Whether nobody is let in any more."""
+        """True once the relay stops and admits no connection."""
         self._proxies = TrustedProxies(settings.trusted_proxies)
         self._counts = bool(settings.max_per_client or settings.connects_per_minute)
         self.admission = Admission(settings.max_per_client, settings.connects_per_minute)
-        """What is kept of each client."""
+        """Limits of each client."""
         self._token = b""
         self.authorized: set[trio.CancelScope] = set()
         """Scopes of the connections that showed the token in force, and are not over."""
@@ -68,7 +69,7 @@ class Entrance:
 
     @property
     def full(self) -> bool:
-        """Whether no connection more is let in."""
+        """True if `max_connections` is reached."""
         return 0 < self.max_connections <= len(self.places)
 
     def client(self, peer: str, forwarded: str = "") -> str:
@@ -108,13 +109,16 @@ class Entrance:
         """
         return not self._token or scope in self.authorized
 
-    def may_open(self, scope: trio.CancelScope, waiting: int) -> Answer | None:
+    def may_open(
+        self, scope: trio.CancelScope, waiting: int, *, reopened: bool = False
+    ) -> Answer | None:
         """Return the refusal of a client that would open a new code, None if it may.
 
-        ``waiting`` is the number of other codes that wait.
+        ``waiting`` is the number of other codes that wait. ``reopened`` is true if the code was in
+        use when the client came.
         """
         if not self.is_authorized(scope):
-            return TOKEN_NEEDED
+            return NO_AUTHORIZED_HOST if reopened else TOKEN_NEEDED
         return TOO_MANY_WAITING if 0 < self._settings.max_waiting <= waiting else None
 
     def may_join(self, scope: trio.CancelScope, host: trio.CancelScope) -> Answer | None:
@@ -122,4 +126,5 @@ class Entrance:
 
         One of the two must be authorized. ``host`` is the scope of the waiting side.
         """
-        return None if self.is_authorized(scope) or self.is_authorized(host) else TOKEN_NEEDED
+        allowed = self.is_authorized(scope) or self.is_authorized(host)
+        return None if allowed else NO_AUTHORIZED_HOST

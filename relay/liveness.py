@@ -85,15 +85,15 @@ class Watch:
     quiet_since: float = field(init=False)
     """Since when nothing was heard that should have been."""
     answered_at: float = field(init=False)
-    """When its system last owed no acknowledgement, as far as that was looked at."""
+    """Time of the last check at which its system owed no acknowledgement."""
     tested_at: float = field(init=False)
-    """When it was last pinged although it is not read."""
+    """Time of the last ping that was sent although the relay does not read this side."""
     received: int = 0
     pinged_at: float | None = None
     behind: bool = False
-    """Whether its pong comes behind data that waited when it was pinged."""
+    """True if data waited for this side when it was pinged, so that its pong is late."""
     taken: int | None = None
-    """What it had taken when it was last looked at, if anything waited for it."""
+    """Bytes acknowledged at the last check; None if no data waited for this side then."""
     took_at: float = 0.0
 
     def __post_init__(self, came_at: float) -> None:

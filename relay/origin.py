@@ -16,6 +16,8 @@ FILE: Final = "file://"
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SCHEME: Final = re.compile(r"(https?|wss?)://")
+MAX_LENGTH: Final = 512
+"""Characters of an Origin or a Host that are compared. A host name has 253 at most."""
 AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:/@\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -50,6 +52,8 @@ def is_own(origin: str, host: str) -> bool:
     A Host without a port has the default port of the origin's scheme: behind a proxy that ends
     TLS, the relay does not know the scheme that the client used.
     """
+    if max(len(origin), len(host)) > MAX_LENGTH:
+        return False
     scheme = SCHEME.match(origin := origin.lower())
     if scheme is None:
         return False

@@ -113,7 +113,7 @@ def judge(
             or judge_query(request, strict_codes=strict_codes, with_token=with_token)
         )
     headers = request.headers
-    if b"sec-websocket-key" in headers and b"upgrade" not in headers:
+    if b"sec-websocket-key" in headers and not any(tokens(headers.get(b"upgrade", b""))):
         return answer_to(request, HANDSHAKE_STRIPPED)
     resource = RESOURCES.get(request.target.partition(b"?")[0])
     if resource is None:
@@ -181,7 +181,12 @@ def answer_to(request: Request, answer: Answer) -> Answer:
 
 def tokens(value: bytes) -> list[bytes]:
     """Return the items of a comma-separated header in lower case, `MAX_ITEMS` at most."""
-    return [item.strip().lower() for item in value.split(b",", MAX_ITEMS)[:MAX_ITEMS]]
+    return items(value.lower())
+
+
+def items(value: bytes) -> list[bytes]:
+    """Return the items of a comma-separated header, `MAX_ITEMS` at most, empty ones included."""
+    return [item.strip() for item in value.split(b",", MAX_ITEMS)[:MAX_ITEMS]]
 
 
 def is_key(key: bytes) -> bool:
@@ -193,9 +198,11 @@ def is_key(key: bytes) -> bool:
 
 
 def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
-    """Return the first subprotocol that is offered; an empty header offers none."""
-    offered = headers.get(b"sec-websocket-protocol")
-    return offered.partition(b",")[0].strip() if offered else None
+    """Return the first subprotocol that is offered, None if there is none.
+
+    Empty items of the list are skipped (RFC 9110 section 5.6.1.2).
+    """
+    return next(filter(None, items(headers.get(b"sec-websocket-protocol", b""))), None)
 
 
 def shown_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -97,7 +97,7 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
     host: str = "0.0.0.0",  # noqa: S104 - a relay that only this machine reaches joins nobody
     port: int = 8765,
     settings: RelaySettings = DEFAULT_SETTINGS,
-    listeners: Sequence[trio.abc.Listener[Any]] | None = None,
+    listeners: Iterable[trio.abc.Listener[Any]] | None = None,
     observer: Observer | None = None,
     task_status: trio.TaskStatus[RelayHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -113,11 +113,12 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
 
     Raises OSError if host does not resolve, the port cannot be bound or no descriptor is left, and
     OSError or ValueError if ``host_token_file`` cannot be read or holds no token. Raises ValueError
-    if the sequence of listeners is empty.
+    if there are no listeners among the given ones.
     """
-    if listeners is not None and not listeners:
+    given: list[trio.abc.Listener[Any]] = list(listeners or ())
+    if listeners is not None and not given:
         raise ValueError("listeners is empty; leave it out to listen on host and port")
-    opened: Sequence[trio.abc.Listener[Any]] = listeners or ()
+    opened: Sequence[trio.abc.Listener[Any]] = given
     ending = Ending()
     try:
         relay = Relay(settings, observer)

@@ -61,7 +61,11 @@ class RelaySettings:
     pair_ttl: float = seconds(300.0, "How long one side may wait for the other.")
     sweep_interval: float = seconds(30.0, "How often sides that waited too long are looked for.")
     head_timeout: float = seconds(10.0, "How long a client may take to send its HTTP head.")
-    close_timeout: float = seconds(5.0, "How long a client may take over a WebSocket handshake.")
+    close_timeout: float = seconds(
+        5.0,
+        "How long a client may take to complete the closing handshake, or to read the 101"
+        " response.",
+    )
     max_message_size: int = whole(
         100 * 2**20, "The largest binary message.", of="bytes", metavar="BYTES"
     )
@@ -101,11 +105,11 @@ class RelaySettings:
     )
     connects_per_minute: int = whole(
         0,
-        "How many connections one client (an IPv4 address or an IPv6 /64) may open in a minute;"
-        " further ones are refused with 429.",
+        "How many upgrades one client (an IPv4 address or an IPv6 /64) may attempt in a minute,"
+        " refused ones included; further ones are refused with 429.",
     )
     trusted_proxies: tuple[str, ...] = listing(
-        "The proxies of which X-Forwarded-For is believed; unix is whoever comes by a unix socket.",
+        "The proxies of which X-Forwarded-For is believed; unix is every client of a unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
         proxy,
         absent="none",
@@ -135,8 +139,8 @@ class RelaySettings:
         absent="all",
     )
     host_token_file: str = path(
-        "The file with the token that a client must have to open a new code; to join one, the code"
-        " is enough."
+        "The file with the token that a client must show to open a new code. A client without the"
+        " token can only join a side that showed it."
     )
     strict_codes: bool = flag(
         False,

@@ -12,7 +12,7 @@ import select
 import sys
 from contextlib import suppress
 
-__all__ = ["StandardError", "StandardOutput", "prepare_streams", "text_stream"]
+__all__ = ["OutputFailed", "StandardError", "StandardOutput", "prepare_streams", "text_stream"]
 
 LAST = 2
 """Descriptor of standard error, the last of the standard streams."""
@@ -40,6 +40,10 @@ def text_stream(raw: StandardStream, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(binary, encoding, errors="backslashreplace", line_buffering=True)
 
 
+class OutputFailed(OSError):
+    """Standard output cannot be written to, for another reason than a reader that left."""
+
+
 class StandardStream(io.RawIOBase):
     """A descriptor that is written to and, like a standard stream, never closed."""
 
@@ -60,11 +64,11 @@ class StandardStream(io.RawIOBase):
 
 
 class StandardOutput(StandardStream):
-    """Standard output, of which every failure is a broken pipe, raised once.
+    """Standard output, which raises its first failure only.
 
-    The commands that print end quietly on a broken pipe; a full disk is no more a fault of the
-    program than that. After the first failure, output is discarded: the interpreter flushes the
-    stream at exit, and would report a second failure.
+    That is BrokenPipeError if the reader left, on which the commands that print end quietly, and
+    `OutputFailed` otherwise. After the first failure, output is discarded: the interpreter flushes
+    the stream at exit, and would report a second failure.
     """
 
     _broken = False
@@ -77,9 +81,11 @@ class StandardOutput(StandardStream):
                 with suppress(BlockingIOError):  # the parent process made it non-blocking
                     return os.write(self._descriptor, data)
                 self._poll.poll()
-        except OSError:
+        except OSError as error:
             self._broken = True
-            raise BrokenPipeError(errno.EPIPE, "standard output is broken") from None
+            if error.errno == errno.EPIPE:
+                raise
+            raise OutputFailed(error.errno, error.strerror) from None
 
 
 class StandardError(StandardStream):

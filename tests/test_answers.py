@@ -27,7 +27,8 @@ def test_answer_is_http(answer: Answer) -> None:
     headers = dict(response.headers)
     assert response.status_code == answer.status >= 400
     assert response.reason == answer.status.phrase.encode()
-    assert headers[b"connection"] == b"close"
+    upgrade = ", Upgrade" if "Upgrade" in dict(answer.headers) else ""  # RFC 9110 section 7.8
+    assert headers[b"connection"].decode() == f"close{upgrade}"
     assert headers[b"date"] == b"Sun, 06 Nov 1994 08:49:37 GMT"
     assert headers[b"content-type"] == b"text/plain; charset=utf-8"
     assert body.data.decode() == answer.body
@@ -47,6 +48,11 @@ CONTRACT: list[tuple[int, str, dict[str, str]]] = [
     (400, "missing or invalid pair code", {}),
     (400, "pair code must be plain and given once", {}),
     (401, "opening a new code needs a token", {"WWW-Authenticate": "Bearer"}),
+    (
+        401,
+        "no authorized host waits with this code: show the token, or connect again later",
+        {"WWW-Authenticate": "Bearer"},
+    ),
     (403, "origin is not allowed", {}),
     (404, "not found: this is a WebSocket relay, its health is at /health", {}),
     (405, "method not allowed", {"Allow": "GET, HEAD"}),

@@ -110,6 +110,7 @@ def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
     [
         ("localhost:9090", ("localhost", 9090)),
         ("[::1]:0", ("::1", 0)),
+        ("[fe80::1%lo]:0", ("fe80::1%lo", 0)),
         ("*:80", ("*", 80)),
     ],
 )

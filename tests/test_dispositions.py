@@ -98,7 +98,9 @@ def test_entry_point(monkeypatch: pytest.MonkeyPatch, arguments: list[str], serv
     deeds: list[Any] = []
     monkeypatch.setattr(sys, "argv", ["arc-relay", *arguments])
     monkeypatch.setattr("relay.__main__.prepare_signals", lambda *, serving: deeds.append(serving))
-    monkeypatch.setattr("relay.__main__.prepare_streams", lambda *, serving: deeds.append(serving))
+    monkeypatch.setattr(
+        "relay.standard_streams.prepare_streams", lambda *, serving: deeds.append(serving)
+    )
     monkeypatch.setattr("relay.cli.main", lambda: deeds.append("run"))
     main()
     assert deeds == [serving, serving, "run"]
@@ -106,7 +108,8 @@ def test_entry_point(monkeypatch: pytest.MonkeyPatch, arguments: list[str], serv
 
 def test_entry_point_is_light() -> None:
     """Its import does not import what takes long."""
-    heavy = "import relay.__main__, sys; print({'trio', 'typer', 'typing'} & {*sys.modules})"
+    others = {"trio", "typer", "typing", "contextlib", "select", "relay.standard_streams"}
+    heavy = f"import relay.__main__, sys; print({others} & {{*sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.append({ROOT!r}); {heavy}"],
         capture_output=True,

@@ -173,7 +173,7 @@ async def test_endless_request_line(doorway: Doorway) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [b"G", b"\r", b"\n", UPGRADE[:-1]], ids=["begun", "cr", "lf", "all-but-one"]
+    "said", [b"G", b"\r\nG", UPGRADE[:-1]], ids=["begun", "behind-a-line", "all-but-one"]
 )
 async def test_head_that_does_not_come(
     doorway: Doorway, said: bytes, autojump_clock: trio.testing.MockClock
@@ -186,12 +186,13 @@ async def test_head_that_does_not_come(
     assert trio.current_time() - start == TIMEOUT
 
 
+@pytest.mark.parametrize("said", [[], [b"\r"], [b"\n"], [b"\r\n"], [b"\r\n\r", b"\n"]])
 async def test_client_that_says_nothing(
-    doorway: Doorway, autojump_clock: trio.testing.MockClock
+    doorway: Doorway, said: list[bytes], autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A client that never sends a byte has asked nothing, so that nothing is answered."""
+    """A client that sends no byte but empty lines asks nothing, so that nothing is answered."""
     start = trio.current_time()
-    assert await doorway.knock() is None
+    assert await doorway.knock(*said) is None
     assert trio.current_time() - start == TIMEOUT
 
 
@@ -247,7 +248,7 @@ async def test_head_that_trickles(
     [
         b"hello\r\n",
         b"\n\n",
-        b"\r\n\r\n",
+        b"\r\n\r\nG",
         b"\rGET",
         b"GET /\r\n",
         b"GET / HTTP/0.9\r\n",

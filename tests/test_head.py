@@ -9,9 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.answers import MAX_FIELDS, NOT_HTTP, TOO_MANY_FIELDS
+from relay.answers import MAX_FIELDS, NOT_HTTP, PROXY_PROTOCOL, TOO_MANY_FIELDS, Answer
 from relay.head import (
     FORBIDDEN,
+    PROXY_V1,
+    PROXY_V2,
     USUAL,
     HeadReader,
     Request,
@@ -97,7 +99,9 @@ def by_expression(head: bytes) -> Request | None:
     return usual and parsed_usual(usual)
 
 
-@pytest.mark.parametrize("line", ["X: y", "cf-ipcity: S\u00e3o Paulo", "Cookie: t=\u6697\u3044"])
+@pytest.mark.parametrize(
+    "line", ["X: y", "X: a\tb", "cf-ipcity: S\u00e3o Paulo", "Cookie: t=\u6697\u3044"]
+)
 def test_a_usual_head_is_read_by_the_expression(line: str) -> None:
     """What clients and the proxies in front of them send is usual."""
     head = with_lines(UPGRADE, line)
@@ -135,14 +139,79 @@ def test_noise_is_what_h11_makes_of_it(noise: bytes, at: int, cut: int) -> None:
     check_both_paths(UPGRADE[:at] + noise + UPGRADE[at + cut :])
 
 
-@given(st.binary(max_size=40).filter(lambda value: not set(value) & set(b"\0\t\n\v\f\r")))
+CONTROLS = bytes((*range(9), *range(11, 32), 127))
+"""Control characters other than a tab and a line feed."""
+
+
+@given(st.binary(max_size=40).filter(lambda value: not set(value) & {*CONTROLS, ord("\n")}))
+@example(b"\ta\t b\t")
 def test_any_value_passes_both_paths(value: bytes) -> None:
-    """A header may have any value without control characters of space, whoever reads it."""
+    """A header may have any value without control characters, and tabs, whoever reads it."""
     head = UPGRADE.removesuffix(b"\r\n") + b"X: " + value + b"\r\n\r\n"
     for path in (head, head.replace(b"\r\n", b"\n")):
         request = parsed(path)
         assert isinstance(request, Request)
-        assert request.headers[b"x"] == value.strip(b" ")
+        assert request.headers[b"x"] == value.strip(b" \t")
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_control_character_in_a_value(control: int) -> None:
+    """No control character but a tab passes on either path (RFC 9110 section 5.5)."""
+    head = UPGRADE.removesuffix(b"\r\n") + b"X: a" + bytes((control,)) + b"b\r\n\r\n"
+    for path in (head, head.replace(b"\r\n", b"\n").replace(b"\r", b"\r\r")):
+        assert HeadReader().feed(path) is NOT_HTTP
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "content-length"])
+def test_long_list_of_lengths(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Content-Length that is a long list is refused without h11, which is slow for it."""
+    assert isinstance(HeadReader().feed(with_lines(UPGRADE, f"{name}: 0, 0")), Request)
+    monkeypatch.setattr("relay.head.h11", None)
+    assert HeadReader().feed(with_lines(UPGRADE, f"{name}: 0{',0' * 50}")) is NOT_HTTP
+
+
+def refusal_of(*pieces: bytes) -> Answer:
+    """Return the refusal of bytes, which comes with the last piece."""
+    reader = HeadReader()
+    *answers, last = map(reader.feed, pieces)
+    assert answers == [None] * len(answers)
+    assert isinstance(last, Answer)
+    return last
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n", b"\n"])
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        (b"/ HTTP/1.1\r\n\r\n", 400),
+        (b"/ HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", 400),
+        (b"/ HTTP/3\r\n", 400),
+        (b"/ HTTP/1.1\r\n" + b"X: y\r\n" * (MAX_FIELDS + 1), 431),
+        (b"/" + b"x" * 17_000, 431),
+    ],
+    ids=["no-host", "control", "version", "fields", "size"],
+)
+def test_refusal_of_head_has_no_body(before: bytes, rest: bytes, status: int) -> None:
+    """The refusal of a HEAD request has no body, also where its head cannot be parsed."""
+    for method in (b"HEAD ", b"GET "):
+        answer = refusal_of(before + method[:2], method[2:] + rest)
+        assert (answer.status, answer.bodiless) == (status, method == b"HEAD ")
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 11])
+@pytest.mark.parametrize("signature", [PROXY_V1 + b"TCP4 ::1 ::1 1 2\r\n", PROXY_V2])
+def test_proxy_protocol_in_pieces(signature: bytes, size: int) -> None:
+    """A header of the PROXY protocol is named in however many pieces it arrives."""
+    pieces = [signature[at : at + size] for at in range(0, len(signature), size)]
+    assert refusal_of(*pieces) is PROXY_PROTOCOL
+
+
+def test_begun() -> None:
+    """Empty lines begin no head."""
+    reader = HeadReader()
+    for piece, begun in ((b"\r", False), (b"\n", False), (b"G", True), (b"\r\n", True)):
+        reader.feed(piece)
+        assert reader.begun is begun
 
 
 def check_both_paths(data: bytes) -> None:
@@ -153,7 +222,7 @@ def check_both_paths(data: bytes) -> None:
     if request is not None:
         assert expected == (request, behind)
     if FORBIDDEN.search(head):
-        assert expected is None
+        assert request is None
     reader = HeadReader()
     read = reader.feed(data)
     if isinstance(read, Request) and not data.startswith((b"\r", b"\n")):
@@ -182,7 +251,16 @@ def test_in_pieces(head: bytes, before: bytes, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "noise", [b"\r\n\r\n", b"\n\n", b"SSH-2.0-client\r\n", b"GET /\n", b"\x16\x03\x01", b" "]
+    "noise",
+    [
+        b"\r\n\r\nG",
+        b"\r\n\r\n\0G",
+        b"\n\n",
+        b"SSH-2.0-client\r\n",
+        b"GET /\n",
+        b"\x16\x03\x01",
+        b" ",
+    ],
 )
 def test_not_http(noise: bytes) -> None:
     """What cannot become a head is told from its first byte, or the first line that is none."""
@@ -195,7 +273,7 @@ def head_of(fields: int, line: bytes = b"a:") -> bytes:
     return b"\r\n".join(lines)
 
 
-@pytest.mark.parametrize("line", [b"a:", b"a:\xff", b"a:\x01", b" folded"])
+@pytest.mark.parametrize("line", [b"a:", b"a:\xff", b"a:\t", b" folded"])
 def test_number_of_fields(line: bytes) -> None:
     """A head has so many fields at most, whichever way it is parsed, and in however many pieces."""
     assert isinstance(HeadReader().feed(head_of(MAX_FIELDS, line)), Request)

@@ -13,6 +13,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from relay.answers import NO_AUTHORIZED_HOST, PAIR_IS_FULL, TOKEN_NEEDED
 from relay.events import PairEnded, Probed
 from relay.outcome import Outcome
 
@@ -23,6 +24,8 @@ from .running import WatchedRelay, exchange, running
 HOST = "code&token=s3cret"
 NEW_HOST = "code&token=other"
 GUEST = "code"
+HOST_MISSING = -401
+"""Stands for the 401 of a code that is, or was until now, in use."""
 SILENCE = 6
 """Seconds after which a waiting side is pinged for a newcomer."""
 
@@ -43,13 +46,22 @@ async def relay(token_file: Path) -> AsyncIterator[WatchedRelay]:
         yield relay
 
 
+BODIES = {
+    TOKEN_NEEDED.body: 401,
+    NO_AUTHORIZED_HOST.body: HOST_MISSING,
+    PAIR_IS_FULL.body: 409,
+    "": 101,
+}
+
+
 async def ask(relay: WatchedRelay, query: str) -> int:
-    """Return the status that a newcomer gets, who leaves again."""
+    """Return the status that a newcomer gets, who leaves again; or `HOST_MISSING`."""
     client = await relay.connect()
     response = await client.upgrade(f"/?pair={query}")
-    assert response.body in {b"", b"pair is full", b"opening a new code needs a token"}
+    told = BODIES[response.body.decode()]
+    assert abs(told) == response.status
     await relay.gone(client)
-    return response.status
+    return told
 
 
 def renew(relay: WatchedRelay, token_file: Path, token: str) -> None:
@@ -78,7 +90,7 @@ async def test_host_joins_a_guest(
     renew(relay, token_file, "other")
     b = await relay.join(NEW_HOST)
     await exchange(a, b)
-    assert await ask(relay, GUEST) == 401  # the pair was dead, and is gone
+    assert await ask(relay, GUEST) == HOST_MISSING  # the pair was dead, and is gone
     assert len(relay.told(Probed)) == 1
 
 
@@ -90,7 +102,7 @@ async def test_guest_takes_over_nothing(
     for side in sides:
         await relay.join(side)
     await trio.sleep(SILENCE)
-    assert await ask(relay, GUEST) == 401
+    assert await ask(relay, GUEST) == HOST_MISSING
     assert [event.outcome for event in relay.told(PairEnded)] == [Outcome.EVICTED]
     assert relay.kept.pairs == 0
     assert await ask(relay, GUEST) == 401
@@ -142,7 +154,7 @@ async def test_pair_ends_while_it_is_checked(
         for client in clients:
             assert (await client.frame()).opcode == PING
         await clients[0].send(encode_close(1000))
-    assert statuses == [401 if newcomer == GUEST else 101]
+    assert statuses == [HOST_MISSING if newcomer == GUEST else 101]
     assert relay.told(Probed) == []
     assert relay.told(PairEnded)[0].outcome is Outcome.CLOSED
 
@@ -170,7 +182,7 @@ async def test_old_token_is_none(
     old = await relay.join(HOST)
     renew(relay, token_file, "other")
     await trio.sleep(SILENCE)
-    assert [await ask(relay, guest) for guest in (GUEST, HOST)] == [401, 401]
+    assert [await ask(relay, guest) for guest in (GUEST, HOST)] == [HOST_MISSING] * 2
     await silent(old)
     assert relay.kept.waiting == 1
     assert await ask(relay, NEW_HOST) == 101
@@ -214,7 +226,7 @@ async def test_token_is_replaced_while_a_pair_is_checked(
         tasks.start_soon(come)
         assert (await host.frame()).opcode == PING
         renew(relay, token_file, "other")
-    assert statuses == [401]
+    assert statuses == [HOST_MISSING]
 
 
 async def test_former_guest_keeps_nothing(
@@ -223,7 +235,7 @@ async def test_former_guest_keeps_nothing(
     """A guest whose host is gone cannot go on with the code, however it tries."""
     await relay.join(HOST)
     await relay.join(GUEST)
-    for _ in range(3):
-        assert await ask(relay, GUEST) == 401
+    for told in (HOST_MISSING, 401, 401):
+        assert await ask(relay, GUEST) == told
         await trio.sleep(SILENCE)
     assert relay.kept.pairs == 0

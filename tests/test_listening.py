@@ -21,6 +21,8 @@ from relay.cli.listening import PORT_ATTEMPTS, Plain, describe, open_listeners, 
 from relay.cli.settings import StartSettings
 from relay.cli.unix import open_unix
 
+from .namespaces import Namespaces, inside, namespaces, run  # noqa: F401 - a fixture
+
 
 async def close(listeners: list[Any]) -> None:
     """Close listeners."""
@@ -243,6 +245,25 @@ async def test_path_that_is_no_text(tmp_path: Path) -> None:
     """A path that is not UTF-8 is shown in a way that every terminal takes."""
     async with open_unix(f"{tmp_path}/\udcff", 0o660) as listener:
         assert describe(listener) == f"unix:{tmp_path}/\\xff"
+
+
+async def test_control_characters_in_a_path(tmp_path: Path) -> None:
+    """A path that a terminal would act on is escaped."""
+    async with open_unix(f"{tmp_path}/\x1b[31m\n", 0o660) as listener:
+        assert describe(listener) == rf"unix:{tmp_path}/\x1b[31m\n"
+
+
+@pytest.mark.parametrize("host", ["fe80::1%lo", "[fe80::1%lo]"])
+async def test_scope(namespaces: Namespaces, host: str) -> None:  # noqa: F811 - the fixture
+    """A link-local address is listened on in its scope, and is shown with it."""
+    run("ip", "-n", namespaces.near, "address", "add", "fe80::1/64", "dev", "lo", "nodad")
+    settings = StartSettings(host=host, port=0)
+    with inside(namespaces.near):
+        listeners, _ = await open_listeners(settings, {})
+    name = listeners[0].socket.getsockname()
+    assert name[3] != 0
+    assert describe(listeners[0]) == f"ws://[fe80::1%{name[3]}]:{name[1]}"
+    await close(listeners)
 
 
 async def test_below_tls(tmp_path: Path) -> None:

@@ -130,6 +130,34 @@ def test_level(level: str) -> None:
     assert said == [(each, who) for each in wanted for who in ("own", "core")]
 
 
+HOSTILE = "a\x1b[31mX\nb\x85\x7f"
+ESCAPED = r"a\x1b[31mX\nb\x85\x7f"
+
+
+@pytest.mark.parametrize("where", ["file", "journal", "terminal"])
+def test_control_characters(where: str, terminal: tuple[int, TextIO], pipe: Pipe) -> None:
+    """Control characters in a field, such as those of a path, are escaped."""
+    screen, stream = terminal
+    about = os.fstat(pipe.stream.fileno())
+    journal = {"JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"}
+    log = configure_logs(
+        stream=stream if where == "terminal" else pipe.stream,
+        environment={"NO_COLOR": "1"} | (journal if where == "journal" else {}),
+    )
+    log.info("settings\x1b", unix=HOSTILE, port=1)
+    line = os.read(screen, PAGE).decode() if where == "terminal" else pipe.read()
+    assert r"settings\x1b" in line
+    assert f"unix={ESCAPED} " in line
+    assert line.rstrip("\r\n").isprintable()
+
+
+def test_lines_of_an_event_on_a_terminal(terminal: tuple[int, TextIO]) -> None:
+    """An event of the core may have several lines on a terminal."""
+    screen, stream = terminal
+    configure_logs(stream=stream, environment={"NO_COLOR": "1"}).info("failed at:\na\tb")
+    assert "failed at:\r\na\\tb" in os.read(screen, PAGE).decode()
+
+
 def test_records_of_the_core() -> None:
     """The core's records look like the others, multiple lines in one."""
     stream = io.StringIO()

@@ -23,6 +23,7 @@ from relay import RelayHandle, serve_relay
 from relay.cli.probe.command import probe, run, with_code
 from relay.cli.probe.report import JsonReport, TextReport, duration
 from relay.cli.probe.run import Result
+from relay.standard_streams import OutputFailed
 
 from .conftest import MemoryRelay
 from .probing import Impostor, into, plan_for
@@ -162,14 +163,31 @@ async def test_interrupt(nursery: trio.Nursery, capsys: pytest.CaptureFixture[st
     assert capsys.readouterr() == ("", "arc-relay: interrupted\n")
 
 
-async def test_output_that_is_closed(memory_relay: MemoryRelay) -> None:
-    """That nobody reads its output any more is told to the caller as such, in no group."""
+async def test_interrupt_that_is_ignored(
+    memory_relay: MemoryRelay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGINT has no effect on a job in the background, for which the shell had it ignored."""
+
+    class Interrupting(JsonReport):
+        def step(self, result: Result) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert await run(plan_for(into(memory_relay)), Interrupting("ws://relay.example/")) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("failure", [BrokenPipeError, OutputFailed])
+async def test_output_that_is_closed(memory_relay: MemoryRelay, failure: type[OSError]) -> None:
+    """A failure of its output is told to the caller as such, in no group."""
 
     class Broken(TextReport):
         def step(self, result: Result) -> None:
-            raise BrokenPipeError
+            raise failure
 
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(failure):
         await run(plan_for(into(memory_relay)), Broken("ws://relay.example/"))
 
 

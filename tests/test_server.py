@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 import pytest
@@ -45,11 +45,22 @@ async def test_port_in_use() -> None:
     assert caught.value.errno == errno.EADDRINUSE
 
 
-@pytest.mark.parametrize("listeners", [[], ()])
-async def test_no_listeners(listeners: Sequence[trio.SocketListener]) -> None:
+@pytest.mark.parametrize("listeners", [[], (), iter([])])
+async def test_no_listeners(listeners: Iterable[trio.SocketListener]) -> None:
     """A relay that could be reached by nobody is not started, and the error says what to do."""
     with pytest.raises(ValueError, match=r"^listeners is empty; leave it out to listen on host "):
         await serve_relay(listeners=listeners)
+
+
+async def test_listeners_of_any_kind() -> None:
+    """Listeners may come from an iterator, and are closed at the end."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        serve = partial(serve_relay, listeners=iter(listeners))
+        handle: RelayHandle = await nursery.start(serve)
+        assert handle.port > 0
+        await handle.stop()
+    assert listeners[0].socket.fileno() < 0
 
 
 async def test_limit_in_force() -> None:

@@ -110,7 +110,7 @@ class TestReload:
         files.renew()
         write(token_file, None)
         relay.process.send_signal(signal.SIGHUP)
-        await program.line("level=error", "token", "No such file")
+        await program.line("level=error", f"cannot read --host-token-file '{token_file}': No such")
         assert files.matches(await self.certificate(relay))
         log = program.log.read_text()
         assert log.count("not reloaded") == 3

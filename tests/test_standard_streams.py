@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.standard_streams import StandardError, StandardOutput, prepare_streams, text_stream
+from relay.standard_streams import (
+    OutputFailed,
+    StandardError,
+    StandardOutput,
+    prepare_streams,
+    text_stream,
+)
 
 from .clients import Client
 from .pipes import Pipe
@@ -42,11 +48,14 @@ def test_output(pipe: Pipe) -> None:
     assert pipe.read() == "line\n"
 
 
-def test_broken_output(pipe: Pipe) -> None:
-    """A failure is told once, as a broken pipe; then output is discarded."""
+@pytest.mark.parametrize("failure", [BrokenPipeError, OutputFailed])
+def test_broken_output(pipe: Pipe, failure: type[OSError]) -> None:
+    """A failure is told once, with its kind; then output is discarded."""
     full = os.open("/dev/full", os.O_WRONLY)
-    stream = text_stream(StandardOutput(full), "ascii")
-    with pytest.raises(BrokenPipeError):
+    pipe.hang_up()
+    broken = pipe.stream.fileno() if failure is BrokenPipeError else full
+    stream = text_stream(StandardOutput(broken), "ascii")
+    with pytest.raises(failure):
         stream.write("lost\n")
     stream.write("lost, too\n")
     stream.flush()
@@ -202,7 +211,12 @@ def run_with(redirections: str, *arguments: str, **variables: str) -> tuple[int,
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("redirections", [">/dev/full", ">&-"])
+NO_SPACE = "arc-relay: cannot write to standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("redirections", "said"), [(">/dev/full", NO_SPACE), (">&-", ""), ("| true", "")]
+)
 @pytest.mark.parametrize(
     ("arguments", "statuses"),
     [
@@ -212,11 +226,14 @@ def run_with(redirections: str, *arguments: str, **variables: str) -> tuple[int,
         (("probe", "ws://127.0.0.1:9"), {1}),
     ],
 )
-def test_commands(arguments: Sequence[str], statuses: set[int], redirections: str) -> None:
-    """A command whose output is lost ends quietly."""
+def test_commands(
+    arguments: Sequence[str], statuses: set[int], redirections: str, said: str
+) -> None:
+    """A command that cannot write its output says why, unless nobody is there to read it."""
     status, errors = run_with(redirections, *arguments)
-    assert status in statuses
-    assert errors == ""
+    assert status in statuses or redirections == "| true"  # which has the status of `true`
+    assert errors == said
+    assert status == 1 or not said
 
 
 async def test_health_tells_by_its_status(
@@ -225,7 +242,7 @@ async def test_health_tells_by_its_status(
     """The status of ``health`` is that of the relay, even if its output is lost."""
     relay = started(stack, tmp_path, "")
     await relay.expect_service()
-    assert run_with(">/dev/full", "health", f"unix:{relay.socket}") == (0, "")
+    assert run_with(">/dev/full", "health", f"unix:{relay.socket}") == (0, NO_SPACE)
 
 
 @pytest.mark.parametrize("redirections", ["2>/dev/full", "2>&-"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.origin import is_own, normal_origin
+from relay.origin import is_allowed, is_own, normal_origin
 from relay.query import MAX_TOKEN
 from relay.request import Resource, forwarded_for, token_matches
 
@@ -131,6 +131,7 @@ def test_origin_that_is_not_allowed(lines: list[str]) -> None:
 OWN = [
     ("https://relay.example", "relay.example"),
     ("http://relay.example", "relay.example"),
+    (f"https://{'a' * 504}", "a" * 504),
     ("wss://relay.example", "relay.example"),
     ("ws://relay.example", "relay.example"),
     ("HTTPS://Relay.Example", "relay.EXAMPLE"),
@@ -157,9 +158,18 @@ NOT_OWN = [
     ("null", "null"),
     ("https://", ""),
     ("https://:443", ":443"),
+    (f"https://{'a' * 505}", "a" * 505),
     ("https://relay.example", "relay.example, relay.example"),
     ("https://relay.example:99999999", "relay.example:99999999"),
 ]
+
+
+@pytest.mark.parametrize("host", ["relay", "x" * 16_000])
+def test_long_origin(host: str) -> None:
+    """An Origin or a Host that no client sends is not compared with the other one."""
+    long = f"http://{'x' * 16_000}"
+    assert not is_own(long, host)
+    assert is_allowed(long, host, {long})
 
 
 @pytest.mark.parametrize(("origin", "host"), [*OWN, *NOT_OWN])

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ..standard_streams import OutputFailed
 from . import start
-from .complaint import blame, complain, shortage
+from .complaint import blame, complain, output_failure, shortage
 from .health import health_command
 from .options import settings_from_environment
 from .probe.command import probe
@@ -44,6 +45,9 @@ def main() -> None:
     except typer.TyperException as error:
         complain(error.format_message())
         status = error.exit_code
+    except OutputFailed as error:
+        complain(output_failure(error))
+        status = 1
     except Exception as error:  # noqa: BLE001 - a traceback could quote a client, and helps nobody
         lacking = shortage(error)
         complain(

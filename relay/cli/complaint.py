@@ -13,7 +13,16 @@ import typer
 from .log_writer import LineWriter
 from .program import PROGRAM
 
-__all__ = ["Complaint", "blame", "complain", "escaped", "reason", "shortage"]
+__all__ = [
+    "Complaint",
+    "blame",
+    "complain",
+    "escaped",
+    "output_failure",
+    "reason",
+    "shortage",
+    "start_problem",
+]
 
 PACKAGE: Final = Path(__file__).parents[1]
 
@@ -35,6 +44,8 @@ def escaped(text: str) -> str:
 
     The names of variables and of files are bytes of any kind, line breaks among them.
     """
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
@@ -43,6 +54,23 @@ def escaped(text: str) -> str:
 def reason(error: OSError) -> str:
     """Return in words why a call failed."""
     return error.strerror or str(error)
+
+
+def output_failure(error: OSError) -> str:
+    """Return the problem of a command that could not write its output."""
+    return f"cannot write to standard output: {reason(error)}"
+
+
+def start_problem(error: OSError | ValueError) -> str:
+    """Return why a relay could not start, or load its token again, in words.
+
+    Of the errors of `serve_relay`, those about a file, and each ValueError, are about the token.
+    """
+    if isinstance(error, ValueError):
+        return f"--host-token-file {error}"
+    if error.filename is None:
+        return reason(error)
+    return f"cannot read --host-token-file {error.filename!r}: {reason(error)}"
 
 
 def shortage(error: BaseException) -> str:

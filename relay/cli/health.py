@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Annotated
 
 import typer
 
+from ..standard_streams import OutputFailed
 from .asking import check_health
+from .complaint import complain, output_failure
 from .target import Listening, Target, local_target, parse_target
 
 __all__ = ["health_command"]
@@ -29,8 +30,12 @@ def health_command(listening: Callable[[], Listening]) -> Callable[[str | None],
     ) -> None:
         """Ask a relay for its health: status 0 if it is well, 1 if not."""
         found = check_health(local_target(listening()) if url is None else url_parameter(url))
-        with suppress(BrokenPipeError):  # the status tells as much
+        try:
             typer.echo(str(found))
+        except BrokenPipeError:  # the status tells as much
+            pass
+        except OutputFailed as error:  # and so does it here
+            complain(output_failure(error))
         raise typer.Exit(0 if found.healthy else 1)
 
     return health

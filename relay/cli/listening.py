@@ -11,17 +11,20 @@ from typing import Any, Final, NamedTuple
 import trio
 
 from .activation import take_sockets
-from .complaint import Complaint, reason
+from .complaint import Complaint, escaped, reason
 from .settings import StartSettings
 from .unix import UnixListener, open_unix
 
 __all__ = ["Opened", "describe", "open_listeners", "open_tcp"]
 
 PORT_ATTEMPTS: Final = 20
-"""How often one free port is looked for that every address of a host can have."""
+"""Attempts to find one free port that every address of a host can have."""
 
 ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """Errors of an address that this machine does not have, such as ::1 where IPv6 is off."""
+
+SCOPE_INDEX: Final = 3
+"""Index of the scope in the socket address of IPv6; the address of IPv4 has only two items."""
 
 Plain = trio.SocketListener | UnixListener
 
@@ -31,7 +34,7 @@ class Opened(NamedTuple):
 
     listeners: list[Plain]
     inherited: bool
-    """Whether the supervisor passed some of them, which stay open when the relay is gone."""
+    """True if the supervisor passed some of them, which stay open after the end of the relay."""
 
 
 async def open_listeners(
@@ -104,7 +107,16 @@ async def resolve(host: str) -> list[str]:
     found = await trio.socket.getaddrinfo(
         None if host == "*" else host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    return list(dict.fromkeys(with_scope(address) for *_, address in found))
+
+
+def with_scope(address: tuple[Any, ...]) -> str:
+    """Return the host of a socket address, with the scope of a link-local IPv6 address.
+
+    Python leaves the scope out of the host (RFC 4007 section 11), and has it as a number.
+    """
+    host, scope = str(address[0]), address[3] if len(address) > SCOPE_INDEX else 0
+    return f"{host}%{scope}" if scope else host
 
 
 async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
@@ -159,9 +171,9 @@ def describe(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     tls = plain is not listener
     name = plain.socket.getsockname()
     if isinstance(name, tuple):
-        host = f"[{name[0]}]" if ":" in name[0] else name[0]
+        host = f"[{with_scope(name)}]" if ":" in name[0] else name[0]
         return f"{scheme}{'s' if tls else ''}://{host}:{name[1]}"
-    # In the abstract namespace it is bytes that begin with a zero, written @ everywhere. What is
-    # not UTF-8 is escaped: the terminal would not take it.
+    # In the abstract namespace it is bytes that begin with a zero, written @ everywhere. Bytes that
+    # are not UTF-8 and control characters are escaped: a terminal would act on them.
     path = os.fsencode(name).decode(errors="backslashreplace").replace("\0", "@", 1)
-    return f"unix:{path}{' (TLS)' if tls else ''}"
+    return f"unix:{escaped(path)}{' (TLS)' if tls else ''}"

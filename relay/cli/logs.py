@@ -1,4 +1,4 @@
-"""How a log line looks, and how it gets to standard error without holding up the relay.
+"""Format log lines, and write them to standard error without holding up the relay.
 
 Records of structlog and of the standard library's loggers take the same way: one line each, with
 a timestamp (ISO 8601, UTC), a level, an event and fields. The format ``auto`` looks at where they
@@ -23,6 +23,7 @@ import structlog
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
+from .complaint import escaped
 from .log_writer import LineWriter, descriptor_of
 
 __all__ = ["FORMATS", "LEVELS", "configure_logs"]
@@ -88,7 +89,7 @@ def configure_logs(
 
 
 class Lines:
-    """What writes the finished lines of structlog's own logger, at any level."""
+    """Writer of the finished lines of structlog's own logger, at any level."""
 
     def __init__(self, writer: LineWriter) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = writer.write
@@ -103,10 +104,11 @@ def renderers(
     if format == "auto" and stream is not None:
         if stream.isatty():
             colors = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
-            return (structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False),)
+            console = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
+            return escape_values, console
         if is_journal(stream, environment):
             return (render_for_journal,)
-    return (LOGFMT,)
+    return (render_logfmt,)
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
@@ -118,10 +120,27 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
     return environment.get("JOURNAL_STREAM") == f"{about.st_dev}:{about.st_ino}"
 
 
+def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
+    """Return the line in logfmt, with an escape sequence for each control character."""
+    return escaped(LOGFMT(logger, method, event))
+
+
+def escape_values(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Escape control characters in all values, because a terminal acts on them.
+
+    Line breaks in the event itself stay: the relay's own messages have several lines on a terminal.
+    """
+    shown = {
+        key: escaped(value) if isinstance(value, str) else value for key, value in event.items()
+    }
+    shown["event"] = "\n".join(map(escaped, str(event["event"]).split("\n")))
+    return shown
+
+
 def render_for_journal(logger: WrappedLogger, method: str, event: EventDict) -> str:
     """Return the line with its priority in front."""
     del event["timestamp"]
-    return f"<{PRIORITIES[event['level']]}>{LOGFMT(logger, method, event)}"
+    return f"<{PRIORITIES[event['level']]}>{render_logfmt(logger, method, event)}"
 
 
 def put_in_order(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

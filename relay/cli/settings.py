@@ -15,7 +15,7 @@ from ..setting import Number
 __all__ = ["StartSettings", "split_address"]
 
 MAX_PORT: Final = 65535
-ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\[\]:]+)):([0-9]{1,5})")
+ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]+)):([0-9]{1,5})")
 BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]*:[^\s\[\]]*)\]")  # as URLs have IPv6 addresses
 
 
@@ -102,7 +102,7 @@ class StartSettings:
         " systemd's journal.",
     )
     log_level: str = choice(
-        "info", ("debug", "info", "warning", "error"), "The least grave log lines to write."
+        "info", ("debug", "info", "warning", "error"), "The lowest level of log lines to write."
     )
     log_addresses: str = choice(
         "off",

@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ..dispositions import die_by
 from ..server import RelayHandle
-from .complaint import Complaint
+from .complaint import Complaint, start_problem
 from .log_lines import say_not_reloaded, say_reloaded, say_signal
 from .notify import Supervisor
 from .summary import Summary
@@ -89,7 +89,7 @@ class Conduct:
                 done.append("token")
         except (OSError, ValueError) as error:
             failed = True
-            say_not_reloaded(self._log, "token", str(error))
+            say_not_reloaded(self._log, "token", start_problem(error))
         if done or not failed:
             say_reloaded(self._log, done or ["nothing"])
 

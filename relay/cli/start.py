@@ -18,7 +18,7 @@ from ..events import Event, Observer
 from ..server import serve_relay
 from ..settings import RelaySettings
 from ..token_file import read_token
-from .complaint import Complaint
+from .complaint import Complaint, start_problem
 from .descriptors import raise_descriptor_limit
 from .listening import Opened, describe, open_listeners, open_tcp
 from .log_lines import LogObserver, say_settings, say_started, say_stopped
@@ -109,7 +109,7 @@ def load_files(start_settings: StartSettings, relay_settings: RelaySettings) -> 
         if path:
             read_token(path)
     except (OSError, ValueError) as error:
-        raise Complaint(f"cannot use --host-token-file: {error}") from None
+        raise Complaint(start_problem(error)) from None
     return TlsFiles.of(start_settings.tls_cert, start_settings.tls_key)
 
 
@@ -140,7 +140,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
         try:
             handle = await nursery.start(relaying)
         except (OSError, ValueError) as error:
-            raise Complaint(f"cannot start: {error}") from None
+            raise Complaint(f"cannot start: {start_problem(error)}") from None
         version = program_version()
         if scraped:
             metrics = MetricsObserver(handle.statistics, version=version)

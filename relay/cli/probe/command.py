@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 import signal
 import ssl
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,7 +14,9 @@ from urllib.parse import parse_qs
 import trio
 import typer
 
+from ...errors import leaves
 from ...setting import read_number
+from ...standard_streams import OutputFailed
 from ...token_file import is_token
 from ..asking import check_health
 from ..complaint import complain
@@ -152,19 +152,21 @@ def with_code(query: str) -> str:
 
 
 async def run(plan: Plan, report: Report) -> int:
-    """Carry a plan out and report; return the exit status. SIGINT ends it early."""
-    results, broken = None, False
+    """Carry a plan out and report; return the exit status.
+
+    SIGINT ends it early, unless it was ignored when the command was started.
+    """
+    results, failure = None, None
     try:
-        with trio.open_signal_receiver(signal.SIGINT) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(cancel_at_signal, signals, nursery.cancel_scope)
-                results = await run_probe(plan, report.step)
-                nursery.cancel_scope.cancel()
-    except* BrokenPipeError:
-        broken = True
-    if broken:
-        # Out of its group, typer knows what to make of it: whoever read the output has left.
-        raise BrokenPipeError(errno.EPIPE, "output is closed")
+        async with trio.open_nursery() as nursery:
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                await nursery.start(cancel_at_interrupt, nursery.cancel_scope)
+            results = await run_probe(plan, report.step)
+            nursery.cancel_scope.cancel()
+    except* (BrokenPipeError, OutputFailed) as failures:
+        failure = next(leaves(failures))
+    if failure is not None:
+        raise failure  # out of its group, so that the callers know it
     if results is None:
         complain("interrupted")
         return INTERRUPTED
@@ -172,7 +174,11 @@ async def run(plan: Plan, report: Report) -> int:
     return 1 if any(result.ok is False for result in results) else 0
 
 
-async def cancel_at_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    """Cancel scope at the first signal."""
-    await anext(signals)
-    scope.cancel()
+async def cancel_at_interrupt(
+    scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]
+) -> None:
+    """Cancel scope at the first SIGINT."""
+    with trio.open_signal_receiver(signal.SIGINT) as signals:
+        task_status.started()
+        await anext(signals)
+        scope.cancel()

@@ -73,7 +73,7 @@ HINTS: Final[Mapping[str, str]] = {
     "status 200": f"a web page answered, not the relay: the path is another one, or {NO_UPGRADE}",
     "status 3xx": "it sends elsewhere, mostly to https: use the URL where it leads, with wss://",
     "status 400": f"if the relay is behind a proxy, {NO_UPGRADE}; or it wants wss://",
-    "status 401": "the relay wants a token before it opens a new code (--token), or the proxy does",
+    "status 401": "the relay wants its host token (--token), or the proxy wants a login",
     "status 403": "a proxy or a firewall refuses: the relay itself refuses only browsers of other"
     " origins, and this is none",
     "status 404": f"there is no relay at this path; or {NO_UPGRADE}",
