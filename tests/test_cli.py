@@ -219,7 +219,7 @@ def test_no_descriptor_elsewhere(
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """It tells its version."""
     assert run(monkeypatch, "--version") == 0
-    assert capsys.readouterr().out == f"arc-relay {version('arc-relay')}\n"
+    assert capsys.readouterr().out == f"arc-relay {version('arc-pair-relay')}\n"
 
 
 @pytest.mark.parametrize("error", [PackageNotFoundError, OSError(errno.EMFILE, "no descriptor")])
@@ -305,7 +305,7 @@ def test_module() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "relay", "--version"], capture_output=True, text=True, check=True
     )
-    assert done.stdout == f"arc-relay {version('arc-relay')}\n"
+    assert done.stdout == f"arc-relay {version('arc-pair-relay')}\n"
 
 
 def test_unforeseen_failure(

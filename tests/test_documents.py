@@ -15,7 +15,7 @@ from relay.cli.settings import StartSettings
 from relay.definitions import Definition, definitions
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 SETTINGS = [*definitions(StartSettings), *definitions(RelaySettings)]
 NAMES = {name for name, _, _ in SETTINGS}

@@ -5,10 +5,13 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-__all__ = ["PROGRAM", "program_version"]
+__all__ = ["DISTRIBUTION", "PROGRAM", "program_version"]
 
 PROGRAM: Final = "arc-relay"
-"""Name of the command, and of the distribution that it is installed from."""
+"""Name of the command."""
+
+DISTRIBUTION: Final = "arc-pair-relay"
+"""Name of the distribution that installs the command."""
 
 UNKNOWN: Final = "unknown"
 
@@ -16,6 +19,6 @@ UNKNOWN: Final = "unknown"
 def program_version() -> str:
     """Return the version, or ``unknown`` where the metadata of the package cannot be read."""
     try:
-        return version(PROGRAM)
+        return version(DISTRIBUTION)
     except (PackageNotFoundError, OSError):  # OSError: no descriptor was left to read it with
         return UNKNOWN

@@ -1,0 +1,108 @@
+"""Run the commands of README.md as a new user does, in a clone.
+
+Usage: `readme.py run` for the first command and the smoke test, `readme.py test` for the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+ROOT = Path(__file__).resolve().parent.parent
+LISTENING = re.compile(r"arc-relay listening on ws://127\.0\.0\.1:(\d+) ")
+START_TIMEOUT = 300.0
+"""Seconds for an installation and a start on a busy machine."""
+
+
+def block(heading: str) -> str:
+    """Return the first shell block below a heading of README.md."""
+    text = (ROOT / "README.md").read_text()
+    found = re.search(rf"^## {heading}\n.*?^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    if found is None:
+        raise SystemExit(f"README.md has no shell block below {heading!r}")
+    return found[1]
+
+
+def clone(folder: Path) -> tuple[Path, dict[str, str]]:
+    """Return a clone of this checkout, and an environment whose python3 is this Python."""
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "python3").symlink_to(sys.executable)
+    subprocess.run(["git", "clone", "-q", ROOT, folder / "clone"], check=True)
+    return folder / "clone", os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+
+
+def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Return the port that the relay prints; raise SystemExit if it does not start."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while process.poll() is None and time.monotonic() < deadline:
+        if found := LISTENING.search(log.read_text()):
+            return int(found[1])
+        time.sleep(0.2)
+    raise SystemExit(f"the README's first command started no relay:\n{log.read_text()}")
+
+
+def relay_of(shell: int) -> int:
+    """Return the process of the relay: the child of the shell, or what the shell became."""
+    children = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+    return int(children[0]) if children else shell
+
+
+def run(folder: Path) -> None:
+    """Start the relay with the first command, exchange messages, and stop it."""
+    checkout, variables = clone(folder)
+    local = variables | {"ARC_RELAY_HOST": "127.0.0.1", "ARC_RELAY_PORT": "0"}
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["bash", "-c", block("Run it")],
+            cwd=checkout,
+            env=local,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        port = wait_for_port(process, log)
+        with urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as response:
+            health = response.read()
+        if health != b'{"ok":true,"pairs":0}':
+            raise SystemExit(f"/health answered {health!r}")
+        exchange = block("Try it").replace(":8765", f":{port}")
+        said = subprocess.run(
+            ["bash", "-c", exchange], cwd=checkout, check=True, capture_output=True, text=True
+        ).stdout
+        if said != "b'hello from the phone'\nb'hello from home'\n":
+            raise SystemExit(f"the smoke test printed {said!r}")
+        os.kill(relay_of(process.pid), signal.SIGTERM)
+        status = process.wait(30)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        print(log.read_text(), end="")
+    if status:
+        raise SystemExit(f"the relay stopped with status {status}")
+    print("health, an exchange, and a stop with status 0")
+
+
+def test(folder: Path) -> None:
+    """Run the test command."""
+    checkout, variables = clone(folder)
+    done = subprocess.run(
+        ["bash", "-c", block("Test it")], cwd=checkout, env=variables, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"the README's test command failed with status {done.returncode}")
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as temporary:
+        {"run": run, "test": test}[sys.argv[1]](Path(temporary))
