@@ -25,12 +25,12 @@ async def read_request(wire: Wire, head_timeout: float) -> Request | Answer | No
     """Read the head of a request; bytes that follow it stay to be received.
 
     Return an answer if the head is invalid, or not complete within head_timeout seconds. Return
-    None if there is nobody to answer: the client is gone, or never sent a byte.
+    None if there is nobody to answer: the client is gone, or sent nothing but empty lines.
     """
     reader = HeadReader()
     with trio.move_on_after(head_timeout):
         return await receive_request(wire, reader)
-    return HEAD_TOO_SLOW if reader.begun else None
+    return reader.refusal(HEAD_TOO_SLOW) if reader.begun else None
 
 
 async def receive_request(wire: Wire, reader: HeadReader) -> Request | Answer | None:
@@ -46,7 +46,7 @@ async def receive_request(wire: Wire, reader: HeadReader) -> Request | Answer | 
         if data:
             found = reader.feed(data)
         else:
-            ended, found = True, NOT_HTTP if reader.begun else None
+            ended, found = True, reader.refusal(NOT_HTTP) if reader.begun else None
         return True
 
     try:

@@ -1,4 +1,4 @@
-"""How many bytes one read of a side may take.
+"""Bytes that one read of a side may take.
 
 Pure: the time that a read took is an argument.
 """

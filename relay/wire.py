@@ -105,7 +105,7 @@ class Wire(trio.abc.AsyncResource):
 
     @property
     def half_closeable(self) -> bool:
-        """Whether one direction can be ended alone; a `trio.SSLStream` cannot."""
+        """True if one direction can be ended alone; a `trio.SSLStream` cannot do that."""
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def linger(self) -> None:
