@@ -168,7 +168,7 @@ class Endpoint:
             self.departed = Outcome.BROKEN
 
     async def wait_for_pace(self) -> None:
-        """Wait until this side may be read again under ``max_rate``; text and pings count."""
+        """Wait until this side may be read again: every byte it sent counts."""
         if self._pace is None:
             return
         charged = max(self.received + self.wire.overhead, self.passed_on)
