@@ -16,7 +16,7 @@ nox.options.sessions = ["lint", "types", "docs", "tests"]
 
 ENVIRONMENTS = Path(os.environ.get("ARC_ENVIRONMENTS", ".nox"))
 PYPROJECT = Path("pyproject.toml")
-REFERENCE = "python -m relay.cli.reference"
+REFERENCE = "python docs/generate_settings.py"
 SCHEMAS = {
     "github-workflows": "workflows/*.yml",
     "github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml",

@@ -40,19 +40,19 @@ if TYPE_CHECKING:
         TlsHandshakeFailed,
     )
     from .outcome import Outcome
-    from .server import RelayHandle, serve_relay
+    from .server.serve import RelayHandle, serve_relay
     from .settings import RelaySettings
     from .statistics import OpenPair, RelayStatistics
-    from .tls_failure import TlsFailure
+    from .transport.tls_failure import TlsFailure
 else:
     _MODULES = {
         "OpenPair": "statistics",
         "Outcome": "outcome",
-        "RelayHandle": "server",
+        "RelayHandle": "server.serve",
         "RelaySettings": "settings",
         "RelayStatistics": "statistics",
-        "TlsFailure": "tls_failure",
-        "serve_relay": "server",
+        "TlsFailure": "transport.tls_failure",
+        "serve_relay": "server.serve",
     }
     """Module of each public name that is not in ``events``."""
 

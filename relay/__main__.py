@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from .dispositions import prepare_signals
+from .daemon.signal_dispositions import prepare_signals
 
 __all__ = ["main"]
 
@@ -18,10 +18,10 @@ def main() -> None:
     """Prepare the process, then run the command line and exit."""
     serving = sys.argv[1:2] == ["start"]
     prepare_signals(serving=serving)
-    from .standard_streams import prepare_streams  # noqa: PLC0415 - see the module's docstring
+    from .daemon.standard_streams import prepare_streams  # noqa: PLC0415 - see the module's docstring
 
     prepare_streams(serving=serving)
-    from .cli import main as run_command_line  # noqa: PLC0415 - likewise
+    from .cli.main import main as run_command_line  # noqa: PLC0415 - likewise
 
     run_command_line()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .outcome import Outcome
-from .tls_failure import TlsFailure
+from .transport.tls_failure import TlsFailure
 
 __all__ = [
     "Event",

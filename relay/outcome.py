@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
-from .errors import CloseCode
+from .protocol.errors import CloseCode
 
 __all__ = ["Goodbye", "Outcome"]
 

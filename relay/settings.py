@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 
-from .address import UNIX, network
-from .definitions import flag, listing, path, seconds, settle, whole
-from .origin import FILE, normal_origin
+from .fields import flag, listing, path, seconds, settle, whole
+from .limits.client_address import UNIX, network
+from .protocol.origin import FILE, normal_origin
 
 __all__ = ["RelaySettings"]
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from ..standard_streams import OutputFailed
-from .asking import check_health
-from .complaint import complain, output_failure
-from .target import Listening, Target, local_target, parse_target
+from ..daemon.errors import complain, output_failure
+from ..daemon.standard_streams import OutputFailed
+from .health_check import check_health
+from .url import Listening, Target, local_target, parse_target
 
 __all__ = ["health_command"]
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ..definitions import Definition, definitions
-from ..setting import Flag, Setting
+from ..daemon.settings import StartSettings
+from ..field_types import Flag, Setting
+from ..fields import Definition, definitions
 from ..settings import RelaySettings
-from .settings import StartSettings
 
 __all__ = [
     "WrongUsage",

@@ -13,26 +13,26 @@ from typing import Any
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from ..errors import leaves
+from ..daemon.descriptors import raise_descriptor_limit
+from ..daemon.errors import Complaint, start_problem
+from ..daemon.listeners import Opened, describe, open_listeners, open_tcp
+from ..daemon.log_observer import LogObserver, say_settings, say_started, say_stopped
+from ..daemon.logging import configure_logs
+from ..daemon.metrics import MetricsObserver
+from ..daemon.metrics_server import serve_metrics
+from ..daemon.nonblocking_handler import LineWriter
+from ..daemon.program import PROGRAM, program_version
+from ..daemon.sd_notify import Supervisor
+from ..daemon.settings import StartSettings
+from ..daemon.signals import HANDLED, Conduct
+from ..daemon.summary import Summary
+from ..daemon.tls import TlsFiles
 from ..events import Event, Observer
-from ..server import serve_relay
+from ..protocol.errors import leaves
+from ..server.serve import serve_relay
+from ..server.token_file import read_token
 from ..settings import RelaySettings
-from ..token_file import read_token
-from .complaint import Complaint, start_problem
-from .descriptors import raise_descriptor_limit
-from .listening import Opened, describe, open_listeners, open_tcp
-from .log_lines import LogObserver, say_settings, say_started, say_stopped
-from .log_writer import LineWriter
-from .logs import configure_logs
-from .metrics import MetricsObserver
-from .notify import Supervisor
 from .options import options, refuse_unknown_variables, settings_from
-from .program import PROGRAM, program_version
-from .scraping import serve_metrics
-from .settings import StartSettings
-from .signals import HANDLED, Conduct
-from .summary import Summary
-from .tls import TlsFiles
 
 __all__ = ["start"]
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from ..clients import BINARY, CLOSE, PING, PONG, Client, Frame, encode, encode_close
+from tests.support.raw_client import BINARY, CLOSE, PING, PONG, Client, Frame, encode, encode_close
+
 from .certificates import HOST
 
 __all__ = ["GONE", "Entry", "Refused", "Side", "address", "each"]

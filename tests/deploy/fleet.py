@@ -18,7 +18,7 @@ from pathlib import Path
 
 import trio
 
-from ..clients import Client
+from tests.support.raw_client import Client
 
 __all__ = ["Fleet", "Relay", "free_ports"]
 

@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 import pytest
 import trio
 
-from ..clients import Client
+from tests.support.raw_client import Client
+
 from .fleet import free_ports
 
 __all__ = ["Prometheus", "run_prometheus", "selectors"]

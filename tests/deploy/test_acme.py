@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from ..namespaces import run
+from tests.support.network_namespaces import run
+
 from .certificates import HOST
 from .names import knowing, probe
 from .programs import find_program

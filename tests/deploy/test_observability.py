@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from relay.answers import RELAY_IS_FULL, TOO_MANY_WAITING
+from relay.protocol.response import RELAY_IS_FULL, TOO_MANY_WAITING
+from tests.repository.test_alert_rules import DASHBOARD, QUERIES, TARGETS
+from tests.support.raw_client import Client, encode, encode_close
+from tests.support.relay_fixtures import ProcessRelay
 
-from ..clients import Client, encode, encode_close
-from ..conftest import ProcessRelay
-from ..test_observability import DASHBOARD, QUERIES, TARGETS
 from .prometheus import Prometheus, run_prometheus, selectors
 
 pytestmark = pytest.mark.deploy

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from ..clients import CLOSE
+from tests.support.raw_client import CLOSE
+
 from .certificates import HOST, Certificate
 from .crowd import FORGED, GONE, Entry, Side, each, exchange
 from .fleet import Fleet, free_ports

@@ -8,10 +8,10 @@ from typing import ParamSpec
 
 import trio
 
-from ..asking import Health
+from ..health_check import Health
+from .client import Request, Side
 from .dial import Awaited
 from .hints import Failure
-from .side import Request, Side
 
 __all__ = [
     "Attempt",

@@ -14,18 +14,18 @@ from urllib.parse import parse_qs
 import trio
 import typer
 
-from ...errors import leaves
-from ...setting import read_number
-from ...standard_streams import OutputFailed
-from ...token_file import is_token
-from ..asking import check_health
-from ..complaint import complain
-from ..target import Target, Url, client_context, parse_url
+from ...daemon.errors import complain
+from ...daemon.standard_streams import OutputFailed
+from ...field_types import read_number
+from ...protocol.errors import leaves
+from ...server.token_file import is_token
+from ..health_check import check_health
+from ..url import Target, Url, client_context, parse_url
 from .attempt import Plan
+from .client import Request
 from .dial import dial
 from .report import JsonReport, Report, TextReport
-from .run import run_probe
-from .side import Request
+from .runner import run_probe
 
 __all__ = ["probe", "run"]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from ..target import Url
+from ..url import Url
 from .hints import Failure, printable
 
 __all__ = ["Awaited", "dial"]

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import typer
 
-from .run import Result
+from .runner import Result
 
 __all__ = ["JsonReport", "Report", "TextReport"]
 

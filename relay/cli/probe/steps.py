@@ -22,8 +22,8 @@ from .attempt import (
     rate,
     until_failure,
 )
+from .client import Side, host_side
 from .hints import Failure
-from .side import Side, host_side
 
 __all__ = ["Figures", "Step", "steps_for"]
 

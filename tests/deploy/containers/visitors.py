@@ -6,7 +6,8 @@ import os
 
 import trio
 
-from ...clients import BINARY, CLOSE, PING, PONG, Client, Frame, encode, encode_close
+from tests.support.raw_client import BINARY, CLOSE, PING, PONG, Client, Frame, encode, encode_close
+
 from .podman import Container
 
 PORT = 8765

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from ...clients import Client
-from ...programs import Program, run_program
+from tests.support.process import Program, run_program
+from tests.support.raw_client import Client
+
 from ..crowd import Side
 from .manifests import KUBERNETES, Manifests, build
 

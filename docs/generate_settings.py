@@ -1,0 +1,58 @@
+"""Print the reference of all settings, docs/settings.md."""
+
+from __future__ import annotations
+
+from relay.cli.options import flags_of, meaning_of, variable_of
+from relay.daemon.settings import StartSettings
+from relay.fields import definitions
+from relay.settings import RelaySettings
+
+__all__ = ["reference"]
+
+HEAD = """\
+# Settings
+
+Each setting of `arc-relay start` has a flag and a variable. A flag beats a variable, and a variable
+beats the default; an empty variable counts as not set. A variable that begins with `ARC_RELAY_` and
+is none of these stops the start, so that no misspelt one is overlooked.
+
+In Kubernetes a Service of the name `arc-relay` puts such variables into every pod of its namespace,
+`ARC_RELAY_PORT` among them. Give it another name, or the pod `enableServiceLinks: false`.
+
+`python docs/generate_settings.py` prints this file from the definitions of the settings.
+"""
+
+
+def reference() -> str:
+    """Return the reference, in Markdown."""
+    return "\n".join(
+        [
+            HEAD,
+            "## The command line's own",
+            "",
+            *table(StartSettings),
+            "",
+            "## The relay's",
+            "",
+            "A program that embeds the relay has them as `RelaySettings`: `--pair-ttl 60` is",
+            "`RelaySettings(pair_ttl=60)`.",
+            "",
+            *table(RelaySettings),
+            "",
+        ]
+    )
+
+
+def table(kind: type) -> list[str]:
+    """Return the lines of a table of settings."""
+    lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
+    for name, default, about in definitions(kind):
+        flags = ", ".join(f"`{flag}`" for flag in flags_of(name, about))
+        shown = about.show(default)
+        cell = shown if default in (None, "", ()) else f"`{shown}`"
+        lines.append(f"| {flags} | `{variable_of(name)}` | {cell} | {meaning_of(about)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    print(reference(), end="")  # noqa: T201 - printing is what it is for

@@ -1,0 +1,78 @@
+"""The command line: its commands, and how it exits."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ..daemon.errors import blame, complain, output_failure, shortage
+from ..daemon.program import PROGRAM, program_version
+from ..daemon.standard_streams import OutputFailed
+from . import start
+from .health import health_command
+from .options import settings_from_environment
+from .probe.command import probe
+from .url import Listening
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="A blind WebSocket relay that joins two endpoints with the same pair code.",
+    rich_markup_mode=None,
+    add_completion=False,
+)
+
+
+def own_address() -> Listening:
+    """Return where the relay of this machine listens, as the environment says."""
+    settings = settings_from_environment()
+    return Listening(
+        settings.host, settings.port, "" if settings.tcp else settings.unix, bool(settings.tls_cert)
+    )
+
+
+app.command()(start.start)
+app.command()(health_command(own_address))
+app.command()(probe)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 could not start, 2 wrong usage."""
+    try:
+        status = app(prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as error:
+        complain(error.format_message())
+        status = error.exit_code
+    except OutputFailed as error:
+        complain(output_failure(error))
+        status = 1
+    except Exception as error:  # noqa: BLE001 - a traceback could quote a client, and helps nobody
+        lacking = shortage(error)
+        complain(
+            f"the system is short of resources: {lacking} ({blame(error)})"
+            if lacking
+            else f"this is a fault of the program, please report it: {blame(error)}"
+        )
+        status = 1
+    sys.exit(status)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and exit, if wanted."""
+    if wanted:
+        typer.echo(f"{PROGRAM} {program_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""

@@ -1,0 +1,88 @@
+"""The probe: its steps one after the other, until one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from .attempt import Attempt, Plan
+from .client import Side
+from .hints import Failure, hint_for, printable
+from .steps import Figures, Step, steps_for
+
+__all__ = ["Result", "run_probe"]
+
+GRACE: Final = 1.0
+"""Seconds in which a side may follow one that was closed, before one of them is blamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a step."""
+
+    name: str
+    ok: bool | None
+    """None if it failed, but says nothing against the relay."""
+    seconds: float
+    figures: Figures = field(default_factory=dict)
+    error: str = ""
+    hint: str = ""
+
+
+async def run_probe(plan: Plan, say: Callable[[Result], None]) -> list[Result]:
+    """Take the steps of a plan until one fails; tell the result of each, and return them all.
+
+    What ``say`` raises comes out, in an exception group. Cancelled, it drops its connections.
+    """
+    results = []
+    async with trio.open_nursery() as nursery:
+        attempt = Attempt(plan, nursery)
+        for step in steps_for(plan):
+            result = await take(step, attempt)
+            results.append(result)
+            say(result)
+            if result.ok is False:
+                break
+        nursery.cancel_scope.cancel()
+    return results
+
+
+async def take(step: Step, attempt: Attempt) -> Result:
+    """Take one step."""
+    plan = attempt.plan
+    limit = plan.timeout + (plan.idle if step.phase == "idle" else 0)
+    began = trio.current_time()
+    try:
+        with trio.fail_after(limit):
+            figures = await step.run(attempt)
+    except Failure as error:
+        failure = error
+    except trio.TooSlowError:
+        missing = f"no {attempt.awaited.what}"
+        failure = Failure(f"{missing} within {plan.timeout:g} s", missing, "timeout")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is why the step failed
+        said = printable(" ".join(str(error).split()))
+        failure = Failure(f"{type(error).__name__}: {said}")
+    else:
+        return Result(step.name, True, trio.current_time() - began, figures)
+    seconds = trio.current_time() - began
+    if step.phase != "close":
+        failure = await most_telling(failure, attempt.sides)
+    hint = hint_for(step.phase, failure, seconds)
+    return Result(step.name, False if step.vital else None, seconds, {}, failure.text, hint)
+
+
+async def most_telling(failure: Failure, sides: Sequence[Side]) -> Failure:
+    """Return why the pair came to an end, if it did, rather than how the other side noticed."""
+    if not {"closed", "timeout"} & {*failure.causes}:
+        return failure
+    with trio.move_on_after(GRACE):
+        for side in sides:
+            await side.ended.wait()
+    for side in sides:
+        if side.failure is not None and not side.failure.causes[0].endswith("peer disconnected"):
+            return side.failure
+    return failure

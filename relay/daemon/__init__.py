@@ -1,0 +1,1 @@
+"""The process around a server: listeners, certificates, signals, logs, metrics."""

@@ -1,0 +1,169 @@
+"""The relay's figures as Prometheus reads them.
+
+What the relay counts anyway is read at scrape time; what only an event tells, how long and how much
+pairs were, goes into histograms as it comes. No label holds a code or an address: labels are
+statuses, the relay's fixed reasons, outcomes, and the sides ``a`` and ``b``.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from ..events import Event, PairEnded, PairJoined
+from ..outcome import Outcome
+from ..statistics import RelayStatistics
+from ..transport.tls_failure import TlsFailure
+
+__all__ = ["CONTENT_TYPE", "MetricsObserver"]
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""Of the text format, as every Prometheus since 2014 reads it."""
+
+MINUTE: Final = 60.0
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+KIB: Final = 2.0**10
+MIB: Final = 2.0**20
+GIB: Final = 2.0**30
+
+# From a QR code scanned at once to the longest that somebody lets a side wait.
+WAITS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
+# From a connection that a proxy cuts to a terminal left open for days.
+DURATIONS: Final = (1, 10, 30, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, DAY, 7 * DAY)
+SIZES: Final = (0, KIB, 16 * KIB, 256 * KIB, MIB, 16 * MIB, 256 * MIB, GIB, 16 * GIB)
+# From a hiccup to a reader that is slow for hours; one that takes nothing ends sooner.
+STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, MINUTE, 5 * MINUTE, HOUR)
+
+
+class MetricsObserver:
+    """Notices the events of one relay and renders its figures, in a registry of its own.
+
+    ``statistics`` is called once for each rendering and never before, so it may refer to a handle
+    that comes later. Series of prometheus_client that tell when a metric was created are switched
+    off, for the whole process.
+    """
+
+    def __init__(self, statistics: Callable[[], RelayStatistics], *, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = registry = CollectorRegistry()
+        registry.register(Snapshot(statistics, version))
+        self._waits = Histogram(
+            "arc_relay_time_to_pair_seconds",
+            "Seconds that side A of a joined pair waited for side B.",
+            buckets=WAITS,
+            registry=registry,
+        )
+        self._durations = Histogram(
+            "arc_relay_pair_duration_seconds",
+            "Seconds from the joining of a pair to its end.",
+            buckets=DURATIONS,
+            registry=registry,
+        )
+        self._sizes = Histogram(
+            "arc_relay_pair_bytes",
+            "Bytes of frames that a joined pair passed on, both directions together.",
+            buckets=SIZES,
+            registry=registry,
+        )
+        self._stalls = Histogram(
+            "arc_relay_pair_stall_seconds",
+            "Seconds for which data of a joined pair waited to be taken, both directions together.",
+            buckets=STALLS,
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)
+
+    def notice(self, event: Event) -> None:
+        match event:
+            case PairJoined():
+                self._waits.observe(event.waited)
+            case PairEnded(joined=True):
+                self._durations.observe(event.lasted)
+                self._sizes.observe(sum(event.bytes))
+                self._stalls.observe(sum(event.stalled))
+            case _:
+                pass  # it is counted in the statistics
+
+    def render(self) -> bytes:
+        """Return all figures in the text format, to be sent as `CONTENT_TYPE`."""
+        return generate_latest(self._registry)
+
+
+class Snapshot(Collector):
+    """Reads a relay's statistics when it is asked for metrics."""
+
+    def __init__(self, statistics: Callable[[], RelayStatistics], version: str) -> None:
+        self._statistics = statistics
+        self._about = {"version": version, "python": platform.python_version()}
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the families of metrics, all from one snapshot."""
+        now = self._statistics()
+        yield InfoMetricFamily("arc_relay_build", "What runs here.", value=self._about)
+        yield from gauges(now)
+        yield from counters(now)
+
+
+def gauges(now: RelayStatistics) -> Iterator[Metric]:
+    """Yield what there is at this moment."""
+    for name, about, value in (
+        ("pairs", "Codes in use, with one side or two.", now.pairs),
+        ("waiting", "Codes with one side, which waits for the other.", now.waiting),
+        ("connections", "Connections open, on whatever business.", now.connections),
+        ("draining", "1 while the relay stops and takes no new side, else 0.", now.draining),
+    ):
+        yield GaugeMetricFamily(f"arc_relay_{name}", about, value=value)
+
+
+def counters(now: RelayStatistics) -> Iterator[Metric]:
+    """Yield what there has been since the start."""
+    for name, about, value in (
+        ("connections", "Connections accepted.", now.accepted),
+        ("probes", "How often sides were pinged because of a newcomer.", now.probes),
+        ("evictions", "How many of those times a side did not answer.", now.evictions),
+    ):
+        yield CounterMetricFamily(f"arc_relay_{name}", about, value=value)
+    refusals = CounterMetricFamily(
+        "arc_relay_refusals", "Requests answered with an error.", labels=("status", "reason")
+    )
+    for (status, reason), count in now.refused.items():
+        refusals.add_metric((str(status), reason), count)
+    yield refusals
+    ended = CounterMetricFamily(
+        "arc_relay_pairs_ended", "Pairs that are over, joined or not.", labels=("outcome",)
+    )
+    for outcome in Outcome:
+        ended.add_metric((outcome.label,), now.ended.get(outcome, 0))
+    yield ended
+    handshakes = CounterMetricFamily(
+        "arc_relay_tls_handshakes_failed", "TLS handshakes that failed.", labels=("kind",)
+    )
+    for kind in TlsFailure:
+        handshakes.add_metric((kind.value,), now.tls_handshakes_failed.get(kind, 0))
+    yield handshakes
+    for name, about, (a, b) in (
+        ("bytes", "Bytes of frames passed on, by the side that sent them.", now.bytes),
+        ("messages", "Binary messages passed on, by the side that sent them.", now.messages),
+        ("text_messages_dropped", "Text messages dropped, by the side that sent them.", now.texts),
+    ):
+        family = CounterMetricFamily(f"arc_relay_{name}", about, labels=("side",))
+        family.add_metric(("a",), a)
+        family.add_metric(("b",), b)
+        yield family

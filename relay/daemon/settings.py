@@ -1,0 +1,130 @@
+"""What can be set of the command line alone: where it listens, and what it lets be seen.
+
+The definitions are made like those of `RelaySettings`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..field_types import Number
+from ..fields import choice, define, path, settle, text
+
+__all__ = ["StartSettings", "split_address"]
+
+MAX_PORT: Final = 65535
+ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]+)):([0-9]{1,5})")
+BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]*:[^\s\[\]]*)\]")  # as URLs have IPv6 addresses
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Return the host, without brackets, and the port of HOST:PORT; raise ValueError if none."""
+    found = ADDRESS.fullmatch(text)
+    if found is None or (port := int(found[3])) > MAX_PORT:
+        raise ValueError(f"no HOST:PORT: {text!r}")
+    return found[1] or found[2], port
+
+
+def _host(text: str) -> str:
+    if not text or "\0" in text:
+        raise ValueError
+    bracketed = BRACKETED.fullmatch(text)
+    return bracketed[1] if bracketed else text
+
+
+def _mode(text: str) -> str:
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ValueError
+    return text
+
+
+def _address(text: str) -> str:
+    if text:
+        split_address(text)
+    return text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartSettings:
+    """How the command line runs a relay.
+
+    Raises TypeError or ValueError on construction, as `RelaySettings` does, and ValueError if a
+    certificate comes without its key, or a key without its certificate.
+    """
+
+    host: str = text(
+        "0.0.0.0",  # noqa: S104 - a relay that only this machine reaches joins nobody
+        "The address to listen on.",
+        "a host name or an address, or * for all interfaces, IPv4 and IPv6",
+        _host,
+        metavar="HOST",
+        short="-H",
+    )
+    port: int = define(
+        8765,
+        Number(
+            help="The port to listen on; 0 lets the system choose.",
+            values="a whole number from 0 to 65535",
+            metavar="PORT",
+            short="-p",
+            kind=int,
+            minimum=0,
+            maximum=MAX_PORT,
+        ),
+    )
+    unix: str = path(
+        "The unix socket to listen on; TCP is then listened on only if a host or a port is given."
+    )
+    unix_mode: str = text(
+        "0660",
+        "The permissions of the unix socket.",
+        "an octal number from 000 to 777",
+        _mode,
+        metavar="MODE",
+    )
+    tls_cert: str = path(
+        "The PEM file with the certificate, and its chain, to serve TLS with; needs the key, too."
+    )
+    tls_key: str = path("The PEM file with the private key of the certificate.")
+    metrics: str = text(
+        "",
+        "The address to serve metrics for Prometheus on.",
+        "a HOST:PORT",
+        _address,
+        metavar="HOST:PORT",
+    )
+    log_format: str = choice(
+        "auto",
+        ("auto", "text", "json"),
+        "The form of log lines: text is key=value, and auto the same but for a terminal, or for"
+        " systemd's journal.",
+    )
+    log_level: str = choice(
+        "info", ("debug", "info", "warning", "error"), "The lowest level of log lines to write."
+    )
+    log_addresses: str = choice(
+        "off",
+        ("off", "truncated", "full"),
+        "How much of the addresses of clients log lines have.",
+    )
+
+    given: frozenset[str] = field(default=frozenset(), repr=False)
+    """The names of the settings that a flag or a variable gave."""
+
+    @property
+    def tcp(self) -> bool:
+        """Whether to listen on host and port: if either was given, or there is no unix socket."""
+        return not self.unix or not self.given.isdisjoint({"host", "port"})
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """The host and the port to serve metrics on, if any."""
+        return split_address(self.metrics) if self.metrics else None
+
+    def __post_init__(self) -> None:
+        settle(self)
+        if bool(self.tls_cert) != bool(self.tls_key):
+            missing = "tls_key" if self.tls_cert else "tls_cert"
+            raise ValueError(f"tls_cert and tls_key must be given together, but {missing} is not")

@@ -1,0 +1,71 @@
+"""Sockets that systemd, or another supervisor, opened before it started the relay.
+
+They stay open while the relay is restarted: clients that come meanwhile wait, and none is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import MutableMapping
+from contextlib import suppress
+from itertools import zip_longest
+from typing import Final
+
+import trio
+
+from .errors import Complaint
+
+__all__ = ["take_sockets"]
+
+FIRST_DESCRIPTOR: Final = 3
+VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+COUNT: Final = re.compile(r"[0-9]{1,9}")
+FAMILIES: Final = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
+
+
+def take_sockets(
+    environment: MutableMapping[str, str], first: int = FIRST_DESCRIPTOR
+) -> list[trio.SocketListener]:
+    """Return a listener for each socket that was passed to this process; [] if none was.
+
+    The variables that tell about them are removed, so that nobody takes them a second time. The
+    file of a Unix socket stays, for it is the supervisor's.
+
+    Raises `Complaint` if one is not a listening stream socket; the others are closed then.
+    """
+    pid, count, names, _ = (environment.pop(name, "") for name in VARIABLES)
+    if pid != str(os.getpid()):  # meant for the process that started this one
+        return []
+    if not COUNT.fullmatch(count):
+        raise Complaint(f"LISTEN_FDS must be a whole number, not {count!r}")
+    descriptors = range(first, first + int(count))
+    sockets: list[socket.socket] = []
+    try:
+        for descriptor, name in zip_longest(descriptors, names.split(":")[: len(descriptors)]):
+            sockets.append(take_socket(descriptor, name))
+    except Complaint:
+        for sock in sockets:
+            sock.close()
+        raise
+    return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
+
+
+def take_socket(descriptor: int, name: str | None) -> socket.socket:
+    """Return the socket with a descriptor; raise `Complaint` if it is not one to listen on."""
+    with suppress(OSError):  # it is not open, or no socket
+        os.set_inheritable(descriptor, False)
+        sock = socket.socket(fileno=descriptor)
+        if (
+            sock.family in FAMILIES
+            and sock.type == socket.SOCK_STREAM
+            and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        ):
+            return sock
+        sock.close()
+    called = f" ({name!r})" if name else ""
+    raise Complaint(
+        f"descriptor {descriptor}{called} in LISTEN_FDS is not a listening TCP or Unix stream"
+        " socket; a socket unit needs ListenStream= and Accept=no"
+    )

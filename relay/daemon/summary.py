@@ -1,0 +1,78 @@
+"""Summary of a relay's state in the log, written at SIGUSR1."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from ..limits.address_redaction import shown_address
+from ..server.serve import RelayHandle
+from ..settings import RelaySettings
+from ..statistics import OpenPair
+from .log_observer import present, rounded
+from .settings import StartSettings
+
+__all__ = ["Summary"]
+
+LIMITS: Final = (
+    "max_waiting",
+    "max_per_client",
+    "connects_per_minute",
+    "max_rate",
+    "max_pair_bytes",
+    "max_pair_seconds",
+)
+"""Settings that the summary shows where they limit anything."""
+
+
+class Summary:
+    """Writer of one line about the relay and, at the level debug, one about each of its pairs.
+
+    No line holds a code. Addresses are shown as ``log_addresses`` says.
+    """
+
+    def __init__(
+        self,
+        handle: RelayHandle,
+        log: FilteringBoundLogger,
+        start_settings: StartSettings,
+        relay_settings: RelaySettings,
+    ) -> None:
+        self._handle = handle
+        self._log = log
+        self._addresses = start_settings.log_addresses
+        self._debug = start_settings.log_level == "debug"
+        self._limits = {name: getattr(relay_settings, name) for name in LIMITS}
+        self._began = trio.current_time()
+
+    async def write(self) -> None:
+        """Write the summary; other tasks run between the lines about pairs."""
+        now = self._handle.statistics()
+        self._log.info(
+            "summary",
+            uptime=rounded(trio.current_time() - self._began),
+            pairs=now.pairs,
+            waiting=now.waiting,
+            connections=now.connections,
+            bytes_a=now.bytes[0],
+            bytes_b=now.bytes[1],
+            **present(max_connections=self._handle.max_connections, **self._limits),
+        )
+        if self._debug:
+            for pair in self._handle.open_pairs():
+                self._write_pair(pair)
+                await trio.lowlevel.checkpoint()
+
+    def _write_pair(self, pair: OpenPair) -> None:
+        a, b = (shown_address(client, self._addresses) for client in pair.clients)
+        self._log.debug(
+            "pair",
+            pair=pair.pair,
+            state="joined" if pair.joined else "waiting",
+            age=rounded(pair.age),
+            bytes_a=pair.bytes[0],
+            bytes_b=pair.bytes[1],
+            **present(client_a=a, client_b=b),
+        )

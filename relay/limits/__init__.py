@@ -1,0 +1,1 @@
+"""Client addresses, token buckets, limits per client, and admission control."""

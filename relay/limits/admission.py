@@ -1,0 +1,130 @@
+"""Admit connections within the limits of the relay, and check the host token."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from ..protocol.handshake import token_matches
+from ..protocol.response import (
+    NO_AUTHORIZED_HOST,
+    RELAY_IS_FULL,
+    RELAY_IS_STOPPING,
+    TOKEN_NEEDED,
+    TOO_MANY_WAITING,
+    Answer,
+    too_many_requests,
+)
+from ..server.token_file import read_token
+from ..settings import RelaySettings
+from ..transport.socket_info import descriptor_limit
+from .client_address import TrustedProxies, counted_by
+from .per_client import Admission
+
+__all__ = ["Entrance"]
+
+SHARE: Final = 0.9
+"""The part of the descriptors that connections may have by default; the rest is for their ends."""
+
+
+class Entrance:
+    """Knows how many may come in, and counts them.
+
+    Raises OSError or ValueError, saying what was wrong, if the file of the token cannot be used.
+    """
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self._settings = settings
+        limit = settings.max_connections
+        self.max_connections = int(descriptor_limit() * SHARE) if limit is None else limit
+        self.places: dict[trio.CancelScope, str] = {}
+        """Key by which each admitted connection is counted, by its scope."""
+        self.closed = False
+        """True once the relay stops and admits no connection."""
+        self._proxies = TrustedProxies(settings.trusted_proxies)
+        self._counts = bool(settings.max_per_client or settings.connects_per_minute)
+        self.admission = Admission(settings.max_per_client, settings.connects_per_minute)
+        """Limits of each client."""
+        self._token = b""
+        self.authorized: set[trio.CancelScope] = set()
+        """Scopes of the connections that showed the token in force, and are not over."""
+        self.reload()
+
+    def reload(self) -> bool:
+        """Read the token again, if there is one; if that fails, the old one stays in force."""
+        path = self._settings.host_token_file
+        if not path:
+            return False
+        token = read_token(path)
+        if token != self._token:
+            self.authorized.clear()
+        self._token = token
+        return True
+
+    @property
+    def needs_token(self) -> bool:
+        """True if it takes a token to open a new code."""
+        return bool(self._token)
+
+    @property
+    def full(self) -> bool:
+        """True if `max_connections` is reached."""
+        return 0 < self.max_connections <= len(self.places)
+
+    def client(self, peer: str, forwarded: str = "") -> str:
+        """Return the address of the client behind a peer, as far as it can be believed."""
+        return self._proxies.client(peer, forwarded) if self._settings.trusted_proxies else peer
+
+    def enter(self, scope: trio.CancelScope, client: str) -> Answer | None:
+        """Let a connection in, until it is to `leave`; or return why it may not come in."""
+        if self.closed:
+            return RELAY_IS_STOPPING
+        if self.full:
+            return RELAY_IS_FULL
+        counted = counted_by(client) if self._counts else ""
+        if self._counts:
+            refusal = self.admission.admit(counted, trio.current_time())
+            if refusal is not None:
+                return too_many_requests(refusal.why, refusal.retry_after)
+        self.places[scope] = counted
+        return None
+
+    def leave(self, scope: trio.CancelScope) -> None:
+        """Count a connection no more, if it was let in."""
+        self.authorized.discard(scope)
+        counted = self.places.pop(scope, None)
+        if self._counts and counted is not None:
+            self.admission.leave(counted)
+
+    def show_token(self, scope: trio.CancelScope, token: bytes | None) -> None:
+        """Note a connection that shows the token in force, until it is to `leave`."""
+        if self._token and token_matches(token, self._token):
+            self.authorized.add(scope)
+
+    def is_authorized(self, scope: trio.CancelScope) -> bool:
+        """Return True if a connection showed the token in force, or none is needed.
+
+        A connection that showed a token that was replaced since then is not authorized any more.
+        """
+        return not self._token or scope in self.authorized
+
+    def may_open(
+        self, scope: trio.CancelScope, waiting: int, *, reopened: bool = False
+    ) -> Answer | None:
+        """Return the refusal of a client that would open a new code, None if it may.
+
+        ``waiting`` is the number of other codes that wait. ``reopened`` is true if the code was in
+        use when the client came.
+        """
+        if not self.is_authorized(scope):
+            return NO_AUTHORIZED_HOST if reopened else TOKEN_NEEDED
+        return TOO_MANY_WAITING if 0 < self._settings.max_waiting <= waiting else None
+
+    def may_join(self, scope: trio.CancelScope, host: trio.CancelScope) -> Answer | None:
+        """Return the refusal of a client that would join a waiting side, None if it may.
+
+        One of the two must be authorized. ``host`` is the scope of the waiting side.
+        """
+        allowed = self.is_authorized(scope) or self.is_authorized(host)
+        return None if allowed else NO_AUTHORIZED_HOST

@@ -1,0 +1,1 @@
+"""Pairs of sides: rendezvous, pumps, keepalive, takeover, expiry."""

@@ -1,0 +1,1 @@
+"""HTTP and WebSocket as bytes: request heads, handshakes, responses, frames. No I/O."""

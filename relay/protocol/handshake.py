@@ -1,0 +1,238 @@
+"""Judge a request by its head: a WebSocket upgrade, a question about the relay, or an error.
+
+Pure. A request is judged by itself; the state of the relay is for the caller to check. No other
+header of a client leaves this module than what an `Upgrade` holds.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Final
+
+from .origin import is_allowed
+from .query import MAX_TOKEN, find_parameters, is_plain, pair_code, token
+from .request import Request
+from .response import (
+    ANOTHER_ORIGIN,
+    BAD_CODE,
+    HANDSHAKE_STRIPPED,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    NOT_PLAIN,
+    TOO_MANY_PARAMETERS,
+    WRONG_VERSION,
+    Answer,
+    bad_request,
+)
+
+__all__ = [
+    "Resource",
+    "Upgrade",
+    "answer_to",
+    "asks_for_websocket",
+    "forwarded_for",
+    "judge",
+    "token_matches",
+]
+
+KEY_SIZE: Final = 16  # bytes, RFC 6455 section 4.1
+KEY_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+BEARER: Final = re.compile(rb"bearer +(.+)", re.IGNORECASE)  # RFC 6750 section 2.1
+MAX_ITEMS: Final = 100
+"""Items of a list in a header that are looked at. Real lists have one or two."""
+
+USED: Final = (
+    b"host",
+    b"upgrade",
+    b"connection",
+    b"origin",
+    b"sec-websocket-version",
+    b"sec-websocket-key",
+    b"sec-websocket-protocol",
+)
+"""Headers of an upgrade that must be ASCII. All others are opaque (RFC 9110 section 5.5)."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Upgrade:
+    """A valid upgrade request; its representation shows nothing of it."""
+
+    code: str
+    response: bytes
+    """The 101 response. It accepts the first subprotocol that the client offers, because browsers
+    fail without one."""
+    token: bytes | None = None
+    """The token that the client showed, if it was asked for."""
+
+
+class Resource(Enum):
+    """A resource that answers plain HTTP, with its paths. Any of them may end in a slash."""
+
+    HEALTH = b"/health", b"/health/"
+    READY = b"/ready", b"/ready/"
+
+
+RESOURCES: Final = {path: resource for resource in Resource for path in resource.value}
+
+
+def asks_for_websocket(request: Request) -> bool:
+    """Return True if a request asks for an upgrade to WebSocket; a HEAD request does not."""
+    upgrade = request.headers.get(b"upgrade", b"")
+    return request.method != b"HEAD" and b"websocket" in tokens(upgrade)
+
+
+def forwarded_for(request: Request) -> str:
+    """Return X-Forwarded-For, which any client can write. Bytes that are not ASCII are replaced."""
+    return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
+
+
+def judge(
+    request: Request,
+    *,
+    strict_codes: bool = False,
+    allowed_origins: AbstractSet[str] = frozenset(),
+    with_token: bool = True,
+) -> Upgrade | Resource | Answer:
+    """Judge a request by its head alone (RFC 6455 section 4.2.1, RFC 9110).
+
+    With ``strict_codes`` a code must be plain and given once. ``allowed_origins`` are origins that
+    `normal_origin` returned; an empty set allows all. The token is read only if ``with_token``.
+    """
+    if asks_for_websocket(request):
+        return (
+            misfit(request)
+            or foreign(request, allowed_origins)
+            or judge_query(request, strict_codes=strict_codes, with_token=with_token)
+        )
+    headers = request.headers
+    if b"sec-websocket-key" in headers and not any(tokens(headers.get(b"upgrade", b""))):
+        return answer_to(request, HANDSHAKE_STRIPPED)
+    resource = RESOURCES.get(request.target.partition(b"?")[0])
+    if resource is None:
+        return answer_to(request, NOT_FOUND)
+    return resource if request.method in {b"GET", b"HEAD"} else METHOD_NOT_ALLOWED
+
+
+def misfit(request: Request) -> Answer | None:
+    """Return the answer to an upgrade that breaks RFC 6455 section 4.2.1; its path may be any."""
+    headers = request.headers
+    if request.method != b"GET":
+        return METHOD_NOT_ALLOWED
+    if request.http_version != b"1.1":
+        return bad_request("an upgrade needs HTTP/1.1")
+    if b"upgrade" not in tokens(headers.get(b"connection", b"")):
+        return bad_request("an upgrade needs the header Connection: Upgrade")
+    if not all(headers[name].isascii() for name in USED if name in headers):
+        return bad_request("Host, Origin or a header of the handshake is not ASCII")
+    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
+        return bad_request("an upgrade has no body")
+    if headers.get(b"sec-websocket-version") != b"13":
+        return WRONG_VERSION
+    if not is_key(headers.get(b"sec-websocket-key", b"")):
+        return bad_request("Sec-WebSocket-Key is not 16 bytes of base64")
+    subprotocol = first_subprotocol(headers)
+    if subprotocol is not None and not TOKEN.fullmatch(subprotocol):
+        return bad_request("Sec-WebSocket-Protocol is not a list of tokens")
+    return None
+
+
+def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Answer | None:
+    """Return the answer to a page of an origin that is not allowed.
+
+    An Origin that is given twice is a list of two, which is no origin.
+    """
+    origin = request.headers.get(b"origin")
+    if not allowed_origins or origin is None:
+        return None
+    host = request.headers[b"host"].decode()
+    return None if is_allowed(origin.decode(), host, allowed_origins) else ANOTHER_ORIGIN
+
+
+def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Upgrade | Answer:
+    """Judge the query of an upgrade that is otherwise valid."""
+    parameters = find_parameters(request.target)
+    if parameters is None:
+        return TOO_MANY_PARAMETERS
+    code = pair_code(parameters.get(b"pair"))
+    if code is None:
+        return BAD_CODE
+    if strict_codes and not is_plain(code, request.target):
+        return NOT_PLAIN
+    headers = request.headers
+    return Upgrade(
+        code,
+        switching_protocols(headers[b"sec-websocket-key"], first_subprotocol(headers)),
+        shown_token(headers, parameters) if with_token else None,
+    )
+
+
+def answer_to(request: Request, answer: Answer) -> Answer:
+    """Return the answer as this request may have it: to HEAD, without its body."""
+    return replace(answer, bodiless=request.method == b"HEAD")
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """Return the items of a comma-separated header in lower case, `MAX_ITEMS` at most."""
+    return items(value.lower())
+
+
+def items(value: bytes) -> list[bytes]:
+    """Return the items of a comma-separated header, `MAX_ITEMS` at most, empty ones included."""
+    return [item.strip() for item in value.split(b",", MAX_ITEMS)[:MAX_ITEMS]]
+
+
+def is_key(key: bytes) -> bool:
+    """Return True if key is `KEY_SIZE` bytes in base64."""
+    try:
+        return len(base64.b64decode(key, validate=True)) == KEY_SIZE
+    except binascii.Error:
+        return False
+
+
+def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
+    """Return the first subprotocol that is offered, None if there is none.
+
+    Empty items of the list are skipped (RFC 9110 section 5.6.1.2).
+    """
+    return next(filter(None, items(headers.get(b"sec-websocket-protocol", b""))), None)
+
+
+def shown_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
+    """Return the token in a header Authorization, or else that in the ``token`` parameter.
+
+    Another scheme of authorization may be meant for a proxy, and hides no parameter.
+    """
+    bearer = BEARER.fullmatch(headers.get(b"authorization", b""))
+    if bearer is None:
+        return token(parameters.get(b"token"))
+    return bearer[1] if len(bearer[1]) <= MAX_TOKEN else None
+
+
+def token_matches(given: bytes | None, expected: bytes) -> bool:
+    """Return True if a client gave the token; nothing matches an empty one.
+
+    The time that it takes tells nothing about the expected token but its length.
+    """
+    return hmac.compare_digest(given, expected) if given else False
+
+
+def switching_protocols(key: bytes, subprotocol: bytes | None) -> bytes:
+    """Return the response to a valid upgrade request (RFC 6455 section 4.2.2)."""
+    accept = base64.b64encode(hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest())
+    lines = [
+        b"HTTP/1.1 101 Switching Protocols",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Accept: " + accept,
+    ]
+    if subprotocol is not None:
+        lines.append(b"Sec-WebSocket-Protocol: " + subprotocol)
+    return b"\r\n".join((*lines, b"", b""))

@@ -1,0 +1,93 @@
+"""Find the pair code and the token in the query of a request target.
+
+Pure. The number of parameters and the length of each decoded value are bounded, so the cost of a
+query is.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from typing import Final
+
+from .response import MAX_PARAMETERS
+
+__all__ = ["MAX_CODE", "MAX_TOKEN", "find_parameters", "is_plain", "pair_code", "token"]
+
+MAX_CODE: Final = 256
+"""Characters that a pair code may have."""
+
+MAX_TOKEN: Final = 4096
+"""Bytes that a token may have, as the request spells it. No secret needs more."""
+
+WANTED: Final = frozenset((b"pair", b"token"))
+MAX_NAME: Final = len("%70") * len("token")  # every character percent-encoded
+MAX_VALUE: Final = len("%70") * 4 * MAX_CODE  # four bytes a character
+
+ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+BYTES: Final = {
+    f"{high}{low}".encode(): bytes.fromhex(high + low)
+    for high, low in product("0123456789ABCDEFabcdef", repeat=2)
+}
+"""Byte for each pair of hexadecimal digits."""
+PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9._~-]+")
+SEPARATORS: Final = re.compile(rb"[&;]")
+
+
+def find_parameters(target: bytes) -> dict[bytes, bytes] | None:
+    """Return the first ``pair`` and the first ``token`` parameter of a target, still encoded.
+
+    Return None if the query has more than `MAX_PARAMETERS` parameters.
+    """
+    query = target.partition(b"?")[2].partition(b"#")[0]
+    items = query.split(b"&", MAX_PARAMETERS)
+    if len(items) > MAX_PARAMETERS:
+        return None
+    found: dict[bytes, bytes] = {}
+    for item in items:
+        name, _, value = item.partition(b"=")
+        if len(name) <= MAX_NAME and (name := unquote(name)) in WANTED:
+            found.setdefault(name, value)
+    return found
+
+
+def unquote(value: bytes) -> bytes:
+    """Undo percent-encoding. A percent sign that begins no escape stands for itself."""
+    return ESCAPE.sub(lambda escape: BYTES[escape[1]], value) if b"%" in value else value
+
+
+def pair_code(value: bytes | None) -> str | None:
+    """Decode the value of a ``pair`` parameter; return None if it is no valid pair code."""
+    if value is None or len(value) > MAX_VALUE:
+        return None
+    try:
+        code = unquote(value.replace(b"+", b" ")).decode()
+    except UnicodeDecodeError:
+        return None
+    return code if 0 < len(code) <= MAX_CODE else None
+
+
+def token(value: bytes | None) -> bytes | None:
+    """Decode the value of a ``token`` parameter; return None if it is longer than `MAX_TOKEN`.
+
+    In a token ``+`` is itself: there may be one in it, but no space (RFC 6750 section 2.1).
+    """
+    return None if value is None or len(value) > MAX_TOKEN else unquote(value)
+
+
+def is_plain(code: str, target: bytes) -> bool:
+    """Return True if every reader of a target finds the same pair code in it.
+
+    A balancer in front of several relays may decode nothing, use the last of two parameters, end a
+    parameter at a semicolon, or ignore the case of its name.
+    """
+    items = SEPARATORS.split(target.partition(b"?")[2], MAX_PARAMETERS)
+    if len(items) > MAX_PARAMETERS:
+        return False
+    named = [
+        item
+        for item in items
+        if len(name := item.partition(b"=")[0]) <= MAX_NAME and unquote(name).lower() == b"pair"
+    ]
+    plain = PLAIN_CODE.fullmatch(code) is not None
+    return plain and named == [b"pair=" + code.encode()] and b"#" not in target

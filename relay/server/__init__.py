@@ -1,0 +1,1 @@
+"""The relay itself: `serve_relay`, its connections and its shutdown."""

@@ -1,0 +1,226 @@
+"""What the connections of one relay share, and what it counts."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+from typing import NamedTuple
+
+import trio
+
+from ..events import Event, Observer, PairEnded, PairJoined, Stopping
+from ..limits.admission import Entrance
+from ..outcome import Outcome
+from ..pairing.pump import conclude
+from ..pairing.rendezvous import Pair, Rendezvous
+from ..pairing.side import Endpoint
+from ..protocol.frames import BINARY, TEXT
+from ..protocol.handshake import Resource, Upgrade, answer_to, judge
+from ..protocol.request import Request
+from ..protocol.response import Answer, health_answer
+from ..settings import RelaySettings
+from ..statistics import OpenPair, RelayStatistics, Tally, plus
+from ..transport.epoll_reader import Lookout
+
+__all__ = ["Relay"]
+
+logger = logging.getLogger("relay")
+
+
+class Relay:
+    """The table of codes, the open connections and the tally of one relay."""
+
+    def __init__(self, settings: RelaySettings, observer: Observer | None = None) -> None:
+        self.settings = settings
+        self.pairs: Rendezvous[Endpoint] = Rendezvous()
+        self.connections: set[trio.CancelScope] = set()
+        """A scope for each open connection, around all but its closing."""
+        self.entrance = Entrance(settings)
+        self.lookout: Lookout | None = None
+        """Reads the sockets of pairs, once the relay runs."""
+        self.counted: set[Pair[Endpoint]] = set()
+        """The pairs that count for themselves, as long as they are not in the tally."""
+        self.probes: dict[Pair[Endpoint], trio.Event] = {}
+        """For each pair whose sides are being probed, what is set once they were."""
+        self.tally = Tally()
+        self.draining = False
+        """Whether the relay is about to end."""
+        self.stopping = False
+        """Whether every side is being closed, also one that still comes."""
+        self.dropped = False
+        """Whether no connection at all is served any more."""
+        self._allowed_origins = frozenset(settings.allowed_origins)
+        self._observer = observer
+        self._key = secrets.token_bytes(16)
+        self._changed = trio.Event()
+
+    def open_scope(self) -> trio.CancelScope:
+        """Return the scope of a new connection."""
+        scope = trio.CancelScope()
+        self.connections.add(scope)
+        self.tally.accepted += 1
+        if self.dropped:
+            scope.cancel()
+        return scope
+
+    def close_scope(self, scope: trio.CancelScope) -> None:
+        """Forget a connection, which is over."""
+        self.connections.discard(scope)
+        self.leave(scope)
+
+    def leave(self, scope: trio.CancelScope) -> None:
+        """Give back the place of a connection, if it has one."""
+        self.entrance.leave(scope)
+        self._changed.set()
+
+    def drain(self, *, refusing: bool) -> None:
+        """Begin to stop: the relay says so to whoever asks, and, if refusing, lets nobody in.
+
+        May be called again, which changes nothing.
+        """
+        if not self.draining:
+            self.draining = True
+            self.entrance.closed = refusing
+            self.notice(Stopping(len(self.pairs), self.pairs.waiting))
+
+    async def stop_waiting(self) -> None:
+        """Close the sides that wait for a peer, and return when they have been told."""
+        self.stopping = True
+        waiting = [pair for pair in self.pairs if pair.b is None]
+        for pair in waiting:
+            self.stop_pair(pair)
+        for pair in waiting:
+            await pair.a.released.wait()
+
+    def stop(self) -> None:
+        """Close every side, and free their codes."""
+        self.stopping = True
+        for pair in self.pairs:
+            self.stop_pair(pair)
+
+    def stop_pair(self, pair: Pair[Endpoint]) -> None:
+        """Close both sides; whoever still comes with their code is no third one."""
+        self.pairs.end(pair)
+        conclude(pair, Outcome.STOPPED)
+
+    async def wait_left(self, *, doors: bool) -> None:
+        """Wait until nobody that was let in is left, nor, if ``doors``, anybody at the door."""
+        while self.entrance.places or (doors and self.connections):
+            self._changed = trio.Event()
+            await self._changed.wait()
+
+    def drop(self) -> None:
+        """Cancel every connection that is still there, or on its way."""
+        self.dropped = True
+        for scope in self.connections:
+            scope.cancel()
+
+    def judge(self, request: Request) -> Upgrade | Answer:
+        """Decide on a request by its head, or tell the health of the relay if that is asked for."""
+        judged = judge(
+            request,
+            strict_codes=self.settings.strict_codes,
+            allowed_origins=self._allowed_origins,
+            with_token=self.entrance.needs_token,
+        )
+        if not isinstance(judged, Resource):
+            return judged
+        full = judged is Resource.READY and self.entrance.full
+        answer = health_answer(len(self.pairs), draining=self.draining, full=full)
+        return answer_to(request, answer)
+
+    def notice(self, event: Event) -> None:
+        """Count an event and show it to the observer, who may not disturb."""
+        self.tally.notice(event)
+        if self._observer is not None:
+            try:
+                self._observer.notice(event)
+            except Exception as error:  # noqa: BLE001 - an observer is a stranger
+                logger.error("the observer failed: %s", type(error).__name__)  # noqa: TRY400
+
+    def note_joined(self, pair: Pair[Endpoint], now: float) -> None:
+        """Tell that side B came."""
+        self.notice(PairJoined(self.hash_of(pair.code), now - pair.since))
+
+    def note_ended(self, pair: Pair[Endpoint], now: float) -> None:
+        """Tell how a pair ended, and what its sides did."""
+        self.counted.discard(pair)
+        joined = now if pair.joined is None else pair.joined
+        a, b, each = pair.a, pair.b, flow(pair)
+        self.notice(
+            PairEnded(
+                pair=self.hash_of(pair.code),
+                outcome=pair.outcome or Outcome.BROKEN,
+                joined=b is not None,
+                waited=joined - pair.since,
+                lasted=now - joined,
+                bytes=each.bytes,
+                messages=each.messages,
+                texts=each.texts,
+                stalled=(b.wire.stalled if b else 0.0, a.wire.stalled),
+                clients=(a.client, b.client if b else ""),
+            )
+        )
+
+    def hash_of(self, code: str) -> str:
+        """Return what a code may be called in public, for as long as this relay runs."""
+        return hashlib.blake2s(code.encode(), key=self._key, digest_size=4).hexdigest()
+
+    def statistics(self) -> RelayStatistics:
+        """Return a snapshot of what is there, and of what has been."""
+        tally = self.tally
+        moved, messages, texts = tally.bytes, tally.messages, tally.texts
+        for pair in self.counted:
+            each = flow(pair)
+            moved = plus(moved, each.bytes)
+            messages = plus(messages, each.messages)
+            texts = plus(texts, each.texts)
+        return RelayStatistics(
+            pairs=len(self.pairs),
+            waiting=self.pairs.waiting,
+            connections=len(self.connections),
+            draining=self.draining,
+            accepted=tally.accepted,
+            refused=dict(tally.refused),
+            ended=dict(tally.ended),
+            bytes=moved,
+            messages=messages,
+            texts=texts,
+            probes=tally.probes,
+            evictions=tally.evictions,
+            tls_handshakes_failed=dict(tally.tls_handshakes_failed),
+        )
+
+    def open_pairs(self, now: float) -> list[OpenPair]:
+        """Return a snapshot of each pair that is open."""
+        return [
+            OpenPair(
+                pair=self.hash_of(pair.code),
+                joined=pair.b is not None,
+                age=now - pair.since,
+                bytes=flow(pair).bytes,
+                clients=(pair.a.client, pair.b.client if pair.b else ""),
+            )
+            for pair in self.pairs
+        ]
+
+
+class Flow(NamedTuple):
+    """What went through a pair: of side A, and of side B."""
+
+    bytes: tuple[int, int]
+    messages: tuple[int, int]
+    texts: tuple[int, int]
+
+
+def flow(pair: Pair[Endpoint]) -> Flow:
+    """Return what went through a pair so far; what waits for side B has not yet."""
+    a, b = pair.a, pair.b
+    if b is None:
+        return Flow((0, 0), (0, 0), (a.splitter.finished[TEXT], 0))
+    return Flow(
+        bytes=(a.passed_on, b.passed_on),
+        messages=(a.splitter.finished[BINARY], b.splitter.finished[BINARY]),
+        texts=(a.splitter.finished[TEXT], b.splitter.finished[TEXT]),
+    )

@@ -1,0 +1,1 @@
+"""Bytes in and out: sockets, TLS and other streams, and facts about a socket."""

@@ -1,0 +1,127 @@
+"""`arc-relay health` and `arc-relay probe`, as programs, against a relay that is one, too."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.support.certificates import Certificate, authority
+from tests.support.process import LOOPBACK, run_program, run_to_its_end
+from tests.support.relay_fixtures import ProcessRelay
+
+
+class Asked:
+    """Programs that run at the same time, and what each said."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self.results: dict[str, tuple[int, str, str]] = {}
+
+    def start(self, name: str, *arguments: str, **variables: str) -> None:
+        """Start a program."""
+        self._nursery.start_soon(self._run, name, arguments, variables)
+
+    async def _run(self, name: str, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+        settings = {f"ARC_RELAY_{key}": value for key, value in variables.items()}
+        self.results[name] = await run_to_its_end(*arguments, variables=settings)
+
+
+class TestPlain:
+    """A relay on TCP and on a Unix socket."""
+
+    @pytest.fixture
+    def path(self, tmp_path: Path) -> str:
+        """Return the path of the socket."""
+        return str(tmp_path / "socket")
+
+    @pytest.fixture
+    def options(self, path: str) -> Sequence[str]:
+        """Return the options."""
+        return ["--unix", path, "--ping-interval", "0"]
+
+    async def test_well(self, process_relay: ProcessRelay, path: str) -> None:
+        """Both find it; the environment is what `health` goes by without a URL."""
+        port = str(process_relay.port)
+        await process_relay.join("code")
+        async with trio.open_nursery() as nursery:
+            asked = Asked(nursery)
+            asked.start("port", "health", PORT=port)
+            asked.start("unix", "health", UNIX=path)
+            asked.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
+            asked.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
+            asked.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
+        for name in ("port", "unix", "url"):
+            status, out, err = asked.results[name]
+            assert (status, err) == (0, ""), name
+            # Those who probe may be there already.
+            assert out in {f"healthy: {n} pair{'s'[: n - 1]}\n" for n in (1, 2, 3)}
+        status, out, err = asked.results["probe"]
+        assert (status, err) == (0, "")
+        assert out.endswith(f"a pair through ws://127.0.0.1:{port}/any/path works\n")
+        status, out, err = asked.results["json"]
+        assert (status, err) == (0, "")
+        report = json.loads(out)
+        assert report["ok"]
+        assert {step["ok"] for step in report["steps"]} <= {True, None}
+
+
+class TestTls:
+    """A relay with TLS."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Certificate:
+        """Return its certificate."""
+        return Certificate(tmp_path)
+
+    @pytest.fixture
+    def options(self, files: Certificate) -> Sequence[str]:
+        """Return the options."""
+        return files.options
+
+    async def test_well(
+        self, process_relay: ProcessRelay, files: Certificate, tmp_path: Path
+    ) -> None:
+        """`health` asks this machine whatever its certificate says; `probe` wants to trust it."""
+        port = str(process_relay.port)
+        ca = str(tmp_path / "ca.pem")
+        authority().cert_pem.write_to_path(ca)
+        url = f"wss://localhost:{port}/"
+        async with trio.open_nursery() as nursery:
+            asked = Asked(nursery)
+            certificate = {"TLS_CERT": str(files.cert), "TLS_KEY": str(files.key)}
+            asked.start("health", "health", PORT=port, **certificate)
+            asked.start("plain", "health", PORT=port)
+            asked.start("trusted", "probe", url, "--ca", ca, "--size", "100000")
+            asked.start("stranger", "probe", url)
+        assert {name: result[0] for name, result in asked.results.items()} == {
+            "health": 0,
+            "plain": 1,
+            "trusted": 0,
+            "stranger": 1,
+        }
+        assert asked.results["health"][1].startswith("healthy: ")
+        assert "certificate" in asked.results["stranger"][1]
+
+
+async def test_stopping(tmp_path: Path, time_limit: None) -> None:
+    """A relay that stops is not healthy, and no pair can be opened through it."""
+    options = (*LOOPBACK, "--drain-delay", "60")
+    async with run_program(*options, log=tmp_path / "log") as program:
+        port = str(program.port)
+        program.process.send_signal(signal.SIGTERM)
+        await program.line("event=stopping")
+        async with trio.open_nursery() as nursery:
+            asked = Asked(nursery)
+            asked.start("health", "health", PORT=port)
+            asked.start("probe", "probe", f"ws://127.0.0.1:{port}/")
+        for name, said in (("health", "unhealthy: "), ("probe", "relay is stopping")):
+            status, out, err = asked.results[name]
+            assert (status, err) == (1, "")
+            assert said in out
+        program.process.send_signal(signal.SIGTERM)
+        assert await program.wait() == -signal.SIGTERM

@@ -1,0 +1,320 @@
+"""Clients that were not written here are joined with each other, and miss nothing."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trio
+import trio.testing
+
+from tests.support.raw_client import BINARY, CONTINUATION, PING, Client, Frame, encode, encode_close
+from tests.support.relay_fixtures import TcpRelay
+from tests.support.third_party_clients import (
+    AsyncioGuest,
+    Guest,
+    NodeGuest,
+    Open,
+    Refused,
+    SyncGuest,
+    TrioGuest,
+    TrioWebsocketGuest,
+)
+
+PYTHON: Final[dict[str, Open]] = {
+    "websockets-sync": SyncGuest.open,
+    "websockets-asyncio": AsyncioGuest.open,
+    "websockets-trio": TrioGuest.open,
+    "trio-websocket": TrioWebsocketGuest.open,
+}
+NODE: Final = "node-ws"
+GUESTS: Final = (*PYTHON, NODE)
+
+SIZES: Final = (0, 1, 125, 126, 65_535, 65_536)
+BIG: Final = 64 * 2**20
+PATIENCE: Final = 30.0
+MAX_FRAGMENTS: Final = 4096
+"""Fragments that `websockets` 17 takes of one message at most."""
+
+
+class Guests:
+    """Where a test gets its clients from, by name; what is not there skips the test."""
+
+    def __init__(self, config: pytest.Config, factory: pytest.TempPathFactory) -> None:
+        self._config = config
+        self._factory = factory
+        self._node: Path | str | None = None
+
+    def __getitem__(self, name: str) -> Open:
+        if name == NODE:
+            if self._node is None:
+                self._node = self._install()
+            if isinstance(self._node, str):
+                pytest.skip(self._node)
+            return partial(NodeGuest.open, self._node)
+        if name == "websockets-trio" and find_spec("websockets.trio") is None:
+            pytest.skip("this release of websockets has no client for trio")
+        return PYTHON[name]
+
+    def _install(self) -> Path | str:
+        """Install Node's ws where the next run finds it, or say why that cannot be."""
+        node, npm = shutil.which("node"), shutil.which("npm")
+        if node is None or npm is None:
+            return "there is no node, or no npm"
+        if self._config.pluginmanager.has_plugin("cacheprovider"):
+            directory = self._config.cache.mkdir("ws")
+        else:
+            directory = self._factory.mktemp("ws")
+        if not (directory / "node_modules/ws/package.json").exists():
+            install = [
+                npm,
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--prefix",
+                str(directory),
+                "ws@8",
+            ]
+            try:
+                subprocess.run(install, check=True, capture_output=True, timeout=60)
+            except (OSError, subprocess.SubprocessError) as error:
+                return f"npm could not install ws: {type(error).__name__}"
+        return directory
+
+
+@pytest.fixture(scope="session")
+def guests(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Guests:
+    """Return the clients there are."""
+    return Guests(pytestconfig, tmp_path_factory)
+
+
+@asynccontextmanager
+async def joined(open_a: Open, open_b: Open, relay: TcpRelay) -> AsyncIterator[tuple[Guest, Guest]]:
+    """Connect two clients to each other; they have `PATIENCE` seconds."""
+    with trio.fail_after(PATIENCE):
+        async with open_a(relay.url("guests"), ()) as a, open_b(relay.url("guests"), ()) as b:
+            yield a, b
+
+
+async def send_all(guest: Guest, messages: list[bytes]) -> None:
+    """Send every message."""
+    for message in messages:
+        await guest.send(message)
+
+
+@pytest.mark.parametrize("name_b", GUESTS)
+@pytest.mark.parametrize("name_a", GUESTS)
+async def test_messages_arrive_both_ways(
+    tcp_relay: TcpRelay, guests: Guests, name_a: str, name_b: str
+) -> None:
+    """Whoever the two are, binary messages of every size cross both ways at once, whole."""
+    messages = [random.randbytes(size) for size in SIZES]
+    big = random.randbytes(1_000_000)
+    async with joined(guests[name_a], guests[name_b], tcp_relay) as (a, b):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_all, a, messages)
+            nursery.start_soon(send_all, b, messages[::-1])
+            for expected_a, expected_b in zip(messages[::-1], messages, strict=True):
+                assert await b.receive() == expected_b
+                assert await a.receive() == expected_a
+        # One way at a time: websockets on trio does not read while it waits to write.
+        for source, sink in ((a, b), (b, a)):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(source.send, big)
+                assert await sink.receive() == big
+
+
+@pytest.mark.parametrize("name", GUESTS)
+async def test_64_mib(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """A message of 64 MiB crosses the relay in either direction, byte for byte."""
+    message = random.randbytes(BIG)
+    async with joined(guests[name], guests["websockets-asyncio"], tcp_relay) as (a, b):
+        for source, sink in ((a, b), (b, a)):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(source.send, message)
+                arrived = await sink.receive()
+            # Not one assertion: how the two differ would take minutes to explain.
+            assert len(arrived) == BIG
+            same = arrived == message
+            assert same
+
+
+@pytest.mark.parametrize("name", GUESTS)
+async def test_text_is_dropped(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """Text messages are dropped, and the binary ones around them arrive."""
+    async with joined(guests[name], guests["trio-websocket"], tcp_relay) as (a, b):
+        for source, sink in ((a, b), (b, a)):
+            await source.send("dropped")
+            await source.send(b"one")
+            await source.send("dropped as well " * 10_000)
+            await source.send("")
+            await source.send(b"two")
+            assert await sink.receive() == b"one"
+            assert await sink.receive() == b"two"
+
+
+@pytest.mark.parametrize("name", sorted({*GUESTS} - {"trio-websocket"}))
+async def test_sent_fragments(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """A message that a client sends in fragments arrives as one message."""
+    fragments = [b"", b"a" * 10, b"", random.randbytes(200_000), b"z"]
+    async with joined(guests[name], guests["websockets-asyncio"], tcp_relay) as (a, b):
+        await a.send_fragments(fragments)
+        await a.send(b"next")
+        assert await b.receive() == b"".join(fragments)
+        assert await b.receive() == b"next"
+
+
+@pytest.mark.parametrize("name", GUESTS)
+async def test_received_fragments(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """A message that the relay passes on in fragments, as it came, is one message to a client."""
+    raw = await tcp_relay.join("guests")
+    with trio.fail_after(PATIENCE):
+        async with guests[name](tcp_relay.url("guests"), ()) as guest:
+            whole = encode(BINARY, b"half of it" * 2)
+            await raw.send(whole[:-10])
+            await guest.ping()  # what came so far has been passed on
+            await raw.send(whole[-10:])
+            await raw.send(encode(BINARY, b"1", fin=False))
+            await raw.send(encode(PING, b"between"))
+            await raw.send(encode(CONTINUATION, b"2", fin=False) + encode(CONTINUATION, b"3"))
+            assert await guest.receive() == b"half of it" * 2
+            assert await guest.receive() == b"123"
+
+
+async def test_slowly_sent_message(tcp_relay: TcpRelay) -> None:
+    """A message of one frame that trickles in is not cut into more fragments than clients take."""
+    message = random.randbytes(2 * MAX_FRAGMENTS)
+    a, b = await tcp_relay.pair()
+    frames: list[Frame] = []
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trickle, a, encode(BINARY, message))
+            while not frames or not frames[-1].fin:
+                frames.append(await b.frame())
+    assert b"".join(frame.payload for frame in frames) == message
+    assert len(frames) <= MAX_FRAGMENTS
+
+
+async def trickle(client: Client, data: bytes) -> None:
+    """Send data so slowly that the relay reads it byte by byte."""
+    for position in range(len(data)):
+        await client.send(data[position : position + 1])
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("name", GUESTS)
+async def test_pings_are_answered(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """A client's ping is answered while it waits, and while it is joined."""
+    with trio.fail_after(PATIENCE):
+        async with guests[name](tcp_relay.url("guests"), ()) as guest:
+            await guest.ping()
+            raw = await tcp_relay.join("guests")
+            await guest.ping()
+            await guest.send(b"no ping crossed the relay")
+            assert await raw.message() == b"no ping crossed the relay"
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+@pytest.mark.parametrize("name", GUESTS)
+async def test_client_closes(tcp_relay: TcpRelay, guests: Guests, name: str, first: str) -> None:
+    """A client that closes gets its own code and reason back, and its peer gets 1000."""
+    async with joined(guests[name], guests[name], tcp_relay) as (a, b):
+        closer, other = (a, b) if first == "a" else (b, a)
+        await closer.send(b"last words")
+        echo = await closer.close(4321, "see you")
+        assert echo in ((4321, "see you"), None)
+        assert await other.receive() == b"last words"
+        assert await other.closed() == (1000, "peer disconnected")
+
+
+@pytest.mark.parametrize("name", GUESTS)
+async def test_waiting_client_closes(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """A client that closes while it waits gets its close frame echoed and frees its code."""
+    with trio.fail_after(PATIENCE):
+        async with guests[name](tcp_relay.url("guests"), ()) as guest:
+            assert await guest.close(1000, "tired") in ((1000, "tired"), None)
+            assert tcp_relay.handle.statistics().pairs == 0
+
+
+@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [("close", 1000), ("eof", 1000), ("reset", 1011), ("violation", 1011)],
+)
+async def test_client_is_closed(
+    tcp_relay: TcpRelay, guests: Guests, name: str, end: str, code: int
+) -> None:
+    """A client is told how its peer went: 1000 for a close or an end, 1011 for anything worse."""
+    with trio.fail_after(PATIENCE):
+        async with guests[name](tcp_relay.url("guests"), ()) as guest:
+            raw = await tcp_relay.join("guests")
+            if end == "reset":
+                await raw.reset()
+            elif end == "eof":
+                await raw.send_eof()
+            else:
+                await raw.send(encode_close(1000) if end == "close" else encode(0xB, b""))
+            assert await guest.closed() == (code, "peer disconnected")
+
+
+@pytest.mark.parametrize("name", GUESTS)
+async def test_stopped(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """A stopping relay tells every client so, joined and waiting ones."""
+    async with (
+        joined(guests[name], guests[name], tcp_relay) as (a, b),
+        guests[name](tcp_relay.url("alone"), ()) as waiting,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(tcp_relay.handle.stop)
+        for guest in (a, b, waiting):
+            assert await guest.closed() == (1001, "relay stopping")
+
+
+@pytest.mark.parametrize("name", GUESTS)
+async def test_subprotocol(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """The first subprotocol that a client offers is accepted; without an offer there is none."""
+    with trio.fail_after(PATIENCE):
+        async with guests[name](tcp_relay.url("one"), ("terminal.v1", "other")) as guest:
+            assert guest.subprotocol == "terminal.v1"
+        async with guests[name](tcp_relay.url("two"), ()) as guest:
+            assert guest.subprotocol is None
+
+
+@pytest.mark.parametrize("name", GUESTS)
+async def test_early_data(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+    """What a client sends before its peer is there arrives first, in order."""
+    early = [random.randbytes(size) for size in (10, 40_000, 1)]
+    with trio.fail_after(PATIENCE):
+        async with guests[name](tcp_relay.url("guests"), ()) as a:
+            await send_all(a, early)
+            await a.ping()  # the relay has read them
+            async with guests[name](tcp_relay.url("guests"), ()) as b:
+                await a.send(b"late")
+                for expected in (*early, b"late"):
+                    assert await b.receive() == expected
+
+
+@pytest.mark.parametrize("name", GUESTS)
+@pytest.mark.parametrize(
+    ("code", "status"), [("taken", 409), ("", 400), ("x" * 257, 400), ("%ff", 400)]
+)
+async def test_refused(
+    tcp_relay: TcpRelay, guests: Guests, name: str, code: str, status: int
+) -> None:
+    """A client that is refused sees a failed handshake with the status, not a connection."""
+    a, b = await tcp_relay.pair("taken")
+    with trio.fail_after(PATIENCE):
+        with pytest.raises(Refused) as refusal:
+            async with guests[name](tcp_relay.url(code), ()):
+                pass
+        assert refusal.value.status == status
+        await a.send_message(b"undisturbed")
+        assert await b.message() == b"undisturbed"

@@ -1,0 +1,185 @@
+"""The metrics on a listener of their own, as Prometheus gets them from a running relay."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+import trio
+import trio.testing
+
+from relay.daemon.metrics_server import serve_metrics
+from tests.support.process import LOOPBACK, run_to_its_end
+from tests.support.raw_client import Client, Response, encode_close
+from tests.support.relay_fixtures import MemoryListener, ProcessRelay
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@pytest.fixture
+def options() -> Sequence[str]:
+    """Return the options of a relay with metrics."""
+    return ["--metrics", "127.0.0.1:0"]
+
+
+class Scraper:
+    """Asks for the metrics of a relay."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    async def connect(self) -> Client:
+        """Return a client that has asked for nothing yet."""
+        return Client(await trio.open_tcp_stream("127.0.0.1", self.port))
+
+    async def ask(self, target: str, method: str = "GET") -> Response:
+        """Return the response to a request."""
+        async with await self.connect() as client:
+            return await client.get(target, method)
+
+    async def figures(self) -> dict[str, float]:
+        """Return the value of each series that there is."""
+        text = (await self.ask("/metrics")).body.decode()
+        lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, value in lines}
+
+
+@pytest.fixture
+async def scraper(process_relay: ProcessRelay) -> Scraper:
+    """Return what asks a relay that runs as a process for its metrics."""
+    return Scraper(await process_relay.program.metrics_port())
+
+
+async def test_answers(scraper: Scraper) -> None:
+    """It serves the text format, and explains what else is asked of it; HEAD gets no body."""
+    for target in ("/metrics", "/metrics?name[]=x", "/"):
+        response = await scraper.ask(target)
+        assert (response.status, response.headers["content-type"]) == (200, CONTENT_TYPE)
+        assert b"\narc_relay_pairs 0.0\n" in response.body
+    missing = await scraper.ask("/health")
+    assert (missing.status, missing.body) == (404, b"not found: the metrics are at /metrics")
+    wrong = await scraper.ask("/metrics", "POST")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "GET, HEAD")
+    for target, status in (("/metrics", 200), ("/health", 404)):
+        bodiless = await scraper.ask(target, "HEAD")
+        assert (bodiless.status, bodiless.body) == (status, b"")
+        assert int(bodiless.headers["content-length"]) > 0
+    async with await scraper.connect() as client:
+        await client.send(b"\x16\x03\x01\x00\n\r\n\r\n")
+        assert (await client.response()).status == 400
+
+
+async def test_figures_move(process_relay: ProcessRelay, scraper: Scraper) -> None:
+    """What happens at the relay is in the next scrape; the scrape itself is not."""
+    before = await scraper.figures()
+    a, b = await process_relay.pair()
+    await a.send_message(b"1234")
+    assert await b.message() == b"1234"
+    async with await process_relay.connect() as client:
+        assert (await client.get("/nowhere")).status == 404
+    during = await scraper.figures()
+    assert during["arc_relay_pairs"] == 1
+    assert during["arc_relay_connections"] >= 2
+    await a.send(encode_close(1000))
+    assert await b.closed() == (1000, "peer disconnected")
+    await a.rest()
+    after = await scraper.figures()
+    assert {name for name in after if after[name] != before.get(name, 0)} >= {
+        'arc_relay_messages_total{side="a"}',
+        'arc_relay_pairs_ended_total{outcome="closed"}',
+        "arc_relay_pair_bytes_sum",
+        "arc_relay_pair_duration_seconds_count",
+        "arc_relay_time_to_pair_seconds_count",
+    }
+    refused = 'arc_relay_refusals_total{reason="not found: this is a WebSocket relay, its health'
+    assert [after[name] for name in after if name.startswith(refused)] == [1]
+    assert after["arc_relay_pairs"] == 0
+    assert after["arc_relay_connections_total"] == before["arc_relay_connections_total"] + 3
+
+
+async def test_prometheus_likes_it(process_relay: ProcessRelay, scraper: Scraper) -> None:
+    """A scrape of a relay that had traffic passes Prometheus's own check."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not here: install Debian's package prometheus")
+    a, b = await process_relay.pair()
+    await a.send_message(b"1234")
+    await b.message()
+    await a.reset()
+    await b.closed()
+    async with await process_relay.connect() as client:
+        await client.get("/nowhere")
+    scraped = (await scraper.ask("/metrics")).body
+    done = await trio.run_process(
+        [promtool, "check", "metrics"], stdin=scraped, capture_stdout=True, stderr=subprocess.STDOUT
+    )
+    assert done.stdout == b""
+
+
+async def test_who_hangs_holds_up_nothing(process_relay: ProcessRelay, scraper: Scraper) -> None:
+    """Neither other scrapes, nor the relay, nor its end wait for one that asks, and goes away."""
+    hanging = [await scraper.connect() for _ in range(20)]
+    for client in hanging[:10]:
+        await client.send(b"GET /metrics HTTP/1.1\r\nHost:")
+    for client in hanging[10:]:
+        await client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    await hanging[-1].reset()
+    assert (await scraper.figures())["arc_relay_connections"] == 0
+    a, b = await process_relay.pair()
+    await a.send_message(b"1234")
+    assert await b.message() == b"1234"
+    await process_relay.hang_up()
+    process_relay.process.terminate()
+    assert await process_relay.program.wait() == 0
+    for client in hanging:
+        await trio.aclose_forcefully(client.stream)
+
+
+async def test_port_in_use() -> None:
+    """A port that is taken is one line, with its option, and status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        status, out, err = await run_to_its_end("start", *LOOPBACK, "--metrics", place)
+    assert (status, out) == (1, "")
+    assert err == f"arc-relay: cannot listen on --metrics {place}: Address already in use\n"
+
+
+class TestInMemory:
+    """What cannot be provoked from outside."""
+
+    @pytest.fixture
+    async def listener(self, nursery: trio.Nursery) -> MemoryListener:
+        """Return a listener on which metrics are served that cannot be rendered."""
+
+        def render() -> bytes:
+            raise RuntimeError("a secret")
+
+        listener = MemoryListener()
+        nursery.start_soon(serve_metrics, [listener], render)
+        return listener
+
+    async def test_failure(
+        self, listener: MemoryListener, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A failure ends that scrape alone, and its message is not logged."""
+        for _ in range(2):
+            async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
+                await client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert await client.rest() == b""
+        assert (
+            re.findall("a scrape failed: .*", caplog.text) == ["a scrape failed: RuntimeError"] * 2
+        )
+        assert "secret" not in caplog.text
+
+    async def test_nothing_asked(
+        self, listener: MemoryListener, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Who leaves without a word is none."""
+        async with Client(await listener.connect(trio.testing.memory_stream_pair)):
+            pass
+        await trio.testing.wait_all_tasks_blocked()
+        assert not caplog.text

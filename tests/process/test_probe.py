@@ -1,0 +1,229 @@
+"""The probe between a relay that is well and whatever may stand in between."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from relay import RelaySettings
+from relay.cli.health_check import Health
+from relay.cli.probe.dial import Awaited
+from relay.cli.probe.runner import Result
+from tests.support.probe_proxies import Impostor, Message, Proxy, into, plan_for, probe
+from tests.support.relay_fixtures import MemoryRelay, TcpRelay
+
+ALL = [
+    "health",
+    "connect side A",
+    "send before B is there",
+    "connect side B",
+    "early message first",
+    "text is dropped",
+    "round trips",
+    "pings",
+    "large message A to B",
+    "large message B to A",
+    "64 KiB both ways",
+    "idle",
+    "close",
+]
+
+CUT = "was cut, without a close frame"
+
+
+def names(results: list[Result]) -> list[str]:
+    """Return the names of the steps that were taken."""
+    return [result.name for result in results]
+
+
+async def test_all_is_well(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """With a relay that is well every step succeeds, also after a long silence."""
+    results, last = await probe(plan_for(into(memory_relay), idle=600, size=2**20))
+    assert names(results) == ALL
+    assert all(result.ok for result in results), results
+    assert results[0].figures == {"pairs": 0}
+    assert set(results[6].figures) == {"min_ms", "median_ms"}
+    assert set(results[7].figures) == {"a_ms", "b_ms"}
+    assert results[8].figures["bytes"] == 2**20
+    assert results[8].figures["mb_per_s"] > 0
+    assert set(results[10].figures) == {"mb_per_s"}
+    assert results[11].seconds == pytest.approx(600, abs=1)
+    assert last.error == ""
+
+
+async def test_steps_that_are_not_asked_for(memory_relay: MemoryRelay) -> None:
+    """Without a silence and a size these steps are left out."""
+    results, last = await probe(plan_for(into(memory_relay)))
+    assert names(results) == [*ALL[:8], "64 KiB both ways", "close"]
+    assert last.ok
+
+
+async def test_real_sockets(tcp_relay: TcpRelay) -> None:
+    """The same over TCP."""
+
+    async def open_stream(awaited: Awaited) -> trio.abc.Stream:
+        return await tcp_relay.open_stream()
+
+    _, last = await probe(plan_for(open_stream, size=2**20))
+    assert (last.name, last.ok) == ("close", True)
+
+
+async def test_health_does_not_count(memory_relay: MemoryRelay) -> None:
+    """A health that cannot be had is noted, and no more."""
+
+    async def ill() -> Health:
+        return Health(False, "HTTP 404 somewhere")
+
+    results, last = await probe(plan_for(into(memory_relay), look=ill))
+    assert (results[0].ok, results[0].error) == (None, "HTTP 404 somewhere")
+    assert last.ok
+
+
+async def test_code_in_use(memory_relay: MemoryRelay) -> None:
+    """What the relay itself says about a refusal is passed on."""
+    await memory_relay.pair("code")
+    results, last = await probe(plan_for(into(memory_relay)))
+    assert names(results) == ALL[:2]
+    assert (last.ok, last.error) == (False, "HTTP 409 Conflict in place of 101 (pair is full)")
+    assert "share this code" in last.hint
+
+
+async def test_unforeseen() -> None:
+    """An error that nobody thought of is the failure of its step, in one line."""
+
+    async def open_stream(awaited: Awaited) -> trio.abc.Stream:
+        raise RuntimeError("two\nlines")
+
+    _, last = await probe(plan_for(open_stream))
+    assert (last.ok, last.error, last.hint) == (False, "RuntimeError: two lines", "")
+
+
+async def test_two_relays(
+    nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Sides that were sent to different relays are told so."""
+    relays = iter((into(memory_relay), Impostor(nursery).open_stream))
+
+    async def open_stream(awaited: Awaited) -> trio.abc.Stream:
+        return await next(relays)(awaited)
+
+    results, last = await probe(plan_for(open_stream))
+    assert names(results) == ALL[:5]
+    assert last.error == "no first message at side B within 30 s"
+    assert "pair parameter" in last.hint
+
+
+@pytest.mark.parametrize(
+    ("message", "becomes", "step", "told"),
+    [
+        (b"early", [], "early message first", ("did not arrive", "holds what side A")),
+        ("text", ["text"], "text is dropped", ("a text message arrived", "drops text")),
+        (b"echo", [b"ECHO"], "round trips", ("not the one that was sent", "changes messages")),
+    ],
+)
+async def test_impostor(
+    nursery: trio.Nursery,
+    message: Message,
+    becomes: list[Message],
+    step: str,
+    told: tuple[str, str],
+) -> None:
+    """What joins two sides but is no relay is found out."""
+
+    def edit(sent: Message) -> list[Message]:
+        if sent == message:
+            return becomes
+        return [] if isinstance(sent, str) else [sent]
+
+    _, last = await probe(plan_for(Impostor(nursery, edit).open_stream))
+    assert (last.name, last.ok) == (step, False)
+    assert told[0] in last.error
+    assert told[1] in last.hint
+
+
+async def test_wrong_farewell(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Side B must be told that its peer is gone in the words of the relay."""
+    impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
+    impostor.farewell = (1011, "bye\x1b[2J")
+    _, last = await probe(plan_for(impostor.open_stream))
+    assert (last.name, last.ok) == ("close", False)
+    assert last.error == "side B was closed with 1011 bye?[2J"
+    assert "did not see side A close" in last.hint
+
+
+async def test_chatter(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
+    """A message that nobody sent is no silence."""
+    impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
+
+    async def chatter() -> None:
+        await trio.sleep(10)
+        await impostor.sides[0].send_message(b"hello?")
+
+    nursery.start_soon(chatter)
+    _, last = await probe(plan_for(impostor.open_stream, idle=60))
+    assert (last.name, last.error) == ("idle", "side A got a message that nobody sent")
+
+
+async def test_read_timeout(
+    nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """That a proxy cuts silent connections is found out, and after how long."""
+    proxy = Proxy(nursery, into(memory_relay), silence=15)
+    _, last = await probe(plan_for(proxy.open_stream, idle=600))
+    assert (last.name, last.ok) == ("idle", False)
+    assert CUT in last.error
+    assert "read timeout" in last.hint
+    assert "15 s" in last.hint
+    assert last.seconds == pytest.approx(15, abs=1)
+
+
+async def test_forgetful_network(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """That a silent connection does not carry any more is found out, too."""
+    impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
+    proxy = Proxy(nursery, impostor.open_stream, silence=15, hole=True)
+    _, last = await probe(plan_for(proxy.open_stream, idle=19))
+    assert last.error == "no round trip within 30 s"
+    assert "NAT" in last.hint
+    nursery.cancel_scope.cancel()
+
+
+async def test_traffic_limit(
+    nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A proxy that cuts after so many bytes is told from a limit of the relay."""
+    proxy = Proxy(nursery, into(memory_relay), limit=2**20)
+    _, last = await probe(plan_for(proxy.open_stream, size=2**22))
+    assert (last.name, last.ok) == ("large message A to B", False)
+    assert CUT in last.error
+    assert "a proxy's limit" in last.hint
+
+
+class TestSmallRelay:
+    """A relay that takes small messages alone."""
+
+    @pytest.fixture
+    def settings(self) -> RelaySettings:
+        """Return its settings."""
+        return RelaySettings(max_message_size=2**20)
+
+    async def test_message_limit(self, memory_relay: MemoryRelay) -> None:
+        """It is named as the cause, whichever side noticed first."""
+        _, last = await probe(plan_for(into(memory_relay), size=2**20 + 1))
+        assert last.error == "side A was closed with 1009 message too big"
+        assert "max_message_size" in last.hint
+
+
+def test_nothing_secret_is_shown() -> None:
+    """No representation of a plan holds the code or the token."""
+
+    async def open_stream(awaited: Awaited) -> trio.abc.Stream:
+        raise NotImplementedError
+
+    assert "canary" not in repr(plan_for(open_stream, code="canary"))

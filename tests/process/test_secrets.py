@@ -1,0 +1,180 @@
+"""What clients say shows nowhere: a relay to which all is done that can be, searched for it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.support.certificates import Certificate, client_context
+from tests.support.process import LOOPBACK, Program, run_program
+from tests.support.raw_client import Response, encode_close
+from tests.support.secret_refusals import (
+    PARTICULAR_OPTIONS,
+    be_many,
+    be_refused,
+    be_refused_in_particular,
+    fill,
+)
+from tests.support.secret_scenarios import (
+    ACTS,
+    BEHIND,
+    DIRECT,
+    INVENTED,
+    OPTIONS,
+    OUTCOMES,
+    TOKEN,
+    WORD,
+    Act,
+    Visitors,
+    send_too_much,
+    stall,
+)
+
+SECRETS = re.compile("|".join(map(re.escape, (WORD, DIRECT, BEHIND, INVENTED))), re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to log, with options that exclude those of another one."""
+
+    log_format: str
+    options: Sequence[str]
+    act: Act
+    outcomes: frozenset[str] = frozenset()
+    tls: bool = False
+
+
+VARIANTS = [
+    Variant("auto", PARTICULAR_OPTIONS, be_refused_in_particular),
+    Variant("text", ("--stall-timeout", "0.4"), stall, frozenset({"stalled"})),
+    Variant("json", ("--max-pair-bytes", "9000"), send_too_much, frozenset({"over_bytes"}), True),
+]
+
+
+class Stage:
+    """A relay, its files, and what it lets be seen."""
+
+    def __init__(self, program: Program, visitors: Visitors, token: Path) -> None:
+        self.program = program
+        self.visitors = visitors
+        self.token = token
+        self.scraped: list[Response] = []
+
+    async def scrape(self, target: str = "/metrics") -> str:
+        """Return the metrics."""
+        async with Visitors(await self.program.metrics_port()) as visitors:
+            request = f"GET {target} HTTP/1.1\r\nHost: {WORD}\r\n\r\n"
+            response = await visitors.say(request.encode())
+        self.scraped.append(response)
+        return response.body.decode()
+
+    async def reload(self) -> None:
+        """Have the token read again, first as it is, and then without success."""
+        for text, said in ((TOKEN, "reloaded"), ("", "not reloaded"), (None, "No such file")):
+            if text is None:
+                self.token.unlink()
+            else:
+                self.token.write_text(text)
+            self.program.process.send_signal(signal.SIGHUP)
+            await self.program.line(said)
+
+    async def stop(self) -> None:
+        """Stop the relay while some are there, and one more comes."""
+        async with trio.open_nursery() as nursery:
+            sides = [*await self.visitors.pair("last"), await self.visitors.join("alone")]
+            self.program.process.send_signal(signal.SIGTERM)
+            await self.program.line("stopping")
+            for target in ("health", "ready"):
+                await self.visitors.say(
+                    f"GET /{target}?{WORD} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+                )
+            _, status = await self.visitors.ask("late")
+            assert status == 503
+            await self.scrape(f"/metrics?{WORD}")
+            for side in sides:
+                nursery.start_soon(side.closed)
+        assert await self.program.wait() == 0
+
+    def seen(self) -> str:
+        """Return all that anybody but the clients themselves could see."""
+        responses = [*self.visitors.answers, *self.scraped]
+        told = [f"{response.headers} {response.body!r}" for response in responses]
+        return "\n".join((self.program.out.decode(), self.program.log.read_text(), *told))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.log_format)
+async def test_nothing_shows(tmp_path: Path, time_limit: None, variant: Variant) -> None:
+    """No code, payload, token, address or reason is in any output, whatever happens."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    options = [*OPTIONS, *variant.options, "--log-format", variant.log_format]
+    tls: ssl.SSLContext | None = None
+    if variant.tls:
+        options += Certificate(tmp_path).options
+        tls = client_context()
+        tls.check_hostname = False
+    options += ["--host-token-file", str(token)]
+    async with (
+        run_program(*LOOPBACK, *options, log=tmp_path / "log") as program,
+        Visitors(program.port, tls) as visitors,
+    ):
+        stage = Stage(program, visitors, token)
+        async with trio.open_nursery() as nursery:
+            for act in (*ACTS, be_refused, be_many, variant.act):
+                nursery.start_soon(act, visitors)
+        await visitors.leave()
+        await fill(visitors)
+        figures = await stage.scrape()
+        await visitors.leave()
+        await stage.reload()
+        await stage.stop()
+    for outcome in OUTCOMES | variant.outcomes:
+        assert re.search(rf'ended_total{{outcome="{outcome}"}} [1-9]', figures), outcome
+    assert (found := SECRETS.search(seen := stage.seen())) is None, context(seen, found)
+
+
+@pytest.mark.parametrize(
+    ("how", "shown"),
+    [
+        ("truncated", {"127.9.8.0/24", "203.0.113.0/24", "2001:db8:feed::/48"}),
+        ("full", {DIRECT, f"{BEHIND}77", "2001:db8:feed:beef::77"}),
+    ],
+)
+async def test_addresses(tmp_path: Path, time_limit: None, how: str, shown: set[str]) -> None:
+    """The log has as much of addresses as was asked for, and nothing else has any of them."""
+    options = (*LOOPBACK, *OPTIONS, "--drain-delay", "0", "--log-addresses", how)
+    async with (
+        run_program(*options, log=tmp_path / "log") as program,
+        Visitors(program.port) as visitors,
+    ):
+        for code, address in (("v4", f"{BEHIND}77"), ("v6", "2001:db8:feed:beef::77")):
+            await visitors.join(code, direct=True)
+            b = await visitors.join(code, address=address)
+            _, status = await visitors.ask(f"{code}%ff", address=address)
+            assert status == 400
+            await b.send(encode_close(1000))
+        async with Visitors(await program.metrics_port()) as scrapers:
+            scraped = (await scrapers.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).body
+        await program.line("pair ended", "client_a", "client_b")
+        await visitors.leave()
+    log = program.log.read_text()
+    assert set(re.findall(r"client_[ab]=(\S+)", log)) == shown
+    assert INVENTED not in log
+    assert WORD not in log
+    assert not re.search(rf"{re.escape(DIRECT)}|{re.escape(BEHIND)}|2001:db8", scraped.decode())
+    if how == "truncated":
+        assert DIRECT not in log
+        assert f"{BEHIND}77" not in log
+        assert "beef" not in log
+
+
+def context(seen: str, found: re.Match[str]) -> str:
+    """Return what stands around something that was found."""
+    return seen[max(0, found.start() - 200) : found.end() + 200]

@@ -1,0 +1,94 @@
+"""Signals stop the program gracefully."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+import pytest
+import trio
+
+from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, Client, encode, encode_close
+from tests.support.relay_fixtures import ProcessRelay
+
+STOPPING = (1001, "relay stopping")
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.fixture
+def options() -> Sequence[str]:
+    """Return a short time for the closing handshake, which some clients here do not do."""
+    return ["--close-timeout", "0.5"]
+
+
+async def expect_closed(client: Client) -> None:
+    """Take and answer the close frame of a relay that stops."""
+    assert await client.closed() == STOPPING
+
+
+@pytest.mark.parametrize("by", SIGNALS)
+async def test_everybody_is_told(process_relay: ProcessRelay, by: signal.Signals) -> None:
+    """Both sides of a pair and a waiting side get 1001, and the exit status is 0."""
+    clients = [*await process_relay.pair("pair"), await process_relay.join("waiting")]
+    process_relay.process.send_signal(by)
+    async with trio.open_nursery() as nursery:
+        for client in clients:
+            nursery.start_soon(expect_closed, client)
+    assert await process_relay.process.wait() == 0
+
+
+@pytest.mark.parametrize("by", SIGNALS)
+async def test_in_the_middle_of_bulk(process_relay: ProcessRelay, by: signal.Signals) -> None:
+    """While data flows, the receiver gets whole frames and then 1001."""
+    a, b = await process_relay.pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_for_ever, a)
+        for number in range(1000):
+            frame = await b.frame()
+            if number == 100:
+                process_relay.process.send_signal(by)
+            if frame.opcode == CLOSE:
+                break
+            assert frame.opcode in {BINARY, CONTINUATION}
+            assert not any(frame.payload)
+        assert frame.payload == b"\x03\xe9relay stopping"
+        await b.send(encode_close(1001))
+        assert await b.rest() == b""
+        nursery.cancel_scope.cancel()
+    assert await process_relay.process.wait() == 0
+
+
+async def send_for_ever(client: Client) -> None:
+    """Send messages until cancelled, or until nobody takes them any more."""
+    message = encode(BINARY, bytes(100_000))
+    try:
+        while True:
+            await client.send(message)
+    except trio.BrokenResourceError:
+        await trio.sleep_forever()
+
+
+class TestMute:
+    """A client that does not answer."""
+
+    async def test_mute_client(self, process_relay: ProcessRelay) -> None:
+        """It does not keep the program from ending, and is told all the same."""
+        waiting = await process_relay.join("waiting")
+        process_relay.process.terminate()
+        assert await process_relay.process.wait() == 0
+        assert await waiting.close_frame() == STOPPING
+
+    async def test_client_that_takes_nothing(self, process_relay: ProcessRelay) -> None:
+        """Neither does one to which nothing more can be sent."""
+        a, _ = await process_relay.pair()
+        with trio.move_on_after(0.3):
+            await a.send(encode(BINARY, bytes(64 * 2**20)))
+        process_relay.process.terminate()
+        assert await process_relay.process.wait() == 0
+
+
+@pytest.mark.parametrize("by", SIGNALS)
+async def test_idle(process_relay: ProcessRelay, by: signal.Signals) -> None:
+    """Without clients it ends at once."""
+    process_relay.process.send_signal(by)
+    assert await process_relay.process.wait() == 0

@@ -1,0 +1,178 @@
+"""Who a running relay lets in by what a head says: its web page, its token, its code."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from relay import RelaySettings, serve_relay
+from relay.protocol.handshake import Upgrade
+from relay.protocol.query import MAX_TOKEN
+from tests.support.raw_client import upgrade_request
+from tests.support.relay_fixtures import MemoryListener
+from tests.support.requests import request_of, with_lines
+from tests.support.running_relay import WatchedRelay, exchange, running
+
+ANOTHER_ORIGIN = (403, "origin is not allowed")
+NOT_PLAIN = (400, "pair code must be plain and given once")
+TOKEN_NEEDED = (401, "opening a new code needs a token")
+HERE = "https://app.example"
+
+
+@pytest.fixture
+def token_file(tmp_path: Path) -> Path:
+    """Return a file with a token, and a line's end behind it."""
+    path = tmp_path / "token"
+    path.write_text("s3cret\n")
+    return path
+
+
+def renew(path: Path, content: str | None) -> None:
+    """Replace a file, or remove it."""
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+
+
+async def enters(relay: WatchedRelay, target: str, *lines: str) -> None:
+    """Have a newcomer come in and go, whose head has these lines."""
+    client = await relay.connect()
+    await client.send(with_lines(upgrade_request(target), *lines))
+    response = await client.response()
+    assert response.status == 101, response
+    await relay.gone(client)
+
+
+class TestAllowedOrigins:
+    """The web pages that browsers connect from."""
+
+    async def test_pages(self) -> None:
+        """Pages from elsewhere are refused, be it to open a code or to join one."""
+        async with running(allowed_origins=(HERE, "http://localhost:8000")) as relay:
+            for origin in (HERE, "http://localhost:8000", "HTTPS://App.Example:443"):
+                await enters(relay, "/?pair=code", f"Origin: {origin}")
+            await relay.join("waiting")
+            for origin in ("https://evil.example", "http://app.example", "null", ""):
+                for target in ("/?pair=newcomer", "/?pair=waiting"):
+                    await relay.refused(*ANOTHER_ORIGIN, target, [f"Origin: {origin}"])
+
+    async def test_who_has_none(self) -> None:
+        """Who is no browser says no origin, and passes; anybody may ask for the health."""
+        async with running(allowed_origins=(HERE,)) as relay:
+            await exchange(*await relay.pair())
+            assert (await relay.get("/health"))[0] == 200
+
+    async def test_off(self) -> None:
+        """By default any page may connect."""
+        async with running() as relay:
+            await enters(relay, "/?pair=code", "Origin: https://evil.example")
+
+
+class TestStrictCodes:
+    """Codes that read the same for whatever stands in front."""
+
+    async def test_plain(self) -> None:
+        """Only plain characters, and only one code, are let in."""
+        async with running(strict_codes=True) as relay:
+            await enters(relay, "/?pair=AZaz09._~-&token=x")
+            for query in ("pair=a%20b", "pair=a+b", "pair=%61", "pair=gr%C3%BCn", "pair=a/b"):
+                await relay.refused(*NOT_PLAIN, f"/?{query}")
+            for query in ("pair=a&pair=a", "pair=a&pair=b", "pair=a;pair=b", "pair=a&Pair=a"):
+                await relay.refused(*NOT_PLAIN, f"/?{query}")
+
+    async def test_off(self) -> None:
+        """By default a code may be any text, and the first one counts."""
+        async with running() as relay:
+            await enters(relay, "/?pair=a%20b&pair=other")
+
+
+class TestHostToken:
+    """The token that opens a new code."""
+
+    async def test_opening(self, token_file: Path) -> None:
+        """Without the token, no new code is opened."""
+        async with running(host_token_file=str(token_file)) as relay:
+            for lines in ([], ["Authorization: Bearer wrong"], ["Authorization: Basic s3cret"]):
+                response = await relay.refused(*TOKEN_NEEDED, lines=lines)
+                assert response.headers["www-authenticate"] == "Bearer"
+            for query in ("&token=wrong", "&token=", "&token=s3cret%0a", "&token=s3cre"):
+                await relay.refused(*TOKEN_NEEDED, f"/?pair=newcomer{query}")
+            await enters(relay, "/?pair=code", "Authorization: Bearer s3cret")
+            await enters(relay, "/?pair=code&token=s3cret")
+
+    async def test_joining(self, token_file: Path) -> None:
+        """To join a code, it is enough to know it; once it is free again, it is not."""
+        async with running(host_token_file=str(token_file)) as relay:
+            a = await relay.join("code&token=s3cret")
+            b = await relay.join("code")
+            await exchange(a, b)
+            await relay.refused(409, "pair is full", "/?pair=code")
+            await relay.gone(b)
+            assert await a.closed() == (1000, "peer disconnected")
+            await relay.until_left(0)
+            await relay.refused(*TOKEN_NEEDED, "/?pair=code")
+
+    async def test_health_needs_none(self, token_file: Path) -> None:
+        """The health is told to anybody."""
+        async with running(host_token_file=str(token_file)) as relay:
+            assert (await relay.get("/health"))[0] == 200
+
+    async def test_reload(self, token_file: Path) -> None:
+        """After a reload the new token opens, the old one no more; who is there stays."""
+        async with running(host_token_file=str(token_file)) as relay:
+            await relay.join("code&token=s3cret")
+            renew(token_file, "other")
+            await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=other")
+            assert relay.handle.reload() is True
+            await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=s3cret")
+            await enters(relay, "/?pair=newcomer&token=other")
+            assert relay.kept.waiting == 1
+
+    @pytest.mark.parametrize("content", [None, "", " \n"])
+    async def test_failing_reload(self, token_file: Path, content: str | None) -> None:
+        """If the file is gone or empty, a reload says so and the old token stays in force."""
+        async with running(host_token_file=str(token_file)) as relay:
+            renew(token_file, content)
+            with pytest.raises((OSError, ValueError), match=str(token_file)):
+                relay.handle.reload()
+            await relay.refused(*TOKEN_NEEDED)
+            await enters(relay, "/?pair=code&token=s3cret")
+
+    async def test_off(self) -> None:
+        """By default anybody opens codes, whatever token comes along; there is none to reload."""
+        async with running() as relay:
+            await enters(relay, "/?pair=code&token=any")
+            assert relay.handle.reload() is False
+            judged = relay.inside.judge(request_of(upgrade_request("/?pair=code&token=any")))
+            assert isinstance(judged, Upgrade)
+            assert judged.token is None  # it is not even read
+
+    @pytest.mark.parametrize(
+        ("content", "error"),
+        [
+            (None, FileNotFoundError),
+            ("", ValueError),
+            ("\n \n", ValueError),
+            ("x" * (MAX_TOKEN + 1), ValueError),
+        ],
+    )
+    async def test_no_token_at_the_start(
+        self, content: str | None, error: type[Exception], tmp_path: Path
+    ) -> None:
+        """A file that is missing, empty or too long stops the start, and the error names it."""
+        path = tmp_path / "token"
+        path.touch()
+        renew(path, content)
+        listener = MemoryListener()
+        settings = RelaySettings(host_token_file=str(path))
+        serve = partial(serve_relay, listeners=[listener], settings=settings)
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(error, match=str(path)):
+                await nursery.start(serve)
+        with pytest.raises(error, match=str(path)):
+            await serve()
+        with pytest.raises(trio.ClosedResourceError):
+            await listener.accept()

@@ -1,0 +1,262 @@
+"""`serve_relay` and its handle, for programs that embed the relay."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from relay import RelayHandle, RelaySettings, serve_relay
+from relay.protocol.errors import leaves
+from relay.server.state import Relay
+from tests.support.raw_client import Client, encode, encode_close, upgrade_request
+from tests.support.relay_fixtures import MemoryListener, MemoryRelay, is_empty
+
+STOPPING = (1001, "relay stopping")
+CANARY = "what a client sent"
+
+
+async def test_binds_what_was_asked_for() -> None:
+    """The handle tells the address that was bound; stopping makes serve_relay return."""
+    async with trio.open_nursery() as nursery:
+        handle: RelayHandle = await nursery.start(
+            partial(serve_relay, host="127.0.0.1", port=0, settings=RelaySettings())
+        )
+        assert handle.host == "127.0.0.1"
+        async with Client(await trio.open_tcp_stream(handle.host, handle.port)) as client:
+            assert (await client.get("/health")).status == 200
+        await handle.stop()
+        await handle.stop()
+    with pytest.raises(OSError, match="all attempts to connect"):
+        await trio.open_tcp_stream(handle.host, handle.port)
+
+
+async def test_port_in_use() -> None:
+    """A port that cannot be bound is a plain OSError."""
+    async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
+        with pytest.raises(OSError, match="in use") as caught:
+            await serve_relay(host="127.0.0.1", port=listener.socket.getsockname()[1])
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+@pytest.mark.parametrize("listeners", [[], (), iter([])])
+async def test_no_listeners(listeners: Iterable[trio.SocketListener]) -> None:
+    """A relay that could be reached by nobody is not started, and the error says what to do."""
+    with pytest.raises(ValueError, match=r"^listeners is empty; leave it out to listen on host "):
+        await serve_relay(listeners=listeners)
+
+
+async def test_listeners_of_any_kind() -> None:
+    """Listeners may come from an iterator, and are closed at the end."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        serve = partial(serve_relay, listeners=iter(listeners))
+        handle: RelayHandle = await nursery.start(serve)
+        assert handle.port > 0
+        await handle.stop()
+    assert listeners[0].socket.fileno() < 0
+
+
+async def test_limit_in_force() -> None:
+    """The handle tells the limit of connections that was derived, not the one that was given."""
+    async with trio.open_nursery() as nursery:
+        for limit in (None, 7):
+            settings = RelaySettings(max_connections=limit)
+            serve = partial(serve_relay, listeners=[MemoryListener()], settings=settings)
+            handle: RelayHandle = await nursery.start(serve)
+            assert handle.max_connections > 0
+            assert limit is None or handle.max_connections == limit
+            await handle.stop()
+
+
+async def test_address_of_other_listeners(memory_relay: MemoryRelay) -> None:
+    """A listener that is not on TCP has no address."""
+    assert (memory_relay.handle.host, memory_relay.handle.port) == ("", 0)
+
+
+async def stop(relay: MemoryRelay, _nursery: trio.Nursery) -> None:
+    """Stop the relay by its handle."""
+    await relay.handle.stop()
+
+
+async def cancel(_relay: MemoryRelay, nursery: trio.Nursery) -> None:
+    """Cancel the nursery that the relay runs in."""
+    nursery.cancel_scope.cancel()
+    await trio.lowlevel.cancel_shielded_checkpoint()
+
+
+@pytest.mark.parametrize("end", [stop, cancel])
+async def test_everybody_is_told(
+    end: Callable[[MemoryRelay, trio.Nursery], Awaitable[None]],
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Stopped or cancelled, the relay gives every side 1001, and drops who is still at the door."""
+    relay = MemoryRelay()
+    async with trio.open_nursery() as clients:
+        async with trio.open_nursery() as nursery:
+            relay.handle = await nursery.start(
+                partial(serve_relay, listeners=[relay.listener], settings=RelaySettings())
+            )
+            a, b = await relay.pair()
+            waiting = await relay.join("other")
+            at_the_door = await relay.connect()
+            await at_the_door.send(b"GET")
+            start = trio.current_time()
+            for client in (a, b, waiting):
+                clients.start_soon(expect_closed, client, STOPPING)
+            await end(relay, nursery)
+        assert trio.current_time() == start
+        assert await at_the_door.rest() == b""
+    assert is_empty(relay.handle.statistics())
+
+
+async def expect_closed(client: Client, expected: tuple[int, str]) -> None:
+    """Take and answer a close frame, which must be the expected one."""
+    assert await client.closed() == expected
+
+
+async def test_stop_between_frames(memory_relay: MemoryRelay) -> None:
+    """A frame that the relay was sending when it stopped is finished before the close frame."""
+    a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")
+    await b.send_message(bytes(300_000))
+    await trio.testing.wait_all_tasks_blocked()  # the relay is blocked inside a frame to a
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(memory_relay.handle.stop)
+        nursery.start_soon(expect_closed, b, STOPPING)
+        await trio.testing.wait_all_tasks_blocked()
+        frame = await a.frame()
+        assert not frame.fin
+        assert set(frame.payload) == {0}
+        assert await a.closed() == STOPPING
+
+
+async def test_mute_clients_delay_the_stop_once(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """However many clients do not answer, stopping takes no longer than the close timeout."""
+    for number in range(10):
+        a = await memory_relay.join(f"{number}", lockstep=number % 2 == 0)
+        await memory_relay.join(f"{number}", lockstep=number % 3 == 0)
+        await a.send_message(bytes(1000))
+    start = trio.current_time()
+    await memory_relay.handle.stop()
+    assert trio.current_time() - start == pytest.approx(RelaySettings().close_timeout)
+
+
+async def test_connection_accepted_while_stopping() -> None:
+    """A connection whose task starts after the stop is closed like the others."""
+    relay = Relay(RelaySettings())
+    relay.drop()
+    assert relay.open_scope().cancel_called
+
+
+class FailingListener(MemoryListener):
+    """A listener whose first accepts fail."""
+
+    failures = 15
+
+    async def accept(self) -> trio.abc.Stream:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EMFILE, "out of descriptors")
+        return await super().accept()
+
+
+async def test_accept_fails(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Out of descriptors, the relay tries again ten times a second and says so once a second."""
+    relay = MemoryRelay()
+    relay.listener = FailingListener()
+    async with trio.open_nursery() as nursery:
+        relay.handle = await nursery.start(partial(serve_relay, listeners=[relay.listener]))
+        start = trio.current_time()
+        a, _ = await relay.pair()
+        assert trio.current_time() - start == pytest.approx(1.5)
+        await a.send_message(b"x")
+        await relay.hang_up()
+        await relay.handle.stop()
+    assert [record.getMessage() for record in caplog.records] == ["accept failed: EMFILE"] * 2
+
+
+async def test_cancelled_before_it_starts() -> None:
+    """A relay that is cancelled before it could start does not start, and closes its listeners."""
+    listener = MemoryListener()
+    with trio.fail_after(5), trio.CancelScope() as scope:
+        scope.cancel()
+        await serve_relay(listeners=[listener])
+    with pytest.raises(trio.ClosedResourceError):
+        await listener.accept()
+
+
+class BrokenStream(trio.abc.Stream):
+    """A stream that fails in ways that no stream should."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        raise RuntimeError(CANARY)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        raise NotImplementedError
+
+    async def wait_send_all_might_not_block(self) -> None:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        raise RuntimeError(CANARY)
+
+
+async def test_unexpected_failure(
+    memory_relay: MemoryRelay, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever goes wrong in one connection, another pair goes on, and no detail is logged."""
+    caplog.set_level(logging.DEBUG, logger="relay")
+    a, b = await memory_relay.pair()
+    await memory_relay.listener.connect(lambda: (BrokenStream(), BrokenStream()))
+    await trio.testing.wait_all_tasks_blocked()
+    await a.send_message(b"undisturbed")
+    assert await b.message() == b"undisturbed"
+    assert caplog.records[0].getMessage() == "a connection failed: RuntimeError"
+    assert "in receive_some" in caplog.records[1].getMessage()
+    assert CANARY not in caplog.text
+
+
+def test_leaves() -> None:
+    """A failure is named by what it was, not by the groups that it came in."""
+    errors = [ValueError(), TypeError(), KeyError()]
+    group = ExceptionGroup("", [errors[0], ExceptionGroup("", [ExceptionGroup("", errors[1:])])])
+    assert list(leaves(group)) == errors
+
+
+async def test_canaries(
+    memory_relay: MemoryRelay, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The relay logs neither codes nor payloads, whatever the level."""
+    caplog.set_level(logging.DEBUG, logger="relay")
+    a, b = await memory_relay.pair("canary-code")
+    await a.send_message(b"canary-payload")
+    await b.message()
+    third = await memory_relay.connect()
+    await third.send(upgrade_request("/canary-path?pair=canary-code", origin="canary-origin"))
+    assert (await third.response()).status == 409
+    await b.send(encode(0x3, b"canary-nonsense"))
+    await b.closed()
+    await a.send(encode_close(4000, "canary-reason"))
+    await a.close_frame()
+    assert "canary" not in caplog.text
+    assert "canary" not in repr(memory_relay.handle)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+async def test_head(memory_relay: MemoryRelay, path: str) -> None:
+    """HEAD has the status and the headers of GET, and no body."""
+    get = await (await memory_relay.connect()).get(path)
+    head = await (await memory_relay.connect()).get(path, "HEAD")
+    assert (head.status, head.body) == (200, b"")
+    assert {**head.headers, "date": ""} == {**get.headers, "date": ""}
+    assert head.headers["cache-control"] == "no-store"

@@ -1,0 +1,137 @@
+"""A relay that stops without accepting serves whoever is in its hands already."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from relay import Event, PairEnded, Refused, RelaySettings, Stopping, serve_relay
+from tests.support.raw_client import Client, upgrade_request
+from tests.support.relay_fixtures import MemoryRelay
+
+REQUEST = upgrade_request("/?pair=code")
+
+
+async def expect_served(client: Client) -> None:
+    """Expect to be let in, and then told that the relay stops."""
+    assert (await client.response()).status == 101
+    assert await client.closed() == (1001, "relay stopping")
+
+
+async def pass_ticks(count: int) -> None:
+    """Let the other tasks run so often."""
+    for _ in range(count):
+        await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("ticks", range(-5, 6))
+async def test_accepted_just_now(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock, ticks: int
+) -> None:
+    """Who is accepted in about that moment is served, or waits for the next relay."""
+    await trio.testing.wait_all_tasks_blocked()
+    clients: list[Client] = []
+
+    async def connect() -> None:
+        await pass_ticks(-ticks)
+        with suppress(trio.BrokenResourceError):  # nobody listens any more
+            clients.append(await memory_relay.connect())
+
+    async def stop() -> None:
+        await pass_ticks(ticks)
+        await memory_relay.handle.stop(accepting=False)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connect)
+        nursery.start_soon(stop)
+        await trio.testing.wait_all_tasks_blocked()
+        if memory_relay.listener.accepted:
+            [client] = clients
+            await client.send(REQUEST)
+            await expect_served(client)
+
+
+async def test_head_on_its_way(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Who has not sent all of its head is waited for."""
+    client = await memory_relay.connect()
+    await client.send(REQUEST[:20])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(memory_relay.handle.stop, accepting=False))
+        await trio.sleep(4)
+        await client.send(REQUEST[20:])
+        await expect_served(client)
+
+
+async def test_nothing_comes(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Who sends nothing holds it up for no longer than a closing handshake may take."""
+    client = await memory_relay.connect()
+    await trio.testing.wait_all_tasks_blocked()
+    began = trio.current_time()
+    await memory_relay.handle.stop(accepting=False)
+    assert trio.current_time() - began == 5
+    assert await client.rest() == b""
+
+
+class Events(list[Event]):
+    """An observer that keeps what it notices."""
+
+    notice = list.append
+
+
+@pytest.mark.parametrize("ticks", range(-5, 6))
+async def test_code_of_a_pair_that_ends(
+    settings: RelaySettings, autojump_clock: trio.testing.MockClock, ticks: int
+) -> None:
+    """Nobody is refused any more because of a pair that ends with the relay."""
+    relay, events = MemoryRelay(), Events()
+    serve = partial(serve_relay, listeners=[relay.listener], settings=settings, observer=events)
+
+    async def ask() -> None:
+        await pass_ticks(-ticks)
+        await newcomer.send(REQUEST)
+        await newcomer.response()
+
+    async with trio.open_nursery() as nursery:
+        relay.handle = await nursery.start(serve)
+        await relay.pair()
+        newcomer = await relay.connect()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(ask)
+        await pass_ticks(ticks)
+        await relay.handle.stop(accepting=False)
+    assert isinstance(events.pop(), PairEnded)
+    since = [type(event) for event in events]
+    assert Refused not in since[since.index(Stopping) :]
+
+
+class TestProbing:
+    """A pair whose sides do not answer."""
+
+    @pytest.fixture
+    def settings(self) -> RelaySettings:
+        """Return settings with which newcomers have them pinged."""
+        return RelaySettings(ping_interval=0, stall_timeout=0)
+
+    async def test_newcomers(
+        self, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """Who waits for their answers gets a place, and does not wait any more."""
+        await memory_relay.pair()
+        newcomers = [await memory_relay.connect() for _ in range(3)]
+        for newcomer in newcomers:
+            await newcomer.send(REQUEST)
+        await trio.sleep(1)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(memory_relay.handle.stop, accepting=False))
+            for newcomer in newcomers:
+                nursery.start_soon(expect_served, newcomer)
+            await trio.sleep(0.1)
+            assert len(nursery.child_tasks) == 1  # it waits for those that do not answer

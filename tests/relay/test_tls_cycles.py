@@ -1,0 +1,214 @@
+"""No end of a TLS connection leaves objects that only the collector of cycles would free.
+
+The relay runs that collector rarely. A `trio.SSLStream` refers to itself, with all its buffers, and
+so would each connection that had one.
+"""
+
+from __future__ import annotations
+
+import gc
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.lowlevel
+
+from relay import TlsFailure
+from tests.support.raw_client import BINARY, Client, encode, encode_close
+from tests.support.running_relay import WatchedRelay
+from tests.support.tls_relays import connect, dial, join, pair, running_tls
+
+from . import test_tls_handshakes as handshakes
+
+KEPT = ("relay.", "ssl", "_ssl")
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """Have cycles collected by `garbage` alone."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+
+
+def garbage() -> list[str]:
+    """Return the types of the objects in cycles that are the server's."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    found = [
+        f"{type(each).__module__}.{type(each).__qualname__}"
+        for each in gc.garbage
+        if type(each).__module__.startswith(KEPT)
+        and not (isinstance(each, ssl.SSLObject) and not each.server_side)
+        and not isinstance(each, ssl.SSLContext | ssl.MemoryBIO)
+    ]
+    gc.set_debug(0)
+    gc.garbage.clear()
+    return found
+
+
+async def closes(relay: WatchedRelay) -> None:
+    """Close well."""
+    a, b = await pair(relay)
+    await a.send_message(b"message")
+    assert await b.message() == b"message"
+    await a.send(encode_close(1000))
+    await a.close_frame()
+    await b.closed()
+
+
+async def vanishes(relay: WatchedRelay) -> None:
+    """Leave by the end of TCP alone."""
+    a, b = await pair(relay)
+    await trio.aclose_forcefully(a.stream)
+    await b.closed()
+
+
+async def resets(relay: WatchedRelay) -> None:
+    """Leave by a reset."""
+    a, b = await pair(relay)
+    assert isinstance(a.stream, trio.SSLStream)
+    await Client(a.stream.transport_stream).reset()
+    await b.closed()
+
+
+async def forges(relay: WatchedRelay) -> None:
+    """Send what is no TLS any more."""
+    a, b = await pair(relay)
+    assert isinstance(a.stream, trio.SSLStream)
+    await a.stream.transport_stream.send_all(b"\x17\x03\x03\x00\x20" + bytes(32))
+    await b.closed()
+
+
+async def breaks_a_rule(relay: WatchedRelay) -> None:
+    """Break a rule of RFC 6455."""
+    a, b = await pair(relay)
+    await a.send(encode(0x3))
+    await a.close_frame()
+    await b.closed()
+
+
+async def stalls(relay: WatchedRelay) -> None:
+    """Take nothing."""
+    _, b = await pair(relay)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send_until_closed, b)
+        await b.close_frame()
+
+
+async def send_until_closed(client: Client) -> None:
+    """Send until the relay closes the connection."""
+    try:
+        while True:
+            await client.send(encode(BINARY, bytes(2**18)))
+    except trio.BrokenResourceError:
+        pass
+
+
+async def waits(relay: WatchedRelay) -> None:
+    """Wait for a peer, and leave."""
+    a = await join(relay)
+    await a.send_message(b"early")
+    await trio.aclose_forcefully(a.stream)
+
+
+async def asks(relay: WatchedRelay) -> None:
+    """Ask for plain answers, good and bad."""
+    for target in ("/health", "/nothing"):
+        await (await connect(relay)).get(target)
+
+
+async def is_refused(relay: WatchedRelay) -> None:
+    """Come without a code, with one too many, and as the third."""
+    assert (await (await connect(relay)).upgrade("/")).status == 400
+    await join(relay, "1")
+    await join(relay, "2")
+    assert (await (await connect(relay)).upgrade("/?pair=3")).status == 503
+    assert (await (await connect(relay)).upgrade("/?pair=1")).status == 101
+    assert (await (await connect(relay)).upgrade("/?pair=1")).status == 409
+
+
+async def is_too_slow(relay: WatchedRelay) -> None:
+    """Send half a head, or none."""
+    client = await connect(relay)
+    await client.send(b"GET /")
+    assert (await client.response()).status == 408
+    silent = await connect(relay)
+    assert isinstance(silent.stream, trio.SSLStream)
+    await silent.stream.do_handshake()
+    await silent.rest()
+
+
+def fails(fail: Callable[[trio.SocketStream], Awaitable[bytes]]) -> Scenario:
+    """Return a client whose handshake fails so."""
+
+    async def scenario(relay: WatchedRelay) -> None:
+        client = await dial(relay)
+        await relay.adopt(client)
+        await fail(client)
+
+    scenario.__name__ = fail.__name__
+    return scenario
+
+
+Scenario = Callable[[WatchedRelay], Awaitable[None]]
+
+ENDS: list[Scenario] = [
+    closes,
+    vanishes,
+    resets,
+    forges,
+    stalls,
+    waits,
+    asks,
+    is_refused,
+    is_too_slow,
+]
+FAILURES = [
+    fails(handshakes.plain_http),
+    fails(handshakes.not_tls),
+    fails(handshakes.old_version),
+    fails(handshakes.other_cipher),
+    fails(handshakes.distrust),
+    fails(handshakes.alert),
+    fails(handshakes.malformed),
+    fails(handshakes.ended),
+    fails(handshakes.reset),
+    fails(handshakes.slow),
+]
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        *ENDS,
+        *FAILURES,
+        breaks_a_rule,
+    ],
+    ids=lambda scenario: scenario.__name__,
+)
+async def test_no_cycle(tmp_path: Path, time_limit: None, scenario: Scenario) -> None:
+    """An ended connection leaves nothing but what the relay counted."""
+    # Where sides are visited, the sweeper keeps the pair that it visited last.
+    stall_timeout = 0.6 if scenario is stalls else 0
+    async with running_tls(
+        tmp_path, head_timeout=1, close_timeout=0.3, stall_timeout=stall_timeout, max_waiting=2
+    ) as relay:
+        with no_collector():
+            await scenario(relay)
+            await relay.all_gone()
+            relay.events.clear()
+            assert garbage() == []
+
+
+def test_every_kind_of_failure_is_tried() -> None:
+    """A kind of failed handshake that is new is tried here as well."""
+    assert len(FAILURES) == len(TlsFailure)

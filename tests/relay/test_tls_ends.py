@@ -1,0 +1,153 @@
+"""The relay's own TLS ends with close_notify, so that a client can tell an end from a cut.
+
+The clients here break where TCP ends without it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from tests.support.certificates import client_context
+from tests.support.raw_client import BINARY, Client, encode, encode_close
+from tests.support.running_relay import WatchedRelay
+from tests.support.tls_peers import TlsPeer
+from tests.support.tls_relays import connect, dial, join, pair, running_tls
+
+STOPPING = (1001, "relay stopping")
+LEFT = (1000, "peer disconnected")
+BROKEN = (1011, "peer disconnected")
+
+
+@pytest.fixture
+async def relay(tmp_path: Path, time_limit: None) -> AsyncIterator[WatchedRelay]:
+    """Run a relay that does not wait for long."""
+    async with running_tls(tmp_path, head_timeout=0.5, close_timeout=0.5) as relay:
+        yield relay
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /health HTTP/1.1\r\nHost: relay\r\n\r\n", 200),
+        (b"GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n", 404),
+        (b"no request\r\n\r\n", 400),
+        (b"GET /" + b"x" * 20000, 431),
+        (b"GET / HT", 408),
+    ],
+)
+async def test_answer(relay: WatchedRelay, request_: bytes, status: int) -> None:
+    """Every plain answer is followed by the end of TLS, and then by that of TCP."""
+    client = await connect(relay)
+    await client.send(request_)
+    assert (await client.response()).status == status  # to the end of the stream
+    tcp = client.stream
+    assert isinstance(tcp, trio.SSLStream)
+    assert await tcp.transport_stream.receive_some(1) == b""
+    await relay.gone(client)
+
+
+async def test_refused_while_it_sends(relay: WatchedRelay) -> None:
+    """A client that still sends when it is refused is read on, so that it gets the answer."""
+    client = await connect(relay)
+    async with trio.open_nursery() as sending:
+        sending.start_soon(client.send, b"GET /" + b"x" * 2**20)
+        assert (await client.response()).status == 431
+
+
+async def test_closing_handshake(relay: WatchedRelay) -> None:
+    """A side that closes gets its close frame back, then the end; its peer is closed likewise."""
+    a, b = await pair(relay)
+    await a.send(encode_close(4000, "bye"))
+    assert await a.close_frame() == (4000, "bye")
+    assert await a.rest() == b""
+    assert await b.closed() == LEFT
+
+
+async def test_violation(relay: WatchedRelay) -> None:
+    """An offender is told, and read on until it leaves."""
+    a, b = await pair(relay)
+    await a.send(encode(0x3))
+    assert await a.close_frame() == (1002, "unknown opcode")
+    assert await a.rest() == b""
+    await a.send(bytes(1000))
+    assert relay.kept.connections == 2
+    assert await b.closed() == BROKEN
+    await relay.gone(a)
+
+
+async def test_stop(relay: WatchedRelay) -> None:
+    """A relay that stops ends every side well, also one that does not answer."""
+    waiting = await join(relay, "waiting")
+    a, b = await pair(relay)
+    async with trio.open_nursery() as stopping:
+        stopping.start_soon(relay.handle.stop)
+        for client in (waiting, a):
+            assert await client.closed() == STOPPING
+        assert await b.close_frame() == STOPPING
+        assert await b.rest() == b""
+
+
+async def test_client_ends_tls(relay: WatchedRelay) -> None:
+    """A side that ends TLS has left, gets the end of TLS in return, and is no broken one."""
+    a, b = await pair(relay)
+    await a.send(encode(BINARY, b"last"))
+    assert isinstance(a.stream, trio.SSLStream)
+    tcp, behind = await a.stream.unwrap()
+    assert behind == b""
+    await tcp.aclose()
+    assert await b.message() == b"last"
+    assert await b.closed() == LEFT
+
+
+async def test_client_ends_tcp_alone(relay: WatchedRelay) -> None:
+    """A side that ends TCP without an end of TLS has left as well, as with HTTPS."""
+    peer = TlsPeer(await dial(relay))
+    await peer.shake_hands()
+    async with peer.stream:
+        await peer.stream.send_all(
+            peer.records(
+                b"GET /?pair=code HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+        )
+        assert (await peer.receive()).startswith(b"HTTP/1.1 101 ")
+        await peer.stream.send_eof()
+        assert await peer.receive() == b""
+        await relay.until_left(0)
+
+
+async def test_reset(relay: WatchedRelay) -> None:
+    """A side that is reset is broken, and its peer is told so."""
+    a, b = await pair(relay)
+    assert isinstance(a.stream, trio.SSLStream)
+    await Client(a.stream.transport_stream).reset()
+    assert await b.closed() == BROKEN
+
+
+def ask(port: int) -> bytes:
+    """Ask for the health of a relay by the standard library, which checks the end of TLS."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as tcp,
+        client_context().wrap_socket(
+            tcp, server_hostname="localhost", suppress_ragged_eofs=False
+        ) as client,
+    ):
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: relay\r\n\r\n")
+        answer = b""
+        while data := client.recv(1000):
+            answer += data
+        assert isinstance(client.unwrap(), socket.socket)
+        return answer
+
+
+async def test_another_implementation(relay: WatchedRelay) -> None:
+    """The standard library finds a good end, too."""
+    answer = await trio.to_thread.run_sync(ask, relay.handle.port)
+    assert answer.endswith(b'{"ok":true,"pairs":0}')

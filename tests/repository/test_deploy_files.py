@@ -1,0 +1,74 @@
+"""What the files of deployment name is there, as far as it can be seen without running them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from relay import RelaySettings
+from relay.cli.options import variable_of
+from relay.daemon.settings import StartSettings
+from relay.fields import definitions
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DEPLOY = ROOT / "deploy"
+FILES = [
+    ROOT / "Containerfile",
+    DEPLOY / "compose.yaml",
+    *sorted((DEPLOY / "systemd").iterdir()),
+    *sorted((DEPLOY / "podman").iterdir()),
+    *sorted((DEPLOY / "kubernetes").rglob("*.yaml")),
+]
+VARIABLES = {
+    variable_of(name) for kind in (StartSettings, RelaySettings) for name, _, _ in definitions(kind)
+}
+OURS_FOR_COMPOSE = {"ARC_RELAY_IMAGE"}
+"""What compose puts into its file itself, and the relay does not see."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_variables(path: Path) -> None:
+    """A variable that a file names is one of the relay's."""
+    named = set(re.findall(r"ARC_RELAY_[A-Z_]+", path.read_text()))
+    assert named <= VARIABLES | OURS_FOR_COMPOSE
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"),
+    [
+        ("requirements.txt", PROJECT["project"]["dependencies"]),
+        ("requirements-build.txt", PROJECT["build-system"]["requires"]),
+    ],
+)
+def test_requirements(file: str, wanted: list[str]) -> None:
+    """Each dependency is pinned to one version, with hashes, and without an address."""
+    text = (ROOT / file).read_text()
+    assert "://" not in text
+    pins = re.findall(r"^([a-z0-9-]+)==\S+.*?((?: \\\n    --hash=\S+)*)$", text, re.MULTILINE)
+    assert len(pins) == len(re.findall(r"^[^ #\n]", text, re.MULTILINE))
+    assert all("--hash=sha256:" in hashes for _, hashes in pins)
+    names = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in wanted}
+    assert names <= {name for name, _ in pins}
+
+
+def hardening(unit: str) -> list[str]:
+    """Return the lines of a service that shut it in."""
+    text = (DEPLOY / "systemd" / unit).read_text()
+    return text.partition("\nDynamicUser=yes")[2].partition("\n[Install]")[0].splitlines()
+
+
+def test_instances_are_as_shut_in_as_the_one() -> None:
+    """What one service may not do, none of several may."""
+    assert hardening("arc-relay.service") == hardening("arc-relay@.service")
+    assert len(hardening("arc-relay.service")) > 25
+
+
+def test_files_of_compose() -> None:
+    """What compose shows a proxy of this repository is there."""
+    mounted = re.findall(r"^ +- (\./[^:]+):", (DEPLOY / "compose.yaml").read_text(), re.MULTILINE)
+    assert len(mounted) == 2
+    assert all((DEPLOY / path).is_file() for path in mounted)

@@ -1,0 +1,102 @@
+"""What the documents for operators name is there, and what is there they name."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import relay.daemon.log_observer
+from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
+from relay.cli.options import flags_of, variable_of
+from relay.daemon.metrics import MetricsObserver
+from relay.daemon.settings import StartSettings
+from relay.fields import Definition, definitions
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+SETTINGS = [*definitions(StartSettings), *definitions(RelaySettings)]
+NAMES = {name for name, _, _ in SETTINGS}
+
+
+def section(title: str) -> str:
+    """Return the text of a section of docs/operations.md."""
+    return OPERATIONS.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def anchor(heading: str) -> str:
+    """Return what a link to a heading ends with."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links(document: Path) -> None:
+    """A link inside the repository leads to a file, and to a heading in it."""
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        if "://" in target:
+            continue
+        name, _, wanted = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        if wanted:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+            assert wanted in map(anchor, headings), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_flags_and_variables(document: Path) -> None:
+    """A flag of `arc-relay start`, or a variable, that a document names is one."""
+    text = document.read_text()
+    flags = {flag for name, _, about in SETTINGS for flag in flags_of(name, about)}
+    for line in re.findall(r"arc-relay start (.*(?:\\\n.*)*)", text):
+        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= flags | {"--help"}
+    assert set(re.findall(r"ARC_RELAY_[A-Z_]+", text)) <= {variable_of(name) for name in NAMES}
+
+
+@pytest.mark.parametrize("definition", SETTINGS, ids=lambda definition: definition.name)
+def test_settings(definition: Definition) -> None:
+    """Every setting is spoken of, by its name or its flag."""
+    flag = flags_of(definition.name, definition.about)[0]
+    assert f"`{definition.name}`" in OPERATIONS or re.search(rf"{flag}\b", OPERATIONS)
+
+
+def test_metrics() -> None:
+    """The table has the metrics that there are, with their types, and no others."""
+    rendered = MetricsObserver(RelayStatistics, version="1").render().decode()
+    families = dict(re.findall(r"^# TYPE (\S+) (\S+)$", rendered, re.MULTILINE))
+    rows = re.findall(r"^\| (`.*?) \| (\w+) \|", section("Metrics"), re.MULTILINE)
+    shown = {name: kind for cell, kind in rows for name in re.findall(r"`(\w+)", cell)}
+    assert shown.items() >= families.items()
+    assert {name for name in shown if name not in families} <= {
+        "process_cpu_seconds_total",  # these depend on the system
+        "process_max_fds",
+        "process_open_fds",
+        "process_resident_memory_bytes",
+        "process_start_time_seconds",
+        "process_virtual_memory_bytes",
+    }
+
+
+def test_log_lines() -> None:
+    """The table has every line of the log, with the fields that it may have."""
+    source = Path(relay.daemon.log_observer.__file__).read_text()
+    lines = section("The log")
+    events = re.findall(r"(?:log|_log)\.\w+\(\s*\"([a-z ]+)\"", source)
+    assert len(events) == 12
+    for event in [*events, "refused", "log lines lost"]:
+        assert f"\n| `{event}` |" in lines
+    assert all(f"`{name}`" in lines for name in re.findall(r"\b(\w+)=", source) if name[0] != "_")
+
+
+def test_outcomes() -> None:
+    """The table has the outcomes that there are."""
+    rows = re.findall(r"^\| `(\w+)` \|", section("Outcomes"), re.MULTILINE)
+    assert rows == [outcome.label for outcome in Outcome]
+
+
+def test_kinds_of_failed_handshakes() -> None:
+    """The table has the kinds that there are."""
+    rows = re.findall(r"^\| `(\w+)` \|", section("TLS handshakes"), re.MULTILINE)
+    assert rows == [kind.value for kind in TlsFailure]

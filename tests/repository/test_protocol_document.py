@@ -1,0 +1,102 @@
+"""The document of the protocol names every status and every close code that the relay has."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import relay.limits.per_client
+import relay.protocol.frames
+import relay.protocol.handshake
+import relay.protocol.reframer
+import relay.protocol.response
+from relay import Outcome
+from relay.outcome import Goodbye
+from relay.protocol.response import Answer, health_answer
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("|")]
+ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Answer)]
+GOODBYES = sorted({goodbye for outcome in Outcome for goodbye in (outcome.own, outcome.peers)})
+
+
+def words(module: ModuleType, function: str) -> list[str]:
+    """Return the last literal that each call of a function in a module gets."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == function
+    ]
+    literals = [[arg.value for arg in call.args if isinstance(arg, ast.Constant)] for call in calls]
+    return [str(values[-1]) for values in literals if values]
+
+
+def has_row(number: int, text: str) -> bool:
+    """Return whether a row begins with this status or close code and has this text in it."""
+    return any(row.startswith(f"| {number} |") and f"`{text}`" in row for row in ROWS)
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.body)
+def test_statuses(answer: Answer) -> None:
+    """Each answer has a row with its status, its body and its headers."""
+    rows = [row for row in ROWS if row.startswith(f"| {answer.status} | `{answer.body}` |")]
+    assert len(rows) == 1
+    for name, value in answer.headers:
+        assert f"`{name}: {value}`" in rows[0]
+
+
+def test_other_refusals() -> None:
+    """So do those that are no constants."""
+    bad_requests = words(relay.protocol.handshake, "bad_request")
+    limits = words(relay.limits.per_client, "Refusal")
+    assert (len(bad_requests), len(limits)) == (6, 2)
+    assert all(has_row(400, text) for text in bad_requests)
+    assert all(has_row(429, text) for text in limits)
+
+
+@pytest.mark.parametrize(
+    "goodbye", GOODBYES, ids=lambda goodbye: f"{goodbye.code} {goodbye.reason}"
+)
+def test_close_codes(goodbye: Goodbye) -> None:
+    """Each close code that an outcome comes to has a row with its reason."""
+    assert has_row(goodbye.code, goodbye.reason)
+
+
+def test_violations() -> None:
+    """Every rule that a client can break is named."""
+    rules = words(relay.protocol.frames, "wrong")
+    assert len(rules) == 12
+    assert all(f"`{rule}`" in DOCUMENT for rule in rules)
+    others = [
+        *words(relay.protocol.frames, "ProtocolViolation"),
+        *words(relay.protocol.reframer, "ProtocolViolation"),
+    ]
+    assert len(others) == 3
+    assert all(any(f"`{reason}`" in row for row in ROWS) for reason in others)
+
+
+def test_health() -> None:
+    """The three answers about health are shown as they are sent."""
+    for draining, full in ((False, False), (True, False), (False, True)):
+        answer = health_answer(7, draining=draining, full=full)
+        shown = f"{answer.status.value} `{answer.body.replace('7', 'N')}`"
+        assert shown in DOCUMENT
+
+
+def test_nothing_invented() -> None:
+    """No row has a status that the relay does not send."""
+    table = DOCUMENT.partition("## Statuses")[2].partition("## Health")[0]
+    shown = {row.split("`")[1] for row in table.splitlines() if row.startswith(("| 4", "| 5"))}
+    known = {answer.body for answer in ANSWERS}
+    known |= {
+        *chain(
+            words(relay.protocol.handshake, "bad_request"),
+            words(relay.limits.per_client, "Refusal"),
+        )
+    }
+    assert shown <= known

@@ -1,0 +1,38 @@
+"""What the README shows is true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from relay import RelaySettings
+from relay.daemon.settings import StartSettings
+from relay.fields import definitions
+
+README = Path(__file__).parents[2].joinpath("README.md").read_text()
+
+
+def test_embedding_example() -> None:
+    """The example runs as it stands."""
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, check=True
+    )
+    said = r"relaying on port \d+, 0 pairs\n"
+    assert re.fullmatch(said, done.stdout)
+    assert done.stderr == ""
+
+
+def test_options() -> None:
+    """The options in the table exist, and have the defaults that it says."""
+    rows = re.findall(r"^\| `--([a-z-]+)`[^|]* \| `([^`|]*)` \|", README, re.MULTILINE)
+    assert len(rows) >= 7
+    defaults = {
+        name.replace("_", "-"): about.show(default)
+        for kind in (StartSettings, RelaySettings)
+        for name, default, about in definitions(kind)
+    }
+    for name, default in rows:
+        assert defaults[name] == default

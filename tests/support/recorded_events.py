@@ -1,0 +1,115 @@
+"""Events as a relay gives them, and a log in memory to notice them.
+
+The events have addresses that no output may hold unless it was asked to.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from relay import RelayHandle, RelaySettings
+from relay.daemon.logging import configure_logs
+from relay.daemon.sd_notify import Supervisor
+from relay.daemon.settings import StartSettings
+from relay.daemon.signals import Conduct
+from relay.daemon.summary import Summary
+from relay.events import (
+    Event,
+    PairEnded,
+    PairJoined,
+    Probed,
+    Refused,
+    Stopping,
+    TlsHandshakeFailed,
+)
+from relay.outcome import Outcome
+from relay.transport.tls_failure import TlsFailure
+
+CANARY_V4 = "192.0.2.77"
+CANARY_V6 = "2001:db8:beef:cafe::77"
+
+REFUSED = Refused(409, "pair is full", client=CANARY_V4)
+JOINED = PairJoined("5f3a91c2", waited=2.5)
+ENDED = PairEnded(
+    "5f3a91c2",
+    Outcome.CLOSED,
+    joined=True,
+    waited=2.5,
+    lasted=61.23456,
+    bytes=(3000, 70),
+    messages=(12, 3),
+    texts=(0, 1),
+    stalled=(0.0, 1.25),
+    clients=(CANARY_V4, CANARY_V6),
+)
+ALONE = PairEnded(
+    "0badc0de",
+    Outcome.EXPIRED,
+    joined=False,
+    waited=300.0,
+    lasted=0.0,
+    clients=(CANARY_V6, ""),
+)
+PROBED = Probed("5f3a91c2", answered=True)
+STOPPING = Stopping(pairs=3, waiting=1)
+HANDSHAKE_FAILED = TlsHandshakeFailed(
+    TlsFailure.CERTIFICATE_REFUSED, "tlsv1 alert unknown ca", client=CANARY_V4
+)
+
+EVERY_EVENT: list[Event] = [
+    REFUSED,
+    replace(REFUSED, client=CANARY_V6),
+    JOINED,
+    ENDED,
+    ALONE,
+    PROBED,
+    STOPPING,
+    HANDSHAKE_FAILED,
+    replace(HANDSHAKE_FAILED, client=CANARY_V6),
+]
+
+
+@contextmanager
+def bare_logging() -> Iterator[None]:
+    """Have the standard library's logging as in a new process, and later as it was."""
+    root, own = logging.getLogger(), logging.getLogger("relay")
+    before = root.handlers[:], root.level, own.level
+    root.handlers.clear()
+    yield
+    root.handlers[:], root.level, own.level = before
+
+
+class Log:
+    """A log in memory, and what was said in it since it was last read."""
+
+    def __init__(self, level: str = "debug", format: str = "json") -> None:
+        self._stream = io.StringIO()
+        self.log: FilteringBoundLogger = configure_logs(format, level, stream=self._stream)
+
+    def text(self) -> str:
+        """Return the lines as they are."""
+        text = self._stream.getvalue()
+        self._stream.seek(0)
+        self._stream.truncate()
+        return text
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the fields of each line without its timestamp."""
+        lines = [json.loads(line) for line in self.text().splitlines()]
+        for line in lines:
+            del line["timestamp"]
+        return lines
+
+
+def conduct_of(handle: RelayHandle, supervisor: Supervisor, log: Log, **settings: Any) -> Conduct:
+    """Return what handles the signals of a relay that was started with these settings."""
+    summary = Summary(handle, log.log, StartSettings(**settings), RelaySettings())
+    return Conduct(handle, None, supervisor, log.log, summary)

@@ -1,0 +1,71 @@
+"""Heads of requests, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+from relay.protocol.handshake import Resource, Upgrade, judge
+from relay.protocol.request import HeadReader, Request
+from relay.protocol.response import Answer
+
+from .raw_client import upgrade_request
+
+KEY = "AAECAwQFBgcICQoLDA0ODw=="
+UPGRADE = upgrade_request("/?pair=code", sec_websocket_key=KEY)
+
+
+def request_of(head: bytes) -> Request:
+    """Parse a head that is valid HTTP."""
+    request = HeadReader().feed(head)
+    assert isinstance(request, Request), request
+    return request
+
+
+def judged(
+    head: bytes,
+    *,
+    strict_codes: bool = False,
+    allowed_origins: AbstractSet[str] = frozenset(),
+    with_token: bool = True,
+) -> Upgrade | Resource | Answer:
+    """Judge a head that is valid HTTP."""
+    return judge(
+        request_of(head),
+        strict_codes=strict_codes,
+        allowed_origins=allowed_origins,
+        with_token=with_token,
+    )
+
+
+def let_in(
+    head: bytes,
+    *,
+    strict_codes: bool = False,
+    allowed_origins: AbstractSet[str] = frozenset(),
+    with_token: bool = True,
+) -> Upgrade:
+    """Judge the head of a good upgrade."""
+    upgrade = judged(
+        head, strict_codes=strict_codes, allowed_origins=allowed_origins, with_token=with_token
+    )
+    assert isinstance(upgrade, Upgrade)
+    return upgrade
+
+
+def refused(
+    head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
+) -> tuple[int, str]:
+    """Return the status and body with which a head is sent away."""
+    answer = judged(head, strict_codes=strict_codes, allowed_origins=allowed_origins)
+    assert isinstance(answer, Answer)
+    return answer.status, answer.body
+
+
+def with_lines(head: bytes, *lines: str) -> bytes:
+    """Return a head with more lines, which may repeat a header."""
+    return head.removesuffix(b"\r\n") + "".join(f"{line}\r\n" for line in (*lines, "")).encode()
+
+
+def plain(target: str, method: str = "GET", *lines: str) -> bytes:
+    """Return the head of a request that is no upgrade."""
+    return "\r\n".join((f"{method} {target} HTTP/1.1", "Host: relay", *lines, "", "")).encode()

@@ -1,0 +1,85 @@
+"""A relay without listeners or a sweeper, of which a test can see everything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+import trio.testing
+
+from relay import RelaySettings
+from relay.events import Event, Probed
+from relay.server.connection import serve_connection
+from relay.server.state import Relay
+
+from .raw_client import Client, Response
+from .relay_fixtures import RunningRelay
+
+
+class OpenRelay(RunningRelay):
+    """A relay that serves streams in memory, and the events that it gave."""
+
+    def __init__(self, settings: RelaySettings, nursery: trio.Nursery) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+        self.relay = Relay(settings, self)
+        self._nursery = nursery
+
+    def notice(self, event: Event) -> None:
+        """Keep an event."""
+        self.events.append(event)
+
+    @property
+    def probed(self) -> list[bool]:
+        """For each time that sides were probed, whether all answered."""
+        probed = [event.answered for event in self.events if isinstance(event, Probed)]
+        statistics = self.relay.statistics()
+        assert (statistics.probes, statistics.evictions) == (len(probed), probed.count(False))
+        return probed
+
+    async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
+        make = trio.testing.lockstep_stream_pair if lockstep else trio.testing.memory_stream_pair
+        client, server = make()
+        scope = self.relay.open_scope()
+        self._nursery.start_soon(serve_connection, self.relay, self._nursery, server, scope)
+        return client
+
+    async def ask(self, status: int = 101) -> tuple[Client, Response]:
+        """Return one more client that asked for the code, and its answer, of this status."""
+        client = await self.connect()
+        response = await client.upgrade("/?pair=code")
+        assert response.status == status, response
+        return client, response
+
+    async def end(self) -> None:
+        """Drop every client; the relay must then be empty by itself."""
+        await self.hang_up()
+        await trio.sleep(10)
+        assert not self.relay.connections
+        assert not self.relay.probes
+        assert not len(self.relay.pairs)
+        assert not self.relay.entrance.places
+
+
+@pytest.fixture
+def settings() -> RelaySettings:
+    """Return settings in which newcomers probe, and nothing else ends a side."""
+    return RelaySettings(ping_interval=0, stall_timeout=0)
+
+
+@pytest.fixture
+async def relay(
+    settings: RelaySettings, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> AsyncIterator[OpenRelay]:
+    """Run a relay, which must be empty by itself at the end."""
+    relay = OpenRelay(settings, nursery)
+    yield relay
+    await relay.end()
+
+
+async def work(a: Client, b: Client) -> None:
+    """See to it that two clients are a pair that works."""
+    for source, sink in ((a, b), (b, a)):
+        await source.send_message(b"how are you?")
+        assert await sink.message() == b"how are you?"

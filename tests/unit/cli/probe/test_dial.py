@@ -1,0 +1,183 @@
+"""Why there is no TCP, and no TLS, on the way to a relay."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trustme
+
+from relay.cli.probe.dial import Awaited, dial, no_tcp, no_tls
+from relay.cli.probe.hints import HINTS, Failure, hint_for
+from relay.cli.url import Url, client_context
+
+AUTHORITY = trustme.CA()
+
+
+@pytest.fixture
+def trusting(tmp_path: Path) -> ssl.SSLContext:
+    """Return a context that trusts the test's authority."""
+    file = tmp_path / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(file)
+    return client_context(ca=file)
+
+
+async def read(stream: trio.abc.Stream) -> None:
+    """Say "well" and read to the end."""
+    await stream.send_all(b"well")
+    while await stream.receive_some():
+        pass
+
+
+async def serve_tls(nursery: trio.Nursery, certificate: trustme.LeafCert) -> int:
+    """Start what speaks TLS with this certificate; return its port."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+
+    async def speak(stream: trio.SocketStream) -> None:
+        try:
+            await read(trio.SSLStream(stream, context, server_side=True, https_compatible=True))
+        except trio.BrokenResourceError:
+            await stream.aclose()
+
+    listeners = await nursery.start(partial(trio.serve_tcp, speak, 0, host="127.0.0.1"))
+    return int(listeners[0].socket.getsockname()[1])
+
+
+async def serve_plain(nursery: trio.Nursery, answer: bytes | None) -> int:
+    """Start what gives this answer to anything, and hangs up; or stays and says nothing."""
+
+    async def speak(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        if answer is None:
+            await trio.sleep_forever()
+        await stream.send_all(answer or b"")
+
+    listeners = await nursery.start(partial(trio.serve_tcp, speak, 0, host="127.0.0.1"))
+    return int(listeners[0].socket.getsockname()[1])
+
+
+def at(port: int, host: str = "localhost") -> Url:
+    """Return a URL on this machine."""
+    return Url(True, host, port, "/", "")
+
+
+async def failure_of(url: Url, context: ssl.SSLContext | None) -> Failure:
+    """Return why there is no stream."""
+    with pytest.raises(Failure) as caught:
+        await dial(url, context, Awaited())
+    return caught.value
+
+
+async def test_tls(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
+    """With a good certificate there is a stream."""
+    port = await serve_tls(nursery, AUTHORITY.issue_cert("localhost"))
+    async with await dial(at(port), trusting, Awaited()) as stream:
+        assert await stream.receive_some() == b"well"
+    nursery.cancel_scope.cancel()
+
+
+async def test_insecure(nursery: trio.Nursery) -> None:
+    """Without verification, any certificate will do."""
+    port = await serve_tls(nursery, trustme.CA().issue_cert("elsewhere.example"))
+    async with await dial(at(port), client_context(verify=False), Awaited()) as stream:
+        assert await stream.receive_some() == b"well"
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_wrong_name(nursery: trio.Nursery, trusting: ssl.SSLContext, host: str) -> None:
+    """A certificate for another name is told as such."""
+    port = await serve_tls(nursery, AUTHORITY.issue_cert("elsewhere.example"))
+    failure = await failure_of(at(port, host), trusting)
+    assert failure.causes == ("tls name",)
+    assert host in failure.text
+    nursery.cancel_scope.cancel()
+
+
+async def test_unknown_authority(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
+    """So is one of an authority that nobody knows."""
+    port = await serve_tls(nursery, trustme.CA().issue_cert("localhost"))
+    assert (await failure_of(at(port), trusting)).causes == ("tls authority",)
+    nursery.cancel_scope.cancel()
+
+
+async def test_expired(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
+    """So is one that has run out."""
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    port = await serve_tls(nursery, AUTHORITY.issue_cert("localhost", not_after=yesterday))
+    assert (await failure_of(at(port), trusting)).causes == ("tls expired",)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "not tls"),
+        (b"\x15\x03\x01\x00\x02\x02\x70", "tls"),  # an alert: unrecognized_name
+        (b"", "tls"),
+    ],
+)
+async def test_no_tls(
+    nursery: trio.Nursery, trusting: ssl.SSLContext, answer: bytes, cause: str
+) -> None:
+    """What answers, but not with TLS, is told from what refuses a handshake."""
+    failure = await failure_of(at(await serve_plain(nursery, answer)), trusting)
+    assert failure.causes == (cause,)
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_handshake(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
+    """A handshake that stalls can be given up, and what is waited for is known."""
+    awaited = Awaited()
+    url = at(await serve_plain(nursery, None))
+    with trio.move_on_after(0.05) as scope:
+        await dial(url, trusting, awaited)
+    assert scope.cancelled_caught
+    assert awaited.what == "TLS handshake"
+    nursery.cancel_scope.cancel()
+
+
+async def test_refused() -> None:
+    """A port where nobody listens is told from a name that does not resolve."""
+    with trio.socket.socket() as reserved:
+        await reserved.bind(("127.0.0.1", 0))
+        failure = await failure_of(at(reserved.getsockname()[1], "127.0.0.1"), None)
+    assert (failure.text, failure.causes) == ("connection refused", ("refused",))
+    assert (await failure_of(at(1, "no-such-host.invalid"), None)).causes == ("dns",)
+
+
+def test_unreachable() -> None:
+    """Each way to be unreachable is named once, in the system's words."""
+    error = OSError("all attempts failed")
+    numbers = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETUNREACH)
+    error.__cause__ = ExceptionGroup("", [OSError(number, "") for number in numbers])
+    failure = no_tcp(error)
+    assert failure.text == "network is unreachable, no route to host"
+    assert failure.causes == ("unreachable",)
+    assert no_tcp(OSError("odd")).text == "odd"
+
+
+def test_odd_certificate() -> None:
+    """A certificate that is refused for a rarer reason is told with that reason."""
+    error = ssl.SSLCertVerificationError()
+    error.verify_code, error.verify_message = 26, "unsuitable certificate purpose"
+    failure = no_tls(error)
+    assert failure.text == "certificate refused: unsuitable certificate purpose"
+    assert failure.causes == ("tls certificate",)
+
+
+def test_hints() -> None:
+    """The most specific cause counts, in its phase or in any; not every cause has a hint."""
+    cut = Failure("", "closed 1006", "closed")
+    assert hint_for("idle", cut, 61.2) == HINTS["idle: closed 1006"].format(seconds="61 s")
+    assert hint_for("small", cut, 1) == HINTS["closed 1006"]
+    assert hint_for("idle", Failure("", "closed 4000", "closed"), 1).startswith("the read timeout")
+    assert hint_for("connect", Failure("", "status 418", "status 4xx"), 1) == HINTS["status 4xx"]
+    assert hint_for("small", Failure("", "who knows"), 1) == ""
+    assert all("{" not in hint_for("", Failure("", key), 1) for key in HINTS)

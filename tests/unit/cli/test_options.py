@@ -1,0 +1,350 @@
+"""Settings on the command line: a flag and a variable for each, and which of them wins."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from relay import RelaySettings
+from relay.cli import main, options, start
+from relay.daemon.settings import StartSettings
+from relay.field_types import Choice, Flag, Number
+from relay.fields import Definition, definitions
+
+DEFINITIONS = [*definitions(StartSettings), *definitions(RelaySettings)]
+NAMES = [name for name, _, _ in DEFINITIONS]
+
+# Two good texts, and one bad, of every setting that is a text or a list.
+TEXTS = {
+    "host": ("a.example", "b.example", ""),
+    "unix": ("/a", "/b", None),
+    "unix_mode": ("600", "0666", "888"),
+    "tls_cert": ("/a", "/b", None),
+    "tls_key": ("/a", "/b", None),
+    "metrics": ("a:1", "b:2", "a"),
+    "trusted_proxies": ("unix, ::1", "10.0.0.0/8", "unix,proxy"),
+    "allowed_origins": ("null,https://a.example", "https://b.example", "b.example"),
+    "host_token_file": ("/a", "/b", None),
+}
+
+
+def texts(definition: Definition) -> tuple[str, str, str | None]:
+    """Return two good texts of a setting, neither its default, and a bad one, if there is one."""
+    match definition.about:
+        case Number():
+            return "17", "42", "soon"
+        case Choice(choices=choices):
+            first, second = [word for word in choices if word != definition.default][:2]
+            return first, second, "loud"
+        case _:
+            return TEXTS[definition.name]
+
+
+SPELT = [definition for definition in DEFINITIONS if not isinstance(definition.about, Flag)]
+FLAGS = [definition for definition in DEFINITIONS if isinstance(definition.about, Flag)]
+
+
+def by_name(definition: Definition) -> str:
+    """Return what a test calls a setting."""
+    return definition.name
+
+
+class Asked:
+    """What the start command was asked for, in place of a relay."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.start: StartSettings
+        self.relay: RelaySettings
+        self._monkeypatch = monkeypatch
+        monkeypatch.setattr(start, "run", self._run)
+
+    async def _run(
+        self, start_settings: StartSettings, relay_settings: RelaySettings, _log: object
+    ) -> None:
+        self.start, self.relay = start_settings, relay_settings
+
+    def status(self, *arguments: str) -> int:
+        """Run the start command with these arguments and return its exit status."""
+        self._monkeypatch.setattr(sys, "argv", ["arc-relay", "start", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main.main()
+        return int(caught.value.code or 0)
+
+    def value(self, name: str, *arguments: str) -> Any:
+        """Run the start command, which must accept its arguments, and return a setting."""
+        assert self.status(*arguments) == 0
+        return getattr(self.start if hasattr(self.start, name) else self.relay, name)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
+    """Start from an environment without settings; undo what the program does to its process."""
+    for name in os.environ:
+        if name.startswith("ARC_RELAY_"):
+            monkeypatch.delenv(name)
+    threshold = gc.get_threshold()
+    yield Asked(monkeypatch)
+    gc.unfreeze()
+    gc.set_threshold(*threshold)
+
+
+@pytest.fixture
+def whole_tls(definition: Definition, monkeypatch: pytest.MonkeyPatch, asked: Asked) -> None:
+    """Let half of what TLS needs come with the other half."""
+    halves = {"tls_cert": "TLS_KEY", "tls_key": "TLS_CERT"}
+    if definition.name in halves:
+        monkeypatch.setenv(f"ARC_RELAY_{halves[definition.name]}", "/other")
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that the program said on stderr, without its name and the end."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    return err.removeprefix("arc-relay: ").removesuffix("\n")
+
+
+def test_names() -> None:
+    """No two settings have a name or a short flag in common."""
+    assert len(set(NAMES)) == len(NAMES)
+    short = [about.short for _, _, about in DEFINITIONS if about.short]
+    assert sorted(short) == ["-H", "-p"]
+
+
+def test_defaults(asked: Asked) -> None:
+    """Without flags and variables, everything is as it is by default."""
+    assert asked.status() == 0
+    assert asked.start == StartSettings()
+    assert asked.relay == RelaySettings()
+
+
+@pytest.mark.usefixtures("whole_tls")
+@pytest.mark.parametrize("definition", SPELT, ids=by_name)
+def test_flag_beats_variable_beats_default(
+    definition: Definition, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each setting has a flag and a variable of its name."""
+    name, default, about = definition
+    first, second, _ = texts(definition)
+    values = [about.parse(name, first), about.parse(name, second)]
+    assert default not in values
+    monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", first)
+    assert asked.value(name) == values[0]
+    flag = f"--{name.replace('_', '-')}"
+    assert asked.value(name, flag, second) == values[1]
+    assert asked.value(name, f"{flag}={second}") == values[1]
+    monkeypatch.delenv(f"ARC_RELAY_{name.upper()}")
+    if not name.startswith("tls"):
+        assert asked.value(name) == default
+    assert asked.value(name, flag, first, flag, second) == values[1]
+
+
+@pytest.mark.parametrize("definition", FLAGS, ids=by_name)
+def test_flags_without_a_value(
+    definition: Definition, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is so or not has a flag for each, and a variable with a word."""
+    name, default, _ = definition
+    yes = f"--{name.replace('_', '-')}"
+    no = f"--no-{name.replace('_', '-')}"
+    assert asked.value(name) is default
+    assert asked.value(name, yes) is True
+    assert asked.value(name, no) is False
+    for word, value in {"on": True, "0": False}.items():
+        monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", word)
+        assert asked.value(name) is value
+        assert asked.value(name, yes) is True
+        assert asked.value(name, no) is False
+
+
+@pytest.mark.parametrize("definition", SPELT, ids=by_name)
+def test_bad_flag(definition: Definition, asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bad value ends the start in one line that names the flag; the status is 2."""
+    bad = texts(definition)[2]
+    if bad is None:
+        return
+    flag = f"--{definition.name.replace('_', '-')}"
+    assert asked.status(flag, bad) == 2
+    assert said(capsys).startswith(f"{flag} must be {definition.about.values}, not '")
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=by_name)
+def test_bad_variable(
+    definition: Definition,
+    asked: Asked,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A bad variable ends the start in one line that names it; the status is 2."""
+    bad = "maybe" if definition in FLAGS else texts(definition)[2]
+    if not bad:
+        return
+    variable = f"ARC_RELAY_{definition.name.upper()}"
+    monkeypatch.setenv(variable, bad)
+    assert asked.status() == 2
+    assert said(capsys).startswith(f"{variable} must be {definition.about.values}, not '")
+
+
+def test_bad_variable_behind_a_flag(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that a flag overrides is not looked at."""
+    monkeypatch.setenv("ARC_RELAY_PAIR_TTL", "never")
+    assert asked.value("pair_ttl", "--pair-ttl", "5") == 5
+
+
+def test_settings_that_do_not_go_together(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with several settings at once is said in one line as well."""
+    assert asked.status("--tls-cert", "/cert.pem") == 2
+    assert said(capsys) == "tls_cert and tls_key must be given together, but tls_key is not"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_empty_variable(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable counts as not set."""
+    monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "")
+    assert asked.status() == 0
+    assert (asked.start, asked.relay) == (StartSettings(), RelaySettings())
+    assert asked.start.given == frozenset()
+
+
+@pytest.mark.parametrize("name", ["unix", "trusted_proxies"])
+def test_empty_flag(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty flag undoes a variable, where there may be nothing."""
+    monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "unix")
+    assert not asked.value(name, f"--{name.replace('_', '-')}", "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("ARC_RELAY_PAIR_TLL", "ARC_RELAY_PAIR_TTL"),
+        ("ARC_RELAY_ORIGINS", "ARC_RELAY_ALLOWED_ORIGINS"),
+        ("ARC_RELAY_MAXCONNECTIONS", "ARC_RELAY_MAX_CONNECTIONS"),
+        ("ARC_RELAY_PORT_", "ARC_RELAY_PORT"),
+    ],
+)
+def test_unknown_variable(
+    variable: str,
+    nearest: str,
+    asked: Asked,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A variable that is none of ours stops the start, and the nearest one is named."""
+    monkeypatch.setenv(variable, "5")
+    assert asked.status() == 2
+    assert said(capsys) == f"unknown variable {variable}; did you mean {nearest}?"
+
+
+@pytest.mark.parametrize(
+    ("variable", "shown"),
+    [
+        ("ARC_RELAY_\x1b[2J\n", r"ARC_RELAY_\x1b[2J\n"),
+        ("ARC_RELAY_\udcff", r"ARC_RELAY_\udcff"),
+        ("ARC_RELAY_\u202eÜ", r"ARC_RELAY_\u202eÜ"),
+    ],
+)
+def test_unknown_variable_that_is_no_text(
+    variable: str,
+    shown: str,
+    asked: Asked,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A name that would act on a terminal, or that it could not show, is escaped."""
+    monkeypatch.setenv(variable, "5")
+    assert asked.status() == 2
+    assert said(capsys).startswith(f"unknown variable {shown}; did you mean ARC_RELAY_")
+
+
+def test_variable_unlike_any(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However far from every known one a variable is, one of them is named."""
+    variable = f"ARC_RELAY_{'Z' * 100}"
+    monkeypatch.setenv(variable, "5")
+    assert asked.status() == 2
+    assert said(capsys).startswith(f"unknown variable {variable}; did you mean ARC_RELAY_")
+
+
+def test_variables_that_do_not_matter(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty unknown variables, and variables of others, are no matter."""
+    monkeypatch.setenv("ARC_RELAY_PAIR_TLL", "")
+    monkeypatch.setenv("ARC_RELAYS", "5")
+    monkeypatch.setenv("PAIR_TTL", "5")
+    assert asked.status() == 0
+    assert asked.relay == RelaySettings()
+
+
+def test_what_was_given(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings know which of them were given, be it with the value of the default."""
+    monkeypatch.setenv("ARC_RELAY_HOST", "0.0.0.0")  # noqa: S104 - nothing listens
+    assert asked.value("given", "-p", "8765", "--pair-ttl", "5") == {"host", "port"}
+
+
+def test_short_flags(asked: Asked) -> None:
+    """The flags of the predecessor exist."""
+    assert asked.status("-H", "::1", "-p", "0") == 0
+    assert (asked.start.host, asked.start.port) == ("::1", 0)
+
+
+def test_settings_from_environment(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another command finds the settings of a start in the same environment."""
+    assert options.settings_from_environment() == StartSettings()
+    monkeypatch.setenv("ARC_RELAY_UNIX", "/a")
+    monkeypatch.setenv("ARC_RELAY_PORT", "5")
+    assert asked.status() == 0
+    assert options.settings_from_environment() == asked.start
+    assert options.settings_from_environment().given == {"unix", "port"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        (
+            {"ARC_RELAY_PORT": "http"},
+            "ARC_RELAY_PORT must be a whole number from 0 to 65535, not 'http'",
+        ),
+        (
+            {"ARC_RELAY_TLS_KEY": "/k"},
+            "tls_cert and tls_key must be given together, but tls_cert is not",
+        ),
+    ],
+)
+def test_bad_environment(
+    variables: dict[str, str], problem: str, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another command says of a bad environment what start does, with the same status."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(options.WrongUsage) as refused:
+        options.settings_from_environment()
+    assert (str(refused.value), refused.value.exit_code) == (problem, 2)
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_help(
+    columns: str,
+    asked: Asked,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Help has of each setting its flags, its meaning, its default and its variable."""
+    monkeypatch.setenv("COLUMNS", columns)
+    assert asked.status("--help") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    for name, default, about in DEFINITIONS:
+        flags = f"--{name.replace('_', '-')}"
+        if isinstance(about, Flag):
+            flags += f" / --no-{name.replace('_', '-')}"
+        else:
+            flags += f" {about.metavar}"
+        assert f"{flags} {options.meaning_of(about)} [default: " in out
+        assert f"[default: {about.show(default)}; variable: ARC_RELAY_{name.upper()}]" in out
+    assert "-H, --host" in out
+    assert "-p, --port" in out

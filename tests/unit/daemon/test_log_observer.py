@@ -1,0 +1,250 @@
+"""What the log says about pairs, refusals and the relay itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from relay import RelaySettings
+from relay.daemon.log_observer import (
+    LogObserver,
+    say_not_reloaded,
+    say_reloaded,
+    say_settings,
+    say_signal,
+    say_started,
+    say_stopped,
+)
+from relay.daemon.settings import StartSettings
+from relay.events import Refused, TlsHandshakeFailed
+from relay.transport.tls_failure import TlsFailure
+from tests.support.recorded_events import (
+    ALONE,
+    CANARY_V6,
+    ENDED,
+    EVERY_EVENT,
+    HANDSHAKE_FAILED,
+    JOINED,
+    PROBED,
+    REFUSED,
+    STOPPING,
+    Log,
+    bare_logging,
+)
+
+FULL = Refused(503, "relay is full")
+
+
+@pytest.fixture(autouse=True)
+def _bare_logging() -> Iterator[None]:
+    with bare_logging():
+        yield
+
+
+def test_a_pair_that_was_joined() -> None:
+    """Its end is one line: how, how long, and how much each way; no address by default."""
+    log = Log()
+    LogObserver(log.log).notice(ENDED)
+    assert log.lines() == [
+        {
+            "level": "info",
+            "event": "pair ended",
+            "pair": "5f3a91c2",
+            "outcome": "closed",
+            "waited": 2.5,
+            "lasted": 61.235,
+            "bytes_a": 3000,
+            "bytes_b": 70,
+            "messages_a": 12,
+            "messages_b": 3,
+            "texts_b": 1,
+            "stalled_b": 1.25,
+        }
+    ]
+
+
+def test_a_side_that_waited_in_vain() -> None:
+    """Its line tells nothing of a pair that never was."""
+    log = Log()
+    LogObserver(log.log, "full").notice(ALONE)
+    assert log.lines() == [
+        {
+            "level": "info",
+            "event": "waiting ended",
+            "pair": "0badc0de",
+            "outcome": "expired",
+            "waited": 300.0,
+            "client_a": CANARY_V6,
+        }
+    ]
+
+
+def test_what_only_debugging_needs() -> None:
+    """Joining and probing are said at the level debug alone."""
+    log = Log()
+    for event in (JOINED, PROBED):
+        LogObserver(log.log).notice(event)
+    joined, probed = log.lines()
+    assert joined == {
+        "level": "debug",
+        "event": "pair joined",
+        "pair": "5f3a91c2",
+        "waited": 2.5,
+    }
+    assert probed == {
+        "level": "debug",
+        "event": "pair probed",
+        "pair": "5f3a91c2",
+        "answered": True,
+    }
+    quiet = Log("info")
+    for event in (JOINED, PROBED):
+        LogObserver(quiet.log).notice(event)
+    assert quiet.text() == ""
+
+
+def test_refusals() -> None:
+    """A client's own fault is information; one of the relay's state is a warning."""
+    log = Log()
+    observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
+    observer.notice(REFUSED)
+    observer.notice(FULL)
+    assert log.lines() == [
+        {
+            "level": "info",
+            "event": "refused",
+            "status": 409,
+            "reason": "pair is full",
+            "client": "192.0.2.0/24",
+        },
+        {"level": "warning", "event": "refused", "status": 503, "reason": "relay is full"},
+    ]
+
+
+async def test_refusals_are_limited_in_rate(autojump_clock: trio.testing.MockClock) -> None:
+    """Ten at once, then one a second; the next line says how many were left out."""
+    log = Log()
+    observer = LogObserver(log.log)
+    for _ in range(1000):
+        observer.notice(REFUSED)
+    lines = log.lines()
+    assert len(lines) == 10
+    assert not any("suppressed" in line for line in lines)
+    await trio.sleep(1)
+    observer.notice(REFUSED)
+    observer.notice(REFUSED)
+    assert [line["suppressed"] for line in log.lines()] == [990]
+    await trio.sleep(3600)
+    for _ in range(1000):
+        observer.notice(REFUSED)
+    lines = log.lines()
+    assert len(lines) == 10
+    assert [line.get("suppressed") for line in lines] == [1] + [None] * 9
+
+
+def test_one_kind_of_refusal_does_not_hide_another() -> None:
+    """Each status has its own allowance; what is left out to the end is said with it."""
+    log = Log()
+    observer = LogObserver(log.log, clock=lambda: 0.0)
+    for _ in range(15):
+        observer.notice(REFUSED)
+        observer.notice(FULL)
+    assert [line["status"] for line in log.lines()] == [409, 503] * 10
+    observer.notice(STOPPING)
+    observer.notice(STOPPING)
+    said = {"level": "info", "event": "stopping", "pairs": 3, "waiting": 1}
+    assert log.lines() == [said | {"suppressed": 10}, said]
+
+
+def test_failed_handshakes() -> None:
+    """A failed TLS handshake is a line at the level debug, limited in rate for each kind."""
+    log = Log()
+    observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
+    for _ in range(15):
+        observer.notice(HANDSHAKE_FAILED)
+    observer.notice(TlsHandshakeFailed(TlsFailure.TIMEOUT))
+    *refused, timeout = log.lines()
+    assert refused == 10 * [
+        {
+            "level": "debug",
+            "event": "tls handshake failed",
+            "kind": "certificate_refused",
+            "detail": "tlsv1 alert unknown ca",
+            "client": "192.0.2.0/24",
+        }
+    ]
+    assert timeout == {"level": "debug", "event": "tls handshake failed", "kind": "timeout"}
+
+
+def test_settings_that_differ() -> None:
+    """Settings are said if they are not the defaults, in one line, as their flags are given."""
+    log = Log()
+    say_settings(log.log, StartSettings(), RelaySettings())
+    assert log.text() == ""
+    changed = RelaySettings(pair_ttl=17.0, trusted_proxies=("unix", "10.0.0.0/8"))
+    say_settings(log.log, StartSettings(port=80), changed)
+    (line,) = log.lines()
+    assert line == {
+        "level": "info",
+        "event": "settings",
+        "port": 80,
+        "pair_ttl": 17.0,
+        "trusted_proxies": "unix,10.0.0.0/8",
+    }
+
+
+@pytest.mark.parametrize(
+    ("say", "said"),
+    [
+        (
+            lambda log: say_started(log, ["ws://[::]:1", "unix:/r"], version="1.0", pid=7),
+            {"event": "started", "listening": "ws://[::]:1,unix:/r", "version": "1.0", "pid": 7},
+        ),
+        (
+            lambda log: say_started(log, ["ws://h:1"], version="1", pid=7, metrics=["http://h:2"]),
+            {
+                "event": "started",
+                "listening": "ws://h:1",
+                "metrics": "http://h:2",
+                "version": "1",
+                "pid": 7,
+            },
+        ),
+        (lambda log: say_signal(log, "SIGTERM"), {"event": "signal", "name": "SIGTERM"}),
+        (
+            lambda log: say_reloaded(log, ["certificate", "host token"]),
+            {"event": "reloaded", "what": "certificate,host token"},
+        ),
+        (
+            lambda log: say_not_reloaded(log, "certificate", "no such file"),
+            {
+                "level": "error",
+                "event": "not reloaded",
+                "what": "certificate",
+                "why": "no such file",
+            },
+        ),
+        (say_stopped, {"event": "stopped"}),
+    ],
+)
+def test_what_the_relay_does(
+    say: Callable[[FilteringBoundLogger], None], said: dict[str, Any]
+) -> None:
+    """Start, signals, reloads and stop are a line each."""
+    log = Log()
+    say(log.log)
+    assert log.lines() == [{"level": "info"} | said]
+
+
+def test_a_line_for_each_event() -> None:
+    """Whatever the level debug says, it is one line an event."""
+    log = Log(format="text")
+    observer = LogObserver(log.log, clock=lambda: 0.0)
+    for event in (*EVERY_EVENT, replace(ENDED, pair="77777777")):
+        observer.notice(event)
+        assert log.text().count("\n") == 1

@@ -1,0 +1,129 @@
+"""Nothing that happens to standard error stops the relay or holds it up."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from unittest.mock import Mock
+
+import pytest
+
+from relay.daemon.logging import configure_logs
+from relay.daemon.nonblocking_handler import LineWriter
+from tests.support.recorded_events import bare_logging
+from tests.support.stderr_pipe import Pipe
+
+
+@pytest.fixture(autouse=True)
+def _bare_logging() -> Iterator[None]:
+    with bare_logging():
+        yield
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    """Return a pipe that is closed at the end."""
+    pipe = Pipe()
+    yield pipe
+    pipe.close()
+
+
+def test_started_without_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process without standard error says nothing, and does not mind."""
+    monkeypatch.setattr(sys, "stderr", None)
+    configure_logs().info("started")
+
+
+def test_a_full_pipe(pipe: Pipe) -> None:
+    """Lines for which there is no room are lost at once; the next one says how many were."""
+    log = configure_logs("text", stream=pipe.stream)
+    pipe.fill()
+    for _ in range(3):
+        log.info("pair ended")
+    assert set(pipe.read()) == {"x"}
+    log.info("stopping")
+    log.info("stopped")
+    lost, *others = pipe.read().splitlines()
+    assert lost.endswith('level=warning event="log lines lost" lost=3')
+    assert [line.rpartition("=")[2] for line in others] == ["stopping", "stopped"]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_terminal(monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
+    """A terminal takes lines; one that nobody reads any more does not hold up the process."""
+    screen, program = os.openpty()
+    if not named:
+        monkeypatch.setattr(os, "ttyname", Mock(side_effect=FileNotFoundError))
+    with open(program, "w") as stream:  # noqa: PTH123
+        writer = LineWriter(stream)
+        writer.emit(logging.makeLogRecord({"msg": "started"}))
+        assert os.read(screen, 100) == b"started\r\n"
+        for _ in range(10_000 * named):
+            writer.emit(logging.makeLogRecord({"msg": "pair ended"}))
+    os.close(screen)
+
+
+def test_a_long_line_that_is_cut(pipe: Pipe) -> None:
+    """A line that is longer than the room left does not run into the next."""
+    log = configure_logs("text", stream=pipe.stream)
+    log.info("y" * (1 << 20))
+    log.info("lost")
+    assert pipe.read().rstrip("y").endswith("event=")
+    log.info("stopped")
+    empty, lost, stopped = pipe.read().split("\n", 2)
+    assert empty == ""
+    assert lost.endswith("lost=2")
+    assert stopped.endswith("event=stopped\n")
+
+
+def test_a_reader_that_is_gone(pipe: Pipe) -> None:
+    """A pipe that nobody reads any more takes the lines with it."""
+    log = configure_logs(stream=pipe.stream)
+    pipe.hang_up()
+    for _ in range(2):
+        log.info("started")
+
+
+def test_a_stream_that_is_closed(pipe: Pipe) -> None:
+    """A stream that was closed, before or since, takes no line."""
+    log = configure_logs("text", stream=pipe.stream)
+    pipe.stream.close()
+    log.info("started")
+    writer = LineWriter(pipe.stream)
+    writer.emit(logging.makeLogRecord({"msg": "started"}))
+
+
+def test_a_record_that_cannot_be_formatted(capfd: pytest.CaptureFixture[str]) -> None:
+    """A record with a fault costs a line, not the connection it came from."""
+    stream = io.StringIO()
+    writer = LineWriter(stream)
+    writer.emit(logging.makeLogRecord({"msg": "%d", "args": ("no number",)}))
+    assert stream.getvalue() == ""
+    writer.emit(logging.makeLogRecord({"msg": "started"}))
+    assert stream.getvalue() == "log lines lost\nstarted\n"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full"])
+def test_a_process_whose_standard_error_takes_nothing(closing: str) -> None:
+    """Closed, or on a full disk: the process goes on, and its other descriptors get no line."""
+    program = (
+        "import os; from relay.daemon.logging import configure_logs\n"
+        "log = configure_logs()\n"
+        "reader, writer = os.pipe()\n"  # one of them is descriptor 2, if that was closed
+        "log.info('started')\n"
+        "os.set_blocking(reader, False)\n"
+        "try: os.read(reader, 9)\n"
+        "except BlockingIOError: print('nothing')\n"
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -c "$1" {closing}', sys.executable, program],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "nothing\n"

@@ -1,0 +1,138 @@
+"""What the command line's own settings may be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from relay.daemon.settings import StartSettings, split_address
+from relay.fields import definitions, differing
+
+
+def with_setting(name: str, value: Any) -> StartSettings:
+    """Return settings of which one has this value."""
+    return StartSettings(**{name: value})
+
+
+def test_defaults() -> None:
+    """The defaults are those that the contract names."""
+    assert asdict(StartSettings()) == {
+        "host": "0.0.0.0",  # noqa: S104 - nothing listens
+        "port": 8765,
+        "unix": "",
+        "unix_mode": "0660",
+        "tls_cert": "",
+        "tls_key": "",
+        "metrics": "",
+        "log_format": "auto",
+        "log_level": "info",
+        "log_addresses": "off",
+        "given": frozenset(),
+    }
+    for name, default, about in definitions(StartSettings):
+        assert about.help.endswith(".")
+        assert about.parse(name, about.write(default)) == default
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("host", ["*", "::1", "a.example", "[a]"], ["", "a\0"]),
+        ("port", [0, 65535], [-1, 65536]),
+        ("unix", ["", "/run/a b"], ["\0abstract"]),
+        ("unix_mode", ["000", "0777", "660"], ["", "66", "0o660", "1777", "668", "06600", "660\n"]),
+        ("log_format", ["auto", "text", "json"], ["", "xml"]),
+        ("log_level", ["debug", "info", "warning", "error"], ["", "critical", "INFO"]),
+        ("log_addresses", ["off", "truncated", "full"], ["", "on"]),
+        (
+            "metrics",
+            ["", "localhost:9090", "127.0.0.1:0", "[::1]:65535", "*:9090"],
+            [
+                ":9090",
+                "9090",
+                "a",
+                "a:",
+                "a:x",
+                "a:65536",
+                "::1:9090",
+                "[::1]",
+                "a b:1",
+                "http://a:1",
+            ],
+        ),
+    ],
+)
+def test_values(name: str, good: list[Any], bad: list[Any]) -> None:
+    """Each setting takes what it can mean and refuses the rest with its name."""
+    for value in good:
+        assert getattr(with_setting(name, value), name) == value
+    for value in bad:
+        with pytest.raises(ValueError, match=f"^{name} must be ") as refused:
+            with_setting(name, value)
+        assert str(refused.value).endswith(f", not {value!r}")
+
+
+@pytest.mark.parametrize("host", ["::1", "::", "2001:db8::1", "fe80::1%eth0", "::ffff:192.0.2.1"])
+def test_brackets(host: str) -> None:
+    """An IPv6 address may be in brackets, as in a URL."""
+    assert StartSettings(host=f"[{host}]").host == host
+
+
+def test_certificate_and_key() -> None:
+    """A certificate and its key come together or not at all."""
+    assert StartSettings(tls_cert="/c", tls_key="/k").tls_key == "/k"
+    with pytest.raises(ValueError, match=r"but tls_key is not$"):
+        StartSettings(tls_cert="/c")
+    with pytest.raises(ValueError, match=r"but tls_cert is not$"):
+        StartSettings(tls_key="/k")
+
+
+@pytest.mark.parametrize(
+    ("unix", "given", "tcp"),
+    [
+        ("", set[str](), True),
+        ("", {"unix"}, True),
+        ("/a", {"unix"}, False),
+        ("/a", {"unix", "metrics"}, False),
+        ("/a", {"unix", "host"}, True),
+        ("/a", {"unix", "port"}, True),
+    ],
+)
+def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
+    """A unix socket takes the place of TCP, unless a host or a port was given as well."""
+    assert StartSettings(unix=unix, given=frozenset(given)).tcp is tcp
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("localhost:9090", ("localhost", 9090)),
+        ("[::1]:0", ("::1", 0)),
+        ("[fe80::1%lo]:0", ("fe80::1%lo", 0)),
+        ("*:80", ("*", 80)),
+    ],
+)
+def test_addresses(text: str, address: tuple[str, int]) -> None:
+    """An address is a host without brackets and a port."""
+    assert split_address(text) == address
+    assert StartSettings(metrics=text).metrics_address == address
+
+
+def test_no_metrics() -> None:
+    """Without an address there are no metrics."""
+    assert StartSettings().metrics_address is None
+
+
+def test_no_address() -> None:
+    """What is no address is refused."""
+    with pytest.raises(ValueError, match=r"^no HOST:PORT: '9090'$"):
+        split_address("9090")
+
+
+def test_what_was_given_is_no_setting() -> None:
+    """What was given does not count as a difference, and is not shown."""
+    settings = StartSettings(port=1, given=frozenset({"port", "host"}))
+    assert differing(settings) == [("port", 1)]
+    assert "given" not in repr(settings)

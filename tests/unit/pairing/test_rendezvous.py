@@ -1,0 +1,248 @@
+"""The table of codes: who gets a place, who is refused, and whose end frees what."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+)
+
+from relay.pairing.rendezvous import Pair, Rendezvous
+from relay.protocol.errors import PairFull, RelayError
+
+
+def state(table: Rendezvous[str], *pairs: Pair[str]) -> tuple[object, ...]:
+    """Return all that can be seen of a table and of some of its pairs."""
+    return len(table), table.waiting, [(pair.code, pair.a, pair.b, pair.since) for pair in pairs]
+
+
+def test_first_endpoint_waits() -> None:
+    """The first endpoint with a code is side A of a pair that has no side B yet."""
+    table = Rendezvous[str]()
+    pair = table.join("code", "first", 7.5)
+    assert (pair.code, pair.a, pair.b, pair.since) == ("code", "first", None, 7.5)
+    assert (len(table), table.waiting) == (1, 1)
+
+
+def test_second_endpoint_joins_the_first() -> None:
+    """The second endpoint with a code becomes side B of the pair of the first."""
+    table = Rendezvous[str]()
+    pair = table.join("code", "first", 1.0)
+    assert table.join("code", "second", 2.0) is pair
+    assert (pair.a, pair.b, pair.since) == ("first", "second", 1.0)
+    assert (len(table), table.waiting) == (1, 0)
+
+
+def test_third_endpoint_is_refused() -> None:
+    """A third endpoint with a code is refused as often as it asks, and changes nothing."""
+    table = Rendezvous[str]()
+    pair = table.join("code", "first", 1.0)
+    table.join("code", "second", 2.0)
+    other = table.join("other", "lone", 3.0)
+    before = state(table, pair, other)
+    for _ in range(2):
+        with pytest.raises(PairFull) as refused:
+            table.join("code", "third", 4.0)
+        assert isinstance(refused.value, RelayError)
+        assert state(table, pair, other) == before
+
+
+def test_one_endpoint_may_have_many_codes() -> None:
+    """Codes are compared as they are, to the letter; endpoints are not compared at all."""
+    table = Rendezvous[str]()
+    codes = ["a", "A", " a", "a ", "\u00e9", "e\u0301", "\0"]
+    pairs = {id(table.join(code, "same", 0.0)) for code in codes}
+    assert len(pairs) == len(table) == table.waiting == len(codes)
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+def test_end_frees_the_code(sides: int) -> None:
+    """Once a pair has ended its code is free, and ending it again changes nothing."""
+    table = Rendezvous[str]()
+    pairs = [table.join("code", f"side {i}", 0.0) for i in range(sides)]
+    for pair in (*pairs, *pairs):
+        table.end(pair)
+        assert (len(table), table.waiting) == (0, 0)
+    assert table.join("code", "new", 1.0) is not pairs[0]
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+def test_late_end_spares_the_newer_pair(sides: int) -> None:
+    """An old connection that ends late never frees the code of a pair that took it over."""
+    table = Rendezvous[str]()
+    stale = table.join("code", "ghost", 0.0)
+    table.end(stale)
+    fresh, *_ = [table.join("code", f"side {i}", 5.0) for i in range(sides)]
+    before = state(table, stale, fresh)
+    table.end(stale)
+    assert state(table, stale, fresh) == before
+    assert table.expired(100.0, 1.0) == ([fresh] if sides == 1 else [])
+    table.end(fresh)
+    assert (len(table), table.waiting) == (0, 0)
+
+
+def test_pairs_are_told_apart_by_identity() -> None:
+    """Two pairs with the same content are two pairs, also as keys."""
+    one, two = Pair("code", "a", 1.0), Pair("code", "a", 1.0)
+    assert one != two
+    assert len({one, two}) == 2
+
+
+def test_ended_pair_does_not_change() -> None:
+    """A newcomer with the code of an ended pair does not become its side B."""
+    table = Rendezvous[str]()
+    stale = table.join("code", "first", 0.0)
+    table.end(stale)
+    table.join("code", "newcomer", 1.0)
+    assert (stale.a, stale.b) == ("first", None)
+
+
+def test_only_lone_sides_expire() -> None:
+    """Who waited longer than the time to live is returned; the joined and the young are not."""
+    table = Rendezvous[str]()
+    old = table.join("old", "a", 0.0)
+    table.join("joined", "a", 1.0)
+    middle = table.join("middle", "a", 2.0)
+    young = table.join("young", "a", 8.0)
+    table.join("joined", "b", 9.0)
+    before = state(table, old, middle, young)
+    assert table.expired(10.0, 5.0) == [old, middle]
+    assert table.expired(100.0, 5.0) == [old, middle, young]
+    assert state(table, old, middle, young) == before
+
+
+def test_exactly_the_time_to_live_is_not_too_long() -> None:
+    """A side that waited for just the time to live may stay; a moment later it may not."""
+    table = Rendezvous[str]()
+    pair = table.join("code", "a", 10.0)
+    assert table.expired(310.0, 300.0) == []
+    assert table.expired(310.001, 300.0) == [pair]
+
+
+def test_code_is_in_no_representation() -> None:
+    """A pair can be written to a log: its code is not in it."""
+    table = Rendezvous[str]()
+    pair = table.join("s3cret", "a", 0.0)
+    table.join("s3cret", "b", 0.0)
+    with pytest.raises(PairFull) as refused:
+        table.join("s3cret", "c", 0.0)
+    for thing in (pair, table, refused.value):
+        assert "s3cret" not in f"{thing!r} {thing}"
+
+
+class Model(RuleBasedStateMachine):
+    """Connections that come, leave, linger and expire in any order, beside a model of the table.
+
+    The model is ``owner``: the pair of each code that is present. What else there is to know of a
+    pair, who its sides are and since when, the rules know from what they did.
+    """
+
+    connections: Bundle[Pair[int]] = Bundle("connections")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = Rendezvous[int]()
+        self.now = 0.0
+        self.count = 0
+        self.owner: dict[str, Pair[int]] = {}
+        self.sides: dict[Pair[int], list[int]] = {}
+        self.since: dict[Pair[int], float] = {}
+
+    def alone(self) -> list[Pair[int]]:
+        """Return the pairs that wait, the one that came first in front."""
+        return [pair for pair in self.sides if self.waits(pair)]
+
+    def waits(self, pair: Pair[int]) -> bool:
+        """Return whether a pair is present and has one side."""
+        return self.owner.get(pair.code) is pair and len(self.sides[pair]) == 1
+
+    def forget(self, pair: Pair[int]) -> None:
+        """Free the code of a pair in the model, if it has one."""
+        if self.owner.get(pair.code) is pair:
+            del self.owner[pair.code]
+
+    @rule(target=connections, code=st.sampled_from("abc"))
+    def connect(self, code: str) -> Pair[int]:
+        """A connection asks for a code: it is side A, side B, or refused."""
+        self.count += 1
+        owner = self.owner.get(code)
+        if owner is not None and len(self.sides[owner]) == 2:
+            with pytest.raises(PairFull):
+                self.table.join(code, self.count, self.now)
+            return multiple()  # type: ignore[return-value] # which is how nothing is added
+        pair = self.table.join(code, self.count, self.now)
+        if owner is None:
+            assert pair not in self.sides
+            self.owner[code] = pair
+            self.sides[pair] = []
+            self.since[pair] = self.now
+        else:
+            assert pair is owner
+        self.sides[pair].append(self.count)
+        return pair
+
+    @rule(pair=consumes(connections))
+    def close(self, pair: Pair[int]) -> None:
+        """A connection leaves its pair, be that over or not, and is never heard of again."""
+        self.table.end(pair)
+        self.forget(pair)
+
+    @rule(pair=connections)
+    def vanish(self, pair: Pair[int]) -> None:
+        """A connection leaves its pair, and will do so again, later."""
+        self.table.end(pair)
+        self.forget(pair)
+
+    @rule(seconds=st.floats(0, 10))
+    def wait(self, seconds: float) -> None:
+        """Time goes by."""
+        self.now += seconds
+
+    @rule(ttl=st.floats(0.001, 20))
+    def sweep(self, ttl: float) -> None:
+        """The sweeper ends the sides that waited too long."""
+        expired = self.table.expired(self.now, ttl)
+        assert expired == [pair for pair in self.alone() if self.now - self.since[pair] > ttl]
+        for pair in expired:
+            self.table.end(pair)
+            self.forget(pair)
+
+    @rule(order=st.randoms(use_true_random=False))
+    def stop(self, order: Random) -> None:
+        """The relay stops: every connection that ever was ends, in any order."""
+        pairs = list(self.sides)
+        order.shuffle(pairs)
+        for pair in pairs:
+            self.table.end(pair)
+        self.owner.clear()
+
+    @invariant()
+    def table_is_the_model(self) -> None:
+        """The table counts what the model has, and every pair has the sides that it was given."""
+        assert len(self.table) == len(self.owner)
+        assert self.table.waiting == len(self.alone())
+        for pair, (a, *b) in self.sides.items():
+            assert (pair.a, pair.b) == (a, b[0] if b else None)
+            assert pair.since == self.since[pair]
+
+    def teardown(self) -> None:
+        """When the last connection is gone the table is empty."""
+        for pair in list(self.owner.values()):
+            self.table.end(pair)
+        assert (len(self.table), self.table.waiting) == (0, 0)
+        assert self.table.expired(self.now + 1000, 0.001) == []
+
+
+TestModel = Model.TestCase
+TestModel.settings = settings(
+    deadline=None, derandomize=True, max_examples=200, stateful_step_count=30
+)

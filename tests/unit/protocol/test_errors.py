@@ -1,0 +1,20 @@
+"""What an error says, and to whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.protocol.errors import CloseCode, PairFull, ProtocolViolation, RelayError
+
+
+@pytest.mark.parametrize("error", [PairFull(), ProtocolViolation(CloseCode.NORMAL, "why")])
+def test_one_root(error: Exception) -> None:
+    """Every exception that the relay defines can be caught as one."""
+    assert isinstance(error, RelayError)
+
+
+def test_violation_says_how_to_close() -> None:
+    """A violation carries the code and reason of the close frame, and reads as both."""
+    violation = ProtocolViolation(CloseCode.MESSAGE_TOO_BIG, "message too big")
+    assert (violation.code, violation.reason) == (1009, "message too big")
+    assert str(violation) == "1009 message too big"

@@ -1,0 +1,180 @@
+"""Which pair code is in the target of a request."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, quote, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.protocol.handshake import Upgrade
+from relay.protocol.query import MAX_CODE, find_parameters
+from relay.protocol.query import pair_code as decoded_code
+from tests.support.raw_client import upgrade_request
+from tests.support.requests import judged, let_in, refused
+
+
+def pair_code(target: bytes) -> str | None:
+    """Return the pair code in a request target."""
+    parameters = find_parameters(target)
+    assert parameters is not None
+    return decoded_code(parameters.get(b"pair"))
+
+
+INVALID = (400, "missing or invalid pair code")
+NOT_PLAIN = (400, "pair code must be plain and given once")
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("pair=code", "code"),
+        ("x=1&pair=code&y", "code"),
+        ("&&pair=code", "code"),
+        ("pair=first&pair=second", "first"),
+        ("pair=a+b", "a b"),
+        ("pair=a%2Bb", "a+b"),
+        ("pair=%20", " "),
+        ("pair=a%26b%3dc", "a&b=c"),
+        ("pair=a=b", "a=b"),
+        ("pair=a;b?c", "a;b?c"),
+        ("pair=%00", "\0"),
+        ("pair=%zz", "%zz"),
+        ("pair=gr%C3%BC%c3%9fe", "grüße"),
+        ("p%61ir=code", "code"),
+        ("pair=code#part", "code"),
+        ("pair=" + "x" * MAX_CODE, "x" * MAX_CODE),
+        ("pair=" + quote("😀" * MAX_CODE), "😀" * MAX_CODE),
+    ],
+)
+def test_pair_code(query: str, code: str) -> None:
+    """The code is the first pair parameter, decoded as any query; its characters are counted."""
+    assert pair_code(f"/path?{query}".encode()) == code
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/",
+        "/?",
+        "/pair=code",
+        "/?pair",
+        "/?pair=",
+        "/?pair=&pair=code",
+        "/?Pair=code",
+        "/?pairs=code",
+        "/?pai=code",
+        "/?x#&pair=code",
+        "/?pair=%ff",
+        "/?pair=%c3",
+        "/?pair=%ed%a0%80",
+        "/?pair=%c0%80",
+        "/?pair=%ff&pair=code",
+        "/?pair=" + "x" * (MAX_CODE + 1),
+        "/?pair=" + quote("😀" * (MAX_CODE + 1)),
+    ],
+)
+def test_no_pair_code(target: str) -> None:
+    """A code that is absent, empty, too long or not UTF-8 is refused; no later one stands in."""
+    assert pair_code(target.encode()) is None
+    assert refused(upgrade_request(target)) == INVALID
+
+
+@given(st.lists(st.tuples(st.sampled_from(["pair", "x", "é"]), st.text(max_size=300)), max_size=4))
+def test_pair_code_is_found_as_in_any_query(parameters: list[tuple[str, str]]) -> None:
+    """Whatever a client puts into a query, its first pair parameter is the code, to the letter."""
+    query = urlencode(parameters)
+    codes = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "pair"]
+    expected = codes[0] if codes and 0 < len(codes[0]) <= MAX_CODE else None
+    assert pair_code(f"/?{query}".encode()) == expected
+
+
+# Strict codes.
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("pair=code", "code"),
+        ("pair=AZaz09._~-", "AZaz09._~-"),
+        ("x=%ff&pair=code&token=a%2Bb", "code"),
+        ("pairs=x&pair=code", "code"),
+        ("pair=" + "x" * MAX_CODE, "x" * MAX_CODE),
+    ],
+)
+def test_plain_code(query: str, code: str) -> None:
+    """A code of plain characters that is given once is a strict one, whatever is around it."""
+    assert let_in(upgrade_request(f"/?{query}"), strict_codes=True).code == code
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "pair=a+b",
+        "pair=a%62",
+        "pair=%61",
+        "pair=%zz",
+        "pair=gr%C3%BC%c3%9fe",
+        "pair=a=b",
+        "pair=a/b",
+        "pair=a;b",
+        "pair=a?b",
+        "pair=a%00",
+        "pair=code#part",
+        "pair=code&x#y",
+        "pair=code&pair=code",
+        "pair=code&pair=other",
+        "pair=code&pair",
+        "pair=code&p%61ir=other",
+        "pair=code&%70%61%69%72=other",
+        "pair=code&PAIR=other",
+        "x;pair=other&pair=code",
+        "p%61ir=code",
+        "x#&pair=other&pair=code",
+    ],
+)
+def test_code_that_is_not_plain(query: str) -> None:
+    """What another reader might take for another code is refused, if codes are strict."""
+    head = upgrade_request(f"/?{query}")
+    expected = INVALID if pair_code(f"/?{query}".encode()) is None else NOT_PLAIN
+    assert refused(head, strict_codes=True) == expected
+    if expected is NOT_PLAIN:
+        assert let_in(head).code
+
+
+@pytest.mark.parametrize(("parameters", "plain"), [(99, True), (100, True), (101, False)])
+def test_parameters_that_another_reader_might_see(parameters: int, plain: bool) -> None:
+    """If codes are strict, what semicolons separate counts as parameters, too."""
+    head = upgrade_request("/?pair=code&x" + ";" * (parameters - 2))
+    if plain:
+        assert let_in(head, strict_codes=True).code == "code"
+    else:
+        assert refused(head, strict_codes=True) == NOT_PLAIN
+    assert let_in(head).code == "code"
+
+
+def test_fragment_before_the_query_is_not_plain() -> None:
+    """A target in which the query could be part of a fragment is refused, too."""
+    assert refused(upgrade_request("/#?pair=code"), strict_codes=True) == NOT_PLAIN
+
+
+@pytest.mark.parametrize("query", ["", "pair", "pair=", "Pair=code", "pair=%ff", "pair=&pair=code"])
+def test_missing_code_is_missing_before_it_is_strict(query: str) -> None:
+    """A code that is missing or invalid is called that, also if codes are strict."""
+    assert refused(upgrade_request(f"/?{query}"), strict_codes=True) == INVALID
+
+
+@given(st.text(st.sampled_from("pairPAIR=&;#?%706+c-"), max_size=20))
+def test_strict_code_is_the_code_of_every_reader(query: str) -> None:
+    """A strict code is what one finds without decoding, from either end, in any case."""
+    query = f"x&{query}&pair=c-"
+    upgrade = judged(upgrade_request(f"/?{query}"), strict_codes=True)
+    if not isinstance(upgrade, Upgrade):
+        return
+    found = [
+        item.partition("=")[2]
+        for item in query.replace(";", "&").split("&")
+        if item.lower().startswith("pair=")
+    ]
+    assert found == [upgrade.code] == ["c-"]

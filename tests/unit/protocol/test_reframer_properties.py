@@ -1,0 +1,556 @@
+"""Compare the splitter with a decoder of another project, on any bytes that a client may send.
+
+The reference is wsproto. On the way in, its server side finds the messages, control frames and
+errors in the client's bytes; on the way out, its client side decodes the frames of the splitter.
+They differ in three things:
+
+- wsproto checks the UTF-8 of text, which a blind relay does not. Where it stops for that reason,
+  the splitter must agree with it up to there.
+- wsproto reports every part of a message at once; the splitter holds it until it is worth a frame.
+- wsproto reports all control frames; the splitter keeps those that the relay has a use for.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
+from unittest.mock import patch
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
+
+from relay.protocol.errors import CloseCode
+from relay.protocol.frames import MAX_CONTROL
+from relay.protocol.reframer import FRAGMENTS, MAX_CONTROLS, MAX_HELD, FrameSplitter
+from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+
+Position = tuple[int, int]
+"""A place in the data: messages before it, and bytes of the next one."""
+
+Control = tuple[int, bytes]
+"""Opcode and unmasked payload of a control frame."""
+
+Bounds = tuple[int, int]
+"""Values for `MAX_HELD` and `FRAGMENTS`, under which short messages are long ones too."""
+
+REAL: Bounds = (MAX_HELD, FRAGMENTS)
+
+PONG_FROM_RELAY = b"\x8a\x01!"
+
+# Enough to complete any header with a byte of payload behind it, so that both decoders have made
+# up their minds: one of them finds some errors a few bytes later than the other.
+FILLING = bytes(16)
+
+thorough = settings(deadline=None, derandomize=True, max_examples=500)
+
+
+@dataclass
+class Seen:
+    """All that the bytes of a client come to."""
+
+    messages: list[bytes] = field(default_factory=list)
+    part: bytes = b""
+    """The payload so far of the message that has no end yet."""
+    reads: list[tuple[list[Control], Position]] = field(default_factory=list)
+    """For each read, the control frames that it completed, and the place in the data after it."""
+    end: int | None = None
+    """The code of the violation, or `CLOSE`, or None if the client may go on."""
+    ended_in: int | None = None
+    """The index of the read in which that was found."""
+
+    def add(self, payload: bytes, *, finished: bool) -> None:
+        """Add a fragment of binary data."""
+        self.part += payload
+        if finished:
+            self.messages.append(self.part)
+            self.part = b""
+
+    def close_read(self, control: list[Control]) -> None:
+        """Note the end of a read that had these control frames."""
+        self.reads.append((control, (len(self.messages), len(self.part))))
+
+
+def as_reference(pieces: list[bytes]) -> tuple[Seen, bool]:
+    """Decode a client's bytes with wsproto, up to the piece that ends it.
+
+    Returns what was seen, and whether wsproto gave up on a text in the last of its reads.
+    """
+    protocol = FrameProtocol(client=False, extensions=[])
+    seen = Seen()
+    for piece in pieces:
+        protocol.receive_bytes(piece)
+        control: list[Control] = []
+        try:
+            for frame in protocol.received_frames():
+                if frame.opcode is Opcode.BINARY:
+                    assert isinstance(frame.payload, bytes)
+                    seen.add(frame.payload, finished=frame.message_finished)
+                elif frame.opcode is not Opcode.TEXT:
+                    control.append((frame.opcode, as_payload(frame.payload)))
+                    if frame.opcode is Opcode.CLOSE:
+                        seen.end = CLOSE
+                        break
+        except ParseFailed as failure:
+            text = failure.code == CloseReason.INVALID_FRAME_PAYLOAD_DATA
+            if text and "CLOSE" not in str(failure):
+                seen.close_read(control)
+                return seen, True
+            seen.end = failure.code
+        seen.close_read(control)
+        if seen.end is not None:
+            seen.ended_in = len(seen.reads) - 1
+            break
+    return seen, False
+
+
+def of_use(control: list[Control]) -> list[Control]:
+    """Return the control frames of one read that the splitter is to keep."""
+    kept: list[Control] = []
+    for frame in control:
+        if frame[0] == CLOSE:
+            return [frame]
+        if frame[0] == PING or not kept:
+            kept.append(frame)
+        if len(kept) == 2 * MAX_CONTROLS + 1:
+            kept = kept[-MAX_CONTROLS:]
+    return kept
+
+
+def as_payload(payload: bytes | str | tuple[int, str]) -> bytes:
+    """Return the payload of a control frame, also of a close frame, which wsproto takes apart."""
+    if isinstance(payload, tuple):
+        code, reason = payload
+        if code == CloseReason.NO_STATUS_RCVD:
+            return b""
+        return struct.pack("!H", code) + reason.encode()
+    assert isinstance(payload, bytes)
+    return payload
+
+
+def xor(payload: bytes, key: bytes) -> bytes:
+    """Mask or unmask payload."""
+    size = len(payload)
+    pad = (key * (size // 4 + 1))[:size]
+    return (int.from_bytes(payload) ^ int.from_bytes(pad)).to_bytes(size)
+
+
+def as_split(
+    pieces: list[bytes], max_message_size: int = 0, bounds: Bounds = REAL
+) -> tuple[Seen, FrameSplitter]:
+    """Feed the pieces to a splitter and decode its frames as a WebSocket client would.
+
+    After each piece the control frames are taken, as the relay takes them. It is checked that no
+    more is held than may be, and that a control frame can be written to the peer.
+    """
+    max_held, fragments = bounds
+    splitter = FrameSplitter(max_message_size)
+    peer = FrameProtocol(client=True, extensions=[])
+    seen = Seen()
+    with patch.multiple("relay.protocol.reframer", MAX_HELD=max_held, FRAGMENTS=fragments):
+        for piece in pieces:
+            peer.receive_bytes(b"".join(splitter.feed(piece)) + PONG_FROM_RELAY)
+            *frames, last = peer.received_frames()
+            assert (last.opcode, last.payload) == (Opcode.PONG, b"!")
+            for frame in frames:
+                assert frame.opcode is Opcode.BINARY
+                assert isinstance(frame.payload, bytes)
+                assert frame.frame_finished
+                assert frame.payload or frame.message_finished
+                whole = not seen.part
+                seen.add(frame.payload, finished=frame.message_finished)
+                if frame.message_finished:
+                    assert whole or len(seen.messages[-1]) > max_held
+            assert len(splitter.control) <= 2 * MAX_CONTROLS
+            seen.close_read([(x[0] & 0x0F, xor(x[6:], x[2:6])) for x in splitter.control])
+            splitter.control.clear()
+            assert splitter.held < max_held + MAX_CONTROL
+            if splitter.over and seen.ended_in is None:
+                seen.ended_in = len(seen.reads) - 1
+            assert not (splitter.over and splitter.held)
+    if splitter.violation is not None:
+        assert not splitter.closed
+        seen.end = splitter.violation.code
+    elif splitter.closed:
+        seen.end = CLOSE
+    assert splitter.over is (seen.end is not None)
+    return seen, splitter
+
+
+def cut(data: bytes, borders: list[int]) -> list[bytes]:
+    """Cut data at the given places."""
+    return [data[start:stop] for start, stop in pairwise((0, *sorted(borders), len(data)))]
+
+
+def build(first: int, payload: bytes, key: bytes, *, form: int = 0, masked: bool = True) -> bytes:
+    """Return a frame with this first byte; form is 126 or 127 for a longer length than needed."""
+    length = len(payload)
+    form = max(form, length if length <= 125 else 126 if length < 2**16 else 127)
+    header = bytes((first, 0x80 * masked | form))
+    if form == 126:
+        header += struct.pack("!H", length)
+    elif form == 127:
+        header += struct.pack("!Q", length)
+    return header + key + xor(payload, key) if masked else header + payload
+
+
+keys = st.binary(min_size=4, max_size=4)
+payloads = st.one_of(
+    st.binary(max_size=9),
+    st.binary(max_size=9),
+    st.integers(100, 300).map(lambda size: bytes(i % 253 for i in range(size))),
+)
+close_payloads = st.one_of(
+    st.just(b""),
+    st.builds(
+        lambda code, reason: struct.pack("!H", code) + reason.encode(),
+        st.sampled_from((1000, 1001, 1003, 1007, 1011, 1013, 3000, 4999)),
+        st.text(max_size=20),
+    ),
+)
+pings = st.builds(
+    build,
+    st.sampled_from((0x80 | PING, 0x80 | PONG)),
+    st.one_of(st.binary(max_size=9), st.binary(min_size=120, max_size=125)),
+    keys,
+)
+closes = st.builds(build, st.just(0x80 | CLOSE), close_payloads, keys)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> bytes:
+    """Draw the frames of one message, text or binary, perhaps with control frames between them."""
+    opcode = draw(st.sampled_from((BINARY, BINARY, TEXT)))
+    if opcode == TEXT:
+        whole = draw(st.text(max_size=40)).encode()
+        borders = draw(st.lists(st.integers(0, len(whole)), max_size=4))
+        parts = cut(whole, borders)
+    else:
+        count = draw(st.sampled_from((1, 1, 2, 5)))
+        parts = draw(st.lists(payloads, min_size=count, max_size=count))
+    stream = b""
+    for i, part in enumerate(parts):
+        fin = 0x80 * (i == len(parts) - 1)
+        stream += build(fin | (CONTINUATION if i else opcode), part, draw(keys))
+        if not fin:
+            stream += b"".join(draw(st.lists(pings, max_size=2)))
+    return stream
+
+
+@st.composite
+def wrong_frames(draw: st.DrawFn) -> bytes:
+    """Draw a frame that may be wrong in any way; now and then it is not."""
+    frame = build(
+        draw(st.integers(0, 255)),
+        draw(payloads),
+        draw(keys),
+        form=draw(st.sampled_from((0, 0, 126, 127))),
+        masked=draw(st.booleans()),
+    )
+    return frame[: draw(st.integers(0, len(frame)))] if draw(st.booleans()) else frame
+
+
+edge_codes = (0, 999, 1000, 1003, 1004, 1005, 1006, 1007, 1013, 1015, 2999, 3000, 4999, 5000)
+close_edges = st.builds(
+    build,
+    st.just(0x80 | CLOSE),
+    st.one_of(
+        st.binary(min_size=1, max_size=1),
+        st.sampled_from(edge_codes).map(lambda code: struct.pack("!H", code)),
+        st.sampled_from((b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc3\xa9", b"x")).map(
+            lambda reason: struct.pack("!H", 1000) + reason
+        ),
+    ),
+    keys,
+)
+control_edges = st.builds(
+    build,
+    st.sampled_from((PING, PONG, CLOSE, 0x80 | PING, 0x80 | PONG, 0x80 | CLOSE)),
+    st.sampled_from((0, 125, 126, 127, 200)).map(bytes),
+    keys,
+)
+length_edges = st.builds(
+    lambda first, form, size, key: build(first, bytes(size), key, form=form),
+    st.sampled_from((0x80 | BINARY, BINARY, 0x80 | TEXT)),
+    st.sampled_from((126, 127)),
+    st.sampled_from((0, 1, 124, 125, 126, 127, 65535, 65536)),
+    keys,
+)
+huge_frames = st.builds(
+    lambda first, length, key, rest: bytes((first, 0xFF)) + struct.pack("!Q", length) + key + rest,
+    st.sampled_from((0x80 | BINARY, BINARY, TEXT, CONTINUATION)),
+    st.one_of(
+        st.sampled_from((125, 126, 2**16 - 1, 2**16, 2**63 - 1, 2**63, 2**64 - 1)),
+        st.integers(0, 2**64 - 1),
+    ),
+    keys,
+    st.binary(max_size=20),
+)
+stray_frames = st.builds(
+    build, st.sampled_from((0x80, 0x00, 0x01, 0x81, 0x02, 0x82)), payloads, keys
+)
+
+
+@st.composite
+def altered_streams(draw: st.DrawFn) -> bytes:
+    """Draw a good stream in which one byte was replaced, removed or inserted."""
+    stream = b"".join(draw(st.lists(st.one_of(messages(), pings), min_size=1, max_size=4)))
+    place = draw(st.integers(0, len(stream)))
+    return stream[:place] + draw(st.binary(max_size=1)) + stream[place + draw(st.booleans()) :]
+
+
+# Bounds under which messages of the sizes above are cut through: always, often, or seldom.
+bounds = st.sampled_from((REAL, REAL, (0, 1), (1, 2), (8, 4), (100, 16)))
+
+good_streams = st.builds(
+    lambda parts, end: b"".join(parts) + end,
+    st.lists(st.one_of(messages(), messages(), pings), max_size=8),
+    st.one_of(st.just(b""), closes),
+)
+open_messages = st.builds(build, st.sampled_from((TEXT, BINARY)), st.just(b"ab"), keys)
+bad_streams = st.builds(
+    lambda *parts: b"".join(parts),
+    st.lists(st.one_of(messages(), pings), max_size=3).map(b"".join),
+    st.one_of(st.just(b""), open_messages),
+    st.one_of(
+        wrong_frames(), close_edges, control_edges, length_edges, huge_frames, stray_frames, closes
+    ),
+    st.one_of(st.just(b""), st.binary(max_size=30), messages()),
+)
+streams = st.one_of(
+    good_streams, bad_streams, bad_streams, bad_streams, altered_streams(), st.binary(max_size=60)
+)
+
+
+@st.composite
+def cut_streams(draw: st.DrawFn, of: st.SearchStrategy[bytes] = streams) -> list[bytes]:
+    """Draw a stream in pieces: cut anywhere, some of them empty, or in single bytes."""
+    stream = draw(of)
+    if len(stream) < 1000 and draw(st.booleans()):
+        return cut(stream, list(range(1, len(stream))))
+    return cut(stream, draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+
+
+@given(cut_streams(good_streams), bounds)
+@settings(thorough)
+def test_good_streams_break_no_rule(pieces: list[bytes], bounds: Bounds) -> None:
+    """The frames of a correct client are never refused, however they are cut."""
+    seen, splitter = as_split(pieces, bounds=bounds)
+    assert splitter.violation is None
+    assert splitter.held == 0
+    assert seen.part == b""
+
+
+def kept_control(pieces: list[bytes], max_message_size: int) -> list[bytes]:
+    """Return the control frames that a splitter keeps if nobody takes them."""
+    splitter = FrameSplitter(max_message_size)
+    for piece in pieces:
+        splitter.feed(piece)
+        assert len(splitter.control) <= 2 * MAX_CONTROLS
+    return splitter.control
+
+
+@given(cut_streams(), st.sampled_from((0, 0, 1, 5, 9, 125, 300)), bounds)
+@settings(thorough)
+def test_cuts_make_no_difference(
+    pieces: list[bytes], max_message_size: int, bounds: Bounds
+) -> None:
+    """However a stream is cut, its messages, control frames and end are those of the whole."""
+    seen, splitter = as_split(pieces, max_message_size, bounds)
+    whole, reference = as_split([b"".join(pieces)], max_message_size, bounds)
+    assert seen.messages == whole.messages
+    assert seen.end == whole.end
+    longer, shorter = sorted((seen.part, whole.part), key=len, reverse=True)
+    assert longer.startswith(shorter)
+    assert splitter.violation == reference.violation
+    assert splitter.finished == reference.finished
+    assert kept_control(pieces, max_message_size) == kept_control(
+        [b"".join(pieces)], max_message_size
+    )
+    if seen.end is None:
+        assert len(seen.part) + splitter.held == len(whole.part) + reference.held
+
+
+def check_same(seen: Seen, splitter: FrameSplitter, expected: Seen) -> None:
+    """Check that all is the same, but for the payload that the splitter holds."""
+    assert seen.messages == expected.messages
+    assert seen.end == expected.end
+    assert expected.part.startswith(seen.part)
+    if seen.end is None:
+        assert len(expected.part) - len(seen.part) <= splitter.held
+
+
+def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
+    """Check after each read that the splitter is where wsproto is, but for what it holds.
+
+    The read of a violation is left out: its control frames are dropped, and the splitter finds some
+    violations a few bytes before wsproto does.
+    """
+    stop = len(seen.reads)
+    if seen.end is not None and seen.end != CLOSE:
+        stop = seen.ended_in or 0
+    for (control, now), (all_control, place) in zip(
+        seen.reads[:stop], expected.reads, strict=False
+    ):
+        assert control == of_use(all_control)
+        assert now[0] == place[0]
+        assert 0 <= place[1] - now[1] <= bounds[0]
+    later = chain(seen.reads[stop:], expected.reads[stop + 1 :])
+    assert not any(control for control, _ in later)
+
+
+def check_agreement(pieces: list[bytes], bounds: Bounds = REAL) -> bool:
+    """Check that the splitter and wsproto agree; return True unless wsproto gave up on a text."""
+    expected, gave_up = as_reference(pieces)
+    seen, splitter = as_split(pieces, bounds=bounds)
+    if gave_up:
+        assert seen.messages[: len(expected.messages)] == expected.messages
+        assert expected.part == b""
+        del expected.reads[-1]  # in which the splitter went further
+        count = len(expected.reads)
+        assert seen.ended_in is None or seen.ended_in >= count
+        seen = replace(seen, reads=seen.reads[:count], end=None)
+    else:
+        check_same(seen, splitter, expected)
+    check_reads(seen, expected, bounds)
+    return not gave_up
+
+
+@given(cut_streams(), bounds)
+@settings(thorough)
+@example([b"\x81\x82\0\0\0\0\xff\xff", b"\x82\x81\0\0\0\0x"], REAL)
+def test_splitter_agrees_with_wsproto(pieces: list[bytes], bounds: Bounds) -> None:
+    """Messages, control frames, their places and the end are those that wsproto finds."""
+    check_agreement([*pieces, FILLING], bounds)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [b"", build(TEXT, b"", bytes(4)), build(BINARY, b"", bytes(4))],
+    ids=["between-messages", "in-text", "in-binary"],
+)
+@pytest.mark.parametrize("flag", [0x80, 0], ids=["masked", "unmasked"])
+def test_every_header_is_judged_as_by_wsproto(before: bytes, flag: int) -> None:
+    """Each first byte with each edge of each form of length is good or wrong for both."""
+    lengths = [bytes((flag | length,)) for length in (0, 1, 2, 125)]
+    lengths += [struct.pack("!BH", flag | 126, length) for length in (0, 125, 126, 65535)]
+    lengths += [
+        struct.pack("!BQ", flag | 127, length)
+        for length in (0, 125, 126, 65535, 65536, 2**63 - 1, 2**63, 2**64 - 1)
+    ]
+    for first in range(256):
+        for length in lengths:
+            assert check_agreement([before + bytes((first,)) + length + FILLING])
+
+
+@pytest.mark.parametrize(
+    "reason", [b"", b"why", "\u20ac".encode(), b"\xff", b"\xe2\x82", b"\xc0\x80"]
+)
+def test_every_close_code_is_judged_as_by_wsproto(reason: bytes) -> None:
+    """Each close code, with a good reason or a bad one, is good or wrong for both."""
+    for code in (*range(900, 5100), 0, 1, 2**15, 2**16 - 1):
+        # The registry got 1014 after RFC 6455, and wsproto refuses it.
+        if code == 1014:
+            continue
+        assert check_agreement([build(0x80 | CLOSE, struct.pack("!H", code) + reason, bytes(4))])
+
+
+def test_close_code_1014_is_accepted() -> None:
+    """The splitter accepts the close code of a gateway, which wsproto refuses."""
+    frame = build(0x80 | CLOSE, struct.pack("!H", 1014) + b"why", bytes(4))
+    seen, splitter = as_split([frame])
+    assert (seen.end, splitter.violation) == (CLOSE, None)
+    assert seen.reads == [([(CLOSE, struct.pack("!H", 1014) + b"why")], (0, 0))]
+    expected, _ = as_reference([frame])
+    assert expected.end == CloseReason.PROTOCOL_ERROR
+
+
+@given(cut_streams(good_streams), st.sampled_from((1, 2, 5, 8, 9, 18, 100, 200, 600)), bounds)
+@settings(thorough)
+def test_limit_ends_it_at_the_first_message_over_it(
+    pieces: list[bytes], limit: int, bounds: Bounds
+) -> None:
+    """With a limit, all comes out as without, up to the first message that is over the limit."""
+    seen, splitter = as_split(pieces, limit, bounds)
+    unlimited, _ = as_split(pieces, bounds=bounds)
+    too_big = next((x for x in unlimited.messages if len(x) > limit), None)
+    if too_big is None:
+        assert seen == unlimited
+        return
+    assert seen.end == CloseCode.MESSAGE_TOO_BIG
+    assert seen.messages == unlimited.messages[: unlimited.messages.index(too_big)]
+    assert seen.ended_in is not None
+    assert seen.reads[: seen.ended_in] == unlimited.reads[: seen.ended_in]
+    assert not any(control for control, _ in seen.reads[seen.ended_in :])
+    assert splitter.held == 0
+    assert len(seen.part) <= limit
+    assert too_big.startswith(seen.part)
+
+
+@given(cut_streams(), st.binary(min_size=1, max_size=40), bounds)
+@settings(thorough)
+def test_nothing_follows_the_end(pieces: list[bytes], more: bytes, bounds: Bounds) -> None:
+    """After a close frame or a violation, no byte changes anything any more."""
+    pieces.append(FILLING)
+    seen, splitter = as_split(pieces, bounds=bounds)
+    after, same = as_split([*pieces, more], bounds=bounds)
+    if seen.end is not None:
+        place = (len(seen.messages), len(seen.part))
+        assert after == replace(seen, reads=[*seen.reads, ([], place)])
+        assert same.violation == splitter.violation
+        assert same.held == splitter.held == 0
+
+
+# Long messages, under the real bounds.
+
+sizes = st.one_of(
+    st.sampled_from((0, 1, 255, 256, MAX_HELD - 1, MAX_HELD, MAX_HELD + 1)),
+    st.integers(0, 300),
+    st.integers(0, 3 * MAX_HELD),
+)
+
+
+@st.composite
+def long_streams(draw: st.DrawFn) -> bytes:
+    """Draw messages whose fragments have any sizes about `MAX_HELD`."""
+    stream = b""
+    for _ in range(draw(st.integers(1, 3))):
+        opcode = draw(st.sampled_from((BINARY, BINARY, BINARY, TEXT)))
+        lengths = draw(st.lists(sizes, min_size=1, max_size=4))
+        for i, length in enumerate(lengths):
+            fin = 0x80 * (i == len(lengths) - 1)
+            payload = (bytes(range(127)) * (length // 127 + 1))[:length]
+            stream += build(fin | (CONTINUATION if i else opcode), payload, draw(keys))
+            stream += draw(st.one_of(st.just(b""), pings))
+    return stream + draw(st.one_of(st.just(b""), closes, stray_frames, open_messages))
+
+
+@st.composite
+def long_reads(draw: st.DrawFn) -> list[bytes]:
+    """Draw a long stream in reads of one size, or cut anywhere, perhaps with its end missing."""
+    stream = draw(long_streams())
+    stream = stream[: len(stream) - draw(st.sampled_from((0, 0, 1, 10, 1000, 70_000)))]
+    read = draw(st.sampled_from((0, 0, 99, 100, 1448, 65536)))
+    if read:
+        return [stream[start : start + read] for start in range(0, len(stream), read)]
+    return cut(stream, draw(st.lists(st.integers(0, len(stream)), max_size=12)))
+
+
+@given(long_reads())
+@settings(thorough, max_examples=150)
+def test_long_messages_agree_with_wsproto(pieces: list[bytes]) -> None:
+    """Messages about and over the bound, in any fragments, are those that wsproto finds."""
+    check_agreement([*pieces, FILLING])
+
+
+@given(long_streams())
+@settings(thorough, max_examples=20)
+def test_held_is_bounded_in_reads_of_one_byte(stream: bytes) -> None:
+    """At no byte of a stream more is held than `MAX_HELD` and an incomplete control frame."""
+    splitter = FrameSplitter()
+    for i in range(len(stream)):
+        splitter.feed(stream[i : i + 1])
+        splitter.control.clear()
+        assert splitter.held < MAX_HELD + MAX_CONTROL

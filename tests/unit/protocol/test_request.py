@@ -1,0 +1,328 @@
+"""A head is read at once if it is usual, else by h11, and both make the same of it."""
+
+from __future__ import annotations
+
+import re
+
+import h11
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from relay.protocol.request import (
+    FORBIDDEN,
+    PROXY_V1,
+    PROXY_V2,
+    USUAL,
+    HeadReader,
+    Request,
+    in_origin_form,
+    parsed,
+    parsed_by_h11,
+    parsed_usual,
+)
+from relay.protocol.response import MAX_FIELDS, NOT_HTTP, PROXY_PROTOCOL, TOO_MANY_FIELDS, Answer
+from tests.support.requests import UPGRADE, plain, with_lines
+
+LINES = [
+    b"Host: relay\r\n",
+    b"host:relay\r\n",
+    b"Upgrade: websocket\r\n",
+    b"X-Empty:\r\n",
+    b"X-Spaces:   a  b   \r\n",
+    b"X-Tabs:\ta\tb\t\r\n",
+    b"X-Folded: a\r\n b\r\n",
+    b"X-Latin: \xe9\r\n",
+    b"X-Utf8: \xe6\x9a\x97 \xe3\x81\x84 \r\n",
+    b"X-Byte: \x80\x85\xa0\xff\r\n",
+    b"X-Odd: \x01\x0b\x7f\r\n",
+    b"\xe9: a\r\n",
+    b"X-Nul: \x00\r\n",
+    b"X Space: a\r\n",
+    b"X-Space : a\r\n",
+    b" X-First: a\r\n",
+    b"!#$%&'*+-.^_`|~09azAZ: a:b: c\r\n",
+    b"(bad): a\r\n",
+    b": no name\r\n",
+    b"no colon\r\n",
+    b"Bare: a\n",
+    b"Bare: a\rb\r\n",
+    b"Content-Length: 0\r\n",
+    b"Content-Length: 5\r\n",
+    b"CONTENT-LENGTH: nonsense\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip\r\n",
+]
+FIRST_LINES = [
+    b"GET /?pair=code HTTP/1.1\r\n",
+    b"GET * HTTP/1.1\r\n",
+    b"GET /\x7f HTTP/1.1\r\n",
+    b"GET /\xe9 HTTP/1.1\r\n",
+    b"GET / HTTP/1.0\r\n",
+    b"GET / HTTP/1.1\n",
+    b"GET  / HTTP/1.1\r\n",
+    b"GET / HTTP/1.1 \r\n",
+    b"get / HTTP/1.1\r\n",
+    b"POST / HTTP/1.1\r\n",
+    b"GET /a b HTTP/1.1\r\n",
+]
+
+
+def by_h11(data: bytes) -> tuple[Request, bytes] | None:
+    """Return the request that h11 finds, and what is behind it."""
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(data)
+    try:
+        event = connection.next_event()
+    except h11.RemoteProtocolError:
+        return None
+    if not isinstance(event, h11.Request):
+        return None
+    headers: dict[bytes, bytes] = {}
+    for name, value in event.headers:
+        headers[name] = b", ".join((headers[name], value)) if name in headers else value
+    return Request(event.method, event.target, event.http_version, headers), (
+        connection.trailing_data[0]
+    )
+
+
+def whole(data: bytes) -> tuple[bytes, bytes]:
+    """Return the head that data begins with, and what is behind it."""
+    end = re.search(rb"\n\r?\n", data)
+    return (data, b"") if end is None else (data[: end.end()], data[end.end() :])
+
+
+def by_expression(head: bytes) -> Request | None:
+    """Return the request that the regular expression finds."""
+    usual = USUAL.fullmatch(head)
+    return usual and parsed_usual(usual)
+
+
+@pytest.mark.parametrize(
+    "line", ["X: y", "X: a\tb", "cf-ipcity: S\u00e3o Paulo", "Cookie: t=\u6697\u3044"]
+)
+def test_a_usual_head_is_read_by_the_expression(line: str) -> None:
+    """What clients and the proxies in front of them send is usual."""
+    head = with_lines(UPGRADE, line)
+    request = by_expression(head)
+    assert request is not None
+    assert request == parsed_by_h11(head)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        with_lines(UPGRADE, "Content-Length: 0"),
+        with_lines(UPGRADE, "Transfer-Encoding: chunked"),
+        with_lines(UPGRADE, "Host: another"),
+        UPGRADE.replace(b"host", b"toast"),
+        UPGRADE.replace(b"\r\n", b"\n"),
+        plain("/health", "POST"),
+    ],
+)
+def test_another_is_left_to_h11(head: bytes) -> None:
+    """Where more than the form of a line matters, h11 is asked."""
+    assert by_expression(head) is None
+
+
+@given(st.sampled_from(FIRST_LINES), st.lists(st.sampled_from(LINES)), st.binary(max_size=9))
+@example(FIRST_LINES[0], [LINES[0]], b"\r\n")
+def test_usual_is_what_h11_makes_of_it(first: bytes, lines: list[bytes], behind: bytes) -> None:
+    """A head that the expression accepts is one for h11, too, and the same one."""
+    check_both_paths(b"".join((first, *lines, b"\r\n", behind)))
+
+
+@given(st.binary(max_size=40), st.integers(0, len(UPGRADE)), st.integers(0, 40))
+def test_noise_is_what_h11_makes_of_it(noise: bytes, at: int, cut: int) -> None:
+    """The same holds for a good head with anything in it."""
+    check_both_paths(UPGRADE[:at] + noise + UPGRADE[at + cut :])
+
+
+CONTROLS = bytes((*range(9), *range(11, 32), 127))
+"""Control characters other than a tab and a line feed."""
+
+
+@given(st.binary(max_size=40).filter(lambda value: not set(value) & {*CONTROLS, ord("\n")}))
+@example(b"\ta\t b\t")
+def test_any_value_passes_both_paths(value: bytes) -> None:
+    """A header may have any value without control characters, and tabs, whoever reads it."""
+    head = UPGRADE.removesuffix(b"\r\n") + b"X: " + value + b"\r\n\r\n"
+    for path in (head, head.replace(b"\r\n", b"\n")):
+        request = parsed(path)
+        assert isinstance(request, Request)
+        assert request.headers[b"x"] == value.strip(b" \t")
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_control_character_in_a_value(control: int) -> None:
+    """No control character but a tab passes on either path (RFC 9110 section 5.5)."""
+    head = UPGRADE.removesuffix(b"\r\n") + b"X: a" + bytes((control,)) + b"b\r\n\r\n"
+    for path in (head, head.replace(b"\r\n", b"\n").replace(b"\r", b"\r\r")):
+        assert HeadReader().feed(path) is NOT_HTTP
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "content-length"])
+def test_long_list_of_lengths(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Content-Length that is a long list is refused without h11, which is slow for it."""
+    assert isinstance(HeadReader().feed(with_lines(UPGRADE, f"{name}: 0, 0")), Request)
+    monkeypatch.setattr("relay.protocol.request.h11", None)
+    assert HeadReader().feed(with_lines(UPGRADE, f"{name}: 0{',0' * 50}")) is NOT_HTTP
+
+
+def refusal_of(*pieces: bytes) -> Answer:
+    """Return the refusal of bytes, which comes with the last piece."""
+    reader = HeadReader()
+    *answers, last = map(reader.feed, pieces)
+    assert answers == [None] * len(answers)
+    assert isinstance(last, Answer)
+    return last
+
+
+@pytest.mark.parametrize("before", [b"", b"\r\n", b"\n"])
+@pytest.mark.parametrize(
+    ("rest", "status"),
+    [
+        (b"/ HTTP/1.1\r\n\r\n", 400),
+        (b"/ HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", 400),
+        (b"/ HTTP/3\r\n", 400),
+        (b"/ HTTP/1.1\r\n" + b"X: y\r\n" * (MAX_FIELDS + 1), 431),
+        (b"/" + b"x" * 17_000, 431),
+    ],
+    ids=["no-host", "control", "version", "fields", "size"],
+)
+def test_refusal_of_head_has_no_body(before: bytes, rest: bytes, status: int) -> None:
+    """The refusal of a HEAD request has no body, also where its head cannot be parsed."""
+    for method in (b"HEAD ", b"GET "):
+        answer = refusal_of(before + method[:2], method[2:] + rest)
+        assert (answer.status, answer.bodiless) == (status, method == b"HEAD ")
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 11])
+@pytest.mark.parametrize("signature", [PROXY_V1 + b"TCP4 ::1 ::1 1 2\r\n", PROXY_V2])
+def test_proxy_protocol_in_pieces(signature: bytes, size: int) -> None:
+    """A header of the PROXY protocol is named in however many pieces it arrives."""
+    pieces = [signature[at : at + size] for at in range(0, len(signature), size)]
+    assert refusal_of(*pieces) is PROXY_PROTOCOL
+
+
+def test_begun() -> None:
+    """Empty lines begin no head."""
+    reader = HeadReader()
+    for piece, begun in ((b"\r", False), (b"\n", False), (b"G", True), (b"\r\n", True)):
+        reader.feed(piece)
+        assert reader.begun is begun
+
+
+def check_both_paths(data: bytes) -> None:
+    """Assert that the expression, and the reader as a whole, make of data what h11 does."""
+    head, behind = whole(data)
+    request = by_expression(head)
+    expected = by_h11(data)
+    if request is not None:
+        assert expected == (request, behind)
+    if FORBIDDEN.search(head):
+        assert request is None
+    reader = HeadReader()
+    read = reader.feed(data)
+    if isinstance(read, Request) and not data.startswith((b"\r", b"\n")):
+        assert expected is not None
+        assert (read, reader.rest) == (in_origin_form(expected[0]), expected[1])
+
+
+@given(
+    st.sampled_from([UPGRADE, plain("/health", "POST")]),
+    st.sampled_from([b"", b"\n", b"\r\n"]),
+    st.data(),
+)
+def test_in_pieces(head: bytes, before: bytes, data: st.DataObject) -> None:
+    """A head in pieces is the same request, and what is behind it is not lost."""
+    behind = b"behind"
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(before + head) - 1), max_size=5)))
+    reader, at_once = HeadReader(), HeadReader()
+    expected = at_once.feed(head + behind)
+    assert isinstance(expected, Request)
+    assert at_once.rest == behind
+    for begin, end in zip([0, *cuts], [*cuts, None], strict=True):
+        request = reader.feed((before + head + behind)[begin:end])
+        assert (request is None) == (end is not None)
+    assert request == expected
+    assert reader.rest == behind
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        b"\r\n\r\nG",
+        b"\r\n\r\n\0G",
+        b"\n\n",
+        b"SSH-2.0-client\r\n",
+        b"GET /\n",
+        b"\x16\x03\x01",
+        b" ",
+    ],
+)
+def test_not_http(noise: bytes) -> None:
+    """What cannot become a head is told from its first byte, or the first line that is none."""
+    assert HeadReader().feed(noise) is NOT_HTTP
+
+
+def head_of(fields: int, line: bytes = b"a:") -> bytes:
+    """Return a head with this many fields."""
+    lines = (b"GET / HTTP/1.1", b"host:x", *[line] * (fields - 1), b"", b"")
+    return b"\r\n".join(lines)
+
+
+@pytest.mark.parametrize("line", [b"a:", b"a:\xff", b"a:\t", b" folded"])
+def test_number_of_fields(line: bytes) -> None:
+    """A head has so many fields at most, whichever way it is parsed, and in however many pieces."""
+    assert isinstance(HeadReader().feed(head_of(MAX_FIELDS, line)), Request)
+    head = head_of(MAX_FIELDS + 1, line)
+    assert HeadReader().feed(head) is TOO_MANY_FIELDS
+    reader = HeadReader()
+    read = [reader.feed(bytes((byte,))) for byte in head.removesuffix(b"\r\n")]
+    assert read == [None] * (len(read) - 1) + [TOO_MANY_FIELDS]
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"\v", b"\f", b"\r", b"\rx"])
+def test_hopeless_head_is_not_parsed(byte: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that h11 would refuse, slowly if there are many spaces, is refused without it."""
+    head = with_lines(UPGRADE, f"X:  {byte.decode()}")
+    assert by_h11(head) is None
+    monkeypatch.setattr("relay.protocol.request.h11", None)
+    assert HeadReader().feed(head) is NOT_HTTP
+
+
+def test_bytes_behind_the_head_are_no_fields() -> None:
+    """Lines in what follows the head do not count."""
+    assert isinstance(HeadReader().feed(head_of(MAX_FIELDS) + b"\n" * 1000), Request)
+
+
+def test_too_many_fields_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused for its size costs no parsing, nor does what is not complete."""
+    monkeypatch.setattr("relay.protocol.request.parsed", None)
+    assert HeadReader().feed(head_of(5000)) is TOO_MANY_FIELDS
+    reader = HeadReader()
+    assert reader.feed(head_of(MAX_FIELDS)[:-1]) is None
+    assert reader.feed(b"x: y\r\n") is TOO_MANY_FIELDS
+
+
+@pytest.mark.parametrize(
+    ("target", "origin_form", "host"),
+    [
+        (b"http://relay.example/health", b"/health", b"relay.example"),
+        (b"HTTPS://Relay.Example:8443/a?b#c", b"/a?b#c", b"Relay.Example:8443"),
+        (b"ws://relay.example?pair=code", b"/?pair=code", b"relay.example"),
+        (b"wss://[::1]:80", b"/", b"[::1]:80"),
+        (b"http:///health", b"http:///health", b"other"),
+        (b"ftp://relay.example/", b"ftp://relay.example/", b"other"),
+        (b"//relay.example/", b"//relay.example/", b"other"),
+        (b"/http://relay.example/", b"/http://relay.example/", b"other"),
+        (b"*", b"*", b"other"),
+    ],
+)
+def test_absolute_form(target: bytes, origin_form: bytes, host: bytes) -> None:
+    """A target in absolute form is understood, and its host counts (RFC 9112 section 3.2.2)."""
+    for end in (b"\r\n", b"\n"):
+        request = HeadReader().feed(b"GET " + target + b" HTTP/1.1\r\nHost: other" + end + end)
+        assert isinstance(request, Request)
+        assert (request.target, request.headers) == (origin_form, {b"host": host})

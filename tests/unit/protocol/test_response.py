@@ -1,0 +1,115 @@
+"""What the relay says to those it does not let in, and to those who ask how it is."""
+
+from __future__ import annotations
+
+import h11
+import pytest
+
+import relay.protocol.response
+from relay.protocol.response import Answer, health_answer, too_many_requests
+
+ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Answer)]
+LATER = {"Retry-After": "5"}
+NOW = 784111777  # as in RFC 9110 section 5.6.7
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.body)
+def test_answer_is_http(answer: Answer) -> None:
+    """Every answer says that the connection ends, and has one line of text of a known length."""
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="GET", target="/", headers=[("Host", "relay")]))
+    client.receive_data(answer.encode(NOW))
+    response, body = client.next_event(), client.next_event()
+    assert isinstance(response, h11.Response)
+    assert isinstance(body, h11.Data)
+    assert isinstance(client.next_event(), h11.EndOfMessage)
+    assert client.trailing_data == (b"", False)
+    headers = dict(response.headers)
+    assert response.status_code == answer.status >= 400
+    assert response.reason == answer.status.phrase.encode()
+    upgrade = ", Upgrade" if "Upgrade" in dict(answer.headers) else ""  # RFC 9110 section 7.8
+    assert headers[b"connection"].decode() == f"close{upgrade}"
+    assert headers[b"date"] == b"Sun, 06 Nov 1994 08:49:37 GMT"
+    assert headers[b"content-type"] == b"text/plain; charset=utf-8"
+    assert body.data.decode() == answer.body
+    assert answer.body.isprintable()
+    for name, value in answer.headers:
+        assert headers[name.lower().encode()] == value.encode()
+
+
+STRIPPED = (
+    "header Upgrade: websocket is missing: a proxy in front must pass on Upgrade and Connection,"
+    " over HTTP/1.1"
+)
+CONTRACT: list[tuple[int, str, dict[str, str]]] = [
+    (400, "not a valid HTTP request", {}),
+    (400, "the PROXY protocol is not supported: configure the proxy not to send it", {}),
+    (400, "query has more than 100 parameters", {}),
+    (400, "missing or invalid pair code", {}),
+    (400, "pair code must be plain and given once", {}),
+    (401, "opening a new code needs a token", {"WWW-Authenticate": "Bearer"}),
+    (
+        401,
+        "no authorized host waits with this code: show the token, or connect again later",
+        {"WWW-Authenticate": "Bearer"},
+    ),
+    (403, "origin is not allowed", {}),
+    (404, "not found: this is a WebSocket relay, its health is at /health", {}),
+    (405, "method not allowed", {"Allow": "GET, HEAD"}),
+    (408, "head did not arrive in time", {}),
+    (409, "pair is full", LATER),
+    (
+        426,
+        "only WebSocket version 13 is spoken here",
+        {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"},
+    ),
+    (426, STRIPPED, {"Upgrade": "websocket"}),
+    (431, "head is larger than 16384 bytes", {}),
+    (431, "head has more than 100 fields", {}),
+    (503, "relay is stopping", LATER),
+    (503, "relay is full", LATER),
+    (503, "too many waiting sides", LATER),
+]
+
+
+def test_contract() -> None:
+    """The answers that need no request to be looked at are those of the contract."""
+    said = [(int(answer.status), answer.body, dict(answer.headers)) for answer in ANSWERS]
+    assert sorted(said, key=repr) == sorted(CONTRACT, key=repr)
+
+
+def test_date_is_of_the_answer() -> None:
+    """The date is that of the second in which the answer is sent."""
+    first, second = (relay.protocol.response.NOT_FOUND.encode(NOW + later) for later in (0, 1))
+    assert second == first.replace(b"08:49:37", b"08:49:38") != first
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.0, "1"), (0.001, "1"), (1.0, "1"), (1.001, "2"), (59.9, "60")]
+)
+def test_too_many_requests(seconds: float, told: str) -> None:
+    """A client over its limit is told a whole number of seconds, which is never too early."""
+    answer = too_many_requests("too many attempts from this client", seconds)
+    assert (answer.status, answer.body) == (429, "too many attempts from this client")
+    assert answer.headers == (("Retry-After", told),)
+
+
+@pytest.mark.parametrize(
+    ("draining", "full", "status", "body"),
+    [
+        (False, False, 200, '{"ok":true,"pairs":7}'),
+        (False, True, 503, '{"ok":false,"full":true,"pairs":7}'),
+        (True, False, 503, '{"ok":false,"draining":true,"pairs":7}'),
+        (True, True, 503, '{"ok":false,"draining":true,"pairs":7}'),
+    ],
+)
+def test_health_answer(draining: bool, full: bool, status: int, body: str) -> None:
+    """The health of a relay is one line of JSON, and its status says whether it is good."""
+    answer = health_answer(7, draining=draining, full=full)
+    assert (answer.status, answer.body, answer.headers) == (
+        status,
+        body,
+        (("Cache-Control", "no-store"),),
+    )
+    assert b"\r\nContent-Type: application/json\r\n" in answer.encode(NOW)
+    assert answer.encode(NOW).endswith(f"\r\n\r\n{body}".encode())

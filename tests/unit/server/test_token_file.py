@@ -1,0 +1,85 @@
+"""Content of a file that is taken for a token."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from relay.server.token_file import is_token, read_token, token_in
+from tests.support.running_relay import running
+
+BAD = [
+    (b"", "is empty"),
+    (b" \r\n\t", "is empty"),
+    (codecs.BOM_UTF8 + b"\n", "is empty"),
+    (b"canary\nother\n", "has more than one line; the token must be alone in it"),
+    (b"canary\r\rother", "has more than one line; the token must be alone in it"),
+    (b"canary other", "has a space or a control character inside the token"),
+    (b"canary\tother", "has a space or a control character inside the token"),
+    (b"canary\0", "has a space or a control character inside the token"),
+    (b"canary\x7f", "has a space or a control character inside the token"),
+    (b"c\0a\0n\0a\0r\0y\0", "has a space or a control character inside the token"),
+    ("canary".encode("utf-16"), "is in UTF-16; save it as plain ASCII"),
+    (codecs.BOM_UTF16_BE + "canary".encode("utf-16-be"), "is in UTF-16; save it as plain ASCII"),
+    ("canary".encode("utf-32"), "is in UTF-16; save it as plain ASCII"),
+    (
+        "canary\xe9".encode(),
+        "has a character that is not ASCII, which no client could send in a header",
+    ),
+    (b"canary\xff", "has a character that is not ASCII, which no client could send in a header"),
+]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"s3cret", b"s3cret\n", b" s3cret\r\n", codecs.BOM_UTF8 + b"s3cret\r\n", b"\n\ns3cret\n\n"],
+)
+def test_good(content: bytes) -> None:
+    """White space and a mark of UTF-8 around the token are left out."""
+    assert token_in(content) == b"s3cret"
+
+
+def test_every_character_that_a_header_can_hold() -> None:
+    """A token may be of any visible ASCII."""
+    visible = bytes(range(0x21, 0x7F))
+    assert token_in(visible) == visible
+    assert is_token(visible)
+    assert not is_token(b"")
+    assert not is_token(b"a b")
+
+
+@pytest.mark.parametrize(("content", "why"), BAD)
+def test_bad(tmp_path: Path, content: bytes, why: str) -> None:
+    """Other content is refused in one line that names the file and quotes nothing of it."""
+    path = tmp_path / "token"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="token") as caught:
+        read_token(str(path))
+    assert str(caught.value) == f"{str(path)!r} {why}"
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_too_large(tmp_path: Path) -> None:
+    """A file that is no token, such as a picture, is not read to its end."""
+    path = tmp_path / "token"
+    path.write_bytes(b"x" * 5000)
+    with pytest.raises(ValueError, match=r"' is larger than 4096 bytes$"):
+        read_token(str(path))
+
+
+@pytest.mark.parametrize(("content", "why"), BAD)
+async def test_reload(tmp_path: Path, content: bytes, why: str) -> None:
+    """The same holds for a reload, which leaves the old token in force."""
+    path = tmp_path / "token"
+    path.write_bytes(b"s3cret")
+    async with running(host_token_file=str(path)) as relay:
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="token"):
+            relay.handle.reload()
+        await relay.refused(401, "opening a new code needs a token")
+        client = await relay.connect()
+        assert (await client.upgrade("/?pair=code&token=s3cret")).status == 101
+        await relay.gone(client)

@@ -1,0 +1,242 @@
+"""The kinds of settings: what is read, what is allowed, and what is said of the rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from relay.field_types import Number, Setting
+from relay.fields import (
+    choice,
+    definitions,
+    differing,
+    flag,
+    listing,
+    path,
+    seconds,
+    settle,
+    text,
+    whole,
+)
+
+
+def capital(word: str) -> str:
+    """Return a word in capitals; raise ValueError if it has others than letters."""
+    if not word.isalpha():
+        raise ValueError
+    return word.upper()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """A dataclass with a setting of each kind, and a field that is none."""
+
+    wait: float = seconds(2.0, "A time.")
+    pause: float = seconds(0.5, "A time or nothing.", zero="for none")
+    size: int = whole(7, "A size.", of="bytes", metavar="BYTES")
+    count: int | None = whole(None, "A count.", absent="enough")
+    good: bool = flag(True, "A flag.")
+    colour: str = choice("red", ("red", "blue"), "A colour.")
+    word: str = text("ABC", "A word.", "letters", capital, metavar="WORD", short="-w")
+    file: str = path("A file.")
+    words: tuple[str, ...] = listing("Words.", "words of letters", capital, absent="silence")
+    note: str = field(default="no setting")
+
+    def __post_init__(self) -> None:
+        settle(self)
+
+
+ABOUT: dict[str, Setting] = {name: about for name, _, about in definitions(Example)}
+
+# A setting, what it must be, good texts with their values, and bad texts.
+TEXTS: list[tuple[str, str, dict[str, Any], list[str]]] = [
+    (
+        "wait",
+        "a number of seconds from 0.001",
+        {"1": 1.0, "0.001": 0.001, "1e3": 1000.0, " 5 ": 5.0, "2.": 2.0, ".5": 0.5, "+1": 1.0},
+        [
+            "",
+            "soon",
+            "5s",
+            "0",
+            "-0",
+            "-1",
+            "nan",
+            "inf",
+            "-inf",
+            "1e999",
+            "1_0",
+            "\u0661",
+            "\uff11.5",
+        ],
+    ),
+    (
+        "pause",
+        "a number of seconds from 0.001, or 0 for none",
+        {"0": 0.0, "0.0": 0.0, "-0": 0.0, "0.001": 0.001, "17": 17.0},
+        ["", "off", "0.0001", "-0.001", "nan", "inf"],
+    ),
+    (
+        "size",
+        "a whole number of bytes, or 0 for no limit",
+        {"0": 0, "1": 1, " 80 ": 80, str(2**63): 2**63},
+        ["", "x", "1.0", "1e3", "0x50", "--1", "-1", "nan", "9" * 400, "9" * 5000, "1_0", "\u0661"],
+    ),
+    ("count", "a whole number, or 0 for no limit", {"0": 0, "5": 5}, ["", "None", "enough", "-1"]),
+    (
+        "good",
+        "true or false (or 1 or 0, yes or no, on or off)",
+        dict.fromkeys(["true", "1", "yes", "on", "True", " ON "], True)
+        | dict.fromkeys(["false", "0", "no", "off", "FALSE"], False),
+        ["", "maybe", "2", "y", "None"],
+    ),
+    ("colour", "one of red, blue", {"red": "red", "Blue": "blue", " red ": "red"}, ["", "green"]),
+    ("word", "letters", {"abc": "ABC", "ABC": "ABC"}, ["", "a b", "a1"]),
+    ("file", "a path", {"": "", "/a b": "/a b", "x": "x"}, ["a\0b"]),
+    (
+        "words",
+        "words of letters",
+        {"": (), "a": ("A",), "a,b": ("A", "B"), " a , b ": ("A", "B"), "a,,b,": ("A", "B")},
+        ["1", "a,b c"],
+    ),
+]
+GOOD = [(name, said, value) for name, _, good, _ in TEXTS for said, value in good.items()]
+BAD = [(name, values, said) for name, values, _, bad in TEXTS for said in bad]
+
+WRONG_TYPES: dict[str, list[Any]] = {
+    "wait": [True, None, "1", b"1", 1j, [1.0]],
+    "pause": [False, None, "0"],
+    "size": [1.0, 0.0, math.nan, True, None, "1"],
+    "count": [1.0, True, "1"],
+    "good": [0, 1, None, "true"],
+    "colour": [None, b"red", 1],
+    "word": [None, b"abc", 1],
+    "file": [None, b"x"],
+    "words": [None, "abc", {"a"}, 1],
+}
+
+
+def example(name: str, value: Any) -> Example:
+    """Return an example of which one field has this value, be it of the right type or not."""
+    return Example(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "said", "value"), GOOD)
+def test_good_text(name: str, said: str, value: Any) -> None:
+    """Text is read as a value of the setting's type, in its normal form."""
+    parsed = ABOUT[name].parse(name, said)
+    assert (parsed, type(parsed)) == (value, type(value))
+
+
+@pytest.mark.parametrize(("name", "said", "value"), GOOD)
+def test_written_text(name: str, said: str, value: Any) -> None:
+    """What is written of a value is read as the same value."""
+    about = ABOUT[name]
+    assert about.parse(name, about.write(value)) == value
+
+
+@pytest.mark.parametrize(("name", "values", "said"), BAD)
+def test_bad_text(name: str, values: str, said: str) -> None:
+    """Text that is no good value is refused in one line that says what would be."""
+    with pytest.raises(ValueError, match=f"^{name} must be") as refused:
+        ABOUT[name].parse(name, said)
+    line = str(refused.value)
+    assert line.startswith(f"{name} must be {values}, not ")
+    assert "\n" not in line
+    assert refused.value.__context__ is None or refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize(("name", "values", "said"), BAD)
+def test_bad_value(name: str, values: str, said: str) -> None:
+    """A value that text may not give, construction refuses as well."""
+    try:
+        value = ABOUT[name].read(said)
+    except ValueError:
+        return
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        example(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, wrong in WRONG_TYPES.items() for value in wrong]
+)
+def test_wrong_type(name: str, value: Any) -> None:
+    """A value of a wrong type is refused with its name, what it must be and what it was."""
+    with pytest.raises(TypeError) as refused:
+        example(name, value)
+    assert str(refused.value) == f"{name} must be {ABOUT[name].values}, not {value!r}"
+
+
+def test_bad_item() -> None:
+    """Of a list, the complaint quotes what is wrong in it alone."""
+    with pytest.raises(ValueError, match=r"^words must be words of letters, not 'b c'$"):
+        ABOUT["words"].parse("words", "a,b c,d")
+    with pytest.raises(TypeError, match=r"^words must be words of letters, not 5$"):
+        example("words", ("a", 5))
+
+
+def test_range() -> None:
+    """A number may have an upper end, and the complaint quotes the number."""
+    port = Number(help="A.", values="a port", kind=int, minimum=0, maximum=65535)
+    assert port.parse("port", "65535") == 65535
+    with pytest.raises(ValueError, match=r"^port must be a port, not 65536$"):
+        port.parse("port", "65536")
+
+
+def test_normal_form() -> None:
+    """Values that are given as such are put in their normal form, too."""
+    given: Any = {"word": "abc", "words": ["a", "b"]}
+    made = Example(**given)
+    assert (made.word, made.words) == ("ABC", ("A", "B"))
+    assert made == Example(word="ABC", words=("A", "B"))
+    assert hash(made) == hash(Example(word="ABC", words=("A", "B")))
+
+
+def test_definitions() -> None:
+    """The settings of a dataclass are found in order, and its other fields are not."""
+    found = list(definitions(Example))
+    assert [name for name, _, _ in found] == list(WRONG_TYPES)
+    assert [default for _, default, _ in found] == [
+        2.0,
+        0.5,
+        7,
+        None,
+        True,
+        "red",
+        "ABC",
+        "",
+        (),
+    ]
+    assert list(definitions(Example())) == found
+
+
+def test_shown() -> None:
+    """A person is shown the text of a value, or in words what the lack of one means."""
+    assert [about.show(default) for _, default, about in definitions(Example)] == [
+        "2",
+        "0.5",
+        "7",
+        "enough",
+        "true",
+        "red",
+        "ABC",
+        "none",
+        "silence",
+    ]
+    assert ABOUT["words"].show(("A", "B")) == "A,B"
+    assert ABOUT["pause"].show(0.0) == "0"
+    assert ABOUT["good"].show(False) == "false"
+
+
+def test_differing() -> None:
+    """The settings that differ from their defaults are told by name, those of all instances."""
+    assert differing(Example(), Example()) == []
+    assert differing(Example(note="more")) == []
+    assert differing(Example(size=8, good=False), Example(count=0)) == [
+        ("size", 8),
+        ("good", False),
+        ("count", 0),
+    ]

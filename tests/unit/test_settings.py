@@ -1,0 +1,188 @@
+"""What the settings of a relay may be, and what is said of those that may not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError, asdict, fields, replace
+from typing import Any
+
+import pytest
+
+from relay import RelaySettings
+from relay.field_types import Flag, Listing, Number, Setting, Text
+from relay.fields import definitions
+
+ABOUT: dict[str, Setting] = {name: about for name, _, about in definitions(RelaySettings)}
+TIMES = [name for name, about in ABOUT.items() if about.metavar == "SECONDS"]
+OFF = [
+    name for name in TIMES if ABOUT[name].values.startswith("a number of seconds from 0.001, or")
+]
+WHOLE = [name for name, about in ABOUT.items() if about.metavar in {"BYTES", "NUMBER"}]
+
+
+def with_setting(name: str, value: Any) -> RelaySettings:
+    """Return settings of which one has this value, be it of the right type or not."""
+    return RelaySettings(**{name: value})
+
+
+def test_defaults() -> None:
+    """The defaults are those that the contract names, in seconds and bytes."""
+    assert asdict(RelaySettings()) == {
+        "pair_ttl": 300.0,
+        "sweep_interval": 30.0,
+        "head_timeout": 10.0,
+        "close_timeout": 5.0,
+        "max_message_size": 104_857_600,
+        "ping_interval": 20.0,
+        "ping_timeout": 20.0,
+        "stall_timeout": 240.0,
+        "probe_timeout": 2.0,
+        "max_connections": None,
+        "max_waiting": 0,
+        "max_per_client": 0,
+        "connects_per_minute": 0,
+        "trusted_proxies": (),
+        "max_rate": 0,
+        "max_pair_seconds": 0.0,
+        "max_pair_bytes": 0,
+        "allowed_origins": (),
+        "host_token_file": "",
+        "strict_codes": False,
+        "drain_delay": 0.0,
+    }
+
+
+def test_every_setting_says_what_it_is() -> None:
+    """Every field has what the command line makes an option of, and a default that is allowed."""
+    assert list(ABOUT) == [item.name for item in fields(RelaySettings)]
+    for name, default, about in definitions(RelaySettings):
+        assert about.help.endswith(".")
+        assert about.check(name, default) == default
+        if default is not None:
+            assert about.parse(name, about.write(default)) == default
+
+
+def test_kinds() -> None:
+    """Every setting is of the kind that its field says."""
+    kinds = {
+        "float": Number,
+        "int": Number,
+        "int | None": Number,
+        "bool": Flag,
+        "str": Text,
+        "tuple[str, ...]": Listing,
+    }
+    for item in fields(RelaySettings):
+        assert type(ABOUT[item.name]) is kinds[str(item.type)]
+
+
+def test_what_zero_turns_off() -> None:
+    """The times that the contract lets be turned off may be 0, and the others may not."""
+    assert set(OFF) == {
+        "ping_interval",
+        "stall_timeout",
+        "probe_timeout",
+        "max_pair_seconds",
+        "drain_delay",
+    }
+    for name in OFF:
+        assert getattr(with_setting(name, 0), name) == 0
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("value", [0.001, 1, 2.5, 1e308])
+def test_good_time(name: str, value: float) -> None:
+    """A time is any finite number from a millisecond on, whole or not."""
+    assert getattr(with_setting(name, value), name) == value
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("value", [0, 0.0, -0.0, 0.0009, -1, -math.inf, math.inf, math.nan])
+def test_time_out_of_range(name: str, value: float) -> None:
+    """A time that is no time is refused with its name, what it must be, and what it was."""
+    if name in OFF and value == 0:
+        return
+    with pytest.raises(ValueError, match=r"number of seconds") as refused:
+        with_setting(name, value)
+    said = str(refused.value)
+    assert said == f"{name} must be {ABOUT[name].values}, not {value!r}"
+    assert said.startswith(f"{name} must be a number of seconds from 0.001")
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize("value", [True, False, None, "1", b"1", 1j, [1.0]])
+def test_time_of_a_wrong_type(name: str, value: object) -> None:
+    """A time that is not a number is refused, a truth value too."""
+    with pytest.raises(TypeError) as refused:
+        with_setting(name, value)
+    assert str(refused.value) == f"{name} must be {ABOUT[name].values}, not {value!r}"
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("value", [0, 1, 2**63, 10**300])
+def test_good_size(name: str, value: int) -> None:
+    """A size or a count is any whole number from 0 on."""
+    assert getattr(with_setting(name, value), name) == value
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("value", [-1, -(2**70)])
+def test_size_out_of_range(name: str, value: int) -> None:
+    """A negative size is refused with its name, what it must be, and what it was."""
+    with pytest.raises(ValueError, match="whole number") as refused:
+        with_setting(name, value)
+    said = str(refused.value)
+    assert said.startswith(f"{name} must be a whole number")
+    assert said.endswith(f", or 0 for no limit, not {value}")
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("value", [1.0, 0.0, math.nan, math.inf, True, False, "1"])
+def test_size_of_a_wrong_type(name: str, value: object) -> None:
+    """A size that is not a whole number is refused, even one that has no fraction."""
+    with pytest.raises(TypeError, match=rf"^{name} must be a whole number"):
+        with_setting(name, value)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_may_be_left_open(name: str) -> None:
+    """None is a value of the limit of connections alone."""
+    if name == "max_connections":
+        assert RelaySettings(max_connections=None).max_connections is None
+    else:
+        with pytest.raises(TypeError, match=f"^{name} must be"):
+            with_setting(name, None)
+
+
+@pytest.mark.parametrize("name", [*TIMES, *WHOLE])
+def test_number_beyond_the_floats(name: str) -> None:
+    """A whole number that no float can hold is refused as any other bad value."""
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        with_setting(name, 10**400)
+
+
+def test_bad_settings_change_nothing() -> None:
+    """A copy with a bad value is refused, and the original is what it was."""
+    settings = RelaySettings(pair_ttl=10)
+    with pytest.raises(ValueError, match="pair_ttl"):
+        replace(settings, pair_ttl=-1)
+    assert settings == RelaySettings(pair_ttl=10)
+
+
+def test_settings_are_frozen() -> None:
+    """Settings do not change once they are made, and have no room for others."""
+    settings = RelaySettings()
+    with pytest.raises(FrozenInstanceError):
+        settings.pair_ttl = 1.0  # type: ignore[misc]
+    with pytest.raises((AttributeError, TypeError)):
+        settings.unknown = 1.0  # type: ignore[attr-defined]
+    assert settings == RelaySettings()
+    assert hash(settings) == hash(RelaySettings())
+
+
+def test_settings_are_named() -> None:
+    """No setting is given by its place, and none that is not known."""
+    with pytest.raises(TypeError):
+        RelaySettings(300.0)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        with_setting("max_memory", 1)

@@ -1,0 +1,267 @@
+"""What the system knows of a connection, asked of real sockets; and what it does not know."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import ssl
+import struct
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from relay.transport.socket_info import (
+    Uptake,
+    descriptor_limit,
+    peer_of,
+    pending,
+    queued,
+    socket_of,
+    uptake,
+)
+
+SocketPair = tuple[trio.SocketStream, trio.SocketStream]
+
+TCP_INFO_SIZE = 232
+"""Of struct tcp_info in linux/tcp.h, or more."""
+
+
+@pytest.fixture
+async def tcp(time_limit: None) -> AsyncIterator[SocketPair]:
+    """Return both ends of a connection over the loopback interface; the first was accepted."""
+    async with await open_listener("127.0.0.1") as listener:
+        theirs = await trio.testing.open_stream_to_socket_listener(listener)
+        ours = await listener.accept()
+        async with ours, theirs:
+            yield ours, theirs
+
+
+@pytest.fixture
+async def unix(time_limit: None) -> AsyncIterator[SocketPair]:
+    """Return both ends of a connection over a Unix socket."""
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest) -> SocketPair:
+    """Return the connection of the kind that the test asks for."""
+    found: SocketPair = request.getfixturevalue(request.param)
+    return found
+
+
+async def open_listener(host: str) -> trio.SocketListener:
+    """Listen on a free port."""
+    (listener,) = await trio.open_tcp_listeners(0, host=host)
+    return listener
+
+
+def fill(stream: trio.SocketStream) -> int:
+    """Send until the system takes no more, and return how much that was."""
+    size = 0
+    with suppress(BlockingIOError):
+        while True:
+            size += os.write(stream.socket.fileno(), bytes(100_000))
+    return size
+
+
+async def drain(stream: trio.SocketStream, size: int) -> None:
+    """Receive so many bytes."""
+    while size:
+        size -= len(await stream.receive_some(size))
+
+
+class TestQueued:
+    """Bytes that the client's system has not taken."""
+
+    @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
+    async def test_queued(self, pair: SocketPair) -> None:
+        """They are there while the client does not read, and gone once it has read all."""
+        ours, theirs = pair
+        assert queued(ours.socket) == 0
+        size = fill(ours)
+        assert queued(ours.socket) > 0
+        await drain(theirs, size)
+        with trio.fail_after(5):
+            while queued(ours.socket):
+                await trio.sleep(0.001)
+
+    @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
+    async def test_closed(self, pair: SocketPair) -> None:
+        """A closed socket has none."""
+        fill(pair[0])
+        pair[0].socket.close()
+        assert queued(pair[0].socket) == 0
+
+    async def test_unknown(self, tcp: SocketPair, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nor has one of a system that cannot tell."""
+
+        def ioctl(*args: object) -> bytes:
+            raise OSError(errno.ENOTTY, "no such request")
+
+        monkeypatch.setattr("fcntl.ioctl", ioctl)
+        assert queued(tcp[0].socket) == 0
+
+
+@pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
+async def test_pending(pair: SocketPair) -> None:
+    """What came and was not read is counted; of a closed socket it is nothing."""
+    ours, theirs = pair
+    assert pending(ours.socket) == 0
+    await theirs.send_all(bytes(1000))
+    with trio.fail_after(5):
+        while pending(ours.socket) < 1000:
+            await trio.sleep(0.001)
+    await drain(ours, 1000)
+    assert pending(ours.socket) == 0
+    ours.socket.close()
+    assert pending(ours.socket) == 0
+
+
+class TestUptake:
+    """How the client's system takes what it is sent."""
+
+    async def test_taken(self, tcp: SocketPair) -> None:
+        """What the client's system acknowledged is counted, and it owes nothing."""
+        ours, theirs = tcp
+        before = uptake(ours.socket)
+        assert before.unanswered == before.vain == 0
+        await ours.send_all(bytes(1000))
+        await drain(theirs, 1000)
+        with trio.fail_after(5):
+            while uptake(ours.socket).taken < before.taken + 1000:
+                await trio.sleep(0.001)
+        assert uptake(ours.socket) == Uptake(before.taken + 1000)
+
+    async def test_not_read(self, tcp: SocketPair) -> None:
+        """A client that does not read takes no more at some point, and then again if it does."""
+        ours, theirs = tcp
+        size = fill(ours)
+        before = uptake(ours.socket).taken
+        assert before < size
+        await drain(theirs, size)
+        with trio.fail_after(5):
+            while uptake(ours.socket).taken < size:
+                await trio.sleep(0.001)
+
+    async def test_unix(self, unix: SocketPair) -> None:
+        """What a client takes of a Unix socket is seen in steps smaller than its buffer."""
+        ours, theirs = unix
+        size = fill(ours)
+        taken = [uptake(ours.socket).taken]
+        for _ in range(4):
+            await drain(theirs, size // 4)
+            taken.append(uptake(ours.socket).taken)
+        assert taken == sorted(set(taken))
+        assert uptake(ours.socket)[1:] == (0.0, 0)
+
+    async def test_closed(self, tcp: SocketPair) -> None:
+        """Of a closed socket nothing is known."""
+        fill(tcp[0])
+        tcp[0].socket.close()
+        assert uptake(tcp[0].socket) == Uptake()
+
+    async def test_another_system(self, tcp: SocketPair, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the system is not Linux, what is queued tells how much the client takes."""
+        fill(tcp[0])
+        monkeypatch.delattr(trio.socket, "TCP_INFO")
+        assert uptake(tcp[0].socket) == Uptake(-queued(tcp[0].socket))
+
+    @pytest.mark.parametrize(
+        ("retransmits", "probes", "expected"),
+        [
+            (0, 0, Uptake(123_456_789_012)),
+            (2, 0, Uptake(123_456_789_012, 1.5, 2)),
+            (0, 3, Uptake(123_456_789_012, 1.5, 3)),
+        ],
+    )
+    async def test_unanswered(self, retransmits: int, probes: int, expected: Uptake) -> None:
+        """Silence means something only while the client's system is asked in vain."""
+        info = bytearray(TCP_INFO_SIZE)
+        info[2], info[3] = retransmits, probes
+        struct.pack_into("=I", info, 56, 1500)  # tcpi_last_ack_recv, in milliseconds
+        struct.pack_into("=Q", info, 120, 123_456_789_012)  # tcpi_bytes_acked
+        assert uptake(Known(bytes(info))) == expected
+
+    async def test_old_kernel(self) -> None:
+        """Likewise with a kernel that tells less."""
+        assert uptake(Known(bytes(104))) == Uptake()
+
+
+class Known(trio.socket.SocketType):
+    """A socket of which the system says what it is told to."""
+
+    def __init__(self, info: bytes) -> None:
+        self.info = info
+
+    def getsockopt(self, level: int, name: int, size: int = 0) -> bytes:  # type: ignore[override]
+        assert (level, name) == (trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO)
+        return self.info[:size]
+
+    def fileno(self) -> int:
+        return -1
+
+
+class TestPeer:
+    """Where a client comes from."""
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+    async def test_tcp(self, host: str) -> None:
+        """It is the address, without the port, also under TLS."""
+        async with await open_listener(host) as listener:
+            theirs = await trio.testing.open_stream_to_socket_listener(listener)
+            ours = await listener.accept()
+            async with ours, theirs:
+                assert peer_of(ours) == host
+                tls = trio.SSLStream(ours, ssl.create_default_context(), server_side=False)
+                assert peer_of(tls) == host
+                assert socket_of(tls) is ours.socket
+
+    async def test_unix(self, unix: SocketPair) -> None:
+        """It is a word of its own for a Unix socket, named or not."""
+        assert peer_of(unix[0]) == "unix"
+
+    async def test_named_unix(self, tmp_path: Path) -> None:
+        """A client on a path has no address either."""
+        sock = trio.socket.socket(trio.socket.AF_UNIX)
+        with sock:
+            await sock.bind(str(tmp_path / "relay"))
+            sock.listen()
+            theirs = await trio.open_unix_socket(str(tmp_path / "relay"))
+            accepted, _ = await sock.accept()
+            async with theirs, trio.SocketStream(accepted) as ours:
+                assert peer_of(ours) == "unix"
+
+    async def test_memory(self) -> None:
+        """There is none of a stream in memory, also under TLS."""
+        ours, _ = trio.testing.memory_stream_pair()
+        assert peer_of(ours) == ""
+        assert socket_of(ours) is None
+        tls = trio.SSLStream(ours, ssl.create_default_context(), server_side=False)
+        assert peer_of(tls) == ""
+
+    async def test_gone(self, tcp: SocketPair) -> None:
+        """Nor of a client that is gone already."""
+        ours, theirs = tcp
+        linger = struct.pack("ii", 1, 0)
+        theirs.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
+        await theirs.aclose()
+        with suppress(trio.BrokenResourceError):
+            await ours.receive_some()
+        assert peer_of(ours) == ""
+
+
+def test_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is the soft one, and 0 stands for none."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert descriptor_limit() == soft
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (17, 18))
+    assert descriptor_limit() == 17
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert descriptor_limit() == 0

@@ -1,0 +1,257 @@
+"""A wire loses nothing, mixes nothing up, and never touches a descriptor that is not its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+
+import pytest
+import trio
+import trio.testing
+
+from relay.transport import socket_transport as wires_module
+from relay.transport.base import Wire
+from relay.transport.epoll_reader import open_lookout
+from relay.transport.socket_transport import SocketWire
+from relay.transport.stream_transport import StreamWire
+from relay.transport.tls_transport import TlsSocket, TlsWire
+from relay.transport.wrap import open_wire
+from tests.support.tls_peers import over_tls, server_context
+
+BLOCK = bytes(range(256)) * 4096  # 1 MiB, more than a socket takes at once
+
+Ends = tuple[SocketWire, trio.abc.Stream]
+
+
+@pytest.fixture(params=["plain", "TLS"])
+async def sockets(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIterator[Ends]:
+    """Return a wire over a real socket, plain or with TLS, and the other end."""
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        if request.param == "TLS":
+            yield await over_tls(ours, theirs, nursery)
+        else:
+            yield SocketWire(ours, nursery), theirs
+
+
+async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
+    """Receive size bytes."""
+    data = bytearray()
+    while len(data) < size:
+        data += await stream.receive_some(size - len(data))
+    return bytes(data)
+
+
+async def test_fastest_wire_for_a_stream(nursery: trio.Nursery) -> None:
+    """A socket gets the wire for sockets, any other stream the one for any stream."""
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        assert isinstance(open_wire(ours, nursery), SocketWire)
+        assert isinstance(open_wire(TlsSocket(ours, server_context()), nursery), TlsWire)
+    assert isinstance(open_wire(trio.testing.memory_stream_pair()[0], nursery), StreamWire)
+
+
+async def test_unread(sockets: Ends) -> None:
+    """What was put back is received first, in pieces of the size that is asked for."""
+    wire, theirs = sockets
+    await theirs.send_all(b"behind")
+    wire.unread(b"before")
+    assert await wire.receive_some(4) == b"befo"
+    wire.unread(b"be")
+    assert await wire.receive_some(100) == b"bere"
+    assert await wire.receive_some(100) == b"behind"
+
+
+async def test_backpressure(sockets: Ends) -> None:
+    """What the socket does not take at once goes out as there is room."""
+    wire, theirs = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.send_all, BLOCK)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        assert await receive_exactly(theirs, len(BLOCK)) == BLOCK
+
+
+async def test_cancelled_writer(sockets: Ends) -> None:
+    """The rest of what a cancelled writer had begun goes out before the next writer's bytes."""
+    wire, theirs = sockets
+    with trio.move_on_after(0):
+        await wire.send_all(BLOCK)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.send_all, b"next")
+        assert await receive_exactly(theirs, len(BLOCK) + 4) == BLOCK + b"next"
+
+
+async def test_several_writers(sockets: Ends) -> None:
+    """The bytes of writers that wait at the same time are not mixed."""
+    wire, theirs = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wire.send_all, BLOCK)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(wire.send_all, b"2" * 10)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(wire.send_all, b"3" * 10)
+        await trio.testing.wait_all_tasks_blocked()
+        expected = BLOCK + b"2" * 10 + b"3" * 10
+        assert await receive_exactly(theirs, len(expected)) == expected
+
+
+async def test_reset(sockets: Ends) -> None:
+    """Once writing failed, the wire is broken and takes nothing more."""
+    wire, theirs = sockets
+    await theirs.aclose()
+    with pytest.raises(trio.BrokenResourceError):
+        await wire.send_all(BLOCK)
+    assert wire.broken
+    with pytest.raises(trio.BrokenResourceError):
+        await wire.send_all(b"x")
+    await wire.linger()
+
+
+async def test_reset_while_waiting(sockets: Ends) -> None:
+    """A writer that waits for room learns that there will be none."""
+    wire, theirs = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_broken, wire)
+        await trio.testing.wait_all_tasks_blocked()
+        await theirs.aclose()
+
+
+async def expect_broken(wire: Wire) -> None:
+    """Send until it fails."""
+    with pytest.raises(trio.BrokenResourceError):
+        await wire.send_all(BLOCK)
+
+
+async def test_closed(sockets: Ends) -> None:
+    """A closed wire forgets its descriptor, which may be another connection's by then."""
+    wire, _ = sockets
+    await wire.aclose()
+    with pytest.raises(trio.ClosedResourceError):
+        await wire.receive_some(100)
+    with pytest.raises(trio.ClosedResourceError):
+        await wire.send_all(b"x")
+
+
+async def test_closed_while_waiting(sockets: Ends) -> None:
+    """Whoever waits for a wire that is closed is woken."""
+    wire, _ = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_closed, partial(wire.receive_some, 100))
+        nursery.start_soon(expect_closed, partial(wire.send_all, BLOCK))
+        await trio.testing.wait_all_tasks_blocked()
+        await wire.aclose()
+
+
+async def expect_closed(use: Callable[[], Awaitable[object]]) -> None:
+    """Use a wire until it is closed."""
+    with pytest.raises(trio.ClosedResourceError):
+        await use()
+
+
+async def test_spurious_readiness(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that is readable, and then is not, is waited for again."""
+    wire, theirs = sockets
+    surprises = [BlockingIOError()]
+
+    class Os:
+        """The calls of the system, the first of which finds nothing."""
+
+        @staticmethod
+        def read(descriptor: int, size: int) -> bytes:
+            if surprises:
+                raise surprises.pop()
+            return os.read(descriptor, size)
+
+    monkeypatch.setattr(wires_module, "os", Os)
+    await theirs.send_all(b"there")
+    assert await wire.receive_some(100) == b"there"
+
+
+async def test_read_fails(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that the system refuses breaks the wire."""
+    wire, theirs = sockets
+
+    class Os:
+        """A system in which the connection was reset."""
+
+        @staticmethod
+        def read(descriptor: int, size: int) -> bytes:
+            raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    monkeypatch.setattr(wires_module, "os", Os)
+    await theirs.send_all(b"lost")
+    with pytest.raises(trio.BrokenResourceError):
+        await wire.receive_some(100)
+    assert wire.broken
+
+
+@pytest.mark.parametrize("watched", [True, False])
+async def test_hangup(nursery: trio.Nursery, autojump_clock: object, *, watched: bool) -> None:
+    """A hang-up is noticed behind data that nobody reads, or never where nobody can tell."""
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        with open_lookout() as lookout:
+            assert lookout is not None
+            wire = open_wire(ours, nursery, lookout if watched else None)
+            await theirs.send_all(b"unread")
+            await theirs.aclose()
+            async with trio.open_nursery() as watching:
+                watching.start_soon(lookout.watch)
+                with trio.move_on_after(1000) as scope:
+                    await wire.wait_hangup()
+                watching.cancel_scope.cancel()
+        assert scope.cancelled_caught is not watched
+        assert not wire.broken
+        assert wire.look(100) == b"unread"
+
+
+async def test_stream_wire(nursery: trio.Nursery) -> None:
+    """Over any stream, too, a cancelled writer's bytes come whole and first."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    wire = StreamWire(ours, nursery)
+    nursery.start_soon(wire.send_all, b"first")
+    await trio.testing.wait_all_tasks_blocked()
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as writers:
+            writers.start_soon(wire.send_all, b"second")
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    nursery.start_soon(wire.send_all, b"third")
+    assert await receive_exactly(theirs, 16) == b"firstsecondthird"
+
+
+async def test_stream_wire_breaks(nursery: trio.Nursery) -> None:
+    """Over any stream, too, a failed write breaks the wire and lingering ends."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    wire = StreamWire(ours, nursery)
+    await theirs.aclose()
+    await expect_broken(wire)
+    assert wire.broken
+    await trio.aclose_forcefully(wire)
+    await wire.linger()
+
+
+async def test_broken_keeps_nothing(sockets: Ends) -> None:
+    """What is sent to a wire that is broken is not kept, however much there was before."""
+    wire, theirs = sockets
+    assert not wire.send_now(BLOCK)
+    await theirs.aclose()
+    for _ in range(3):
+        with pytest.raises(trio.BrokenResourceError):
+            wire.send_now(BLOCK)
+        assert not wire.blocked
+
+
+async def test_two_that_wait_for_a_broken_wire(
+    sockets: Ends,
+) -> None:
+    """Each of several writers that wait learns that there will be no room."""
+    wire, theirs = sockets
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(expect_broken, wire)
+        nursery.start_soon(expect_broken, wire)
+        await trio.testing.wait_all_tasks_blocked()
+        await theirs.aclose()
