@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from relay.cli.options import flags_of, meaning_of, variable_of
-from relay.daemon.settings import StartSettings
-from relay.fields import definitions
+from relay.cli.options import flags_of, help_text, variable_of
+from relay.daemon.settings import DaemonSettings
+from relay.fields import iter_fields
 from relay.settings import RelaySettings
 
 __all__ = ["reference"]
@@ -30,7 +30,7 @@ def reference() -> str:
             HEAD,
             "## The command line's own",
             "",
-            *table(StartSettings),
+            *table(DaemonSettings),
             "",
             "## The relay's",
             "",
@@ -46,11 +46,11 @@ def reference() -> str:
 def table(kind: type) -> list[str]:
     """Return the lines of a table of settings."""
     lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
-    for name, default, about in definitions(kind):
+    for name, default, about in iter_fields(kind):
         flags = ", ".join(f"`{flag}`" for flag in flags_of(name, about))
-        shown = about.show(default)
+        shown = about.display(default)
         cell = shown if default in (None, "", ()) else f"`{shown}`"
-        lines.append(f"| {flags} | `{variable_of(name)}` | {cell} | {meaning_of(about)} |")
+        lines.append(f"| {flags} | `{variable_of(name)}` | {cell} | {help_text(about)} |")
     return lines
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-__all__ = ["Choice", "Flag", "Listing", "Number", "Setting", "Text", "read_number"]
+__all__ = ["Choice", "Flag", "ListOf", "Number", "Setting", "Text", "read_number"]
 
 MAX_FLOAT: Final = math.nextafter(math.inf, 0)
 DIGITS: Final[Mapping[type[int | float], re.Pattern[str]]] = {
@@ -43,31 +43,31 @@ class Setting(ABC):
     def parse(self, name: str, text: str) -> Any:
         """Return the value that text stands for; raise ValueError, naming both, if it has none."""
         try:
-            value = self.read(text)
+            value = self.convert(text)
         except ValueError:
-            raise ValueError(self.complaint(name, text)) from None
-        return self.check(name, value)
+            raise ValueError(self.error_message(name, text)) from None
+        return self.validate(name, value)
 
     @abstractmethod
-    def read(self, text: str) -> Any:
+    def convert(self, text: str) -> Any:
         """Return what text says, be it in range or not; raise ValueError if it says nothing."""
 
     @abstractmethod
-    def check(self, name: str, value: Any) -> Any:
+    def validate(self, name: str, value: Any) -> Any:
         """Return the value in its normal form.
 
         Raises TypeError or ValueError, naming both, if it cannot have this value.
         """
 
-    def write(self, value: Any) -> str:
+    def format(self, value: Any) -> str:
         """Return the text that `parse` reads as this value."""
         return str(value)
 
-    def show(self, value: Any) -> str:
+    def display(self, value: Any) -> str:
         """Return a value as a person should read it."""
-        return self.absent if value in (None, "", ()) else self.write(value)
+        return self.absent if value in (None, "", ()) else self.format(value)
 
-    def complaint(self, name: str, value: object) -> str:
+    def error_message(self, name: str, value: object) -> str:
         """Return what to say of a value that is not allowed."""
         return f"{name} must be {self.values}, not {value!r}"
 
@@ -85,19 +85,19 @@ class Number(Setting):
     optional: bool = False
     """Whether None is good as well."""
 
-    def read(self, text: str) -> int | float:
+    def convert(self, text: str) -> int | float:
         return read_number(text, self.kind)
 
-    def check(self, name: str, value: Any) -> int | float | None:
+    def validate(self, name: str, value: Any) -> int | float | None:
         if value is None and self.optional:
             return None
         if isinstance(value, bool) or not isinstance(value, (int, self.kind)):
-            raise TypeError(self.complaint(name, value))
+            raise TypeError(self.error_message(name, value))
         if not (self.minimum <= value <= self.maximum or (self.zero and value == 0)):
-            raise ValueError(self.complaint(name, value))
+            raise ValueError(self.error_message(name, value))
         return value
 
-    def write(self, value: float) -> str:
+    def format(self, value: float) -> str:
         return str(value).removesuffix(".0")
 
 
@@ -105,18 +105,18 @@ class Number(Setting):
 class Flag(Setting):
     """Something that is so or not."""
 
-    def read(self, text: str) -> bool:
+    def convert(self, text: str) -> bool:
         word = text.strip().lower()
         if word not in TRUE | FALSE:
             raise ValueError
         return word in TRUE
 
-    def check(self, name: str, value: Any) -> bool:
+    def validate(self, name: str, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise TypeError(self.complaint(name, value))
+            raise TypeError(self.error_message(name, value))
         return value
 
-    def write(self, value: bool) -> str:
+    def format(self, value: bool) -> str:
         return str(value).lower()
 
 
@@ -126,14 +126,14 @@ class Choice(Setting):
 
     choices: tuple[str, ...]
 
-    def read(self, text: str) -> str:
+    def convert(self, text: str) -> str:
         return text.strip().lower()
 
-    def check(self, name: str, value: Any) -> str:
+    def validate(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
-            raise TypeError(self.complaint(name, value))
+            raise TypeError(self.error_message(name, value))
         if value not in self.choices:
-            raise ValueError(self.complaint(name, value))
+            raise ValueError(self.error_message(name, value))
         return value
 
 
@@ -143,34 +143,34 @@ class Text(Setting):
 
     normal: Callable[[str], str]
 
-    def read(self, text: str) -> str:
+    def convert(self, text: str) -> str:
         return text
 
-    def check(self, name: str, value: Any) -> str:
+    def validate(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
-            raise TypeError(self.complaint(name, value))
+            raise TypeError(self.error_message(name, value))
         try:
             return self.normal(value)
         except ValueError:
-            raise ValueError(self.complaint(name, value)) from None
+            raise ValueError(self.error_message(name, value)) from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listing(Setting):
+class ListOf(Setting):
     """Any number of texts, written with commas between them."""
 
     item: Text
     """What each of them may be."""
 
-    def read(self, text: str) -> tuple[str, ...]:
+    def convert(self, text: str) -> tuple[str, ...]:
         return tuple(part for part in map(str.strip, text.split(",")) if part)
 
-    def check(self, name: str, value: Any) -> tuple[str, ...]:
+    def validate(self, name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(value, tuple | list):
-            raise TypeError(self.complaint(name, value))
-        return tuple(self.item.check(name, part) for part in value)
+            raise TypeError(self.error_message(name, value))
+        return tuple(self.item.validate(name, part) for part in value)
 
-    def write(self, value: tuple[str, ...]) -> str:
+    def format(self, value: tuple[str, ...]) -> str:
         return ",".join(value)
 
 

@@ -1,8 +1,8 @@
 """How a setting is defined: once, as a field of a frozen dataclass.
 
-Pure. `seconds`, `whole`, `flag`, `choice`, `text`, `path` and `listing` define a field, which has
-its `Setting` in its metadata. The dataclass calls `settle` when it is constructed. Who needs the
-settings, for the options of a command or the table of a document, finds them by `definitions`.
+Pure. `seconds`, `integer`, `flag`, `choice`, `text`, `path` and `listing` define a field, which has
+its `Setting` in its metadata. The dataclass calls `validate` when it is constructed. Who needs the
+settings, for the options of a command or the table of a document, finds them by `iter_fields`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import field, fields
 from typing import Any, NamedTuple
 
-from .field_types import Choice, Flag, Listing, Number, Setting, Text
+from .field_types import Choice, Flag, ListOf, Number, Setting, Text
 
 __all__ = [
     "Definition",
     "choice",
     "define",
-    "definitions",
-    "differing",
     "flag",
+    "integer",
+    "iter_fields",
     "listing",
+    "non_defaults",
     "path",
     "seconds",
-    "settle",
     "text",
-    "whole",
+    "validate",
 ]
 
 
@@ -34,32 +34,32 @@ class Definition(NamedTuple):
 
     name: str
     default: Any
-    about: Setting
+    field: Setting
 
 
-def definitions(settings: Any) -> Iterator[Definition]:
+def iter_fields(settings: Any) -> Iterator[Definition]:
     """Find the settings of a dataclass, or of an instance of one, in order."""
     for item in fields(settings):
         if "setting" in item.metadata:
             yield Definition(item.name, item.default, item.metadata["setting"])
 
 
-def settle(settings: Any) -> None:
+def validate(settings: Any) -> None:
     """Check every setting of a new instance and put it in its normal form.
 
     Raises TypeError or ValueError, with the name of the setting and the value.
     """
-    for name, _, about in definitions(settings):
+    for name, _, about in iter_fields(settings):
         # The instance is frozen, but for its own construction.
-        object.__setattr__(settings, name, about.check(name, getattr(settings, name)))
+        object.__setattr__(settings, name, about.validate(name, getattr(settings, name)))
 
 
-def differing(*settings: Any) -> list[tuple[str, Any]]:
+def non_defaults(*settings: Any) -> list[tuple[str, Any]]:
     """Return the name and the value of each setting that is not what it is by default."""
     return [
         (name, value)
         for instance in settings
-        for name, default, _ in definitions(instance)
+        for name, default, _ in iter_fields(instance)
         if (value := getattr(instance, name)) != default
     ]
 
@@ -83,7 +83,7 @@ def seconds(default: float, help: str, *, zero: str = "") -> Any:
     return define(default, about)
 
 
-def whole(
+def integer(
     default: int | None,
     help: str,
     *,
@@ -148,7 +148,7 @@ def listing(
 ) -> Any:
     """Define a list of texts, as in `text`, that is empty by default, which ``absent`` explains."""
     item = Text(help=help, values=values, normal=normal)
-    about = Listing(help=help, values=values, metavar="LIST", absent=absent, item=item)
+    about = ListOf(help=help, values=values, metavar="LIST", absent=absent, item=item)
     return define((), about)
 
 

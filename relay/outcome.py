@@ -11,18 +11,18 @@ from typing import Final, NamedTuple
 
 from .protocol.errors import CloseCode
 
-__all__ = ["Goodbye", "Outcome"]
+__all__ = ["Close", "Outcome"]
 
 
-class Goodbye(NamedTuple):
+class Close(NamedTuple):
     """What a close frame of the relay says."""
 
     code: CloseCode
     reason: str
 
 
-LEFT: Final = Goodbye(CloseCode.NORMAL, "peer disconnected")
-BROKE: Final = Goodbye(CloseCode.INTERNAL_ERROR, "peer disconnected")
+PEER_LEFT: Final = Close(CloseCode.NORMAL, "peer disconnected")
+PEER_FAILED: Final = Close(CloseCode.INTERNAL_ERROR, "peer disconnected")
 
 
 class Outcome(Enum):
@@ -31,30 +31,30 @@ class Outcome(Enum):
     A side that left by itself, or broke a rule, is told what that calls for instead.
     """
 
-    CLOSED = "closed", LEFT, LEFT
+    CLOSED = "closed", PEER_LEFT, PEER_LEFT
     """A side sent a close frame."""
-    ENDED = "ended", LEFT, LEFT
+    ENDED = "ended", PEER_LEFT, PEER_LEFT
     """A side ended its stream without one."""
-    BROKEN = "broken", BROKE, BROKE
+    BROKEN = "broken", PEER_FAILED, PEER_FAILED
     """A side's connection was reset, or it did not take the relay's answer."""
-    VIOLATED = "violated", BROKE, BROKE
+    VIOLATED = "violated", PEER_FAILED, PEER_FAILED
     """A side broke a rule of RFC 6455, or a limit for messages."""
-    UNRESPONSIVE = "unresponsive", Goodbye(CloseCode.INTERNAL_ERROR, "keepalive timeout"), BROKE
+    UNRESPONSIVE = "unresponsive", Close(CloseCode.INTERNAL_ERROR, "keepalive timeout"), PEER_FAILED
     """A side from which nothing was heard did not answer a ping."""
-    STALLED = "stalled", Goodbye(CloseCode.INTERNAL_ERROR, "stall timeout"), BROKE
+    STALLED = "stalled", Close(CloseCode.INTERNAL_ERROR, "stall timeout"), PEER_FAILED
     """A side took nothing though data waited for it."""
-    EVICTED = "evicted", Goodbye(CloseCode.INTERNAL_ERROR, "probe timeout"), BROKE
+    EVICTED = "evicted", Close(CloseCode.INTERNAL_ERROR, "probe timeout"), PEER_FAILED
     """A side did not answer the ping that a newcomer with its code gave rise to."""
-    EXPIRED = "expired", *(2 * (Goodbye(CloseCode.GOING_AWAY, "pair expired"),))
+    EXPIRED = "expired", *(2 * (Close(CloseCode.GOING_AWAY, "pair expired"),))
     """A side waited too long for its peer."""
-    OVER_TIME = "over_time", *(2 * (Goodbye(CloseCode.POLICY_VIOLATION, "pair lasted too long"),))
+    OVER_TIME = "over_time", *(2 * (Close(CloseCode.POLICY_VIOLATION, "pair lasted too long"),))
     """The pair reached ``max_pair_seconds``."""
-    OVER_BYTES = "over_bytes", *(2 * (Goodbye(CloseCode.POLICY_VIOLATION, "pair sent too much"),))
+    OVER_BYTES = "over_bytes", *(2 * (Close(CloseCode.POLICY_VIOLATION, "pair sent too much"),))
     """The pair reached ``max_pair_bytes``."""
-    STOPPED = "stopped", *(2 * (Goodbye(CloseCode.GOING_AWAY, "relay stopping"),))
+    STOPPED = "stopped", *(2 * (Close(CloseCode.GOING_AWAY, "relay stopping"),))
     """The relay stopped."""
 
-    def __init__(self, label: str, own: Goodbye, peers: Goodbye) -> None:
+    def __init__(self, label: str, close_for_cause: Close, close_for_peer: Close) -> None:
         self.label = label
-        self.own = own
-        self.peers = peers
+        self.close_for_cause = close_for_cause
+        self.close_for_peer = close_for_peer

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import Final
 
-from .fields import flag, listing, path, seconds, settle, whole
-from .limits.client_address import UNIX, network
-from .protocol.origin import FILE, normal_origin
+from .fields import flag, integer, listing, path, seconds, validate
+from .limits.client_address import UNIX, parse_network
+from .protocol.origin import FILE, normalize_origin
 
 __all__ = ["RelaySettings"]
 
@@ -31,7 +31,7 @@ def proxy(text: str) -> str:
         return text
     if "%" in text:  # the zone of an address is a matter of one machine's interfaces
         raise ValueError
-    found = network(text)
+    found = parse_network(text)
     return str(found if "/" in text else found.network_address)
 
 
@@ -46,7 +46,7 @@ def origin(text: str) -> str:
     host = found["host"]
     if host.startswith("["):
         host = f"[{IPv6Address(host[1:-1])}]"
-    return normal_origin(f"{found['scheme']}://{host}" + (f":{port}" if found["port"] else ""))
+    return normalize_origin(f"{found['scheme']}://{host}" + (f":{port}" if found["port"] else ""))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class RelaySettings:
         "How long a client may take to complete the closing handshake, or to read the 101"
         " response.",
     )
-    max_message_size: int = whole(
+    max_message_size: int = integer(
         100 * 2**20, "The largest binary message.", of="bytes", metavar="BYTES"
     )
 
@@ -90,20 +90,20 @@ class RelaySettings:
         zero="to never ask it",
     )
 
-    max_connections: int | None = whole(
+    max_connections: int | None = integer(
         None,
         "How many sides may be connected at once; newcomers are refused with 503.",
         absent="90 % of the descriptor limit",
     )
-    max_waiting: int = whole(
+    max_waiting: int = integer(
         0, "How many codes may have one side that waits; newcomers are refused with 503."
     )
-    max_per_client: int = whole(
+    max_per_client: int = integer(
         0,
         "How many connections one client (an IPv4 address or an IPv6 /64) may have open at once;"
         " further ones are refused with 429.",
     )
-    connects_per_minute: int = whole(
+    connects_per_minute: int = integer(
         0,
         "How many upgrades one client (an IPv4 address or an IPv6 /64) may attempt in a minute,"
         " refused ones included; further ones are refused with 429.",
@@ -115,7 +115,7 @@ class RelaySettings:
         absent="none",
     )
 
-    max_rate: int = whole(
+    max_rate: int = integer(
         0,
         "How much may pass in each direction of a pair; its senders are slowed down to that.",
         of="bytes per second",
@@ -124,7 +124,7 @@ class RelaySettings:
     max_pair_seconds: float = seconds(
         0.0, "How long a pair may last before it is closed with 1008.", zero="for no limit"
     )
-    max_pair_bytes: int = whole(
+    max_pair_bytes: int = integer(
         0,
         "How much may pass through a pair, both ways together, before it is closed with 1008.",
         of="bytes",
@@ -155,4 +155,4 @@ class RelaySettings:
     )
 
     def __post_init__(self) -> None:
-        settle(self)
+        validate(self)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from .events import Event, PairEnded, Probed, Refused, TlsHandshakeFailed
 from .outcome import Outcome
 
-__all__ = ["OpenPair", "RelayStatistics", "Tally"]
+__all__ = ["Counters", "OpenPair", "RelayStatistics"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class OpenPair:
 
 
 @dataclass(slots=True, eq=False)
-class Tally:
+class Counters:
     """What has been since the start; an observer of its relay."""
 
     accepted: int = 0

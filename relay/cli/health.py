@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ..daemon.errors import complain, output_failure
+from ..daemon.errors import output_failure, print_error
 from ..daemon.standard_streams import OutputFailed
 from .health_check import check_health
-from .url import Listening, Target, local_target, parse_target
+from .url import ConnectTarget, LocalListener, local_target, parse_target
 
 __all__ = ["health_command"]
 
 
-def health_command(listening: Callable[[], Listening]) -> Callable[[str | None], None]:
+def health_command(listening: Callable[[], LocalListener]) -> Callable[[str | None], None]:
     """Return the command; ``listening`` tells, if no URL is given, where ``start`` would listen."""
 
     def health(
@@ -35,13 +35,13 @@ def health_command(listening: Callable[[], Listening]) -> Callable[[str | None],
         except BrokenPipeError:  # the status tells as much
             pass
         except OutputFailed as error:  # and so does it here
-            complain(output_failure(error))
+            print_error(output_failure(error))
         raise typer.Exit(0 if found.healthy else 1)
 
     return health
 
 
-def url_parameter(text: str) -> Target:
+def url_parameter(text: str) -> ConnectTarget:
     """Return what a URL on the command line stands for."""
     try:
         return parse_target(text)

@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from .url import Target
+from .url import ConnectTarget
 
 __all__ = ["Health", "check_health"]
 
@@ -40,7 +40,7 @@ class Health:
         return f"{'healthy' if self.healthy else 'unhealthy'}: {self.text}"
 
 
-def check_health(target: Target, timeout: float = TIMEOUT) -> Health:
+def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Health:
     """Ask for the health of a relay; never raises for what is at the other end.
 
     It takes ``timeout`` seconds at most, besides what the system takes to resolve a name.
@@ -63,7 +63,7 @@ def check_health(target: Target, timeout: float = TIMEOUT) -> Health:
     return judge(target, status, body)
 
 
-def connect(target: Target, deadline: float) -> socket.socket:
+def connect(target: ConnectTarget, deadline: float) -> socket.socket:
     """Return a connection to the target, under TLS if it has that; raise OSError if it has none."""
     stream = connect_unix(target, deadline) if target.unix else connect_tcp(target, deadline)
     if target.tls is None:
@@ -75,12 +75,12 @@ def connect(target: Target, deadline: float) -> socket.socket:
         raise
 
 
-def connect_unix(target: Target, deadline: float) -> socket.socket:
+def connect_unix(target: ConnectTarget, deadline: float) -> socket.socket:
     """Return a connection to the target's unix path."""
     return connected(socket.AF_UNIX, target.unix, deadline)
 
 
-def connect_tcp(target: Target, deadline: float) -> socket.socket:
+def connect_tcp(target: ConnectTarget, deadline: float) -> socket.socket:
     """Return a connection to the first of the target's addresses that takes one."""
     failure: OSError = OSError("no address")
     for host in target.addresses:
@@ -134,7 +134,7 @@ class Reading(io.RawIOBase):
         return io.BufferedReader(self)
 
 
-def ask(target: Target, stream: socket.socket, deadline: float) -> tuple[int, bytes]:
+def ask(target: ConnectTarget, stream: socket.socket, deadline: float) -> tuple[int, bytes]:
     """Return the status and the body of the answer to a request for the target's path."""
     name = f"[{target.name}]" if ":" in target.name else target.name
     request = f"GET {target.path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
@@ -149,7 +149,7 @@ def ask(target: Target, stream: socket.socket, deadline: float) -> tuple[int, by
         return answer.status, answer.read(MAX_BODY)
 
 
-def judge(target: Target, status: int, body: bytes) -> Health:
+def judge(target: ConnectTarget, status: int, body: bytes) -> Health:
     """Return what an answer means."""
     try:
         said = json.loads(body)

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from ..daemon.errors import blame, complain, output_failure, shortage
+from ..daemon.errors import describe_crash, output_failure, print_error, shortage
 from ..daemon.program import PROGRAM, program_version
 from ..daemon.standard_streams import OutputFailed
 from . import start
 from .health import health_command
 from .options import settings_from_environment
 from .probe.command import probe
-from .url import Listening
+from .url import LocalListener
 
 __all__ = ["main"]
 
@@ -25,16 +25,16 @@ app = typer.Typer(
 )
 
 
-def own_address() -> Listening:
+def local_listener() -> LocalListener:
     """Return where the relay of this machine listens, as the environment says."""
     settings = settings_from_environment()
-    return Listening(
+    return LocalListener(
         settings.host, settings.port, "" if settings.tcp else settings.unix, bool(settings.tls_cert)
     )
 
 
 app.command()(start.start)
-app.command()(health_command(own_address))
+app.command()(health_command(local_listener))
 app.command()(probe)
 
 
@@ -43,17 +43,17 @@ def main() -> None:
     try:
         status = app(prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
-        complain(error.format_message())
+        print_error(error.format_message())
         status = error.exit_code
     except OutputFailed as error:
-        complain(output_failure(error))
+        print_error(output_failure(error))
         status = 1
     except Exception as error:  # noqa: BLE001 - a traceback could quote a client, and helps nobody
         lacking = shortage(error)
-        complain(
-            f"the system is short of resources: {lacking} ({blame(error)})"
+        print_error(
+            f"the system is short of resources: {lacking} ({describe_crash(error)})"
             if lacking
-            else f"this is a fault of the program, please report it: {blame(error)}"
+            else f"this is a fault of the program, please report it: {describe_crash(error)}"
         )
         status = 1
     sys.exit(status)
@@ -67,7 +67,7 @@ def show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def common(
+def global_options(
     _version: Annotated[
         bool,
         typer.Option(

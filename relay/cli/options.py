@@ -11,15 +11,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ..daemon.settings import StartSettings
+from ..daemon.settings import DaemonSettings
 from ..field_types import Flag, Setting
-from ..fields import Definition, definitions
+from ..fields import Definition, iter_fields
 from ..settings import RelaySettings
 
 __all__ = [
     "WrongUsage",
     "flags_of",
-    "meaning_of",
+    "help_text",
     "options",
     "refuse_unknown_variables",
     "settings_from",
@@ -45,41 +45,46 @@ def options() -> inspect.Signature:
     return inspect.Signature(
         [
             _parameter(definition)
-            for kind in (StartSettings, RelaySettings)
-            for definition in definitions(kind)
+            for kind in (DaemonSettings, RelaySettings)
+            for definition in iter_fields(kind)
         ]
     )
 
 
-def settings_from(said: Mapping[str, str | bool | None]) -> tuple[StartSettings, RelaySettings]:
+def settings_from(
+    given_options: Mapping[str, str | bool | None],
+) -> tuple[DaemonSettings, RelaySettings]:
     """Return the settings of what was said in flags, else in variables, else by default.
 
     Raises WrongUsage, with the name of the flag or the variable, for what is not allowed.
     """
     with _usage():
-        for_start, for_relay = _given(StartSettings, said), _given(RelaySettings, said)
+        for_start, for_relay = (
+            _given(DaemonSettings, given_options),
+            _given(RelaySettings, given_options),
+        )
         return (
-            StartSettings(**for_start, given=frozenset(for_start)),
+            DaemonSettings(**for_start, given=frozenset(for_start)),
             RelaySettings(**for_relay),
         )
 
 
-def settings_from_environment() -> StartSettings:
+def settings_from_environment() -> DaemonSettings:
     """Return the settings that a relay has that was started in this environment without flags.
 
     Raises WrongUsage, with the name of the variable, for what is not allowed.
     """
     with _usage():
-        given = _given(StartSettings, {})
-        return StartSettings(**given, given=frozenset(given))
+        given = _given(DaemonSettings, {})
+        return DaemonSettings(**given, given=frozenset(given))
 
 
 def refuse_unknown_variables() -> None:
     """Raise WrongUsage, with the nearest name that is known, if a variable is none of ours."""
     known = {
         variable_of(name)
-        for kind in (StartSettings, RelaySettings)
-        for name, _, _ in definitions(kind)
+        for kind in (DaemonSettings, RelaySettings)
+        for name, _, _ in iter_fields(kind)
     }
     for name in sorted(os.environ):
         if name.startswith(ENVIRONMENT) and name not in known and os.environ[name]:
@@ -99,7 +104,7 @@ def flags_of(name: str, about: Setting) -> list[str]:
     return [*flags, about.short] if about.short else flags
 
 
-def meaning_of(about: Setting) -> str:
+def help_text(about: Setting) -> str:
     """Return what a setting means and which values it may have, in two sentences."""
     return f"{about.help} {about.values[0].upper()}{about.values[1:]}."
 
@@ -112,7 +117,7 @@ def _parameter(definition: Definition) -> inspect.Parameter:
         typer.Option(
             *(["/".join(flags)] if isinstance(about, Flag) else flags),
             # Variables are read in one place, for commands with these options and without them.
-            help=f"{meaning_of(about)}  [default: {about.show(default)};"
+            help=f"{help_text(about)}  [default: {about.display(default)};"
             f" variable: {variable_of(name)}]",
             metavar=None if isinstance(about, Flag) else about.metavar,
             show_default=False,
@@ -123,11 +128,11 @@ def _parameter(definition: Definition) -> inspect.Parameter:
     )
 
 
-def _given(kind: type, said: Mapping[str, str | bool | None]) -> dict[str, Any]:
+def _given(kind: type, given_options: Mapping[str, str | bool | None]) -> dict[str, Any]:
     """Return the values of the settings that a flag or a variable gives; raise ValueError."""
     given = {}
-    for name, _, about in definitions(kind):
-        flag, variable = said.get(name), os.environ.get(variable_of(name))
+    for name, _, about in iter_fields(kind):
+        flag, variable = given_options.get(name), os.environ.get(variable_of(name))
         if isinstance(flag, bool):
             given[name] = flag
         elif flag is not None:

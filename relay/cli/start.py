@@ -14,19 +14,19 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from ..daemon.descriptors import raise_descriptor_limit
-from ..daemon.errors import Complaint, start_problem
-from ..daemon.listeners import Opened, describe, open_listeners, open_tcp
-from ..daemon.log_observer import LogObserver, say_settings, say_started, say_stopped
-from ..daemon.logging import configure_logs
+from ..daemon.errors import StartError, start_problem
+from ..daemon.listeners import Listeners, display_url, open_listeners, open_tcp
+from ..daemon.log_observer import LogObserver, log_settings, log_started, log_stopped
+from ..daemon.logging import configure_logging
 from ..daemon.metrics import MetricsObserver
 from ..daemon.metrics_server import serve_metrics
-from ..daemon.nonblocking_handler import LineWriter
+from ..daemon.nonblocking_handler import NonBlockingHandler
 from ..daemon.program import PROGRAM, program_version
-from ..daemon.sd_notify import Supervisor
-from ..daemon.settings import StartSettings
-from ..daemon.signals import HANDLED, Conduct
+from ..daemon.sd_notify import SystemdNotifier
+from ..daemon.settings import DaemonSettings
+from ..daemon.signals import HANDLED, SignalHandler
 from ..daemon.summary import Summary
-from ..daemon.tls import TlsFiles
+from ..daemon.tls import CertificateFiles
 from ..events import Event, Observer
 from ..protocol.errors import leaves
 from ..server.serve import serve_relay
@@ -37,11 +37,11 @@ from .options import options, refuse_unknown_variables, settings_from
 __all__ = ["start"]
 
 
-def start(**said: Any) -> None:
+def start(**given_options: Any) -> None:
     """Run the relay until SIGINT or SIGTERM."""
     refuse_unknown_variables()
-    start_settings, relay_settings = settings_from(said)
-    log = configure_logs(start_settings.log_format, start_settings.log_level)
+    start_settings, relay_settings = settings_from(given_options)
+    log = configure_logging(start_settings.log_format, start_settings.log_level)
     raise_descriptor_limit()
     # Connections come and go by the thousand, and what one leaves behind is not worth looking
     # for as eagerly as the defaults do: that took a third of the cost of a new pair.
@@ -66,7 +66,7 @@ class Observers:
 
 
 async def run(
-    start_settings: StartSettings, relay_settings: RelaySettings, log: FilteringBoundLogger
+    start_settings: DaemonSettings, relay_settings: RelaySettings, log: FilteringBoundLogger
 ) -> None:
     """Listen, say so, and serve until SIGINT or SIGTERM arrives.
 
@@ -77,11 +77,11 @@ async def run(
     try:
         tls = load_files(start_settings, relay_settings)
         async with AsyncExitStack() as stack:
-            supervisor = stack.enter_context(Supervisor())
+            systemd = stack.enter_context(SystemdNotifier())
             scraped = await open_tcp(*address, option="--metrics") if address else []
             close_all(stack, scraped)
-            opened = await open_listeners(start_settings)
-            close_all(stack, opened.listeners)
+            listeners = await open_listeners(start_settings)
+            close_all(stack, listeners.listeners)
             # A name can take long to resolve, so until here a signal ends the process, and SIGHUP
             # is ignored. From here on signals are kept until they are handled. What may have been
             # replaced meanwhile is read again, TLS here and the token by `serve_relay`.
@@ -89,15 +89,17 @@ async def run(
             if tls:
                 tls.reload()
             await serve(
-                start_settings, relay_settings, log, opened, tls, scraped, signals, supervisor
+                start_settings, relay_settings, log, listeners, tls, scraped, signals, systemd
             )
-    except* Complaint as complaints:
+    except* StartError as complaints:
         complaint = next(leaves(complaints))
     if complaint is not None:
         raise complaint
 
 
-def load_files(start_settings: StartSettings, relay_settings: RelaySettings) -> TlsFiles | None:
+def load_files(
+    start_settings: DaemonSettings, relay_settings: RelaySettings
+) -> CertificateFiles | None:
     """Return the files of TLS, if any, and check that of the token.
 
     That is done before a port is open: a client must not connect to a relay that cannot start.
@@ -109,8 +111,8 @@ def load_files(start_settings: StartSettings, relay_settings: RelaySettings) -> 
         if path:
             read_token(path)
     except (OSError, ValueError) as error:
-        raise Complaint(start_problem(error)) from None
-    return TlsFiles.of(start_settings.tls_cert, start_settings.tls_key)
+        raise StartError(start_problem(error)) from None
+    return CertificateFiles.of(start_settings.tls_cert, start_settings.tls_key)
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
@@ -120,18 +122,18 @@ def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]
 
 
 async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
-    start_settings: StartSettings,
+    start_settings: DaemonSettings,
     relay_settings: RelaySettings,
     log: FilteringBoundLogger,
-    opened: Opened,
-    tls: TlsFiles | None,
+    opened: Listeners,
+    tls: CertificateFiles | None,
     scraped: Sequence[trio.SocketListener],
     signals: AsyncIterator[int],
-    supervisor: Supervisor,
+    systemd: SystemdNotifier,
 ) -> None:
     """Serve on open listeners until the end of the last connection."""
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
-    places = [describe(listener) for listener in listeners]
+    places = [display_url(listener) for listener in listeners]
     observers = Observers(LogObserver(log, start_settings.log_addresses))
     relaying = partial(
         serve_relay, listeners=listeners, settings=relay_settings, observer=observers
@@ -140,27 +142,27 @@ async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
         try:
             handle = await nursery.start(relaying)
         except (OSError, ValueError) as error:
-            raise Complaint(f"cannot start: {start_problem(error)}") from None
+            raise StartError(f"cannot start: {start_problem(error)}") from None
         version = program_version()
         if scraped:
             metrics = MetricsObserver(handle.statistics, version=version)
             observers.members.append(metrics)
             nursery.start_soon(serve_metrics, scraped, metrics.render)
         # A courtesy: standard output may be full, broken or closed.
-        LineWriter(sys.stdout).write(
+        NonBlockingHandler(sys.stdout).write(
             f"{PROGRAM} listening on {', '.join(places)} (health at /health)"
         )
-        urls = [f"{describe(listener, 'http')}/metrics" for listener in scraped]
-        say_started(log, places, version=version, pid=os.getpid(), metrics=urls)
-        say_settings(log, start_settings, relay_settings)
+        urls = [f"{display_url(listener, 'http')}/metrics" for listener in scraped]
+        log_started(log, places, version=version, pid=os.getpid(), metrics=urls)
+        log_settings(log, start_settings, relay_settings)
         summary = Summary(handle, log, start_settings, relay_settings)
-        conduct = Conduct(handle, tls, supervisor, log, summary)
-        await supervisor.ready(conduct.status)
-        nursery.start_soon(supervisor.feed_watchdog)
+        conduct = SignalHandler(handle, tls, systemd, log, summary)
+        await systemd.ready(conduct.status)
+        nursery.start_soon(systemd.feed_watchdog)
         nursery.start_soon(conduct.report_status)
-        await conduct.wait_for_the_end(signals)
+        await conduct.wait_for_stop_signal(signals)
         nursery.start_soon(conduct.end_at_once, signals, opened.listeners)
-        await supervisor.stopping(conduct.status)
+        await systemd.stopping(conduct.status)
         await handle.stop(accepting=not opened.inherited)
-        say_stopped(log)
+        log_stopped(log)
         nursery.cancel_scope.cancel()

@@ -11,8 +11,8 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 __all__ = [
-    "Listening",
-    "Target",
+    "ConnectTarget",
+    "LocalListener",
     "Url",
     "client_context",
     "local_target",
@@ -26,7 +26,7 @@ SCHEMES: Final = {"ws": False, "http": False, "wss": True, "https": True}
 
 HEALTH: Final = "/health"
 
-HERE: Final = {
+LOOPBACK_FOR: Final = {
     "": ("127.0.0.1", "::1"),
     "*": ("127.0.0.1", "::1"),
     "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - it is what this is not about
@@ -60,7 +60,7 @@ class Url:
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
+class LocalListener:
     """Where the relay of this machine listens: those of the settings of ``start`` that tell.
 
     With a ``unix`` path, that is asked, and host and port are not.
@@ -73,7 +73,7 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ConnectTarget:
     """Whom to ask: a unix path, or the first of these addresses that takes a connection."""
 
     addresses: tuple[str, ...] = ()
@@ -139,29 +139,29 @@ def client_context(*, verify: bool = True, ca: Path | None = None) -> ssl.SSLCon
     return context
 
 
-def local_target(listening: Listening) -> Target:
+def local_target(listener: LocalListener) -> ConnectTarget:
     """Return how to ask the relay of this machine.
 
     Its certificate is not verified: it is for the name that others know this machine by.
     """
-    context = client_context(verify=False) if listening.tls else None
-    if listening.unix:
-        return Target(unix=listening.unix, tls=context)
-    addresses = HERE.get(listening.host, (listening.host,))
-    return Target(addresses, listening.port, tls=context)
+    context = client_context(verify=False) if listener.tls else None
+    if listener.unix:
+        return ConnectTarget(unix=listener.unix, tls=context)
+    addresses = LOOPBACK_FOR.get(listener.host, (listener.host,))
+    return ConnectTarget(addresses, listener.port, tls=context)
 
 
-def url_target(url: Url) -> Target:
+def url_target(url: Url) -> ConnectTarget:
     """Return how to ask the relay at a URL, at /health if it has no path of its own.
 
     Its certificate is verified, unless the host is this machine. The query is for others.
     """
     context = client_context(verify=not is_loopback(url.host)) if url.tls else None
     path = HEALTH if url.path == "/" else url.path
-    return Target((url.host,), url.port, tls=context, name=url.host, path=path)
+    return ConnectTarget((url.host,), url.port, tls=context, name=url.host, path=path)
 
 
-def parse_target(text: str) -> Target:
+def parse_target(text: str) -> ConnectTarget:
     """Return how to ask at a URL of a relay, or at ``unix:/path``.
 
     Raises ValueError, as `parse_url` does, if it is neither.
@@ -173,7 +173,7 @@ def parse_target(text: str) -> Target:
         path = path.removeprefix("//")
     if not path:
         raise ValueError("it must name the socket, as in unix:/run/arc-relay.sock")
-    return Target(unix=path)
+    return ConnectTarget(unix=path)
 
 
 def is_loopback(host: str) -> bool:

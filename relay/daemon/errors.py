@@ -10,16 +10,16 @@ from typing import Final
 
 import typer
 
-from .nonblocking_handler import LineWriter
+from .nonblocking_handler import NonBlockingHandler
 from .program import PROGRAM
 
 __all__ = [
-    "Complaint",
-    "blame",
-    "complain",
+    "StartError",
+    "describe_crash",
     "escaped",
+    "os_error_text",
     "output_failure",
-    "reason",
+    "print_error",
     "shortage",
     "start_problem",
 ]
@@ -30,13 +30,13 @@ SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 """Errors of a machine or a process that has too few resources."""
 
 
-class Complaint(typer.TyperException):
+class StartError(typer.TyperException):
     """What cannot be done and why, in one line for the person who runs the relay."""
 
 
-def complain(problem: str) -> None:
+def print_error(problem: str) -> None:
     """Write one line to standard error; if that takes no line at once, the line is lost."""
-    LineWriter(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
+    NonBlockingHandler(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
 
 
 def escaped(text: str) -> str:
@@ -51,14 +51,14 @@ def escaped(text: str) -> str:
     )
 
 
-def reason(error: OSError) -> str:
+def os_error_text(error: OSError) -> str:
     """Return in words why a call failed."""
     return error.strerror or str(error)
 
 
 def output_failure(error: OSError) -> str:
     """Return the problem of a command that could not write its output."""
-    return f"cannot write to standard output: {reason(error)}"
+    return f"cannot write to standard output: {os_error_text(error)}"
 
 
 def start_problem(error: OSError | ValueError) -> str:
@@ -69,18 +69,18 @@ def start_problem(error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
         return f"--host-token-file {error}"
     if error.filename is None:
-        return reason(error)
-    return f"cannot read --host-token-file {error.filename!r}: {reason(error)}"
+        return os_error_text(error)
+    return f"cannot read --host-token-file {error.filename!r}: {os_error_text(error)}"
 
 
 def shortage(error: BaseException) -> str:
     """Return which resource a failure is for want of, in words; "" if it has another reason."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return reason(error) if isinstance(error, OSError) and error.errno in SHORTAGES else ""
+    return os_error_text(error) if isinstance(error, OSError) and error.errno in SHORTAGES else ""
 
 
-def blame(error: BaseException) -> str:
+def describe_crash(error: BaseException) -> str:
     """Return the kind of a failure that nobody foresaw, and its place in this program.
 
     Its message is left out: it could quote a client.

@@ -10,12 +10,12 @@ from typing import Any, Final, NamedTuple
 
 import trio
 
-from .errors import Complaint, escaped, reason
-from .settings import StartSettings
-from .socket_activation import take_sockets
+from .errors import StartError, escaped, os_error_text
+from .settings import DaemonSettings
+from .socket_activation import inherited_listeners
 from .unix_listener import UnixListener, open_unix
 
-__all__ = ["Opened", "describe", "open_listeners", "open_tcp"]
+__all__ = ["Listeners", "display_url", "open_listeners", "open_tcp"]
 
 PORT_ATTEMPTS: Final = 20
 """Attempts to find one free port that every address of a host can have."""
@@ -29,7 +29,7 @@ SCOPE_INDEX: Final = 3
 Plain = trio.SocketListener | UnixListener
 
 
-class Opened(NamedTuple):
+class Listeners(NamedTuple):
     """The listeners of a relay."""
 
     listeners: list[Plain]
@@ -38,17 +38,17 @@ class Opened(NamedTuple):
 
 
 async def open_listeners(
-    settings: StartSettings, environment: MutableMapping[str, str] = os.environ
-) -> Opened:
+    settings: DaemonSettings, environment: MutableMapping[str, str] = os.environ
+) -> Listeners:
     """Open the listeners that were asked for.
 
-    They are the sockets that the supervisor passed (see `take_sockets`), or else host and port
-    (see `open_tcp`), unless only a Unix socket is wanted; and that one, if a path is given (see
-    `open_unix`).
+    They are the sockets that the supervisor passed (see `inherited_listeners`), or else host and
+    port (see `open_tcp`), unless only a Unix socket is wanted; and that one, if a path is given
+    (see `open_unix`).
 
     Raises `Complaint` if one of them cannot be had; the others are closed then.
     """
-    listeners: list[Plain] = [*take_sockets(environment)]
+    listeners: list[Plain] = [*inherited_listeners(environment)]
     inherited = bool(listeners)
     try:
         # First the host, whose name may take long to resolve: a signal that ends the process
@@ -59,11 +59,11 @@ async def open_listeners(
         if settings.unix:
             unix = open_unix(settings.unix, int(settings.unix_mode, 8))
             listeners.insert(len(listeners) - len(on_tcp), unix)
-    except Complaint:
+    except StartError:
         for listener in listeners:
             await trio.aclose_forcefully(listener)
         raise
-    return Opened(listeners, inherited)
+    return Listeners(listeners, inherited)
 
 
 async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.SocketListener]:
@@ -79,15 +79,15 @@ async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.Socke
         addresses = await resolve(host)
         return await open_on_one_port(addresses, port)
     except Unbound as unbound:
-        why = reason(unbound.error)
+        why = os_error_text(unbound.error)
         if unbound.address != host:
             why = f"{why} ({unbound.address})"
     except OSError as error:
-        why = reason(error)
+        why = os_error_text(error)
     except UnicodeError:
         why = "this cannot be a host's name"
     given = f"{option} {host}:{port}" if option else f"--host {host!r} --port {port}"
-    raise Complaint(f"cannot listen on {given}: {why}")
+    raise StartError(f"cannot listen on {given}: {why}")
 
 
 class Unbound(Exception):
@@ -161,7 +161,7 @@ def close(listeners: Iterable[trio.SocketListener]) -> None:
         listener.socket.close()
 
 
-def describe(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
+def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     """Return for people where a listener of this package listens, also below TLS.
 
     ``ws://HOST:PORT``, or with another scheme, ``wss://HOST:PORT``, ``unix:PATH`` or

@@ -21,18 +21,18 @@ from ..events import (
     Stopping,
     TlsHandshakeFailed,
 )
-from ..fields import differing
-from ..limits.address_redaction import shown_address
-from ..limits.token_bucket import Allowance
+from ..fields import non_defaults
+from ..limits.address_redaction import redact_address
+from ..limits.token_bucket import TokenBucket
 
 __all__ = [
     "LogObserver",
-    "say_not_reloaded",
-    "say_reloaded",
-    "say_settings",
-    "say_signal",
-    "say_started",
-    "say_stopped",
+    "log_not_reloaded",
+    "log_reloaded",
+    "log_settings",
+    "log_signal",
+    "log_started",
+    "log_stopped",
 ]
 
 DIGITS: Final = 3
@@ -58,14 +58,14 @@ class LogObserver:
         self._log = log
         self._addresses = addresses
         self._clock = clock
-        self._refusals: dict[int | str, Allowance] = {}
+        self._refusals: dict[int | str, TokenBucket] = {}
 
     def notice(self, event: Event) -> None:
         match event:
             case PairEnded():
-                self._say_ended(event)
+                self._log_ended(event)
             case Refused():
-                self._say_refused(event)
+                self._log_refused(event)
             case PairJoined():
                 self._log.debug("pair joined", pair=event.pair, waited=rounded(event.waited))
             case Probed():
@@ -74,18 +74,18 @@ class LogObserver:
             case TlsHandshakeFailed():
                 self._say_handshake_failed(event)
             case _:
-                self._say_stopping(event)
+                self._log_stopping(event)
 
-    def _say_ended(self, ended: PairEnded) -> None:
+    def _log_ended(self, ended: PairEnded) -> None:
         """Say how a pair ended; one that was never joined has nothing but its waiting to tell."""
-        a, b = (shown_address(client, self._addresses) for client in ended.clients)
+        a, b = (redact_address(client, self._addresses) for client in ended.clients)
         if not ended.joined:
             self._log.info(
                 "waiting ended",
                 pair=ended.pair,
                 outcome=ended.outcome.label,
                 waited=rounded(ended.waited),
-                **present(client_a=a),
+                **drop_empty(client_a=a),
             )
             return
         self._log.info(
@@ -98,7 +98,7 @@ class LogObserver:
             bytes_b=ended.bytes[1],
             messages_a=ended.messages[0],
             messages_b=ended.messages[1],
-            **present(
+            **drop_empty(
                 texts_a=ended.texts[0],
                 texts_b=ended.texts[1],
                 stalled_a=rounded(ended.stalled[0]),
@@ -108,12 +108,12 @@ class LogObserver:
             ),
         )
 
-    def _say_refused(self, refused: Refused) -> None:
+    def _log_refused(self, refused: Refused) -> None:
         now = self._clock()
-        allowance = self._refusals.setdefault(refused.status, Allowance(now))
-        if not allowance.take(now):
+        bucket = self._refusals.setdefault(refused.status, TokenBucket(now))
+        if not bucket.take(now):
             return
-        client = shown_address(refused.client, self._addresses)
+        client = redact_address(refused.client, self._addresses)
         # What clients do wrong is no concern of the operator's; that the relay is full may be.
         ours = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         say = self._log.warning if ours else self._log.info
@@ -121,35 +121,35 @@ class LogObserver:
             "refused",
             status=int(refused.status),  # an enumeration would show its name on a terminal
             reason=refused.reason,
-            **present(client=client, suppressed=allowance.settle()),
+            **drop_empty(client=client, suppressed=bucket.take_suppressed()),
         )
 
     def _say_handshake_failed(self, failed: TlsHandshakeFailed) -> None:
         """Say why a handshake failed; strangers cause most of them, so the rate is limited."""
         now = self._clock()
-        allowance = self._refusals.setdefault(failed.kind, Allowance(now))
-        if allowance.take(now):
+        bucket = self._refusals.setdefault(failed.kind, TokenBucket(now))
+        if bucket.take(now):
             self._log.debug(
                 "tls handshake failed",
                 kind=failed.kind.value,
-                **present(
+                **drop_empty(
                     detail=failed.detail,
-                    client=shown_address(failed.client, self._addresses),
-                    suppressed=allowance.settle(),
+                    client=redact_address(failed.client, self._addresses),
+                    suppressed=bucket.take_suppressed(),
                 ),
             )
 
-    def _say_stopping(self, stopping: Stopping) -> None:
-        left_out = sum(each.settle() for each in self._refusals.values())
+    def _log_stopping(self, stopping: Stopping) -> None:
+        left_out = sum(each.take_suppressed() for each in self._refusals.values())
         self._log.info(
             "stopping",
             pairs=stopping.pairs,
             waiting=stopping.waiting,
-            **present(suppressed=left_out),
+            **drop_empty(suppressed=left_out),
         )
 
 
-def say_started(
+def log_started(
     log: FilteringBoundLogger,
     addresses: Iterable[str],
     *,
@@ -161,35 +161,35 @@ def say_started(
     log.info(
         "started",
         listening=",".join(addresses),
-        **present(metrics=",".join(metrics)),
+        **drop_empty(metrics=",".join(metrics)),
         version=version,
         pid=pid,
     )
 
 
-def say_settings(log: FilteringBoundLogger, *settings: Any) -> None:
+def log_settings(log: FilteringBoundLogger, *settings: Any) -> None:
     """Say which fields of these dataclasses differ from their defaults; nothing if none does."""
-    changed = {name: as_text(value) for name, value in differing(*settings)}
+    changed = {name: as_text(value) for name, value in non_defaults(*settings)}
     if changed:
         log.info("settings", **changed)
 
 
-def say_signal(log: FilteringBoundLogger, name: str) -> None:
+def log_signal(log: FilteringBoundLogger, name: str) -> None:
     """Say that a signal came, by its name, such as SIGTERM."""
     log.info("signal", name=name)
 
 
-def say_reloaded(log: FilteringBoundLogger, what: Iterable[str]) -> None:
+def log_reloaded(log: FilteringBoundLogger, what: Iterable[str]) -> None:
     """Say what was read again."""
     log.info("reloaded", what=",".join(what))
 
 
-def say_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
+def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
     """Say what could not be read again, so that its old content stays in use."""
     log.error("not reloaded", what=what, why=why)
 
 
-def say_stopped(log: FilteringBoundLogger) -> None:
+def log_stopped(log: FilteringBoundLogger) -> None:
     """Say that every connection is closed."""
     log.info("stopped")
 
@@ -199,7 +199,7 @@ def rounded(seconds: float) -> float:
     return round(seconds, DIGITS)
 
 
-def present(**values: Any) -> dict[str, Any]:
+def drop_empty(**values: Any) -> dict[str, Any]:
     """Return those of some fields that have something to tell."""
     return {name: value for name, value in values.items() if value}
 

@@ -24,9 +24,9 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from .errors import escaped
-from .nonblocking_handler import LineWriter, descriptor_of
+from .nonblocking_handler import NonBlockingHandler, descriptor_of
 
-__all__ = ["FORMATS", "LEVELS", "configure_logs"]
+__all__ = ["FORMATS", "LEVELS", "configure_logging"]
 
 FORMATS: Final = ("auto", "text", "json")
 """``text`` is logfmt wherever it goes, ``json`` one object a line."""
@@ -44,7 +44,7 @@ LOGFMT: Final = structlog.processors.LogfmtRenderer(
 )
 
 
-def configure_logs(
+def configure_logging(
     format: str = "auto",
     level: str = "info",
     *,
@@ -59,7 +59,7 @@ def configure_logs(
     error. To be called again, it replaces what it did before.
     """
     stream = stream or sys.stderr
-    writer = LineWriter(stream)
+    writer = NonBlockingHandler(stream)
     processors: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -73,7 +73,7 @@ def configure_logs(
         )
     )
     root, own = logging.getLogger(), logging.getLogger("relay")
-    for earlier in [each for each in root.handlers if isinstance(each, LineWriter)]:
+    for earlier in [each for each in root.handlers if isinstance(each, NonBlockingHandler)]:
         root.removeHandler(earlier)
     root.addHandler(writer)
     root.setLevel(max(LEVELS[level], logging.WARNING))
@@ -81,17 +81,17 @@ def configure_logs(
     # A pair that ends has a line: it does not take the way through the standard library's logger,
     # which takes longer than all the rest of it.
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        Lines(writer),
+        LineLogger(writer),
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
     ).bind()
     return logger
 
 
-class Lines:
+class LineLogger:
     """Writer of the finished lines of structlog's own logger, at any level."""
 
-    def __init__(self, writer: LineWriter) -> None:
+    def __init__(self, writer: NonBlockingHandler) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = writer.write
 
 

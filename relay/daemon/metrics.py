@@ -63,7 +63,7 @@ class MetricsObserver:
     def __init__(self, statistics: Callable[[], RelayStatistics], *, version: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
-        registry.register(Snapshot(statistics, version))
+        registry.register(StatisticsCollector(statistics, version))
         self._waits = Histogram(
             "arc_relay_time_to_pair_seconds",
             "Seconds that side A of a joined pair waited for side B.",
@@ -106,7 +106,7 @@ class MetricsObserver:
         return generate_latest(self._registry)
 
 
-class Snapshot(Collector):
+class StatisticsCollector(Collector):
     """Reads a relay's statistics when it is asked for metrics."""
 
     def __init__(self, statistics: Callable[[], RelayStatistics], version: str) -> None:
@@ -121,47 +121,51 @@ class Snapshot(Collector):
         yield from counters(now)
 
 
-def gauges(now: RelayStatistics) -> Iterator[Metric]:
+def gauges(stats: RelayStatistics) -> Iterator[Metric]:
     """Yield what there is at this moment."""
     for name, about, value in (
-        ("pairs", "Codes in use, with one side or two.", now.pairs),
-        ("waiting", "Codes with one side, which waits for the other.", now.waiting),
-        ("connections", "Connections open, on whatever business.", now.connections),
-        ("draining", "1 while the relay stops and takes no new side, else 0.", now.draining),
+        ("pairs", "Codes in use, with one side or two.", stats.pairs),
+        ("waiting", "Codes with one side, which waits for the other.", stats.waiting),
+        ("connections", "Connections open, on whatever business.", stats.connections),
+        ("draining", "1 while the relay stops and takes no new side, else 0.", stats.draining),
     ):
         yield GaugeMetricFamily(f"arc_relay_{name}", about, value=value)
 
 
-def counters(now: RelayStatistics) -> Iterator[Metric]:
+def counters(stats: RelayStatistics) -> Iterator[Metric]:
     """Yield what there has been since the start."""
     for name, about, value in (
-        ("connections", "Connections accepted.", now.accepted),
-        ("probes", "How often sides were pinged because of a newcomer.", now.probes),
-        ("evictions", "How many of those times a side did not answer.", now.evictions),
+        ("connections", "Connections accepted.", stats.accepted),
+        ("probes", "How often sides were pinged because of a newcomer.", stats.probes),
+        ("evictions", "How many of those times a side did not answer.", stats.evictions),
     ):
         yield CounterMetricFamily(f"arc_relay_{name}", about, value=value)
     refusals = CounterMetricFamily(
         "arc_relay_refusals", "Requests answered with an error.", labels=("status", "reason")
     )
-    for (status, reason), count in now.refused.items():
+    for (status, reason), count in stats.refused.items():
         refusals.add_metric((str(status), reason), count)
     yield refusals
     ended = CounterMetricFamily(
         "arc_relay_pairs_ended", "Pairs that are over, joined or not.", labels=("outcome",)
     )
     for outcome in Outcome:
-        ended.add_metric((outcome.label,), now.ended.get(outcome, 0))
+        ended.add_metric((outcome.label,), stats.ended.get(outcome, 0))
     yield ended
     handshakes = CounterMetricFamily(
         "arc_relay_tls_handshakes_failed", "TLS handshakes that failed.", labels=("kind",)
     )
     for kind in TlsFailure:
-        handshakes.add_metric((kind.value,), now.tls_handshakes_failed.get(kind, 0))
+        handshakes.add_metric((kind.value,), stats.tls_handshakes_failed.get(kind, 0))
     yield handshakes
     for name, about, (a, b) in (
-        ("bytes", "Bytes of frames passed on, by the side that sent them.", now.bytes),
-        ("messages", "Binary messages passed on, by the side that sent them.", now.messages),
-        ("text_messages_dropped", "Text messages dropped, by the side that sent them.", now.texts),
+        ("bytes", "Bytes of frames passed on, by the side that sent them.", stats.bytes),
+        ("messages", "Binary messages passed on, by the side that sent them.", stats.messages),
+        (
+            "text_messages_dropped",
+            "Text messages dropped, by the side that sent them.",
+            stats.texts,
+        ),
     ):
         family = CounterMetricFamily(f"arc_relay_{name}", about, labels=("side",))
         family.add_metric(("a",), a)

@@ -18,13 +18,13 @@ import os
 import select
 from typing import Final, TextIO
 
-__all__ = ["LineWriter", "descriptor_of"]
+__all__ = ["NonBlockingHandler", "descriptor_of"]
 
 PIECE: Final = select.PIPE_BUF
 """Bytes that a pipe takes as a whole or not at all."""
 
 
-class LineWriter(logging.Handler):
+class NonBlockingHandler(logging.Handler):
     """Writes each log record as a line to a stream's descriptor, and never waits or raises.
 
     A stream that has no descriptor, as in tests, is written to directly. No stream at all, as when

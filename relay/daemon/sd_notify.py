@@ -12,9 +12,9 @@ from typing import Final, Self
 
 import trio
 
-from .errors import Complaint
+from .errors import StartError
 
-__all__ = ["Supervisor"]
+__all__ = ["SystemdNotifier"]
 
 MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # 64 bits
 
@@ -22,7 +22,7 @@ SEND_TIMEOUT: Final = 1.0
 """Seconds that a supervisor may take to read what it was told before; then it misses this."""
 
 
-class Supervisor:
+class SystemdNotifier:
     """Who started the relay, if it wants to be told; if not, every method does nothing.
 
     A context manager, which keeps a socket open: what the watchdog is fed with must not depend on
@@ -35,7 +35,7 @@ class Supervisor:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         if self._address and self._address[0] not in "/@":
-            raise Complaint(f"NOTIFY_SOCKET must be a path or an @name, not {self._address!r}")
+            raise StartError(f"NOTIFY_SOCKET must be a path or an @name, not {self._address!r}")
         if self._address.startswith("@"):  # the abstract namespace
             self._address = "\0" + self._address[1:]
         self._watchdog = watchdog_timeout(environment) if self._address else 0.0
@@ -51,20 +51,20 @@ class Supervisor:
 
     async def ready(self, status: str) -> None:
         """Say that the relay accepts connections, or that it has reloaded, and what it does."""
-        await self._tell("READY=1", f"STATUS={one_line(status)}")
+        await self._send("READY=1", f"STATUS={one_line(status)}")
 
-    async def status(self, status: str) -> None:
+    async def set_status(self, status: str) -> None:
         """Say what the relay does, for people."""
-        await self._tell(f"STATUS={one_line(status)}")
+        await self._send(f"STATUS={one_line(status)}")
 
     async def reloading(self) -> None:
         """Say that the relay begins to load its files again; `ready` is to follow."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        await self._tell("RELOADING=1", f"MONOTONIC_USEC={now}")
+        await self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     async def stopping(self, status: str) -> None:
         """Say that the relay begins to stop, and what it does."""
-        await self._tell("STOPPING=1", f"STATUS={one_line(status)}")
+        await self._send("STOPPING=1", f"STATUS={one_line(status)}")
 
     async def feed_watchdog(self) -> None:
         """Say at half of the supervisor's interval that the relay is alive, until cancelled.
@@ -73,10 +73,10 @@ class Supervisor:
         Returns at once where no watchdog waits.
         """
         while self._watchdog:
-            await self._tell("WATCHDOG=1")
+            await self._send("WATCHDOG=1")
             await trio.sleep(self._watchdog / 2)
 
-    async def _tell(self, *lines: str) -> None:
+    async def _send(self, *lines: str) -> None:
         if not self._address:
             return
         message = "\n".join(lines).encode(errors="replace")
@@ -100,7 +100,7 @@ def watchdog_timeout(environment: Mapping[str, str]) -> float:
     if not text or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
     if not MICROSECONDS.fullmatch(text):
-        raise Complaint(f"WATCHDOG_USEC must be a whole number of microseconds, not {text!r}")
+        raise StartError(f"WATCHDOG_USEC must be a whole number of microseconds, not {text!r}")
     return int(text) / 1e6
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..field_types import Number
-from ..fields import choice, define, path, settle, text
+from ..fields import choice, define, path, text, validate
 
-__all__ = ["StartSettings", "split_address"]
+__all__ = ["DaemonSettings", "split_address"]
 
 MAX_PORT: Final = 65535
 ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]+)):([0-9]{1,5})")
@@ -34,7 +34,7 @@ def _host(text: str) -> str:
     return bracketed[1] if bracketed else text
 
 
-def _mode(text: str) -> str:
+def _octal_mode(text: str) -> str:
     if not re.fullmatch("0?[0-7]{3}", text):
         raise ValueError
     return text
@@ -47,7 +47,7 @@ def _address(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StartSettings:
+class DaemonSettings:
     """How the command line runs a relay.
 
     Raises TypeError or ValueError on construction, as `RelaySettings` does, and ValueError if a
@@ -81,7 +81,7 @@ class StartSettings:
         "0660",
         "The permissions of the unix socket.",
         "an octal number from 000 to 777",
-        _mode,
+        _octal_mode,
         metavar="MODE",
     )
     tls_cert: str = path(
@@ -124,7 +124,7 @@ class StartSettings:
         return split_address(self.metrics) if self.metrics else None
 
     def __post_init__(self) -> None:
-        settle(self)
+        validate(self)
         if bool(self.tls_cert) != bool(self.tls_key):
             missing = "tls_key" if self.tls_cert else "tls_cert"
             raise ValueError(f"tls_cert and tls_key must be given together, but {missing} is not")

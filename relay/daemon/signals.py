@@ -10,15 +10,15 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from ..server.serve import RelayHandle
-from .errors import Complaint, start_problem
-from .log_observer import say_not_reloaded, say_reloaded, say_signal
-from .sd_notify import Supervisor
+from .errors import StartError, start_problem
+from .log_observer import log_not_reloaded, log_reloaded, log_signal
+from .sd_notify import SystemdNotifier
 from .signal_dispositions import die_by
 from .summary import Summary
-from .tls import TlsFiles
+from .tls import CertificateFiles
 from .unix_listener import UnixListener
 
-__all__ = ["HANDLED", "Conduct"]
+__all__ = ["HANDLED", "SignalHandler"]
 
 HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that a running relay handles."""
@@ -27,7 +27,7 @@ STATUS_INTERVAL: Final = 10.0
 """Seconds between two times at which the supervisor is told what the relay does."""
 
 
-class Conduct:
+class SignalHandler:
     """Handle the signals of a relay.
 
     SIGHUP reloads its files, SIGUSR1 writes a summary to the log, and SIGINT and SIGTERM end it.
@@ -36,14 +36,14 @@ class Conduct:
     def __init__(
         self,
         handle: RelayHandle,
-        tls: TlsFiles | None,
-        supervisor: Supervisor,
+        tls: CertificateFiles | None,
+        systemd: SystemdNotifier,
         log: FilteringBoundLogger,
         summary: Summary,
     ) -> None:
         self._handle = handle
         self._tls = tls
-        self._supervisor = supervisor
+        self._systemd = systemd
         self._log = log
         self._summary = summary
 
@@ -57,20 +57,20 @@ class Conduct:
         """Tell the supervisor now and then what the relay does, until cancelled."""
         while True:
             await trio.sleep(STATUS_INTERVAL)
-            await self._supervisor.status(self.status)
+            await self._systemd.set_status(self.status)
 
-    async def wait_for_the_end(self, signals: AsyncIterator[int]) -> None:
+    async def wait_for_stop_signal(self, signals: AsyncIterator[int]) -> None:
         """Handle signals until SIGINT or SIGTERM arrives."""
         while True:
             number = await anext(signals)
-            say_signal(self._log, signal.Signals(number).name)
+            log_signal(self._log, signal.Signals(number).name)
             if number == signal.SIGUSR1:
                 await self._summary.write()
             elif number == signal.SIGHUP:
-                await self._supervisor.reloading()
+                await self._systemd.reloading()
                 self._reload()
                 # Also if that failed: the relay goes on with what it had.
-                await self._supervisor.ready(self.status)
+                await self._systemd.ready(self.status)
             else:
                 return
 
@@ -81,17 +81,17 @@ class Conduct:
             try:
                 self._tls.reload()
                 done.append("certificate")
-            except Complaint as complaint:
+            except StartError as complaint:
                 failed = True
-                say_not_reloaded(self._log, "certificate", str(complaint))
+                log_not_reloaded(self._log, "certificate", str(complaint))
         try:
             if self._handle.reload():
                 done.append("token")
         except (OSError, ValueError) as error:
             failed = True
-            say_not_reloaded(self._log, "token", start_problem(error))
+            log_not_reloaded(self._log, "token", start_problem(error))
         if done or not failed:
-            say_reloaded(self._log, done or ["nothing"])
+            log_reloaded(self._log, done or ["nothing"])
 
     async def end_at_once(
         self, signals: AsyncIterator[int], listeners: Iterable[trio.abc.Listener[trio.SocketStream]]

@@ -15,9 +15,9 @@ from typing import Final
 
 import trio
 
-from .errors import Complaint
+from .errors import StartError
 
-__all__ = ["take_sockets"]
+__all__ = ["inherited_listeners"]
 
 FIRST_DESCRIPTOR: Final = 3
 VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
@@ -25,7 +25,7 @@ COUNT: Final = re.compile(r"[0-9]{1,9}")
 FAMILIES: Final = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
 
 
-def take_sockets(
+def inherited_listeners(
     environment: MutableMapping[str, str], first: int = FIRST_DESCRIPTOR
 ) -> list[trio.SocketListener]:
     """Return a listener for each socket that was passed to this process; [] if none was.
@@ -39,20 +39,20 @@ def take_sockets(
     if pid != str(os.getpid()):  # meant for the process that started this one
         return []
     if not COUNT.fullmatch(count):
-        raise Complaint(f"LISTEN_FDS must be a whole number, not {count!r}")
+        raise StartError(f"LISTEN_FDS must be a whole number, not {count!r}")
     descriptors = range(first, first + int(count))
     sockets: list[socket.socket] = []
     try:
         for descriptor, name in zip_longest(descriptors, names.split(":")[: len(descriptors)]):
-            sockets.append(take_socket(descriptor, name))
-    except Complaint:
+            sockets.append(inherited_socket(descriptor, name))
+    except StartError:
         for sock in sockets:
             sock.close()
         raise
     return [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
 
 
-def take_socket(descriptor: int, name: str | None) -> socket.socket:
+def inherited_socket(descriptor: int, name: str | None) -> socket.socket:
     """Return the socket with a descriptor; raise `Complaint` if it is not one to listen on."""
     with suppress(OSError):  # it is not open, or no socket
         os.set_inheritable(descriptor, False)
@@ -65,7 +65,7 @@ def take_socket(descriptor: int, name: str | None) -> socket.socket:
             return sock
         sock.close()
     called = f" ({name!r})" if name else ""
-    raise Complaint(
+    raise StartError(
         f"descriptor {descriptor}{called} in LISTEN_FDS is not a listening TCP or Unix stream"
         " socket; a socket unit needs ListenStream= and Accept=no"
     )

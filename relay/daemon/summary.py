@@ -7,12 +7,12 @@ from typing import Final
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from ..limits.address_redaction import shown_address
+from ..limits.address_redaction import redact_address
 from ..server.serve import RelayHandle
 from ..settings import RelaySettings
 from ..statistics import OpenPair
-from .log_observer import present, rounded
-from .settings import StartSettings
+from .log_observer import drop_empty, rounded
+from .settings import DaemonSettings
 
 __all__ = ["Summary"]
 
@@ -37,7 +37,7 @@ class Summary:
         self,
         handle: RelayHandle,
         log: FilteringBoundLogger,
-        start_settings: StartSettings,
+        start_settings: DaemonSettings,
         relay_settings: RelaySettings,
     ) -> None:
         self._handle = handle
@@ -58,7 +58,7 @@ class Summary:
             connections=now.connections,
             bytes_a=now.bytes[0],
             bytes_b=now.bytes[1],
-            **present(max_connections=self._handle.max_connections, **self._limits),
+            **drop_empty(max_connections=self._handle.max_connections, **self._limits),
         )
         if self._debug:
             for pair in self._handle.open_pairs():
@@ -66,7 +66,7 @@ class Summary:
                 await trio.lowlevel.checkpoint()
 
     def _write_pair(self, pair: OpenPair) -> None:
-        a, b = (shown_address(client, self._addresses) for client in pair.clients)
+        a, b = (redact_address(client, self._addresses) for client in pair.clients)
         self._log.debug(
             "pair",
             pair=pair.pair,
@@ -74,5 +74,5 @@ class Summary:
             age=rounded(pair.age),
             bytes_a=pair.bytes[0],
             bytes_b=pair.bytes[1],
-            **present(client_a=a, client_b=b),
+            **drop_empty(client_a=a, client_b=b),
         )

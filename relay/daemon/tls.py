@@ -9,16 +9,16 @@ from typing import Final, Self
 import trio
 
 from ..server.regular_file import read_regular_file
-from ..transport.tls_transport import TlsSocket
-from .errors import Complaint, reason
+from ..transport.tls_transport import TLSSocket
+from .errors import StartError, os_error_text
 
-__all__ = ["TlsFiles", "TlsListener"]
+__all__ = ["CertificateFiles", "ReloadingTLSListener"]
 
 MAX_SIZE: Final = 1 << 20
 """Bytes of a file with a certificate and its chain, or a key; usual ones have a few thousand."""
 
 
-class TlsFiles:
+class CertificateFiles:
     """A certificate with its chain, and its key, both in PEM form.
 
     Raises `Complaint` if they cannot be used.
@@ -44,9 +44,11 @@ class TlsFiles:
         # different types, and may go on to serve it. So each load has a context of its own.
         self.context = self._load()
 
-    def wrap(self, listeners: Iterable[trio.abc.Listener[trio.SocketStream]]) -> list[TlsListener]:
+    def wrap(
+        self, listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
+    ) -> list[ReloadingTLSListener]:
         """Return listeners whose clients speak TLS with those of the given ones."""
-        return [TlsListener(listener, self) for listener in listeners]
+        return [ReloadingTLSListener(listener, self) for listener in listeners]
 
     def _load(self) -> ssl.SSLContext:
         """Return a new context with the files as they are now."""
@@ -54,42 +56,46 @@ class TlsFiles:
             try:
                 read_regular_file(path, MAX_SIZE)
             except OSError as error:
-                why = reason(error)
-                raise Complaint(f"cannot read --tls-{option} {path!r}: {why}") from None
+                why = os_error_text(error)
+                raise StartError(f"cannot read --tls-{option} {path!r}: {why}") from None
             except ValueError as error:
-                raise Complaint(f"--tls-{option} {path!r} {error}") from None
+                raise StartError(f"--tls-{option} {path!r} {error}") from None
         context = new_context()
         try:
-            self._fill(context)
+            self._load_into(context)
         except OSError as error:  # gone since it was opened, a moment ago
-            raise Complaint(f"cannot read the certificate or its key: {reason(error)}") from None
+            raise StartError(
+                f"cannot read the certificate or its key: {os_error_text(error)}"
+            ) from None
         return context
 
-    def _fill(self, context: ssl.SSLContext) -> None:
+    def _load_into(self, context: ssl.SSLContext) -> None:
         """Load the files into a context."""
         try:
             # It tells a bad certificate from a bad key.
             new_context().load_verify_locations(self._cert)
         except ssl.SSLError:
-            raise Complaint(f"--tls-cert {self._cert!r} holds no certificate in PEM form") from None
+            raise StartError(
+                f"--tls-cert {self._cert!r} holds no certificate in PEM form"
+            ) from None
         try:
             context.load_cert_chain(self._cert, self._key, self._refuse_passphrase)
         except ssl.SSLError as error:
             problem = error.reason or ""
             if problem.endswith(("_TOO_SMALL", "_TOO_WEAK")):
                 why = problem.replace("_", " ").lower()
-                raise Complaint(f"--tls-cert {self._cert!r} is too weak: {why}") from None
-            raise Complaint(
+                raise StartError(f"--tls-cert {self._cert!r} is too weak: {why}") from None
+            raise StartError(
                 f"--tls-key {self._key!r} holds no private key in PEM form that belongs to"
                 f" --tls-cert {self._cert!r}"
             ) from None
 
     def _refuse_passphrase(self) -> str:
         """Refuse an encrypted key; without this, OpenSSL asks at the terminal, and waits."""
-        raise Complaint(f"--tls-key {self._key!r} needs a passphrase; give a key without one")
+        raise StartError(f"--tls-key {self._key!r} needs a passphrase; give a key without one")
 
 
-class TlsListener(trio.abc.Listener[TlsSocket]):
+class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
     """A listener whose clients speak TLS with those of another one.
 
     The relay does the handshake when it reads the head, under the same time limit. It is not
@@ -98,13 +104,15 @@ class TlsListener(trio.abc.Listener[TlsSocket]):
     """
 
     def __init__(
-        self, transport_listener: trio.abc.Listener[trio.SocketStream], files: TlsFiles
+        self,
+        transport_listener: trio.abc.Listener[trio.SocketStream],
+        certificate: CertificateFiles,
     ) -> None:
         self.transport_listener = transport_listener
-        self._files = files
+        self._files = certificate
 
-    async def accept(self) -> TlsSocket:
-        return TlsSocket(await self.transport_listener.accept(), self._files.context)
+    async def accept(self) -> TLSSocket:
+        return TLSSocket(await self.transport_listener.accept(), self._files.context)
 
     async def aclose(self) -> None:
         await self.transport_listener.aclose()

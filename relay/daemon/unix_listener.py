@@ -12,14 +12,14 @@ from typing import Final
 
 import trio
 
-from .errors import Complaint, reason
+from .errors import StartError, os_error_text
 
 __all__ = ["UnixListener", "open_unix"]
 
 BACKLOG: Final = 0xFFFF
 """More than the system allows, so that its own maximum counts."""
 
-Identity = tuple[int, int]
+FileId = tuple[int, int]
 
 
 class UnixListener(trio.abc.Listener[trio.SocketStream]):
@@ -29,7 +29,7 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
         self.socket = trio.socket.from_stdlib_socket(sock)
         self._listener = trio.SocketListener(self.socket)
         self._path = path
-        self._identity = identify(path)
+        self._file_id = file_id(path)
 
     async def accept(self) -> trio.SocketStream:
         return await self._listener.accept()
@@ -44,7 +44,7 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
 
     def remove_file(self) -> None:
         """Remove the file, unless another socket has replaced it."""
-        if identify(self._path) == self._identity:
+        if file_id(self._path) == self._file_id:
             with suppress(OSError):  # a file that stays is stale, and the next start's to remove
                 Path(self._path).unlink()
 
@@ -58,7 +58,7 @@ def open_unix(path: str, mode: int) -> UnixListener:
     if the socket cannot be made.
     """
     try:
-        make_way(path)
+        remove_stale_socket(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # At no moment may it be more open than it shall be.
@@ -73,11 +73,11 @@ def open_unix(path: str, mode: int) -> UnixListener:
             sock.close()
             raise
     except OSError as error:
-        why = reason(error)
-    raise Complaint(f"cannot listen on --unix {path!r}: {why}")
+        why = os_error_text(error)
+    raise StartError(f"cannot listen on --unix {path!r}: {why}")
 
 
-def make_way(path: str) -> None:
+def remove_stale_socket(path: str) -> None:
     """Remove a socket at which nobody listens.
 
     Raises OSError, which says what to do, if something else is there.
@@ -98,7 +98,7 @@ def make_way(path: str) -> None:
     Path(path).unlink(missing_ok=True)
 
 
-def identify(path: str) -> Identity | None:
+def file_id(path: str) -> FileId | None:
     """Return what tells the file with this path from any other one; None if there is none."""
     try:
         found = os.lstat(path)

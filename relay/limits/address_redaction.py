@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv6Network, ip_network
 from typing import Final
 
-__all__ = ["SHOWN", "shown_address"]
+__all__ = ["SHOWN", "redact_address"]
 
 SHOWN: Final = ("off", "truncated", "full")
 """Nothing, the network with its many neighbours, or all of it."""
@@ -14,7 +14,7 @@ PREFIX: Final = {4: 24, 6: 48}  # bits that stay; a household has a /56 or a /64
 MAPPED: Final = IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 
 
-def shown_address(client: str, how: str) -> str:
+def redact_address(client: str, how: str) -> str:
     """Return what may be shown of a client's address, as one of `SHOWN` says; "" if nothing.
 
     The client is an address, or the network that it is counted in. What is neither is never shown.

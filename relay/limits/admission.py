@@ -11,24 +11,24 @@ from ..protocol.response import (
     NO_AUTHORIZED_HOST,
     RELAY_IS_FULL,
     RELAY_IS_STOPPING,
-    TOKEN_NEEDED,
+    TOKEN_REQUIRED,
     TOO_MANY_WAITING,
-    Answer,
+    Response,
     too_many_requests,
 )
 from ..server.token_file import read_token
 from ..settings import RelaySettings
 from ..transport.socket_info import descriptor_limit
-from .client_address import TrustedProxies, counted_by
-from .per_client import Admission
+from .client_address import TrustedProxies, rate_limit_key
+from .per_client import ClientLimits
 
-__all__ = ["Entrance"]
+__all__ = ["AdmissionControl"]
 
-SHARE: Final = 0.9
+CLIENT_SHARE: Final = 0.9
 """The part of the descriptors that connections may have by default; the rest is for their ends."""
 
 
-class Entrance:
+class AdmissionControl:
     """Knows how many may come in, and counts them.
 
     Raises OSError or ValueError, saying what was wrong, if the file of the token cannot be used.
@@ -37,14 +37,14 @@ class Entrance:
     def __init__(self, settings: RelaySettings) -> None:
         self._settings = settings
         limit = settings.max_connections
-        self.max_connections = int(descriptor_limit() * SHARE) if limit is None else limit
-        self.places: dict[trio.CancelScope, str] = {}
+        self.max_connections = int(descriptor_limit() * CLIENT_SHARE) if limit is None else limit
+        self.slots: dict[trio.CancelScope, str] = {}
         """Key by which each admitted connection is counted, by its scope."""
         self.closed = False
         """True once the relay stops and admits no connection."""
         self._proxies = TrustedProxies(settings.trusted_proxies)
         self._counts = bool(settings.max_per_client or settings.connects_per_minute)
-        self.admission = Admission(settings.max_per_client, settings.connects_per_minute)
+        self.client_limits = ClientLimits(settings.max_per_client, settings.connects_per_minute)
         """Limits of each client."""
         self._token = b""
         self.authorized: set[trio.CancelScope] = set()
@@ -70,35 +70,35 @@ class Entrance:
     @property
     def full(self) -> bool:
         """True if `max_connections` is reached."""
-        return 0 < self.max_connections <= len(self.places)
+        return 0 < self.max_connections <= len(self.slots)
 
-    def client(self, peer: str, forwarded: str = "") -> str:
+    def resolve_client(self, peer: str, forwarded: str = "") -> str:
         """Return the address of the client behind a peer, as far as it can be believed."""
-        return self._proxies.client(peer, forwarded) if self._settings.trusted_proxies else peer
+        return self._proxies.resolve(peer, forwarded) if self._settings.trusted_proxies else peer
 
-    def enter(self, scope: trio.CancelScope, client: str) -> Answer | None:
-        """Let a connection in, until it is to `leave`; or return why it may not come in."""
+    def admit(self, scope: trio.CancelScope, client: str) -> Response | None:
+        """Let a connection in, until it is to `release`; or return why it may not come in."""
         if self.closed:
             return RELAY_IS_STOPPING
         if self.full:
             return RELAY_IS_FULL
-        counted = counted_by(client) if self._counts else ""
+        counted = rate_limit_key(client) if self._counts else ""
         if self._counts:
-            refusal = self.admission.admit(counted, trio.current_time())
+            refusal = self.client_limits.acquire(counted, trio.current_time())
             if refusal is not None:
                 return too_many_requests(refusal.why, refusal.retry_after)
-        self.places[scope] = counted
+        self.slots[scope] = counted
         return None
 
-    def leave(self, scope: trio.CancelScope) -> None:
+    def release(self, scope: trio.CancelScope) -> None:
         """Count a connection no more, if it was let in."""
         self.authorized.discard(scope)
-        counted = self.places.pop(scope, None)
+        counted = self.slots.pop(scope, None)
         if self._counts and counted is not None:
-            self.admission.leave(counted)
+            self.client_limits.release(counted)
 
     def show_token(self, scope: trio.CancelScope, token: bytes | None) -> None:
-        """Note a connection that shows the token in force, until it is to `leave`."""
+        """Note a connection that shows the token in force, until it is to `release`."""
         if self._token and token_matches(token, self._token):
             self.authorized.add(scope)
 
@@ -109,19 +109,19 @@ class Entrance:
         """
         return not self._token or scope in self.authorized
 
-    def may_open(
+    def check_new_code(
         self, scope: trio.CancelScope, waiting: int, *, reopened: bool = False
-    ) -> Answer | None:
+    ) -> Response | None:
         """Return the refusal of a client that would open a new code, None if it may.
 
         ``waiting`` is the number of other codes that wait. ``reopened`` is true if the code was in
         use when the client came.
         """
         if not self.is_authorized(scope):
-            return NO_AUTHORIZED_HOST if reopened else TOKEN_NEEDED
+            return NO_AUTHORIZED_HOST if reopened else TOKEN_REQUIRED
         return TOO_MANY_WAITING if 0 < self._settings.max_waiting <= waiting else None
 
-    def may_join(self, scope: trio.CancelScope, host: trio.CancelScope) -> Answer | None:
+    def may_join(self, scope: trio.CancelScope, host: trio.CancelScope) -> Response | None:
         """Return the refusal of a client that would join a waiting side, None if it may.
 
         One of the two must be authorized. ``host`` is the scope of the waiting side.

@@ -17,7 +17,7 @@ from ipaddress import (
 )
 from typing import Final, Literal
 
-__all__ = ["UNIX", "TrustedProxies", "counted_by"]
+__all__ = ["UNIX", "TrustedProxies", "rate_limit_key"]
 
 UNIX: Final = "unix"
 """Stands for the peer on a Unix socket, which has no address."""
@@ -36,7 +36,7 @@ MAX_ENTRY: Final = 100
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 
 Address = IPv4Address | IPv6Address
-Hop = Address | Literal["unix"]
+ForwardedEntry = Address | Literal["unix"]
 
 
 class TrustedProxies:
@@ -52,9 +52,9 @@ class TrustedProxies:
     def __init__(self, entries: Iterable[str] = ()) -> None:
         names = {entry.strip() for entry in entries}
         self._unix = UNIX in names
-        self._networks = [network(name) for name in names - {UNIX}]
+        self._networks = [parse_network(name) for name in names - {UNIX}]
 
-    def client(self, peer: str, forwarded: str) -> str:
+    def resolve(self, peer: str, forwarded: str) -> str:
         """Return the address of the client behind a peer.
 
         ``peer`` is the address that the connection comes from, or `UNIX`; ``forwarded`` is all of
@@ -71,31 +71,31 @@ class TrustedProxies:
         An entry may have a port, brackets, quotes and a scope; what is returned has none of them.
         A peer that is no address is returned as it is, and never trusted.
         """
-        nearest = hop(peer)
+        nearest = parse_forwarded_entry(peer)
         if nearest is None:
             return peer
         for entry in reversed(forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
             if not self._trusts(nearest):
                 break
-            further = hop(entry)
+            further = parse_forwarded_entry(entry)
             if further is None:
                 break
             nearest = further
         return str(nearest)
 
-    def _trusts(self, proxy: Hop) -> bool:
+    def _trusts(self, proxy: ForwardedEntry) -> bool:
         if proxy == UNIX:
             return self._unix
         return any(proxy in trusted for trusted in self._networks)
 
 
-def counted_by(client: str) -> str:
+def rate_limit_key(client: str) -> str:
     """Return the key by which a client is counted.
 
     It is the IPv4 address, also of a client behind NAT64, the /64 network of an IPv6 address, or
     the text itself if it is no address.
     """
-    known = hop(client)
+    known = parse_forwarded_entry(client)
     if isinstance(known, IPv6Address) and known in NAT64:
         return str(IPv4Address(int(known) & int(NAT64.hostmask)))
     if isinstance(known, IPv6Address):
@@ -104,7 +104,7 @@ def counted_by(client: str) -> str:
     return client if known is None else str(known)
 
 
-def hop(text: str) -> Hop | None:
+def parse_forwarded_entry(text: str) -> ForwardedEntry | None:
     """Return the address that an entry of X-Forwarded-For stands for, None if it is none."""
     if len(text) > MAX_ENTRY:
         return None
@@ -121,7 +121,7 @@ def hop(text: str) -> Hop | None:
     return address.ipv4_mapped or IPv6Address(int(address))  # without its scope
 
 
-def network(text: str) -> IPv4Network | IPv6Network:
+def parse_network(text: str) -> IPv4Network | IPv6Network:
     """Return the network that an entry of the settings stands for, a single address among them."""
     try:
         found = ip_network(text)

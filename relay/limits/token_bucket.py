@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["Allowance"]
+__all__ = ["TokenBucket"]
 
-AT_ONCE: Final = 10.0
+BURST: Final = 10.0
 """Lines that may come at once."""
 
-PER_SECOND: Final = 1.0
+REFILL_PER_SECOND: Final = 1.0
 """Lines a second after that."""
 
 
-class Allowance:
-    """Lets `AT_ONCE` lines through, and `PER_SECOND` after that; counts those that it does not."""
+class TokenBucket:
+    """A token bucket of `BURST` tokens, which counts the requests that found none."""
 
     def __init__(self, now: float) -> None:
-        self._left = AT_ONCE
+        self._left = BURST
         self._since = now
-        self._left_out = 0
+        self._suppressed = 0
 
     def take(self, now: float) -> bool:
         """Return whether a line may be written now, seconds on a clock that never goes back."""
-        self._left = min(AT_ONCE, self._left + (now - self._since) * PER_SECOND)
+        self._left = min(BURST, self._left + (now - self._since) * REFILL_PER_SECOND)
         self._since = now
         if self._left < 1:
-            self._left_out += 1
+            self._suppressed += 1
             return False
         self._left -= 1
         return True
 
-    def settle(self) -> int:
+    def take_suppressed(self) -> int:
         """Return how many lines were left out since this was last asked."""
-        left_out, self._left_out = self._left_out, 0
+        left_out, self._suppressed = self._suppressed, 0
         return left_out

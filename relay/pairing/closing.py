@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from ..outcome import Goodbye
-from ..protocol.frames import answer_to, close_frame
-from ..protocol.reframer import FrameSplitter
-from ..transport.base import Wire, is_end
+from ..outcome import Close
+from ..protocol.frames import close_frame, pong_or_close_reply
+from ..protocol.reframer import Reframer
+from ..transport.base import Transport, is_end
 from ..transport.epoll_reader import Take
 
-__all__ = ["shake_hands"]
+__all__ = ["closing_handshake"]
 
 
-async def shake_hands(
-    wire: Wire,
-    splitter: FrameSplitter,
-    goodbye: Goodbye | None,
+async def closing_handshake(
+    transport: Transport,
+    reframer: Reframer,
+    close: Close | None,
     receive_until: Callable[[Take], Awaitable[None]],
 ) -> None:
     """Send the last frame, and wait for the client's if it has not come yet.
@@ -27,19 +27,19 @@ async def shake_hands(
     ``receive_until`` gives a call what comes until that returns True. Raises what it raises, and
     `Wire.send_all`. The caller bounds the time.
     """
-    if splitter.closed:
-        await wire.send_all(answer_to(splitter.control[-1]))
-    elif splitter.violation is not None:
-        await wire.send_all(close_frame(*splitter.violation))
-        await wire.send_eof()
+    if reframer.closed:
+        await transport.send_all(pong_or_close_reply(reframer.control[-1]))
+    elif reframer.violation is not None:
+        await transport.send_all(close_frame(*reframer.violation))
+        await transport.send_eof()
         await receive_until(is_end)  # there is no frame border to be found any more
-    elif goodbye is not None:
-        await wire.send_all(close_frame(*goodbye))
+    elif close is not None:
+        await transport.send_all(close_frame(*close))
 
         def discard(data: bytes) -> bool:
             """Discard data and pings; return True after the client's close frame, or its end."""
-            splitter.feed(data)
-            splitter.control.clear()
-            return splitter.over or not data
+            reframer.feed(data)
+            reframer.control.clear()
+            return reframer.finished or not data
 
         await receive_until(discard)

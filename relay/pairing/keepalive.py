@@ -16,9 +16,9 @@ from typing import Final, Protocol
 
 from ..settings import RelaySettings
 
-__all__ = ["Line", "Verdict", "Watch", "visit_interval"]
+__all__ = ["KeepaliveState", "TransportState", "Verdict", "check_interval"]
 
-VISITS: Final = 16
+CHECKS_PER_TIMEOUT: Final = 16
 """Visits in the shortest of the times that are watched over, so that none is exceeded by much."""
 
 # In which part of ping_interval a side has its first ping, in sixteenths: a visit may come one too
@@ -26,7 +26,7 @@ VISITS: Final = 16
 EARLIEST: Final = 13
 LATEST: Final = 14
 
-IN_VAIN: Final = 2
+MIN_UNACKED_PROBES: Final = 2
 """How often a system must be asked for an acknowledgement before its silence means anything.
 
 One that has no room is asked ever more rarely, so one packet that is lost may silence it for long.
@@ -36,21 +36,21 @@ One that has no room is asked ever more rarely, so one packet that is lost may s
 class Verdict(Enum):
     """What a visit comes to."""
 
-    FINE = "fine"
+    OK = "fine"
     PING = "ping"
     UNRESPONSIVE = "unresponsive"
     STALLED = "stalled"
 
 
-class Line(Protocol):
+class TransportState(Protocol):
     """What can be seen of the connection to a side."""
 
     @property
-    def blocked(self) -> bool:
+    def write_blocked(self) -> bool:
         """Whether frames wait because the connection has no room."""
 
     @property
-    def queued(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes that the system of the relay holds for the client."""
 
     @property
@@ -58,31 +58,31 @@ class Line(Protocol):
         """Bytes of the client that the relay has not read yet."""
 
     @property
-    def uptake(self) -> tuple[int, float, int]:
+    def ack_state(self) -> tuple[int, float, int]:
         """A figure that changes with what the client takes, and how it owes an acknowledgement.
 
         That is for how many seconds none came, and how often it was asked for since.
         """
 
 
-def visit_interval(settings: RelaySettings) -> float | None:
+def check_interval(settings: RelaySettings) -> float | None:
     """Return the seconds between two visits, or None if there is nothing to watch over."""
     times = [settings.ping_interval, settings.stall_timeout]
-    return min((time / VISITS for time in times if time), default=None)
+    return min((time / CHECKS_PER_TIMEOUT for time in times if time), default=None)
 
 
 @dataclass(slots=True, eq=False)
-class Watch:
+class KeepaliveState:
     """What is remembered of a side from one visit to the next.
 
-    ``luck``, from 0 to 1, spreads the pings of sides that came together.
+    ``jitter``, from 0 to 1, spreads the pings of sides that came together.
     """
 
-    luck: float
+    jitter: float
     came_at: InitVar[float]
-    visited_at: float = field(init=False)
+    checked_at: float = field(init=False)
     """Also when the side came, before the first visit."""
-    quiet_since: float = field(init=False)
+    silent_since: float = field(init=False)
     """Since when nothing was heard that should have been."""
     answered_at: float = field(init=False)
     """Time of the last check at which its system owed no acknowledgement."""
@@ -90,23 +90,23 @@ class Watch:
     """Time of the last ping that was sent although the relay does not read this side."""
     received: int = 0
     pinged_at: float | None = None
-    behind: bool = False
+    pong_delayed_by_data: bool = False
     """True if data waited for this side when it was pinged, so that its pong is late."""
-    taken: int | None = None
+    acked_bytes: int | None = None
     """Bytes acknowledged at the last check; None if no data waited for this side then."""
-    took_at: float = 0.0
+    acked_at: float = 0.0
 
     def __post_init__(self, came_at: float) -> None:
-        self.visited_at = self.quiet_since = self.answered_at = self.tested_at = came_at
+        self.checked_at = self.silent_since = self.answered_at = self.tested_at = came_at
 
-    def visit(  # noqa: PLR0913 - all that a verdict depends on
+    def check(  # noqa: PLR0913 - all that a verdict depends on
         self,
-        line: Line,
+        transport: TransportState,
         settings: RelaySettings,
         now: float,
         *,
         received: int,
-        unread: bool,
+        reading_paused: bool,
         alone: bool,
     ) -> Verdict:
         """Look at a side, and say what to do; the next visit takes for granted that it was done.
@@ -114,51 +114,55 @@ class Watch:
         ``received`` changes whenever something was received of the side, ``unread`` is whether the
         relay does not read it now, ``alone`` whether it waits for its peer.
         """
-        before, self.visited_at = self.visited_at, now
+        before, self.checked_at = self.checked_at, now
         if received != self.received:
-            self.received, self.quiet_since, self.pinged_at = received, before, None
-        blocked = line.blocked
-        if blocked or unread:
-            self.quiet_since, self.pinged_at = now, None
+            self.received, self.silent_since, self.pinged_at = received, before, None
+        blocked = transport.write_blocked
+        if blocked or reading_paused:
+            self.silent_since, self.pinged_at = now, None
             # Nobody reads its pong. But the system of a client that closed its socket answers a
             # ping with a reset, and no peer is there that could still get what that client sent.
-            if alone and not blocked and 0 < self._patience(settings) <= now - self.tested_at:
+            if alone and not blocked and 0 < self._ping_after(settings) <= now - self.tested_at:
                 self.tested_at = now
                 return Verdict.PING
-            return self._judge_by_system(line, settings, now, waits=blocked)
-        if self.pinged_at is not None and self.behind:
-            if line.queued:
-                return self._judge_by_system(line, settings, now, waits=True)
-            self.behind, self.pinged_at = False, before
-        self.taken, self.answered_at = None, now
+            return self._check_acknowledgements(transport, settings, now, waits=blocked)
+        if self.pinged_at is not None and self.pong_delayed_by_data:
+            if transport.unsent_bytes:
+                return self._check_acknowledgements(transport, settings, now, waits=True)
+            self.pong_delayed_by_data, self.pinged_at = False, before
+        self.acked_bytes, self.answered_at = None, now
         if self.pinged_at is not None:
             # A relay that is behind with its reading has not looked for the answer yet.
-            late = now - self.pinged_at >= settings.ping_timeout and not line.pending
-            return Verdict.UNRESPONSIVE if late else Verdict.FINE
-        if 0 < self._patience(settings) <= now - self.quiet_since:
-            self.pinged_at, self.behind = now, line.queued > 0
+            late = now - self.pinged_at >= settings.ping_timeout and not transport.pending
+            return Verdict.UNRESPONSIVE if late else Verdict.OK
+        if 0 < self._ping_after(settings) <= now - self.silent_since:
+            self.pinged_at, self.pong_delayed_by_data = now, transport.unsent_bytes > 0
             return Verdict.PING
-        return Verdict.FINE
+        return Verdict.OK
 
-    def _judge_by_system(
-        self, line: Line, settings: RelaySettings, now: float, *, waits: bool
+    def _check_acknowledgements(
+        self, transport: TransportState, settings: RelaySettings, now: float, *, waits: bool
     ) -> Verdict:
         """Judge a side from which no pong can be expected, by what its system acknowledges."""
-        taken, unanswered, vain = line.uptake
-        if taken != self.taken or not waits:
-            self.taken, self.took_at = taken, now
-        elif 0 < settings.stall_timeout <= now - self.took_at:
+        taken, unanswered, vain = transport.ack_state
+        if taken != self.acked_bytes or not waits:
+            self.acked_bytes, self.acked_at = taken, now
+        elif 0 < settings.stall_timeout <= now - self.acked_at:
             return Verdict.STALLED
-        if vain < IN_VAIN:
+        if vain < MIN_UNACKED_PROBES:
             self.answered_at = now
-        patience = self._patience(settings)
+        patience = self._ping_after(settings)
         # The last acknowledgement may be old only because there was nothing to acknowledge. So
         # it must be missing for a while, and what a short outage swallowed is no death.
         insists = now - self.answered_at >= settings.ping_timeout / 2
         if patience and insists and unanswered >= patience + settings.ping_timeout:
             return Verdict.UNRESPONSIVE
-        return Verdict.FINE
+        return Verdict.OK
 
-    def _patience(self, settings: RelaySettings) -> float:
+    def _ping_after(self, settings: RelaySettings) -> float:
         """Return the seconds of silence after which the side is pinged; 0 if it never is."""
-        return settings.ping_interval * (EARLIEST + self.luck * (LATEST - EARLIEST)) / VISITS
+        return (
+            settings.ping_interval
+            * (EARLIEST + self.jitter * (LATEST - EARLIEST))
+            / CHECKS_PER_TIMEOUT
+        )

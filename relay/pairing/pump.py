@@ -9,12 +9,12 @@ import trio
 from ..outcome import Outcome
 from ..settings import RelaySettings
 from .rendezvous import Pair
-from .side import Endpoint
+from .side import Side
 
-__all__ = ["conclude", "run_pair"]
+__all__ = ["end_pair", "run_pair"]
 
 
-def conclude(pair: Pair[Endpoint], outcome: Outcome, cause: Endpoint | None = None) -> None:
+def end_pair(pair: Pair[Side], outcome: Outcome, cause: Side | None = None) -> None:
     """End both sides of a pair in this way, because of ``cause``; the first call decides.
 
     Each side is closed by its own task, with what the outcome has for it.
@@ -23,10 +23,10 @@ def conclude(pair: Pair[Endpoint], outcome: Outcome, cause: Endpoint | None = No
         pair.outcome = outcome
     for side in (pair.a, pair.b):
         if side is not None:
-            side.end(outcome.own if side is cause else outcome.peers)
+            side.end(outcome.close_for_cause if side is cause else outcome.close_for_peer)
 
 
-async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint, settings: RelaySettings) -> None:
+async def run_pair(pair: Pair[Side], a: Side, b: Side, settings: RelaySettings) -> None:
     """Move messages both ways until one side departs, or a limit is reached; then end both.
 
     What a departing side sent before has been sent to the other one by then. Neither endpoint is
@@ -39,9 +39,9 @@ async def run_pair(pair: Pair[Endpoint], a: Endpoint, b: Endpoint, settings: Rel
             nursery.start_soon(Pump(pair, source, sink, nursery.cancel_scope, settings).run)
     for side in (a, b):
         if side.departed is not None:
-            conclude(pair, side.departed, side)
+            end_pair(pair, side.departed, side)
     if trio.current_time() >= over_at:
-        conclude(pair, Outcome.OVER_TIME)
+        end_pair(pair, Outcome.OVER_TIME)
 
 
 class Pump:
@@ -56,9 +56,9 @@ class Pump:
 
     def __init__(
         self,
-        pair: Pair[Endpoint],
-        source: Endpoint,
-        sink: Endpoint,
+        pair: Pair[Side],
+        source: Side,
+        sink: Side,
         scope: trio.CancelScope,
         settings: RelaySettings,
     ) -> None:
@@ -78,7 +78,7 @@ class Pump:
         while True:
             try:
                 if not self._sent:
-                    await self._sink.wire.flush()
+                    await self._sink.transport.flush()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._give_up_soon()
             if self._limited:
@@ -98,7 +98,7 @@ class Pump:
 
     def _send(self, frames: bytes) -> None:
         try:
-            self._sent = self._sink.wire.send_now(frames)
+            self._sent = self._sink.transport.try_send(frames)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._give_up_soon()
 
@@ -106,8 +106,8 @@ class Pump:
         """End the pair if it sent too much; wait until source may be read again."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
-            conclude(self._pair, Outcome.OVER_BYTES)
-        await self._source.wait_for_pace()
+            end_pair(self._pair, Outcome.OVER_BYTES)
+        await self._source.wait_for_rate_limit()
 
     def _give_up_soon(self) -> None:
         give_up_at = trio.current_time() + self._settings.close_timeout

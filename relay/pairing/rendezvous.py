@@ -17,11 +17,11 @@ from ..protocol.errors import PairFull
 
 __all__ = ["Pair", "Rendezvous"]
 
-EndpointT = TypeVar("EndpointT")
+SideT = TypeVar("SideT")
 
 
 @dataclass(eq=False, slots=True)
-class Pair(Generic[EndpointT]):
+class Pair(Generic[SideT]):
     """Two endpoints that share a code, or one that waits for the other.
 
     ``since`` is when side A came and ``joined`` when side B did, in seconds of the caller's clock;
@@ -30,21 +30,21 @@ class Pair(Generic[EndpointT]):
     """
 
     code: str = field(repr=False)
-    a: EndpointT
+    a: SideT
     since: float
-    b: EndpointT | None = None
+    b: SideT | None = None
     joined: float | None = None
     outcome: Outcome | None = None
 
 
-class Rendezvous(Generic[EndpointT]):
+class Rendezvous(Generic[SideT]):
     """Every code that is present, and the pair that owns it."""
 
     __slots__ = ("_pairs", "_waiting")
 
     def __init__(self) -> None:
-        self._pairs: dict[str, Pair[EndpointT]] = {}
-        self._waiting: dict[Pair[EndpointT], None] = {}
+        self._pairs: dict[str, Pair[SideT]] = {}
+        self._waiting: dict[Pair[SideT], None] = {}
 
     def __len__(self) -> int:
         """Return how many codes are present, waiting or joined."""
@@ -55,15 +55,15 @@ class Rendezvous(Generic[EndpointT]):
         """How many of the codes have one side only."""
         return len(self._waiting)
 
-    def __iter__(self) -> Iterator[Pair[EndpointT]]:
+    def __iter__(self) -> Iterator[Pair[SideT]]:
         """Yield every pair that is there now, whatever changes meanwhile."""
         return iter(list(self._pairs.values()))
 
-    def find(self, code: str) -> Pair[EndpointT] | None:
+    def find(self, code: str) -> Pair[SideT] | None:
         """Return the pair that owns this code, if it is present."""
         return self._pairs.get(code)
 
-    def join(self, code: str, endpoint: EndpointT, now: float) -> Pair[EndpointT]:
+    def join(self, code: str, endpoint: SideT, now: float) -> Pair[SideT]:
         """Make endpoint side A of a new pair, or side B of the one that waits.
 
         Raises PairFull, and changes nothing, if the code has two sides already.
@@ -79,13 +79,13 @@ class Rendezvous(Generic[EndpointT]):
             raise PairFull
         return pair
 
-    def end(self, pair: Pair[EndpointT]) -> None:
+    def end(self, pair: Pair[SideT]) -> None:
         """Free the code of this pair, unless it belongs to a newer pair. May be repeated."""
         if self._pairs.get(pair.code) is pair:
             del self._pairs[pair.code]
             self._waiting.pop(pair, None)
 
-    def expired(self, now: float, ttl: float) -> list[Pair[EndpointT]]:
+    def expired(self, now: float, ttl: float) -> list[Pair[SideT]]:
         """Return the pairs with one side that have waited longer than ttl seconds."""
         expired = []
         for pair in self._waiting:  # in the order they came, so the first young one ends it

@@ -7,34 +7,36 @@ from __future__ import annotations
 
 import trio
 
-from ..limits.admission import Entrance
+from ..limits.admission import AdmissionControl
 from ..outcome import Outcome
 from ..settings import RelaySettings
-from .keepalive import Verdict, visit_interval
-from .pump import conclude
+from .keepalive import Verdict, check_interval
+from .pump import end_pair
 from .rendezvous import Pair, Rendezvous
-from .side import Endpoint
+from .side import Side
 
 __all__ = ["sweep"]
 
-AT_ONCE = 100
+PAIRS_PER_CHECKPOINT = 100
 """Pairs that are looked at without letting other tasks run."""
 
 
-async def sweep(pairs: Rendezvous[Endpoint], entrance: Entrance, settings: RelaySettings) -> None:
+async def sweep(
+    pairs: Rendezvous[Side], admission: AdmissionControl, settings: RelaySettings
+) -> None:
     """End lone sides that are over ``pair_ttl``, and sides that are gone or take nothing.
 
     Runs until it is cancelled. A code is free at once; its sides are closed by their own tasks.
     """
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(end_expired, pairs, entrance, settings)
-        interval = visit_interval(settings)
+        nursery.start_soon(expire_waiting, pairs, admission, settings)
+        interval = check_interval(settings)
         if interval is not None:
-            nursery.start_soon(visit_sides, pairs, settings, interval)
+            nursery.start_soon(check_keepalives, pairs, settings, interval)
 
 
-async def end_expired(
-    pairs: Rendezvous[Endpoint], entrance: Entrance, settings: RelaySettings
+async def expire_waiting(
+    pairs: Rendezvous[Side], admission: AdmissionControl, settings: RelaySettings
 ) -> None:
     """Every ``sweep_interval``, end the sides that have been alone for longer than ``pair_ttl``.
 
@@ -44,42 +46,42 @@ async def end_expired(
         await trio.sleep(settings.sweep_interval)
         for pair in pairs.expired(trio.current_time(), settings.pair_ttl):
             pairs.end(pair)
-            conclude(pair, Outcome.EXPIRED)
-        entrance.admission.forget(trio.current_time())
+            end_pair(pair, Outcome.EXPIRED)
+        admission.client_limits.prune(trio.current_time())
 
 
-async def visit_sides(
-    pairs: Rendezvous[Endpoint], settings: RelaySettings, interval: float
+async def check_keepalives(
+    pairs: Rendezvous[Side], settings: RelaySettings, interval: float
 ) -> None:
     """Every interval seconds, ping the sides that are silent, and end those that are gone."""
     while True:
         await trio.sleep(interval)
         for number, pair in enumerate(pairs):
-            if number % AT_ONCE == AT_ONCE - 1:
+            if number % PAIRS_PER_CHECKPOINT == PAIRS_PER_CHECKPOINT - 1:
                 await trio.lowlevel.checkpoint()
-            visit(pairs, pair, settings, trio.current_time())
+            check_pair(pairs, pair, settings, trio.current_time())
 
 
-def visit(
-    pairs: Rendezvous[Endpoint], pair: Pair[Endpoint], settings: RelaySettings, now: float
+def check_pair(
+    pairs: Rendezvous[Side], pair: Pair[Side], settings: RelaySettings, now: float
 ) -> None:
     """Look at both sides of a pair, unless it ended meanwhile."""
     for side, peer in ((pair.a, pair.b), (pair.b, pair.a)):
         if side is None or pair.outcome is not None:
             continue
-        verdict = side.watch.visit(
-            side.wire,
+        verdict = side.keepalive.check(
+            side.transport,
             settings,
             now,
             received=side.received,
-            unread=side.is_unread(peer),
+            reading_paused=side.is_reading_paused(peer),
             alone=peer is None,
         )
         if verdict is Verdict.PING:
             side.ping()
-        elif verdict is not Verdict.FINE:
+        elif verdict is not Verdict.OK:
             pairs.end(pair)
-            conclude(pair, ENDS[verdict], side)
+            end_pair(pair, OUTCOMES[verdict], side)
 
 
-ENDS = {Verdict.UNRESPONSIVE: Outcome.UNRESPONSIVE, Verdict.STALLED: Outcome.STALLED}
+OUTCOMES = {Verdict.UNRESPONSIVE: Outcome.UNRESPONSIVE, Verdict.STALLED: Outcome.STALLED}

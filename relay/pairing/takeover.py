@@ -10,18 +10,18 @@ import trio
 
 from ..events import Probed
 from ..outcome import Outcome
-from ..server.state import Relay
-from .pump import conclude
+from ..server.state import RelayState
+from .pump import end_pair
 from .rendezvous import Pair
-from .side import Endpoint
+from .side import Side
 
-__all__ = ["SILENT", "drive_out_ghosts"]
+__all__ = ["SILENCE_BEFORE_CHECK", "evict_if_dead"]
 
-SILENT = 5.0
+SILENCE_BEFORE_CHECK = 5.0
 """Seconds for which a waiting side may have been silent before a newcomer has it pinged."""
 
 
-async def drive_out_ghosts(relay: Relay, code: str, newcomer: trio.CancelScope) -> bool:
+async def evict_if_dead(state: RelayState, code: str, newcomer: trio.CancelScope) -> bool:
     """Check that the sides of the pair with this code are alive, for a newcomer that asks for it.
 
     Sides that may be dead are pinged, and get ``probe_timeout`` to answer. If one does not, its
@@ -31,63 +31,67 @@ async def drive_out_ghosts(relay: Relay, code: str, newcomer: trio.CancelScope) 
     Returns:
         True if this newcomer ended a pair, so that a new one replaces it.
     """
-    settled, evicted = not relay.settings.probe_timeout, False
+    settled, evicted = not state.settings.probe_timeout, False
     while not settled:
-        pair = relay.pairs.find(code)
-        if pair is None or pair.outcome is not None or not in_doubt(pair):
+        pair = state.pairs.find(code)
+        if pair is None or pair.outcome is not None or not sides_to_check(pair):
             break
-        if not any(map(relay.entrance.is_authorized, (newcomer, *scopes(pair)))):
+        if not any(map(state.admission.is_authorized, (newcomer, *scopes(pair)))):
             break
-        if pair in relay.probes:
-            await relay.probes[pair].wait()
+        if pair in state.takeover_checks:
+            await state.takeover_checks[pair].wait()
         else:
-            await probe(relay, pair)
+            await check_alive(state, pair)
             evicted = pair.outcome is Outcome.EVICTED
         settled = pair.outcome is None
     return evicted
 
 
-def in_doubt(pair: Pair[Endpoint]) -> list[Endpoint]:
+def sides_to_check(pair: Pair[Side]) -> list[Side]:
     """Return the sides of a pair that must prove to be alive before a newcomer has its answer."""
     if pair.b is not None:
         return [pair.a, pair.b]
-    return [pair.a] if trio.current_time() - pair.a.heard_at > SILENT else []
+    return [pair.a] if trio.current_time() - pair.a.heard_at > SILENCE_BEFORE_CHECK else []
 
 
-def scopes(pair: Pair[Endpoint]) -> list[trio.CancelScope]:
+def scopes(pair: Pair[Side]) -> list[trio.CancelScope]:
     """Return the scopes of the sides of a pair."""
     return [side.scope for side in (pair.a, pair.b) if side is not None]
 
 
-async def probe(relay: Relay, pair: Pair[Endpoint]) -> None:
+async def check_alive(state: RelayState, pair: Pair[Side]) -> None:
     """Ping the sides of a pair that are in doubt, and end it if one of them is gone."""
-    over = relay.probes[pair] = trio.Event()
-    trials = [Trial(pair, side) for side in in_doubt(pair)]
-    timeout = relay.settings.probe_timeout
+    over = state.takeover_checks[pair] = trio.Event()
+    trials = [AliveCheck(pair, side) for side in sides_to_check(pair)]
+    timeout = state.settings.probe_timeout
     try:
         with trio.move_on_after(timeout):
-            for trial in trials:
-                await trial.answered.wait()
-        ghosts = [trial.side for trial in trials if not trial.passed(timeout)]
+            for check in trials:
+                await check.answered.wait()
+        ghosts = [check.side for check in trials if not check.passed(timeout)]
         if pair.outcome is None:
-            relay.notice(Probed(relay.hash_of(pair.code), answered=not ghosts))
+            state.publish(Probed(state.pair_id(pair.code), answered=not ghosts))
             if ghosts:
-                relay.pairs.end(pair)
-                conclude(pair, Outcome.EVICTED, ghosts[0])
+                state.pairs.end(pair)
+                end_pair(pair, Outcome.EVICTED, ghosts[0])
     finally:
-        del relay.probes[pair]
+        del state.takeover_checks[pair]
         over.set()
 
 
-class Trial:
+class AliveCheck:
     """A ping that a side has to answer, or a reason why it cannot."""
 
-    def __init__(self, pair: Pair[Endpoint], side: Endpoint) -> None:
+    def __init__(self, pair: Pair[Side], side: Side) -> None:
         self.side = side
         self._peer = pair.b if side is pair.a else pair.a
         self._received = side.received
         # Not heard while the relay does not read it, and late where a pong comes behind data.
-        self._excused = side.is_unread(self._peer) or side.wire.blocked or side.wire.queued > 0
+        self._excused = (
+            side.is_reading_paused(self._peer)
+            or side.transport.write_blocked
+            or side.transport.unsent_bytes > 0
+        )
         self.answered = side.expect_answer()
         side.ping()
 
@@ -96,7 +100,7 @@ class Trial:
         side = self.side
         if side.received != self._received:
             return True
-        if self._excused or side.is_unread(self._peer):
-            return side.wire.uptake.unanswered < timeout
+        if self._excused or side.is_reading_paused(self._peer):
+            return side.transport.ack_state.seconds_since_ack < timeout
         # A relay that is behind with its reading has not looked for the answer yet.
-        return side.wire.pending > 0
+        return side.transport.pending > 0

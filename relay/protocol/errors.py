@@ -3,8 +3,8 @@
 This module is pure: it may be imported from anywhere and imports nothing of the relay.
 
     RelayError
-    ├── PairFull            a third endpoint asked for a code that two already share
-    └── ProtocolViolation   a client broke RFC 6455 or a limit; says how to close it
+    ├── PairFull         a third endpoint asked for a code that two already share
+    └── ProtocolError    a client broke RFC 6455 or a limit; says how to close it
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["CloseCode", "PairFull", "ProtocolViolation", "RelayError", "Violation", "leaves"]
+__all__ = ["CloseCode", "PairFull", "ProtocolError", "RelayError", "Violation", "leaves"]
 
 
 class CloseCode(IntEnum):
@@ -36,7 +36,7 @@ class PairFull(RelayError):
     """Two endpoints already share the code; a third one is refused (409)."""
 
 
-class ProtocolViolation(RelayError):
+class ProtocolError(RelayError):
     """A client sent what it must not; ``code`` and ``reason`` say so in its close frame.
 
     ``reason`` is a fixed sentence of at most 123 bytes (RFC 6455 section 5.5) that never
@@ -52,7 +52,7 @@ class ProtocolViolation(RelayError):
 class Violation(NamedTuple):
     """The close code and the reason for a client that broke a rule.
 
-    It takes the place of a `ProtocolViolation` that is to be kept: an exception refers to the
+    It takes the place of a `ProtocolError` that is to be kept: an exception refers to the
     frames in which it was raised, and so to whatever keeps it.
     """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from .errors import CloseCode, ProtocolViolation
+from .errors import CloseCode, ProtocolError
 
 try:
     from websockets.speedups import apply_mask
@@ -22,7 +22,7 @@ __all__ = [
     "CLOSE_STATUS",
     "CONTINUATION",
     "CONTROL",
-    "EXTENDED",
+    "EXTENDED_LENGTH_SIZES",
     "FIN",
     "LENGTH_16",
     "LENGTH_64",
@@ -46,15 +46,15 @@ __all__ = [
     "SHORT_HEADERS_OUT",
     "TEXT",
     "WHOLE_BINARY",
-    "answer_to",
     "apply_mask",
-    "check_close",
+    "bytes_needed",
     "close_frame",
     "control_payload",
-    "needed",
     "payload_length",
+    "pong_or_close_reply",
+    "protocol_error",
     "server_header",
-    "wrong",
+    "validate_close_payload",
 ]
 
 # RFC 6455 section 5.2. An opcode shares its byte with FIN and the three reserved bits, a length
@@ -74,7 +74,7 @@ PONG: Final = 0xA
 CONTROL: Final = 0x8  # the bit that every control opcode has
 OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
-ANSWERS: Final = {PING: PONG, CLOSE: CLOSE}
+REPLY_OPCODES: Final = {PING: PONG, CLOSE: CLOSE}
 PING_FRAME: Final = bytes((FIN | PING, 5)) + b"relay"
 """A ping of the relay. Any pong counts as its answer; some versions of libcurl hide empty pings."""
 
@@ -89,7 +89,7 @@ MIN_HEADER: Final = 2
 SHORT_HEADER: Final = 6  # two bytes and the masking key
 MEDIUM_HEADER: Final = SHORT_HEADER + LENGTH_16.size
 MAX_CONTROL: Final = SHORT_HEADER + MAX_SHORT
-EXTENDED: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
+EXTENDED_LENGTH_SIZES: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
 
 # A whole binary message in one frame is by far the most common thing on the wire of a terminal or
 # an agent. The header for its peer is looked up by its length, or made of what it came with.
@@ -102,51 +102,51 @@ CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3
 CLOSE_STATUS: Final = Struct("!H")
 
 
-def needed(data: bytes, pos: int, message: int) -> int:
+def bytes_needed(data: bytes, pos: int, message: int) -> int:
     """Return how many bytes of the frame at pos must be there: a header, or a whole control frame.
 
     ``message`` is the opcode of the message that the frame comes in the middle of, or 0. Raises
-    ProtocolViolation for all that its first two bytes can get wrong (sections 5.2, 5.4, 5.5).
+    ProtocolError for all that its first two bytes can get wrong (sections 5.2, 5.4, 5.5).
     """
     if len(data) - pos < MIN_HEADER:
         return MIN_HEADER
     first, second = data[pos], data[pos + 1]
     opcode, length = first & OPCODE, second & ~MASK
     if first & RESERVED:
-        raise wrong("reserved bit set")
+        raise protocol_error("reserved bit set")
     if opcode not in OPCODES:
-        raise wrong("unknown opcode")
+        raise protocol_error("unknown opcode")
     if not second & MASK:
-        raise wrong("frame is not masked")
+        raise protocol_error("frame is not masked")
     if opcode & CONTROL:
         if not first & FIN:
-            raise wrong("fragmented control frame")
+            raise protocol_error("fragmented control frame")
         if length > MAX_SHORT:
-            raise wrong("control frame is too long")
+            raise protocol_error("control frame is too long")
         return SHORT_HEADER + length
     if opcode == CONTINUATION and not message:
-        raise wrong("continuation without a message")
+        raise protocol_error("continuation without a message")
     if opcode != CONTINUATION and message:
-        raise wrong("message begins inside another one")
-    return SHORT_HEADER + EXTENDED.get(length, 0)
+        raise protocol_error("message begins inside another one")
+    return SHORT_HEADER + EXTENDED_LENGTH_SIZES.get(length, 0)
 
 
 def payload_length(header: bytes) -> int:
     """Return the length of the payload behind a complete header (section 5.2).
 
-    Raises ProtocolViolation unless it is minimal and not negative.
+    Raises ProtocolError unless it is minimal and not negative.
     """
     length = header[1] & ~MASK
     if length == LENGTH_IS_16:
         (length,) = LENGTH_16.unpack_from(header, 2)
         if length <= MAX_SHORT:
-            raise wrong("length is not minimal")
+            raise protocol_error("length is not minimal")
     elif length == LENGTH_IS_64:
         (length,) = LENGTH_64.unpack_from(header, 2)
         if length <= MAX_16:
-            raise wrong("length is not minimal")
+            raise protocol_error("length is not minimal")
         if length > MAX_64:
-            raise wrong("length is negative")
+            raise protocol_error("length is negative")
     return length
 
 
@@ -170,29 +170,27 @@ def close_frame(code: CloseCode, reason: str) -> bytes:
     return server_header(FIN | CLOSE, len(payload)) + payload
 
 
-def answer_to(frame: bytes) -> bytes:
+def pong_or_close_reply(frame: bytes) -> bytes:
     """Return the frame that answers a complete ping or close frame of a client (section 5.5)."""
     payload = control_payload(frame)
-    return server_header(FIN | ANSWERS[frame[0] & OPCODE], len(payload)) + payload
+    return server_header(FIN | REPLY_OPCODES[frame[0] & OPCODE], len(payload)) + payload
 
 
-def check_close(payload: bytes) -> None:
-    """Raise ProtocolViolation if a close frame must not have this payload (sections 5.5.1, 7.4)."""
+def validate_close_payload(payload: bytes) -> None:
+    """Raise ProtocolError if a close frame must not have this payload (sections 5.5.1, 7.4)."""
     if not payload:
         return
     if len(payload) == 1:
-        raise wrong("close frame with one byte")
+        raise protocol_error("close frame with one byte")
     (code,) = CLOSE_STATUS.unpack_from(payload)
     if code not in CLOSE_CODES:
-        raise wrong("invalid close code")
+        raise protocol_error("invalid close code")
     try:
         payload[2:].decode()
     except UnicodeDecodeError:
-        raise ProtocolViolation(
-            CloseCode.INVALID_PAYLOAD, "close reason is not valid UTF-8"
-        ) from None
+        raise ProtocolError(CloseCode.INVALID_PAYLOAD, "close reason is not valid UTF-8") from None
 
 
-def wrong(reason: str) -> ProtocolViolation:
+def protocol_error(reason: str) -> ProtocolError:
     """Return the violation of a framing rule."""
-    return ProtocolViolation(CloseCode.PROTOCOL_ERROR, reason)
+    return ProtocolError(CloseCode.PROTOCOL_ERROR, reason)

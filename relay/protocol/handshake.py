@@ -1,7 +1,7 @@
 """Judge a request by its head: a WebSocket upgrade, a question about the relay, or an error.
 
 Pure. A request is judged by itself; the state of the relay is for the caller to check. No other
-header of a client leaves this module than what an `Upgrade` holds.
+header of a client leaves this module than what a `Handshake` holds.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from enum import Enum
 from typing import Final
 
 from .origin import is_allowed
-from .query import MAX_TOKEN, find_parameters, is_plain, pair_code, token
+from .query import MAX_TOKEN, find_parameters, is_strict_code, pair_code, token
 from .request import Request
 from .response import (
-    ANOTHER_ORIGIN,
     BAD_CODE,
+    CODE_NOT_STRICT,
     HANDSHAKE_STRIPPED,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
-    NOT_PLAIN,
+    ORIGIN_NOT_ALLOWED,
     TOO_MANY_PARAMETERS,
     WRONG_VERSION,
-    Answer,
+    Response,
     bad_request,
 )
 
 __all__ = [
-    "Resource",
-    "Upgrade",
-    "answer_to",
+    "Handshake",
+    "PlainRequest",
     "asks_for_websocket",
     "forwarded_for",
-    "judge",
+    "parse_handshake",
     "token_matches",
+    "without_body_for_head",
 ]
 
 KEY_SIZE: Final = 16  # bytes, RFC 6455 section 4.1
@@ -62,7 +62,7 @@ USED: Final = (
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Upgrade:
+class Handshake:
     """A valid upgrade request; its representation shows nothing of it."""
 
     code: str
@@ -73,14 +73,14 @@ class Upgrade:
     """The token that the client showed, if it was asked for."""
 
 
-class Resource(Enum):
+class PlainRequest(Enum):
     """A resource that answers plain HTTP, with its paths. Any of them may end in a slash."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"
 
 
-RESOURCES: Final = {path: resource for resource in Resource for path in resource.value}
+PLAIN_REQUESTS: Final = {path: resource for resource in PlainRequest for path in resource.value}
 
 
 def asks_for_websocket(request: Request) -> bool:
@@ -94,17 +94,17 @@ def forwarded_for(request: Request) -> str:
     return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
 
 
-def judge(
+def parse_handshake(
     request: Request,
     *,
     strict_codes: bool = False,
     allowed_origins: AbstractSet[str] = frozenset(),
     with_token: bool = True,
-) -> Upgrade | Resource | Answer:
+) -> Handshake | PlainRequest | Response:
     """Judge a request by its head alone (RFC 6455 section 4.2.1, RFC 9110).
 
     With ``strict_codes`` a code must be plain and given once. ``allowed_origins`` are origins that
-    `normal_origin` returned; an empty set allows all. The token is read only if ``with_token``.
+    `normalize_origin` returned; an empty set allows all. The token is read only if ``with_token``.
     """
     if asks_for_websocket(request):
         return (
@@ -114,14 +114,14 @@ def judge(
         )
     headers = request.headers
     if b"sec-websocket-key" in headers and not any(tokens(headers.get(b"upgrade", b""))):
-        return answer_to(request, HANDSHAKE_STRIPPED)
-    resource = RESOURCES.get(request.target.partition(b"?")[0])
+        return without_body_for_head(request, HANDSHAKE_STRIPPED)
+    resource = PLAIN_REQUESTS.get(request.target.partition(b"?")[0])
     if resource is None:
-        return answer_to(request, NOT_FOUND)
+        return without_body_for_head(request, NOT_FOUND)
     return resource if request.method in {b"GET", b"HEAD"} else METHOD_NOT_ALLOWED
 
 
-def misfit(request: Request) -> Answer | None:
+def misfit(request: Request) -> Response | None:
     """Return the answer to an upgrade that breaks RFC 6455 section 4.2.1; its path may be any."""
     headers = request.headers
     if request.method != b"GET":
@@ -144,7 +144,7 @@ def misfit(request: Request) -> Answer | None:
     return None
 
 
-def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Answer | None:
+def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Response | None:
     """Return the answer to a page of an origin that is not allowed.
 
     An Origin that is given twice is a list of two, which is no origin.
@@ -153,10 +153,10 @@ def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Answer | Non
     if not allowed_origins or origin is None:
         return None
     host = request.headers[b"host"].decode()
-    return None if is_allowed(origin.decode(), host, allowed_origins) else ANOTHER_ORIGIN
+    return None if is_allowed(origin.decode(), host, allowed_origins) else ORIGIN_NOT_ALLOWED
 
 
-def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Upgrade | Answer:
+def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Handshake | Response:
     """Judge the query of an upgrade that is otherwise valid."""
     parameters = find_parameters(request.target)
     if parameters is None:
@@ -164,19 +164,19 @@ def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Up
     code = pair_code(parameters.get(b"pair"))
     if code is None:
         return BAD_CODE
-    if strict_codes and not is_plain(code, request.target):
-        return NOT_PLAIN
+    if strict_codes and not is_strict_code(code, request.target):
+        return CODE_NOT_STRICT
     headers = request.headers
-    return Upgrade(
+    return Handshake(
         code,
         switching_protocols(headers[b"sec-websocket-key"], first_subprotocol(headers)),
         shown_token(headers, parameters) if with_token else None,
     )
 
 
-def answer_to(request: Request, answer: Answer) -> Answer:
+def without_body_for_head(request: Request, response: Response) -> Response:
     """Return the answer as this request may have it: to HEAD, without its body."""
-    return replace(answer, bodiless=request.method == b"HEAD")
+    return replace(response, omit_body=request.method == b"HEAD")
 
 
 def tokens(value: bytes) -> list[bytes]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-__all__ = ["FILE", "is_allowed", "normal_origin"]
+__all__ = ["FILE", "is_allowed", "normalize_origin"]
 
 FILE: Final = "file://"
 """Origin of a page that an application loads from its own files, as a WebView sends it."""
@@ -21,7 +21,7 @@ MAX_LENGTH: Final = 512
 AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:/@\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
-def normal_origin(text: str) -> str:
+def normalize_origin(text: str) -> str:
     """Return an origin in the form in which browsers send it.
 
     Convert to lower case, and remove the default port of http and https (RFC 6454 section 6.2) and
@@ -39,11 +39,11 @@ def normal_origin(text: str) -> str:
 def is_allowed(origin: str, host: str, allowed: AbstractSet[str]) -> bool:
     """Return True if a page of an origin may connect.
 
-    ``allowed`` are origins that `normal_origin` returned, ``host`` is the field Host of the
+    ``allowed`` are origins that `normalize_origin` returned, ``host`` is the field Host of the
     request. The relay's own origin is always allowed: applications that have no page, such as
     React Native on Android, make an Origin from the URL that they connect to.
     """
-    return normal_origin(origin) in allowed or is_own(origin, host)
+    return normalize_origin(origin) in allowed or is_own(origin, host)
 
 
 def is_own(origin: str, host: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 from .response import MAX_PARAMETERS
 
-__all__ = ["MAX_CODE", "MAX_TOKEN", "find_parameters", "is_plain", "pair_code", "token"]
+__all__ = ["MAX_CODE", "MAX_TOKEN", "find_parameters", "is_strict_code", "pair_code", "token"]
 
 MAX_CODE: Final = 256
 """Characters that a pair code may have."""
@@ -30,7 +30,7 @@ BYTES: Final = {
     for high, low in product("0123456789ABCDEFabcdef", repeat=2)
 }
 """Byte for each pair of hexadecimal digits."""
-PLAIN_CODE: Final = re.compile(r"[A-Za-z0-9._~-]+")
+STRICT_CODE: Final = re.compile(r"[A-Za-z0-9._~-]+")
 SEPARATORS: Final = re.compile(rb"[&;]")
 
 
@@ -75,7 +75,7 @@ def token(value: bytes | None) -> bytes | None:
     return None if value is None or len(value) > MAX_TOKEN else unquote(value)
 
 
-def is_plain(code: str, target: bytes) -> bool:
+def is_strict_code(code: str, target: bytes) -> bool:
     """Return True if every reader of a target finds the same pair code in it.
 
     A balancer in front of several relays may decode nothing, use the last of two parameters, end a
@@ -89,5 +89,5 @@ def is_plain(code: str, target: bytes) -> bool:
         for item in items
         if len(name := item.partition(b"=")[0]) <= MAX_NAME and unquote(name).lower() == b"pair"
     ]
-    plain = PLAIN_CODE.fullmatch(code) is not None
+    plain = STRICT_CODE.fullmatch(code) is not None
     return plain and named == [b"pair=" + code.encode()] and b"#" not in target

@@ -2,18 +2,18 @@
 
 The rules of this module:
 
-- pure: bytes in, bytes out; no I/O, no clock, no trio;
-- blind: a binary payload is unmasked, never looked at; a text payload is not even unmasked;
-- bounded: a message of up to `MAX_HELD` bytes goes on in one frame once it is complete; a longer
+- pure: bytes in, bytes out; no I/O, no clock, no trio; - blind: a binary payload is unmasked, never
+looked at; a text payload is not even unmasked; - bounded: a message of up to `MAX_BUFFERED` bytes
+goes on in one frame once it is complete; a longer
   one goes on in fragments as it arrives (RFC 6455 section 5.4). An incomplete header or control
-  frame and at most `MAX_HELD` bytes of payload are kept between two calls.
+  frame and at most `MAX_BUFFERED` bytes of payload are kept between two calls.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from .errors import CloseCode, ProtocolViolation, Violation
+from .errors import CloseCode, ProtocolError, Violation
 from .frames import (
     BINARY,
     CLOSE,
@@ -33,28 +33,28 @@ from .frames import (
     TEXT,
     WHOLE_BINARY,
     apply_mask,
-    check_close,
+    bytes_needed,
     control_payload,
-    needed,
     payload_length,
     server_header,
+    validate_close_payload,
 )
 
-__all__ = ["MAX_CONTROLS", "MAX_EMPTY_FRAGMENTS", "MAX_HELD", "FrameSplitter"]
+__all__ = ["MAX_BUFFERED", "MAX_CONTROLS", "MAX_EMPTY_FRAGMENTS", "Reframer"]
 
 Pieces = list[bytes | bytearray]
 
 MAX_EMPTY_FRAGMENTS: Final = 1024
 """Empty fragments that one message may have; more is a flood that no byte limit sees."""
 
-MAX_HELD: Final = 64 * 1024
+MAX_BUFFERED: Final = 64 * 1024
 """Bytes of the longest message that always arrives in one frame, and of payload kept for it.
 
 The predecessor sent every message in one frame, and some clients take a fragment for a message.
 """
 
-FRAGMENTS: Final = 256
-"""About how many fragments a longer message becomes at most, as long as `MAX_HELD` allows.
+TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
+"""About how many fragments a longer message becomes at most, as long as `MAX_BUFFERED` allows.
 
 It would be one for each read, and clients limit the fragments of a message: websockets 17 to 4,096.
 """
@@ -66,7 +66,7 @@ RFC 6455 section 5.5.3 allows it; a flood of pings then neither fills memory nor
 """
 
 
-class FrameSplitter:
+class Reframer:
     """Turn the bytes of one client, in pieces of any size, into frames for its peer.
 
     `feed` returns binary messages as server frames, with the same bytes and message borders, and
@@ -91,7 +91,7 @@ class FrameSplitter:
         "closed",
         "control",
         "finished",
-        "over",
+        "message_counts",
         "violation",
     )
 
@@ -115,12 +115,12 @@ class FrameSplitter:
         """True after the client's close frame."""
         self.violation: Violation | None = None
         """The rule that the client broke, if any."""
-        self.over = False  # after either of these: every further byte is ignored
-        self.finished = {TEXT: 0, BINARY: 0}
+        self.finished = False  # after either of these: every further byte is ignored
+        self.message_counts = {TEXT: 0, BINARY: 0}
         """Complete messages: text skipped, binary passed on."""
 
     @property
-    def held(self) -> int:
+    def buffered(self) -> int:
         """Bytes that are kept for the next call."""
         return len(self._head) + len(self._part)
 
@@ -131,7 +131,7 @@ class FrameSplitter:
         be written to the peer after them.
         """
         out: Pieces = []
-        if self.over:
+        if self.finished:
             return out
         if self._head:
             data = self._head + data
@@ -140,10 +140,10 @@ class FrameSplitter:
         try:
             while pos < end:
                 if not self._message:
-                    pos = self._whole_messages(data, pos, end, out)
+                    pos = self._fast_path(data, pos, end, out)
                     if pos == end:
                         break
-                need = needed(data, pos, self._message)
+                need = bytes_needed(data, pos, self._message)
                 if end - pos < need:
                     self._head = data[pos:]
                     break
@@ -155,14 +155,14 @@ class FrameSplitter:
                 else:
                     self._begin(data[pos : pos + need])
                     pos = self._payload(data, pos + need, out)
-        except ProtocolViolation as violation:
+        except ProtocolError as violation:
             self.violation = Violation(violation.code, violation.reason)
-            self.over = True
+            self.finished = True
             self.control.clear()
             self._part = bytearray()
         return out
 
-    def _whole_messages(self, data: bytes, pos: int, end: int, out: Pieces) -> int:
+    def _fast_path(self, data: bytes, pos: int, end: int, out: Pieces) -> int:
         """Pass on the binary messages from pos that need no state; return where they end.
 
         The fast path: messages in one frame that is all there, of the two shorter forms. Whatever
@@ -188,7 +188,7 @@ class FrameSplitter:
             out.append(header)
             out.append(apply_mask(data[start:stop], data[key:start]))
             pos = stop
-        self.finished[BINARY] += (len(out) - before) // 2
+        self.message_counts[BINARY] += (len(out) - before) // 2
         return pos
 
     def _begin(self, header: bytes) -> None:
@@ -200,10 +200,10 @@ class FrameSplitter:
         if not length and not fin:
             self._empty_fragments += 1
             if self._empty_fragments > MAX_EMPTY_FRAGMENTS:
-                raise ProtocolViolation(CloseCode.POLICY_VIOLATION, "too many empty fragments")
+                raise ProtocolError(CloseCode.POLICY_VIOLATION, "too many empty fragments")
         self._message_size += length
         if self._message == BINARY and 0 < self._max_message_size < self._message_size:
-            raise ProtocolViolation(CloseCode.MESSAGE_TOO_BIG, "message too big")
+            raise ProtocolError(CloseCode.MESSAGE_TOO_BIG, "message too big")
         self._left, self._fin, self._key = length, fin, header[-4:]
 
     def _payload(self, data: bytes, pos: int, out: Pieces) -> int:
@@ -217,8 +217,12 @@ class FrameSplitter:
             piece = apply_mask(memoryview(data)[pos:stop], self._key)
             length = len(part) + count
             # Only the size of a message whose last frame has begun is known.
-            worth = min(MAX_HELD, size // FRAGMENTS) if self._fin else MAX_HELD
-            if fin or (size > MAX_HELD and length >= worth):
+            worth = (
+                min(MAX_BUFFERED, size // TARGET_FRAGMENTS_PER_MESSAGE)
+                if self._fin
+                else MAX_BUFFERED
+            )
+            if fin or (size > MAX_BUFFERED and length >= worth):
                 out.append(server_header(fin | self._opcode_out, length))
                 if part:
                     out.append(part)
@@ -228,7 +232,7 @@ class FrameSplitter:
             else:
                 part += piece
         if fin:
-            self.finished[self._message] += 1
+            self.message_counts[self._message] += 1
             self._message = self._message_size = self._empty_fragments = 0
             self._opcode_out = BINARY
         elif self._left:
@@ -240,8 +244,8 @@ class FrameSplitter:
         """Keep a complete control frame for the caller, if it has a use for it."""
         opcode, control = frame[0] & OPCODE, self.control
         if opcode == CLOSE:
-            check_close(control_payload(frame))
-            self.closed = self.over = True
+            validate_close_payload(control_payload(frame))
+            self.closed = self.finished = True
             control.clear()
             self._part = bytearray()
         if opcode != PONG or not control:  # one pong is enough to show that the client is there

@@ -25,21 +25,21 @@ from .response import (
     NOT_HTTP,
     PROXY_PROTOCOL,
     TOO_MANY_FIELDS,
-    Answer,
+    Response,
 )
 
-__all__ = ["HeadReader", "Request"]
+__all__ = ["Request", "RequestParser"]
 
 REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 HEAD_END: Final = re.compile(rb"\n\r?\n")
 OVERLAP: Final = 2
 """Bytes before a piece that may belong to an end of the head in it."""
 
-USUAL: Final = re.compile(
+FAST_PATH: Final = re.compile(
     rb"GET ([!-~]++) HTTP/1\.1\r\n"
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t -~\x80-\xff]*+\r\n)+)\r\n"  # RFC 9110 5.1 and 5.5
 )
-UNUSUAL: Final = frozenset((b"content-length", b"transfer-encoding"))
+SLOW_PATH_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 FORBIDDEN: Final = re.compile(rb"[\0-\x08\v\f\x0e-\x1f\x7f]|\r(?!\n)")
 """Control characters that no valid head has (RFC 9110 section 5.5).
@@ -76,7 +76,7 @@ class Request:
     """Header fields by their names in lower case. A repeated field is a list (RFC 9110 5.3)."""
 
 
-class HeadReader:
+class RequestParser:
     """Collect the head of a request from pieces of any size."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class HeadReader:
         self._fields = -1  # lines after the request line
         self.begun = False
         """True once a byte arrived that is not part of an empty line."""
-        self.rest = b""
+        self.trailing_data = b""
         """Bytes that followed the head."""
 
     @property
@@ -94,7 +94,7 @@ class HeadReader:
         """Bytes that the head may still have."""
         return MAX_HEAD - len(self._data)
 
-    def feed(self, data: bytes) -> Request | Answer | None:
+    def feed(self, data: bytes) -> Request | Response | None:
         """Add received bytes, at least one; return the request once its head is complete.
 
         Return a refusal as soon as the bytes cannot become a head within the limits.
@@ -102,15 +102,15 @@ class HeadReader:
         self._data += data
         self.begun = self.begun or bool(data.strip(b"\r\n"))
         result = self._scan()
-        return self.refusal(result) if isinstance(result, Answer) else result
+        return self.refusal(result) if isinstance(result, Response) else result
 
-    def refusal(self, answer: Answer) -> Answer:
+    def refusal(self, response: Response) -> Response:
         """Return an answer to the bytes so far: without its body if the method is HEAD."""
         if self._data.startswith(HEAD_METHOD, self._begin):
-            return replace(answer, bodiless=True)
-        return answer
+            return replace(response, omit_body=True)
+        return response
 
-    def _scan(self) -> Request | Answer | None:
+    def _scan(self) -> Request | Response | None:
         """Look for the end of the head in the bytes that arrived last; otherwise as `feed`."""
         if self._fields < 0:
             if (refusal := self._begin_head()) is not None:
@@ -125,10 +125,10 @@ class HeadReader:
             return TOO_MANY_FIELDS
         if found is None:
             return None if self.missing > 0 else HEAD_TOO_BIG
-        self.rest = bytes(self._data[end:])
+        self.trailing_data = bytes(self._data[end:])
         return parsed(bytes(self._data[self._begin : end]))
 
-    def _begin_head(self) -> Answer | None:
+    def _begin_head(self) -> Response | None:
         """Check the request line once it is complete; return a refusal if it is not HTTP/1.
 
         One empty line before it is ignored (RFC 9112 section 2.2).
@@ -154,9 +154,9 @@ class HeadReader:
         return None
 
 
-def parsed(head: bytes) -> Request | Answer:
+def parsed(head: bytes) -> Request | Response:
     """Parse a complete head of at most `MAX_FIELDS` fields."""
-    usual = USUAL.fullmatch(head)
+    usual = FAST_PATH.fullmatch(head)
     return in_origin_form((usual and parsed_usual(usual)) or parsed_by_h11(head))
 
 
@@ -171,12 +171,12 @@ def parsed_usual(usual: re.Match[bytes]) -> Request | None:
         name, _, value = line.partition(b":")
         fields.append((name.lower(), value.strip(b" \t")))
     names = [name for name, _ in fields]
-    if names.count(b"host") != 1 or not UNUSUAL.isdisjoint(names):
+    if names.count(b"host") != 1 or not SLOW_PATH_HEADERS.isdisjoint(names):
         return None
     return Request(b"GET", target, b"1.1", combined(fields))
 
 
-def parsed_by_h11(head: bytes) -> Request | Answer:
+def parsed_by_h11(head: bytes) -> Request | Response:
     """Parse a head with h11."""
     if FORBIDDEN.search(head) or LONG_LENGTH.search(head):
         return NOT_HTTP
@@ -204,7 +204,7 @@ def combined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return headers
 
 
-def in_origin_form(request: Request | Answer) -> Request | Answer:
+def in_origin_form(request: Request | Response) -> Request | Response:
     """Return a request whose target is in origin form (RFC 9112 section 3.2).
 
     The authority of a target in absolute form replaces the field Host.

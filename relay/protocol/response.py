@@ -15,8 +15,8 @@ from http import HTTPStatus
 from typing import Final
 
 __all__ = [
-    "ANOTHER_ORIGIN",
     "BAD_CODE",
+    "CODE_NOT_STRICT",
     "HANDSHAKE_STRIPPED",
     "HEAD_TOO_BIG",
     "HEAD_TOO_SLOW",
@@ -26,21 +26,21 @@ __all__ = [
     "METHOD_NOT_ALLOWED",
     "NOT_FOUND",
     "NOT_HTTP",
-    "NOT_PLAIN",
     "NO_AUTHORIZED_HOST",
+    "ORIGIN_NOT_ALLOWED",
     "PAIR_IS_FULL",
     "PROXY_PROTOCOL",
     "RELAY_IS_FULL",
     "RELAY_IS_STOPPING",
     "RETRY_AFTER",
-    "TOKEN_NEEDED",
+    "TOKEN_REQUIRED",
     "TOO_MANY_FIELDS",
     "TOO_MANY_PARAMETERS",
     "TOO_MANY_WAITING",
     "WRONG_VERSION",
-    "Answer",
+    "Response",
     "bad_request",
-    "health_answer",
+    "health_response",
     "too_many_requests",
 ]
 
@@ -61,18 +61,18 @@ PLAIN: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A response that is not 101: one line of body, after which the connection is closed."""
 
     status: HTTPStatus
     body: str
     content_type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
-    bodiless: bool = False
+    omit_body: bool = False
     """True if the body is left out, because the method is HEAD."""
 
     @property
-    def refuses(self) -> bool:
+    def is_error(self) -> bool:
         """True for an error, False for the health of the relay."""
         return self.content_type == PLAIN
 
@@ -96,7 +96,7 @@ class Answer:
             *(f"{name}: {value}" for name, value in headers),
         ]
         head = "\r\n".join((*lines, "", "")).encode()
-        return head if self.bodiless else head + body
+        return head if self.omit_body else head + body
 
 
 @lru_cache(maxsize=1)
@@ -105,29 +105,29 @@ def http_date(now: int) -> str:
     return formatdate(now, usegmt=True)
 
 
-def bad_request(why: str) -> Answer:
+def bad_request(why: str) -> Response:
     """Return the answer to a request that no change of the relay's state would make good."""
-    return Answer(HTTPStatus.BAD_REQUEST, why)
+    return Response(HTTPStatus.BAD_REQUEST, why)
 
 
-def try_later(status: HTTPStatus, why: str, seconds: int = RETRY_AFTER) -> Answer:
+def try_later(status: HTTPStatus, why: str, seconds: int = RETRY_AFTER) -> Response:
     """Return the answer to a good request that the state of the relay does not allow."""
-    return Answer(status, why, headers=(("Retry-After", str(seconds)),))
+    return Response(status, why, headers=(("Retry-After", str(seconds)),))
 
 
-def too_many_requests(why: str, retry_after: float) -> Answer:
+def too_many_requests(why: str, retry_after: float) -> Response:
     """Return the answer to a client that is over a limit of its own for so many seconds more."""
     return try_later(HTTPStatus.TOO_MANY_REQUESTS, why, max(1, math.ceil(retry_after)))
 
 
-def health_answer(pairs: int, *, draining: bool, full: bool) -> Answer:
+def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
     """Return the health of a relay with so many codes in use.
 
     ``draining`` is true if the relay stops. ``full`` is true if `max_connections` is reached and
     the request is for /ready: /health does not report it.
     """
     trouble = {"draining": True} if draining else {"full": True} if full else {}
-    return Answer(
+    return Response(
         HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK,
         json.dumps({"ok": not trouble, **trouble, "pairs": pairs}, separators=(",", ":")),
         content_type="application/json",
@@ -143,27 +143,27 @@ PROXY_PROTOCOL: Final = bad_request(
 )
 TOO_MANY_PARAMETERS: Final = bad_request(f"query has more than {MAX_PARAMETERS} parameters")
 BAD_CODE: Final = bad_request("missing or invalid pair code")
-NOT_PLAIN: Final = bad_request("pair code must be plain and given once")
-NOT_FOUND: Final = Answer(
+CODE_NOT_STRICT: Final = bad_request("pair code must be plain and given once")
+NOT_FOUND: Final = Response(
     HTTPStatus.NOT_FOUND, "not found: this is a WebSocket relay, its health is at /health"
 )
-METHOD_NOT_ALLOWED: Final = Answer(
+METHOD_NOT_ALLOWED: Final = Response(
     HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed", headers=(("Allow", "GET, HEAD"),)
 )
-HEAD_TOO_BIG: Final = Answer(
+HEAD_TOO_BIG: Final = Response(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"head is larger than {MAX_HEAD} bytes"
 )
-TOO_MANY_FIELDS: Final = Answer(
+TOO_MANY_FIELDS: Final = Response(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"head has more than {MAX_FIELDS} fields"
 )
-HEAD_TOO_SLOW: Final = Answer(HTTPStatus.REQUEST_TIMEOUT, "head did not arrive in time")
-HANDSHAKE_STRIPPED: Final = Answer(
+HEAD_TOO_SLOW: Final = Response(HTTPStatus.REQUEST_TIMEOUT, "head did not arrive in time")
+HANDSHAKE_STRIPPED: Final = Response(
     HTTPStatus.UPGRADE_REQUIRED,
     "header Upgrade: websocket is missing: a proxy in front must pass on Upgrade and Connection,"
     " over HTTP/1.1",
     headers=(("Upgrade", "websocket"),),
 )
-WRONG_VERSION: Final = Answer(
+WRONG_VERSION: Final = Response(
     HTTPStatus.UPGRADE_REQUIRED,
     "only WebSocket version 13 is spoken here",
     headers=(("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")),
@@ -171,15 +171,15 @@ WRONG_VERSION: Final = Answer(
 
 # About who asks.
 
-ANOTHER_ORIGIN: Final = Answer(HTTPStatus.FORBIDDEN, "origin is not allowed")
-TOKEN_NEEDED: Final = Answer(
+ORIGIN_NOT_ALLOWED: Final = Response(HTTPStatus.FORBIDDEN, "origin is not allowed")
+TOKEN_REQUIRED: Final = Response(
     HTTPStatus.UNAUTHORIZED,
     "opening a new code needs a token",
     headers=(("WWW-Authenticate", "Bearer"),),
 )
 
 NO_AUTHORIZED_HOST: Final = replace(
-    TOKEN_NEEDED,
+    TOKEN_REQUIRED,
     body="no authorized host waits with this code: show the token, or connect again later",
 )
 

@@ -17,7 +17,7 @@ logger = logging.getLogger("relay")
 ACCEPT_PAUSE: Final = 0.1
 """Seconds to wait after a failed accept, so that a relay out of descriptors does not spin."""
 
-ACCEPT_QUIET: Final = 1.0
+LOG_INTERVAL: Final = 1.0
 """Seconds between two lines in the log about that."""
 
 
@@ -26,7 +26,7 @@ class Accepting:
 
     def __init__(self, scope: trio.CancelScope) -> None:
         self._scope = scope
-        self.over = trio.Event()
+        self.finished = trio.Event()
         """Set when nothing is accepted any more, and whoever was accepted is being served."""
 
     def stop(self) -> None:
@@ -47,29 +47,31 @@ async def accept(
 
     Closes the listeners at the end. What it starts with can end it, too.
     """
-    complain = Complaints()
+    complain = AcceptErrorLog()
     async with trio.open_nursery() as nursery:
         accepting = Accepting(nursery.cancel_scope)
         for listener in listeners:
             nursery.start_soon(accept_from, listener, serve, complain)
         task_status.started(accepting)
-    accepting.over.set()
+    accepting.finished.set()
 
 
-class Complaints:
+class AcceptErrorLog:
     """Says in the log, now and then, that connections cannot be accepted."""
 
     def __init__(self) -> None:
         self._quiet_until = -math.inf
 
     def __call__(self, error: OSError) -> None:
-        """Say so, unless that was said within `ACCEPT_QUIET`."""
+        """Say so, unless that was said within `LOG_INTERVAL`."""
         if trio.current_time() >= self._quiet_until:
-            self._quiet_until = trio.current_time() + ACCEPT_QUIET
+            self._quiet_until = trio.current_time() + LOG_INTERVAL
             logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
 
 
-async def accept_from(listener: trio.abc.Listener[Any], serve: Serve, complain: Complaints) -> None:
+async def accept_from(
+    listener: trio.abc.Listener[Any], serve: Serve, complain: AcceptErrorLog
+) -> None:
     """Accept connections from one listener."""
     async with listener:
         while True:

@@ -14,18 +14,18 @@ import trio
 
 from ..events import Refused, TlsHandshakeFailed
 from ..outcome import Outcome
-from ..pairing.pump import conclude, run_pair
+from ..pairing.pump import end_pair, run_pair
 from ..pairing.rendezvous import Pair
-from ..pairing.side import Endpoint
-from ..pairing.takeover import drive_out_ghosts
+from ..pairing.side import Side
+from ..pairing.takeover import evict_if_dead
 from ..protocol.errors import leaves
-from ..protocol.handshake import Upgrade, asks_for_websocket, forwarded_for
+from ..protocol.handshake import Handshake, asks_for_websocket, forwarded_for
 from ..protocol.request import Request
-from ..protocol.response import PAIR_IS_FULL, Answer
-from ..transport.socket_info import peer_of
-from ..transport.wrap import open_wire
-from .http_io import read_request, send_answer
-from .state import Relay
+from ..protocol.response import PAIR_IS_FULL, Response
+from ..transport.socket_info import peer_address
+from ..transport.wrap import wrap_stream
+from .http_io import read_request, send_response
+from .state import RelayState
 
 __all__ = ["serve_connection"]
 
@@ -33,7 +33,7 @@ logger = logging.getLogger("relay")
 
 
 async def serve_connection(
-    relay: Relay, nursery: trio.Nursery, stream: trio.abc.Stream, scope: trio.CancelScope
+    state: RelayState, nursery: trio.Nursery, stream: trio.abc.Stream, scope: trio.CancelScope
 ) -> None:
     """Serve one accepted stream, for which the relay opened the scope, and close it.
 
@@ -43,17 +43,17 @@ async def serve_connection(
     """
     wire: trio.abc.AsyncResource = stream
     try:
-        wire = open_wire(stream, nursery, relay.lookout)
-        endpoint = Endpoint(wire, relay.settings, scope, peer_of(stream))
+        wire = wrap_stream(stream, nursery, state.epoll_reader)
+        side = Side(wire, state.settings, scope, peer_address(stream))
         with scope:
-            answer = await serve_request(relay, endpoint)
-            if answer is not None:
-                if answer.refuses:
-                    relay.notice(Refused(answer.status.value, answer.body, endpoint.client))
-                await send_answer(wire, answer)
-            if not wire.begun and wire.heard:
-                relay.notice(TlsHandshakeFailed(*wire.failure, endpoint.client))
-        await endpoint.close()
+            response = await serve_request(state, side)
+            if response is not None:
+                if response.is_error:
+                    state.publish(Refused(response.status.value, response.body, side.client))
+                await send_response(wire, response)
+            if not wire.handshake_done and wire.heard:
+                state.publish(TlsHandshakeFailed(*wire.failure, side.client))
+        await side.close()
     except* Exception as failures:  # noqa: BLE001 - the one boundary, see above
         for failure in leaves(failures):
             # Its kind and its place: its message could quote what a client sent.
@@ -64,115 +64,118 @@ async def serve_connection(
         except Exception:  # noqa: BLE001 - what stands here must not fail itself
             logger.debug("nor could it be closed")
     finally:
-        relay.close_scope(scope)
+        state.close_scope(scope)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Place:
     """A connection's place in a pair, and the 101 response that tells its client so."""
 
-    pair: Pair[Endpoint]
+    pair: Pair[Side]
     response: bytes
 
 
-async def serve_request(relay: Relay, endpoint: Endpoint) -> Answer | None:
+async def serve_request(state: RelayState, side: Side) -> Response | None:
     """Read the request of a client, and serve its WebSocket until that is over.
 
     Returns:
         The answer to any other request, or to one that is refused. None if there is nothing more
         to say.
     """
-    place = await find_place(relay, endpoint)
+    place = await find_place(state, side)
     if not isinstance(place, Place):
         return place
     pair = place.pair
-    if endpoint is pair.a:
-        relay.counted.add(pair)
-    if relay.stopping:
-        relay.stop_pair(pair)
+    if side is pair.a:
+        state.live_pairs.add(pair)
+    if state.stopping:
+        state.stop_pair(pair)
     try:
-        await endpoint.accept(place.response)
+        await side.accept(place.response)
         del place  # an idle connection holds nothing of its request but the code
-        if not endpoint.departed:
-            await (be_a(relay, pair) if endpoint is pair.a else be_b(relay, pair, endpoint))
+        if not side.departed:
+            await (
+                run_as_first(state, pair) if side is pair.a else run_as_second(state, pair, side)
+            )
     finally:
-        relay.pairs.end(pair)
-        conclude(pair, endpoint.departed or Outcome.BROKEN, endpoint)
-        if endpoint is pair.a:
+        state.pairs.end(pair)
+        end_pair(pair, side.departed or Outcome.BROKEN, side)
+        if side is pair.a:
             deliver_held(pair)
             release(pair)
-            relay.note_ended(pair, trio.current_time())
+            state.note_ended(pair, trio.current_time())
     return None
 
 
-async def find_place(relay: Relay, endpoint: Endpoint) -> Place | Answer | None:
+async def find_place(state: RelayState, side: Side) -> Place | Response | None:
     """Read the request of a client, and join it to the pair that it asks for.
 
     A refused connection holds no slot. Limits that need the client's address alone are checked
     before the request is judged, so that a client over its limit costs little.
     """
-    request = await read_request(endpoint.wire, relay.settings.head_timeout)
+    request = await read_request(side.transport, state.settings.head_timeout)
     if not isinstance(request, Request):
         return request
-    found: Place | Answer | None = None
+    found: Place | Response | None = None
     if asks_for_websocket(request):
-        endpoint.client = relay.entrance.client(endpoint.client, forwarded_for(request))
-        found = relay.entrance.enter(endpoint.scope, endpoint.client)
+        side.client = state.admission.resolve_client(side.client, forwarded_for(request))
+        found = state.admission.admit(side.scope, side.client)
     if found is None:
-        judged = relay.judge(request)
-        found = await join(relay, endpoint, judged) if isinstance(judged, Upgrade) else judged
-    if isinstance(found, Answer):
-        relay.leave(endpoint.scope)
+        judged = state.respond(request)
+        found = await join(state, side, judged) if isinstance(judged, Handshake) else judged
+    if isinstance(found, Response):
+        state.leave(side.scope)
     return found
 
 
-async def join(relay: Relay, endpoint: Endpoint, upgrade: Upgrade) -> Place | Answer:
+async def join(state: RelayState, side: Side, handshake: Handshake) -> Place | Response:
     """Join a client to the pair with its code; return the refusal if it may not.
 
     The rules of the host token are in docs/protocol.md. They hold for the pair that is there after
     dead sides were evicted.
     """
-    entrance, scope = relay.entrance, endpoint.scope
-    entrance.show_token(scope, upgrade.token)
-    reopened = relay.pairs.find(upgrade.code) is not None
-    evicted = await drive_out_ghosts(relay, upgrade.code, scope)
-    pair = relay.pairs.find(upgrade.code)
+    admission, scope = state.admission, side.scope
+    admission.show_token(scope, handshake.token)
+    reopened = state.pairs.find(handshake.code) is not None
+    evicted = await evict_if_dead(state, handshake.code, scope)
+    pair = state.pairs.find(handshake.code)
     if pair is None:
         # A new pair in place of the one that this client evicted adds none to those that wait.
-        waiting = 0 if evicted else relay.pairs.waiting
-        refused = entrance.may_open(scope, waiting, reopened=reopened)
+        waiting = 0 if evicted else state.pairs.waiting
+        refusal = admission.check_new_code(scope, waiting, reopened=reopened)
     elif pair.b is None:
-        refused = entrance.may_join(scope, pair.a.scope)
+        refusal = admission.may_join(scope, pair.a.scope)
     else:
-        refused = PAIR_IS_FULL
-    if refused is not None:
-        return refused
-    return Place(relay.pairs.join(upgrade.code, endpoint, trio.current_time()), upgrade.response)
+        refusal = PAIR_IS_FULL
+    if refusal is not None:
+        return refusal
+    return Place(state.pairs.join(handshake.code, side, trio.current_time()), handshake.response)
 
 
-async def be_a(relay: Relay, pair: Pair[Endpoint]) -> None:
+async def run_as_first(state: RelayState, pair: Pair[Side]) -> None:
     """Wait for side B, holding what A sends, and then run the pair until one side departs."""
     await pair.a.hold()
     # Also if A departed in the moment in which B came: what it sent before is for B.
     if pair.b is not None:
-        await run_pair(pair, pair.a, pair.b, relay.settings)
+        await run_pair(pair, pair.a, pair.b, state.settings)
 
 
-async def be_b(relay: Relay, pair: Pair[Endpoint], b: Endpoint) -> None:
+async def run_as_second(state: RelayState, pair: Pair[Side], b: Side) -> None:
     """Tell side A, whose task runs the pair, that B is there; return when the pair is over."""
-    relay.note_joined(pair, trio.current_time())
+    state.note_joined(pair, trio.current_time())
     pair.a.alone.cancel()
     await b.released.wait()
 
 
-def deliver_held(pair: Pair[Endpoint]) -> None:
+def deliver_held(pair: Pair[Side]) -> None:
     """Send B what is still held for it, if the pair ended in the moment in which B came."""
     if pair.b is not None and (held := pair.a.take_held()):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            pair.b.wire.send_now(held)  # what there is no room for goes out before the close frame
+            # What there is no room for goes out before the close frame.
+            pair.b.transport.try_send(held)
 
 
-def release(pair: Pair[Endpoint]) -> None:
+def release(pair: Pair[Side]) -> None:
     """Let both sides be closed: the task of side A, which read and wrote them, does so no more."""
     pair.a.released.set()
     if pair.b is not None:

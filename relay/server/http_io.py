@@ -11,34 +11,34 @@ from typing import Final
 
 import trio
 
-from ..protocol.request import HeadReader, Request
-from ..protocol.response import HEAD_TOO_SLOW, MAX_HEAD, NOT_HTTP, Answer
-from ..transport.base import Wire
+from ..protocol.request import Request, RequestParser
+from ..protocol.response import HEAD_TOO_SLOW, MAX_HEAD, NOT_HTTP, Response
+from ..transport.base import Transport
 
-__all__ = ["read_request", "send_answer"]
+__all__ = ["read_request", "send_response"]
 
-LINGER: Final = 2.0
+DRAIN_TIMEOUT: Final = 2.0
 """Seconds that a refused client has to close its end."""
 
 
-async def read_request(wire: Wire, head_timeout: float) -> Request | Answer | None:
+async def read_request(transport: Transport, head_timeout: float) -> Request | Response | None:
     """Read the head of a request; bytes that follow it stay to be received.
 
     Return an answer if the head is invalid, or not complete within head_timeout seconds. Return
     None if there is nobody to answer: the client is gone, or sent nothing but empty lines.
     """
-    reader = HeadReader()
+    reader = RequestParser()
     with trio.move_on_after(head_timeout):
-        return await receive_request(wire, reader)
+        return await receive_request(transport, reader)
     return reader.refusal(HEAD_TOO_SLOW) if reader.begun else None
 
 
-async def receive_request(wire: Wire, reader: HeadReader) -> Request | Answer | None:
+async def receive_request(transport: Transport, reader: RequestParser) -> Request | Response | None:
     """Receive the head of a request without a limit of time; otherwise as `read_request`.
 
     The head is parsed where it is read, so that many large ones do not hold up everything else.
     """
-    found: Request | Answer | None = None
+    found: Request | Response | None = None
     ended = False
 
     def take(data: bytes) -> bool:
@@ -50,23 +50,23 @@ async def receive_request(wire: Wire, reader: HeadReader) -> Request | Answer | 
         return True
 
     try:
-        await wire.begin()
-        if (first := wire.look(MAX_HEAD)) is not None:  # it is mostly there already
+        await transport.handshake()
+        if (first := transport.look(MAX_HEAD)) is not None:  # it is mostly there already
             take(first)
         while found is None and not ended:
-            await wire.receive_until(take, reader.missing)
+            await transport.receive_until(take, reader.missing)
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         return None
     if isinstance(found, Request):
-        wire.unread(reader.rest)
+        transport.push_back(reader.trailing_data)
     return found
 
 
-async def send_answer(wire: Wire, answer: Answer) -> None:
-    """Send the answer, and give the client `LINGER` seconds to read it and leave."""
-    with trio.move_on_after(LINGER):
+async def send_response(transport: Transport, response: Response) -> None:
+    """Send the answer, and give the client `DRAIN_TIMEOUT` seconds to read it and leave."""
+    with trio.move_on_after(DRAIN_TIMEOUT):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await wire.send_all(answer.encode(int(time.time())))
+            await transport.send_all(response.encode(int(time.time())))
             # Where one direction cannot be ended alone, the client would wait for the other end.
-            if wire.half_closeable:
-                await wire.linger()
+            if transport.half_closeable:
+                await transport.drain_and_wait_eof()

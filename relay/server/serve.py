@@ -12,38 +12,38 @@ from ..events import Observer
 from ..pairing.sweeper import sweep
 from ..settings import RelaySettings
 from ..statistics import OpenPair, RelayStatistics
-from ..transport.epoll_reader import Lookout, open_lookout
+from ..transport.epoll_reader import EpollReader, open_epoll_reader
 from .accept import accept
 from .connection import serve_connection
-from .state import Relay
+from .state import RelayState
 
 __all__ = ["RelayHandle", "serve_relay"]
 
 DEFAULT_SETTINGS: Final = RelaySettings()
 
 
-class Ending:
+class Shutdown:
     """Request to stop a relay, and its completion. The first request decides how it stops."""
 
     def __init__(self) -> None:
-        self.asked = trio.Event()
+        self.requested = trio.Event()
         self.accepting = True
         """True if connections are still accepted while the relay stops."""
         self.done = trio.Event()
 
     def ask(self, *, accepting: bool) -> None:
         """Request the stop, unless that was done before."""
-        if not self.asked.is_set():
+        if not self.requested.is_set():
             self.accepting = accepting
-            self.asked.set()
+            self.requested.set()
 
 
 class RelayHandle:
     """A running relay, as `serve_relay` reports it."""
 
-    def __init__(self, relay: Relay, address: tuple[str, int], ending: Ending) -> None:
-        self._relay = relay
-        self._ending = ending
+    def __init__(self, state: RelayState, address: tuple[str, int], shutdown: Shutdown) -> None:
+        self._relay = state
+        self._shutdown = shutdown
         self._host, self._port = address
 
     @property
@@ -63,7 +63,7 @@ class RelayHandle:
     @property
     def max_connections(self) -> int:
         """The limit of admitted connections that is in force; 0 is none."""
-        return self._relay.entrance.max_connections
+        return self._relay.admission.max_connections
 
     def open_pairs(self) -> list[OpenPair]:
         """Return a snapshot of each pair that is open now, joined or waiting, oldest first."""
@@ -74,7 +74,7 @@ class RelayHandle:
 
         Raises OSError or ValueError, saying what was wrong, and keeps the old token, if that fails.
         """
-        return self._relay.entrance.reload()
+        return self._relay.admission.reload()
 
     async def stop(self, *, accepting: bool = True) -> None:
         """Stop gracefully: refuse new sides with 503, close all others with 1001; return then.
@@ -88,8 +88,8 @@ class RelayHandle:
         a listening socket that outlives this relay, so that who comes waits for the next one.
         Whoever was accepted before gets a place, and is then closed as the others.
         """
-        self._ending.ask(accepting=accepting)
-        await self._ending.done.wait()
+        self._shutdown.ask(accepting=accepting)
+        await self._shutdown.done.wait()
 
 
 async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
@@ -119,66 +119,66 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
     if listeners is not None and not given:
         raise ValueError("listeners is empty; leave it out to listen on host and port")
     opened: Sequence[trio.abc.Listener[Any]] = given
-    ending = Ending()
+    shutdown = Shutdown()
     try:
-        relay = Relay(settings, observer)
+        state = RelayState(settings, observer)
         if listeners is None:
             opened = await trio.open_tcp_listeners(port, host=host)
-        handle = RelayHandle(relay, bound_address(opened[0]), ending)
-        with open_lookout() as relay.lookout:
-            await run_relay(relay, opened, ending, lambda: task_status.started(handle))
+        handle = RelayHandle(state, bound_address(opened[0]), shutdown)
+        with open_epoll_reader() as state.epoll_reader:
+            await run_relay(state, opened, shutdown, lambda: task_status.started(handle))
     finally:
         for listener in opened:
             await trio.aclose_forcefully(listener)
-        ending.done.set()
+        shutdown.done.set()
 
 
 async def run_relay(
-    relay: Relay,
+    state: RelayState,
     listeners: Sequence[trio.abc.Listener[Any]],
-    ending: Ending,
+    shutdown: Shutdown,
     started: Callable[[], None],
 ) -> None:
     """Run a relay on its listeners until it is asked to stop or cancelled."""
-    over, settings = trio.Event(), relay.settings
+    over, settings = trio.Event(), state.settings
     async with trio.open_nursery() as hosts:
-        connections = await hosts.start(host_connections, relay.lookout, over)
+        connections = await hosts.start(connection_nursery, state.epoll_reader, over)
         try:
             async with trio.open_nursery() as nursery:
-                serve = partial(begin_connection, relay, connections)
+                serve = partial(start_connection, state, connections)
                 accepting = await nursery.start(accept, listeners, serve)
-                nursery.start_soon(sweep, relay.pairs, relay.entrance, settings)
+                nursery.start_soon(sweep, state.pairs, state.admission, settings)
                 started()
-                await ending.asked.wait()
-                relay.drain(refusing=ending.accepting)
-                if not ending.accepting:
+                await shutdown.requested.wait()
+                state.drain(refusing=shutdown.accepting)
+                if not shutdown.accepting:
                     accepting.stop()
                 elif settings.drain_delay:
                     await trio.sleep(settings.drain_delay)
                 with trio.move_on_after(settings.close_timeout):
-                    await relay.stop_waiting()
-                    relay.stop()
-                    if not ending.accepting:
-                        await accepting.over.wait()
-                    await relay.wait_left(doors=not ending.accepting)
+                    await state.stop_waiting()
+                    state.stop()
+                    if not shutdown.accepting:
+                        await accepting.finished.wait()
+                    await state.wait_left(doors=not shutdown.accepting)
                 nursery.cancel_scope.cancel()
         finally:
             over.set()
-            relay.drain(refusing=True)
-            relay.stop()
-            relay.drop()
+            state.drain(refusing=True)
+            state.stop()
+            state.drop()
 
 
-def begin_connection(relay: Relay, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
+def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
     """Have a new connection served in a task of its own.
 
     It counts before that task begins, so that a relay that stops does not overlook it.
     """
-    connections.start_soon(serve_connection, relay, connections, stream, relay.open_scope())
+    connections.start_soon(serve_connection, state, connections, stream, state.open_scope())
 
 
-async def host_connections(
-    lookout: Lookout | None, over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]
+async def connection_nursery(
+    reader: EpollReader | None, over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]
 ) -> None:
     """Keep a nursery for connections open until over is set and its last connection is done.
 
@@ -189,8 +189,8 @@ async def host_connections(
     await trio.lowlevel.checkpoint_if_cancelled()
     with trio.CancelScope(shield=True):
         async with trio.open_nursery() as nursery:
-            if lookout is not None:
-                nursery.start_soon(lookout.watch)
+            if reader is not None:
+                nursery.start_soon(reader.run)
             async with trio.open_nursery() as connections:
                 task_status.started(connections)
                 await over.wait()

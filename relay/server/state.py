@@ -10,40 +10,40 @@ from typing import NamedTuple
 import trio
 
 from ..events import Event, Observer, PairEnded, PairJoined, Stopping
-from ..limits.admission import Entrance
+from ..limits.admission import AdmissionControl
 from ..outcome import Outcome
-from ..pairing.pump import conclude
+from ..pairing.pump import end_pair
 from ..pairing.rendezvous import Pair, Rendezvous
-from ..pairing.side import Endpoint
+from ..pairing.side import Side
 from ..protocol.frames import BINARY, TEXT
-from ..protocol.handshake import Resource, Upgrade, answer_to, judge
+from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, without_body_for_head
 from ..protocol.request import Request
-from ..protocol.response import Answer, health_answer
+from ..protocol.response import Response, health_response
 from ..settings import RelaySettings
-from ..statistics import OpenPair, RelayStatistics, Tally, plus
-from ..transport.epoll_reader import Lookout
+from ..statistics import Counters, OpenPair, RelayStatistics, plus
+from ..transport.epoll_reader import EpollReader
 
-__all__ = ["Relay"]
+__all__ = ["RelayState"]
 
 logger = logging.getLogger("relay")
 
 
-class Relay:
+class RelayState:
     """The table of codes, the open connections and the tally of one relay."""
 
     def __init__(self, settings: RelaySettings, observer: Observer | None = None) -> None:
         self.settings = settings
-        self.pairs: Rendezvous[Endpoint] = Rendezvous()
+        self.pairs: Rendezvous[Side] = Rendezvous()
         self.connections: set[trio.CancelScope] = set()
         """A scope for each open connection, around all but its closing."""
-        self.entrance = Entrance(settings)
-        self.lookout: Lookout | None = None
+        self.admission = AdmissionControl(settings)
+        self.epoll_reader: EpollReader | None = None
         """Reads the sockets of pairs, once the relay runs."""
-        self.counted: set[Pair[Endpoint]] = set()
+        self.live_pairs: set[Pair[Side]] = set()
         """The pairs that count for themselves, as long as they are not in the tally."""
-        self.probes: dict[Pair[Endpoint], trio.Event] = {}
+        self.takeover_checks: dict[Pair[Side], trio.Event] = {}
         """For each pair whose sides are being probed, what is set once they were."""
-        self.tally = Tally()
+        self.counters = Counters()
         self.draining = False
         """Whether the relay is about to end."""
         self.stopping = False
@@ -59,7 +59,7 @@ class Relay:
         """Return the scope of a new connection."""
         scope = trio.CancelScope()
         self.connections.add(scope)
-        self.tally.accepted += 1
+        self.counters.accepted += 1
         if self.dropped:
             scope.cancel()
         return scope
@@ -71,7 +71,7 @@ class Relay:
 
     def leave(self, scope: trio.CancelScope) -> None:
         """Give back the place of a connection, if it has one."""
-        self.entrance.leave(scope)
+        self.admission.release(scope)
         self._changed.set()
 
     def drain(self, *, refusing: bool) -> None:
@@ -81,8 +81,8 @@ class Relay:
         """
         if not self.draining:
             self.draining = True
-            self.entrance.closed = refusing
-            self.notice(Stopping(len(self.pairs), self.pairs.waiting))
+            self.admission.closed = refusing
+            self.publish(Stopping(len(self.pairs), self.pairs.waiting))
 
     async def stop_waiting(self) -> None:
         """Close the sides that wait for a peer, and return when they have been told."""
@@ -99,14 +99,14 @@ class Relay:
         for pair in self.pairs:
             self.stop_pair(pair)
 
-    def stop_pair(self, pair: Pair[Endpoint]) -> None:
+    def stop_pair(self, pair: Pair[Side]) -> None:
         """Close both sides; whoever still comes with their code is no third one."""
         self.pairs.end(pair)
-        conclude(pair, Outcome.STOPPED)
+        end_pair(pair, Outcome.STOPPED)
 
     async def wait_left(self, *, doors: bool) -> None:
         """Wait until nobody that was let in is left, nor, if ``doors``, anybody at the door."""
-        while self.entrance.places or (doors and self.connections):
+        while self.admission.slots or (doors and self.connections):
             self._changed = trio.Event()
             await self._changed.wait()
 
@@ -116,41 +116,41 @@ class Relay:
         for scope in self.connections:
             scope.cancel()
 
-    def judge(self, request: Request) -> Upgrade | Answer:
+    def respond(self, request: Request) -> Handshake | Response:
         """Decide on a request by its head, or tell the health of the relay if that is asked for."""
-        judged = judge(
+        judged = parse_handshake(
             request,
             strict_codes=self.settings.strict_codes,
             allowed_origins=self._allowed_origins,
-            with_token=self.entrance.needs_token,
+            with_token=self.admission.needs_token,
         )
-        if not isinstance(judged, Resource):
+        if not isinstance(judged, PlainRequest):
             return judged
-        full = judged is Resource.READY and self.entrance.full
-        answer = health_answer(len(self.pairs), draining=self.draining, full=full)
-        return answer_to(request, answer)
+        full = judged is PlainRequest.READY and self.admission.full
+        response = health_response(len(self.pairs), draining=self.draining, full=full)
+        return without_body_for_head(request, response)
 
-    def notice(self, event: Event) -> None:
+    def publish(self, event: Event) -> None:
         """Count an event and show it to the observer, who may not disturb."""
-        self.tally.notice(event)
+        self.counters.notice(event)
         if self._observer is not None:
             try:
                 self._observer.notice(event)
             except Exception as error:  # noqa: BLE001 - an observer is a stranger
                 logger.error("the observer failed: %s", type(error).__name__)  # noqa: TRY400
 
-    def note_joined(self, pair: Pair[Endpoint], now: float) -> None:
+    def note_joined(self, pair: Pair[Side], now: float) -> None:
         """Tell that side B came."""
-        self.notice(PairJoined(self.hash_of(pair.code), now - pair.since))
+        self.publish(PairJoined(self.pair_id(pair.code), now - pair.since))
 
-    def note_ended(self, pair: Pair[Endpoint], now: float) -> None:
+    def note_ended(self, pair: Pair[Side], now: float) -> None:
         """Tell how a pair ended, and what its sides did."""
-        self.counted.discard(pair)
+        self.live_pairs.discard(pair)
         joined = now if pair.joined is None else pair.joined
-        a, b, each = pair.a, pair.b, flow(pair)
-        self.notice(
+        a, b, each = pair.a, pair.b, traffic(pair)
+        self.publish(
             PairEnded(
-                pair=self.hash_of(pair.code),
+                pair=self.pair_id(pair.code),
                 outcome=pair.outcome or Outcome.BROKEN,
                 joined=b is not None,
                 waited=joined - pair.since,
@@ -158,21 +158,21 @@ class Relay:
                 bytes=each.bytes,
                 messages=each.messages,
                 texts=each.texts,
-                stalled=(b.wire.stalled if b else 0.0, a.wire.stalled),
+                stalled=(b.transport.seconds_blocked if b else 0.0, a.transport.seconds_blocked),
                 clients=(a.client, b.client if b else ""),
             )
         )
 
-    def hash_of(self, code: str) -> str:
+    def pair_id(self, code: str) -> str:
         """Return what a code may be called in public, for as long as this relay runs."""
         return hashlib.blake2s(code.encode(), key=self._key, digest_size=4).hexdigest()
 
     def statistics(self) -> RelayStatistics:
         """Return a snapshot of what is there, and of what has been."""
-        tally = self.tally
+        tally = self.counters
         moved, messages, texts = tally.bytes, tally.messages, tally.texts
-        for pair in self.counted:
-            each = flow(pair)
+        for pair in self.live_pairs:
+            each = traffic(pair)
             moved = plus(moved, each.bytes)
             messages = plus(messages, each.messages)
             texts = plus(texts, each.texts)
@@ -196,17 +196,17 @@ class Relay:
         """Return a snapshot of each pair that is open."""
         return [
             OpenPair(
-                pair=self.hash_of(pair.code),
+                pair=self.pair_id(pair.code),
                 joined=pair.b is not None,
                 age=now - pair.since,
-                bytes=flow(pair).bytes,
+                bytes=traffic(pair).bytes,
                 clients=(pair.a.client, pair.b.client if pair.b else ""),
             )
             for pair in self.pairs
         ]
 
 
-class Flow(NamedTuple):
+class Traffic(NamedTuple):
     """What went through a pair: of side A, and of side B."""
 
     bytes: tuple[int, int]
@@ -214,13 +214,13 @@ class Flow(NamedTuple):
     texts: tuple[int, int]
 
 
-def flow(pair: Pair[Endpoint]) -> Flow:
+def traffic(pair: Pair[Side]) -> Traffic:
     """Return what went through a pair so far; what waits for side B has not yet."""
     a, b = pair.a, pair.b
     if b is None:
-        return Flow((0, 0), (0, 0), (a.splitter.finished[TEXT], 0))
-    return Flow(
+        return Traffic((0, 0), (0, 0), (a.reframer.message_counts[TEXT], 0))
+    return Traffic(
         bytes=(a.passed_on, b.passed_on),
-        messages=(a.splitter.finished[BINARY], b.splitter.finished[BINARY]),
-        texts=(a.splitter.finished[TEXT], b.splitter.finished[TEXT]),
+        messages=(a.reframer.message_counts[BINARY], b.reframer.message_counts[BINARY]),
+        texts=(a.reframer.message_counts[TEXT], b.reframer.message_counts[TEXT]),
     )

@@ -1,6 +1,6 @@
 """The bytes of one client: read by one task, written by several, whole frames at a time.
 
-A `Wire` adds to a `trio.abc.Stream` what the relay needs and a stream does not promise:
+A `Transport` adds to a `trio.abc.Stream` what the relay needs and a stream does not promise:
 
 - every writer's bytes stay together and in order, with no lock while nobody has to wait;
 - a writer may be cancelled at any time: what it had not written yet is kept and goes out before
@@ -19,78 +19,78 @@ from contextlib import suppress
 
 import trio
 
-from .epoll_reader import Lookout
+from .epoll_reader import EpollReader
 from .read_size import READ_SIZE, ReadSize
-from .socket_info import Uptake, pending, queued, socket_of, uptake
+from .socket_info import AckState, ack_state, pending, socket_of, unsent_bytes
 from .tls_failure import HandshakeFailure, TlsFailure
 
-__all__ = ["Wire"]
+__all__ = ["Transport"]
 
 
-class Wire(trio.abc.AsyncResource):
+class Transport(trio.abc.AsyncResource):
     """A stream that several tasks write whole frames to."""
 
     __slots__ = (
-        "_later",
-        "_lookout",
+        "_completed_writes",
+        "_deferred",
+        "_epoll_reader",
         "_nursery",
-        "_progress",
+        "_pushed_back",
         "_size",
         "_socket",
         "_stream",
-        "_unread",
         "_unsent",
-        "begun",
         "broken",
         "failure",
+        "handshake_done",
         "heard",
         "overhead",
-        "stalled",
+        "seconds_blocked",
     )
 
     def __init__(
-        self, stream: trio.abc.Stream, nursery: trio.Nursery, lookout: Lookout | None = None
+        self, stream: trio.abc.Stream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
         """Take the stream, and a nursery for what is written while nobody waits."""
         self._stream = stream
         self._socket = socket_of(stream)
         self._nursery = nursery
-        self._lookout = lookout
+        self._epoll_reader = reader
         self._size = ReadSize()
-        self._unread = b""
+        self._pushed_back = b""
         self._unsent: bytes | memoryview = b""
-        self._later = b""
-        self._progress = 0
-        self.begun = True
+        self._deferred = b""
+        self._completed_writes = 0
+        self.handshake_done = True
         """Whether anything can be said yet; with TLS, not before its handshake."""
         self.heard = False
         """Whether a byte of an incomplete TLS handshake came."""
         self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
-        """Cause of an incomplete TLS handshake; a timeout, unless `begin` found another one."""
+        """Cause of an incomplete TLS handshake; a timeout, unless `handshake` found another one."""
         self.overhead = 0
         """Bytes received that were no data: those of TLS."""
         self.broken = False
         """Whether a read or a write failed, so that nothing can be sent any more."""
-        self.stalled = 0.0
+        self.seconds_blocked = 0.0
         """Seconds for which writers had to wait until the client took data."""
 
-    def unread(self, data: bytes) -> None:
+    def push_back(self, data: bytes) -> None:
         """Put back what was received but belongs to a later reader."""
-        self._unread = data + self._unread
+        self._pushed_back = data + self._pushed_back
 
-    def _reread(self, max_bytes: int) -> bytes:
-        data, self._unread = self._unread[:max_bytes], self._unread[max_bytes:]
+    def _take_pushed_back(self, max_bytes: int) -> bytes:
+        data, self._pushed_back = self._pushed_back[:max_bytes], self._pushed_back[max_bytes:]
         return data
 
     @property
     @abstractmethod
-    def blocked(self) -> bool:
+    def write_blocked(self) -> bool:
         """Whether there are frames that the stream had no room for yet."""
 
     @property
-    def queued(self) -> int:
+    def unsent_bytes(self) -> int:
         """Bytes that the system has not got rid of yet, as far as it tells."""
-        return 0 if self._socket is None else queued(self._socket)
+        return 0 if self._socket is None else unsent_bytes(self._socket)
 
     @property
     def pending(self) -> int:
@@ -98,17 +98,21 @@ class Wire(trio.abc.AsyncResource):
         return 0 if self._socket is None else pending(self._socket)
 
     @property
-    def uptake(self) -> Uptake:
+    def ack_state(self) -> AckState:
         """How the client takes what is sent to it."""
-        found = Uptake() if self._socket is None else uptake(self._socket)
-        return Uptake(found.taken + self._progress, found.unanswered, found.vain)
+        found = AckState() if self._socket is None else ack_state(self._socket)
+        return AckState(
+            found.acked_bytes + self._completed_writes,
+            found.seconds_since_ack,
+            found.unacked_probes,
+        )
 
     @property
     def half_closeable(self) -> bool:
         """True if one direction can be ended alone; a `trio.SSLStream` cannot do that."""
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
-    async def linger(self) -> None:
+    async def drain_and_wait_eof(self) -> None:
         """Say that nothing more comes, and read and discard until the client leaves.
 
         Closing a socket with unread data resets it, which can destroy the last words sent to a
@@ -128,10 +132,10 @@ class Wire(trio.abc.AsyncResource):
 
         Sets `broken` if it left by a reset.
         """
-        if self._socket is None or self._lookout is None:
+        if self._socket is None or self._epoll_reader is None:
             await trio.sleep_forever()
         try:
-            self.broken = await self._lookout.wait_hangup(self._socket.fileno())
+            self.broken = await self._epoll_reader.wait_hangup(self._socket.fileno())
         except OSError:  # the system watches no more sockets; what the client sent stays
             await trio.sleep_forever()
 
@@ -139,7 +143,7 @@ class Wire(trio.abc.AsyncResource):
         """Close the stream, gracefully if there is time; if cancelled, at once."""
         await self._stream.aclose()
 
-    async def begin(self) -> None:
+    async def handshake(self) -> None:
         """Do what comes before everything else: the handshake of TLS.
 
         Raises trio.BrokenResourceError if it fails.
@@ -180,7 +184,7 @@ class Wire(trio.abc.AsyncResource):
         checkpoint. Raises trio.BrokenResourceError, and sets `broken`, if the stream failed, and
         trio.ClosedResourceError if the relay closed it.
         """
-        if not self.send_now(data):
+        if not self.try_send(data):
             await self.flush()
 
     async def flush(self) -> None:
@@ -189,19 +193,19 @@ class Wire(trio.abc.AsyncResource):
         try:
             await self._flush()
         finally:
-            self.stalled += trio.current_time() - since
+            self.seconds_blocked += trio.current_time() - since
 
-    def send_soon(self, data: bytes) -> None:
+    def send_deferred(self, data: bytes) -> None:
         """Send data, which is whole frames, without waiting for it.
 
         While others wait for room it is kept for the next frame border, and a later call replaces
         it. What goes wrong is for the reader of the wire to find.
         """
-        if self.blocked:
-            self._later = data
+        if self.write_blocked:
+            self._deferred = data
             return
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            if not self.send_now(data):
+            if not self.try_send(data):
                 self._nursery.start_soon(self._flush_quietly)
 
     async def _flush_quietly(self) -> None:
@@ -209,7 +213,7 @@ class Wire(trio.abc.AsyncResource):
             await self._flush()
 
     @abstractmethod
-    def send_now(self, data: bytes) -> bool:
+    def try_send(self, data: bytes) -> bool:
         """Send what can be sent of data without waiting; return whether that was all.
 
         If it was not, `flush` must be called. Raises what `send_all` raises.

@@ -25,7 +25,7 @@ import trio
 
 from .read_size import ReadSize
 
-__all__ = ["Lookout", "Read", "Take", "open_lookout"]
+__all__ = ["EpollReader", "Read", "Take", "open_epoll_reader"]
 
 TURN: Final = 0.01
 """Seconds of reading after which every other task of the relay runs."""
@@ -39,7 +39,7 @@ Read = Callable[[int], bytes]
 
 
 @contextmanager
-def open_lookout() -> Iterator[Lookout | None]:
+def open_epoll_reader() -> Iterator[EpollReader | None]:
     """Yield a lookout, which whoever waits in it must not outlive; None where there is no epoll.
 
     Raises OSError if the system has no descriptor left for it.
@@ -48,18 +48,18 @@ def open_lookout() -> Iterator[Lookout | None]:
         yield None
         return
     with select.epoll() as epoll:
-        yield Lookout(epoll)
+        yield EpollReader(epoll)
 
 
-class Lookout:
+class EpollReader:
     """Reads descriptors for whoever left it a call for what comes."""
 
     def __init__(self, epoll: select.epoll) -> None:
         self._epoll = epoll
-        self._vigils: dict[int, Vigil] = {}
-        self._ready: deque[tuple[Vigil, int]] = deque()
+        self._registrations: dict[int, Registration] = {}
+        self._ready: deque[tuple[Registration, int]] = deque()
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Read what there is to read, until cancelled."""
         while True:
             if self._ready:
@@ -74,24 +74,26 @@ class Lookout:
         ready = self._ready
         if not ready:
             for fd, events in self._epoll.poll(0, BATCH):
-                if (found := self._vigils.get(fd)) is not None:
+                if (found := self._registrations.get(fd)) is not None:
                     ready.append((found, events))
         now = perf_counter()
         end = now + TURN
         while ready and now < end:
-            vigil, events = ready.popleft()
-            if self._vigils.get(vigil.fd) is not vigil:  # an earlier call ended it
+            registration, events = ready.popleft()
+            if (
+                self._registrations.get(registration.fd) is not registration
+            ):  # an earlier call ended it
                 continue
-            over = vigil.is_over(events)
+            over = registration.read_once(events)
             began, now = now, perf_counter()
             if over is None:
                 continue
-            vigil.size.adapt(now - began)
+            registration.size.adapt(now - began)
             if over:
-                self._end(vigil)
-                trio.lowlevel.reschedule(vigil.task)
-            elif vigil.has_more():
-                ready.append((vigil, events))
+                self._end(registration)
+                trio.lowlevel.reschedule(registration.task)
+            elif registration.has_more():
+                ready.append((registration, events))
 
     async def read_until(  # noqa: PLR0913 - two calls, two bounds, two kinds of source
         self,
@@ -113,49 +115,51 @@ class Lookout:
         take must not wait. What it raises, or read, is raised here. Cancelling it loses nothing.
         One task at a time may wait for a descriptor; whoever closes it cancels that task before.
         """
-        vigil = Vigil(fd, size, take, max_bytes, read or partial(os.read, fd), has_more)
-        await self._wait(vigil, select.EPOLLIN)
+        registration = Registration(
+            fd, size, take, max_bytes, read or partial(os.read, fd), has_more
+        )
+        await self._wait(registration, select.EPOLLIN)
 
     async def wait_hangup(self, fd: int) -> bool:
         """Wait until the other end of a socket closed it, without reading; return if by a reset."""
-        vigil = HangupVigil(fd)
-        await self._wait(vigil, select.EPOLLRDHUP)
-        return vigil.reset
+        registration = HangupRegistration(fd)
+        await self._wait(registration, select.EPOLLRDHUP)
+        return registration.reset
 
-    async def _wait(self, vigil: Vigil, events: int) -> None:
-        vigil.task = trio.lowlevel.current_task()
-        self._epoll.register(vigil.fd, events)
-        self._vigils[vigil.fd] = vigil
+    async def _wait(self, registration: Registration, events: int) -> None:
+        registration.task = trio.lowlevel.current_task()
+        self._epoll.register(registration.fd, events)
+        self._registrations[registration.fd] = registration
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            self._end(vigil)
+            self._end(registration)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
         # Its traceback has the vigil in it, and this frame: kept in either, it would keep the pair.
-        failure, vigil.failure = vigil.failure, None
+        failure, registration.failure = registration.failure, None
         try:
             if failure is not None:
                 raise failure
         finally:
             del failure
 
-    def _end(self, vigil: Vigil) -> None:
+    def _end(self, registration: Registration) -> None:
         # The number is another's if somebody closed the descriptor meanwhile.
-        if self._vigils.get(vigil.fd) is vigil:
-            del self._vigils[vigil.fd]
+        if self._registrations.get(registration.fd) is registration:
+            del self._registrations[registration.fd]
             with suppress(OSError):
-                self._epoll.unregister(vigil.fd)
+                self._epoll.unregister(registration.fd)
 
 
-class Vigil:
+class Registration:
     """A descriptor, and the task that sleeps while it is read."""
 
     __slots__ = ("_max_bytes", "_read", "_take", "failure", "fd", "has_more", "size", "task")
 
     task: trio.lowlevel.Task
 
-    def __init__(  # noqa: PLR0913, PLR0917 - see `Lookout.read_until`
+    def __init__(  # noqa: PLR0913, PLR0917 - see `EpollReader.read_until`
         self,
         fd: int,
         size: ReadSize,
@@ -172,7 +176,7 @@ class Vigil:
         self._read = read
         self.failure: Exception | None = None
 
-    def is_over(self, events: int) -> bool | None:
+    def read_once(self, events: int) -> bool | None:
         """Read once; return True if the task is to be woken, None if nothing could be read."""
         try:
             return self._take(self._read(min(self._max_bytes, self.size.bytes)))
@@ -183,7 +187,7 @@ class Vigil:
             return True
 
 
-class HangupVigil(Vigil):
+class HangupRegistration(Registration):
     """A descriptor that is not read, and the task that sleeps until its other end is closed."""
 
     __slots__ = ("reset",)
@@ -192,6 +196,6 @@ class HangupVigil(Vigil):
         super().__init__(fd, ReadSize(), bool, 0, bytes, bool)
         self.reset = False
 
-    def is_over(self, events: int) -> bool:
+    def read_once(self, events: int) -> bool:
         self.reset = bool(events & select.EPOLLERR)
         return True

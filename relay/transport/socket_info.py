@@ -18,13 +18,13 @@ import trio
 from ..limits.client_address import UNIX
 
 __all__ = [
-    "Uptake",
+    "AckState",
+    "ack_state",
     "descriptor_limit",
-    "peer_of",
+    "peer_address",
     "pending",
-    "queued",
     "socket_of",
-    "uptake",
+    "unsent_bytes",
 ]
 
 # struct tcp_info of linux/tcp.h as far as tcpi_bytes_acked: retransmissions and window probes that
@@ -33,18 +33,18 @@ TCP_INFO: Final = Struct("=2xBB52xI60xQ")
 COUNT: Final = Struct("i")
 
 
-class Uptake(NamedTuple):
+class AckState(NamedTuple):
     """How a client's system takes what was sent to it."""
 
-    taken: int = 0
+    acked_bytes: int = 0
     """A figure that grows with each byte that it takes; 0 where that is not known."""
-    unanswered: float = 0.0
+    seconds_since_ack: float = 0.0
     """Seconds since it acknowledged anything, if something waits for an answer; otherwise 0.
 
     A system whose program does not read still answers, so this is not 0 for long unless the
     network or the whole client is gone.
     """
-    vain: int = 0
+    unacked_probes: int = 0
     """How often in a row it was sent the same, or asked whether it has room, and did not answer."""
 
 
@@ -54,7 +54,7 @@ def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
     return stream.socket if isinstance(stream, trio.SocketStream) else None
 
 
-def peer_of(stream: trio.abc.AsyncResource) -> str:
+def peer_address(stream: trio.abc.AsyncResource) -> str:
     """Return the address that a stream comes from, `UNIX` for a Unix socket, "" if it has none."""
     sock = socket_of(stream)
     if sock is None:
@@ -73,7 +73,7 @@ def descriptor_limit() -> int:
     return 0 if limit == resource.RLIM_INFINITY else limit
 
 
-def uptake(sock: trio.socket.SocketType) -> Uptake:
+def ack_state(sock: trio.socket.SocketType) -> AckState:
     """Return how the client's system takes what was sent to it (Linux).
 
     On TCP it acknowledges bytes. On a Unix socket bytes that it took leave the send queue, which
@@ -83,12 +83,12 @@ def uptake(sock: trio.socket.SocketType) -> Uptake:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)
         retransmits, probes, silence, taken = TCP_INFO.unpack(info)
     except (OSError, AttributeError, StructError):  # no TCP, no Linux, an old kernel
-        return Uptake(-queued(sock))
+        return AckState(-unsent_bytes(sock))
     vain = retransmits + probes
-    return Uptake(taken, silence / 1000 if vain else 0.0, vain)
+    return AckState(taken, silence / 1000 if vain else 0.0, vain)
 
 
-def queued(sock: trio.socket.SocketType) -> int:
+def unsent_bytes(sock: trio.socket.SocketType) -> int:
     """Return how many bytes sent the client's system has not taken yet (tcp(7), unix(7))."""
     return ask_for_count(sock, termios.TIOCOUTQ)
 

@@ -8,13 +8,13 @@ from contextlib import suppress
 
 import trio
 
-from .base import Wire
-from .epoll_reader import Lookout, Read, Take
+from .base import Transport
+from .epoll_reader import EpollReader, Read, Take
 
-__all__ = ["SocketWire"]
+__all__ = ["SocketTransport"]
 
 
-class SocketWire(Wire):
+class SocketTransport(Transport):
     """A TCP or Unix socket, read and written on its non-blocking descriptor.
 
     That halves the CPU time per message against the methods of `trio.SocketStream`, which
@@ -24,16 +24,16 @@ class SocketWire(Wire):
     __slots__ = ("_behind", "_fd", "_flushing")
 
     def __init__(
-        self, stream: trio.SocketStream, nursery: trio.Nursery, lookout: Lookout | None = None
+        self, stream: trio.SocketStream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        super().__init__(stream, nursery, lookout)
+        super().__init__(stream, nursery, reader)
         # Forgotten when the stream is closed: the kernel gives the number to the next connection.
         self._fd = stream.socket.fileno()
         self._flushing = trio.Lock()  # one task at a time may wait for the descriptor
         self._behind = b""  # frames that were sent while the socket had no room for `_unsent`
 
     @property
-    def blocked(self) -> bool:
+    def write_blocked(self) -> bool:
         return bool(self._unsent)
 
     def _read_now(self, max_bytes: int) -> bytes:
@@ -42,7 +42,9 @@ class SocketWire(Wire):
         Raises BlockingIOError if nothing is there, and OSError or trio.BrokenResourceError if the
         connection failed.
         """
-        return self._reread(max_bytes) if self._unread else self._read_bytes(max_bytes)
+        return (
+            self._take_pushed_back(max_bytes) if self._pushed_back else self._read_bytes(max_bytes)
+        )
 
     def _read_bytes(self, max_bytes: int) -> bytes:
         """Read bytes of the descriptor as they are; otherwise as `_read_now`."""
@@ -50,7 +52,7 @@ class SocketWire(Wire):
 
     def _has_more(self) -> bool:
         """Return True if `_read_now` returns something, whatever the descriptor has."""
-        return bool(self._unread)
+        return bool(self._pushed_back)
 
     def look(self, max_bytes: int) -> bytes | None:
         try:
@@ -83,8 +85,8 @@ class SocketWire(Wire):
     ) -> None:
         """Give take what read returns, as `Lookout.read_until` does, also without a lookout."""
         try:
-            if self._lookout is not None:
-                await self._lookout.read_until(
+            if self._epoll_reader is not None:
+                await self._epoll_reader.read_until(
                     self._descriptor(), take, max_bytes, self._size, read=read, has_more=has_more
                 )
                 return
@@ -100,12 +102,12 @@ class SocketWire(Wire):
             self.broken = True
             raise trio.BrokenResourceError from error
 
-    def send_now(self, data: bytes) -> bool:
+    def try_send(self, data: bytes) -> bool:
         if self.broken:
             raise trio.BrokenResourceError
         if self._unsent:
-            self._behind += self._later + data
-            self._later = b""
+            self._behind += self._deferred + data
+            self._deferred = b""
         else:
             self._unsent = data
         return self._write()
@@ -134,16 +136,16 @@ class SocketWire(Wire):
     def _break(self) -> None:
         """Note that nothing can be sent any more, and keep nothing for it."""
         self.broken = True
-        self._unsent = self._behind = self._later = b""
+        self._unsent = self._behind = self._deferred = b""
 
     async def _flush(self) -> None:
         async with self._flushing:
             while self._unsent:
                 await trio.lowlevel.wait_writable(self._descriptor())
-                if self._write() and self._later:
-                    later, self._later = self._later, b""
-                    self.send_now(later)
-                self._progress += 1
+                if self._write() and self._deferred:
+                    later, self._deferred = self._deferred, b""
+                    self.try_send(later)
+                self._completed_writes += 1
         if self.broken:  # as another writer found, who had the lock
             raise trio.BrokenResourceError
 

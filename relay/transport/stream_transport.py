@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import trio
 
-from .base import Wire
-from .epoll_reader import Lookout
+from .base import Transport
+from .epoll_reader import EpollReader
 from .tls_failure import failure_of
 
-__all__ = ["StreamWire"]
+__all__ = ["StreamTransport"]
 
 
-class StreamWire(Wire):
+class StreamTransport(Transport):
     """Any other stream: TLS, or memory.
 
     A cancelled `send_all` of such a stream has sent an unknown part, so it runs in a task of its
@@ -21,13 +21,13 @@ class StreamWire(Wire):
     __slots__ = ("_flushed",)
 
     def __init__(
-        self, stream: trio.abc.Stream, nursery: trio.Nursery, lookout: Lookout | None = None
+        self, stream: trio.abc.Stream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        super().__init__(stream, nursery, lookout)
+        super().__init__(stream, nursery, reader)
         self._flushed: trio.Event | None = None
-        self.begun = not isinstance(stream, trio.SSLStream)
+        self.handshake_done = not isinstance(stream, trio.SSLStream)
 
-    async def begin(self) -> None:
+    async def handshake(self) -> None:
         if isinstance(self._stream, trio.SSLStream):
             self.heard = True  # or not: it does not tell
             try:
@@ -35,24 +35,24 @@ class StreamWire(Wire):
             except trio.BrokenResourceError as error:
                 self.failure = failure_of(error.__cause__)
                 raise
-            self.begun = True
+            self.handshake_done = True
 
     @property
-    def blocked(self) -> bool:
+    def write_blocked(self) -> bool:
         return self._flushed is not None
 
     async def receive_some(self, max_bytes: int) -> bytes:
-        if self._unread:
-            return self._reread(max_bytes)
+        if self._pushed_back:
+            return self._take_pushed_back(max_bytes)
         try:
             return bytes(await self._stream.receive_some(max_bytes))
         except trio.BrokenResourceError:
             self.broken = True
             raise
 
-    def send_now(self, data: bytes) -> bool:
-        self._unsent = bytes(self._unsent) + self._later + data
-        self._later = b""
+    def try_send(self, data: bytes) -> bool:
+        self._unsent = bytes(self._unsent) + self._deferred + data
+        self._deferred = b""
         return False
 
     async def _flush(self) -> None:
@@ -67,7 +67,7 @@ class StreamWire(Wire):
         try:
             while data := self._take():
                 await self._stream.send_all(data)
-                self._progress += 1
+                self._completed_writes += 1
         except Exception:  # noqa: BLE001 - of any kind: it may not end the other connections
             self.broken = True
         finally:
@@ -79,12 +79,12 @@ class StreamWire(Wire):
         if self._unsent:
             data, self._unsent = self._unsent, b""
         else:
-            data, self._later = self._later, b""
+            data, self._deferred = self._deferred, b""
         return data
 
     async def aclose(self) -> None:
         # Closing TLS gracefully would begin with the handshake that did not come about.
-        if self.begun:
+        if self.handshake_done:
             await super().aclose()
         else:
             await trio.aclose_forcefully(self._stream)

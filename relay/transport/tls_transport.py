@@ -1,8 +1,8 @@
 """A wire over the descriptor of a socket, with TLS as one step between socket and frames.
 
 An `ssl.SSLObject` does no I/O: it takes ciphertext from one buffer, and puts ciphertext into
-another. `SocketWire` reads and writes the descriptor; this module decrypts in the call that reads,
-and encrypts when the socket took all ciphertext before.
+another. `SocketTransport` reads and writes the descriptor; this module decrypts in the call that
+reads, and encrypts when the socket took all ciphertext before.
 
 - Every read empties the buffer of received ciphertext. No plaintext is left where no readable
   descriptor would tell of it. Plaintext in excess of the caller's limit is kept in `_unread`.
@@ -23,11 +23,11 @@ from typing import Final
 
 import trio
 
-from .epoll_reader import Lookout
-from .socket_transport import SocketWire
+from .epoll_reader import EpollReader
+from .socket_transport import SocketTransport
 from .tls_failure import failure_of
 
-__all__ = ["TlsSocket", "TlsWire"]
+__all__ = ["TLSSocket", "TLSTransport"]
 
 RECORD: Final = 16 * 1024
 """The most plaintext that a TLS record holds, in bytes (RFC 8446 section 5.1)."""
@@ -36,7 +36,7 @@ MAX_REPLIES: Final = 64 * 1024
 """Bytes of records that reads may produce while the client takes no data."""
 
 
-class TlsSocket(trio.abc.AsyncResource):
+class TLSSocket(trio.abc.AsyncResource):
     """An accepted socket whose client is to speak TLS, before the handshake."""
 
     def __init__(self, transport_stream: trio.SocketStream, context: ssl.SSLContext) -> None:
@@ -47,7 +47,7 @@ class TlsSocket(trio.abc.AsyncResource):
         await self.transport_stream.aclose()
 
 
-class TlsWire(SocketWire):
+class TLSTransport(SocketTransport):
     """A TCP or Unix socket whose client speaks TLS, with the relay as the server.
 
     The end of TLS (close_notify) and the end of TCP both end the stream of the client. The relay
@@ -65,26 +65,26 @@ class TlsWire(SocketWire):
     )
 
     def __init__(
-        self, stream: TlsSocket, nursery: trio.Nursery, lookout: Lookout | None = None
+        self, stream: TLSSocket, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        super().__init__(stream.transport_stream, nursery, lookout)
+        super().__init__(stream.transport_stream, nursery, reader)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = stream.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._shaken = False  # the handshake is complete
         self._ended = False  # no plaintext comes behind `_unread`
         self._failed = False  # nor here, because of an error
         self._notified = False  # close_notify was sent
-        self.begun = False
+        self.handshake_done = False
 
-    async def begin(self) -> None:
+    async def handshake(self) -> None:
         try:
             await self._handshake()
         except trio.BrokenResourceError as error:
             if not self._failed:
                 self.failure = failure_of(error)
             raise
-        self.begun = True
-        self._unread = (
+        self.handshake_done = True
+        self._pushed_back = (
             self._plaintext()
         )  # the client's last read may have data behind the handshake
 
@@ -126,13 +126,13 @@ class TlsWire(SocketWire):
         except ssl.SSLError as error:
             self.failure = failure_of(error)
             self._failed = True
-        return not self.send_now(b"") or self._shaken or self._failed
+        return not self.try_send(b"") or self._shaken or self._failed
 
     def _read_now(self, max_bytes: int) -> bytes:
         if not self._has_more():
-            self._unread = self._decrypt(self._read_bytes(max_bytes))
-        if self._unread:
-            return self._reread(max_bytes)
+            self._pushed_back = self._decrypt(self._read_bytes(max_bytes))
+        if self._pushed_back:
+            return self._take_pushed_back(max_bytes)
         if self._failed:
             self._break()
             raise trio.BrokenResourceError
@@ -141,7 +141,7 @@ class TlsWire(SocketWire):
         raise BlockingIOError  # no record is complete
 
     def _has_more(self) -> bool:
-        return bool(self._unread) or self._ended or self._failed
+        return bool(self._pushed_back) or self._ended or self._failed
 
     def _decrypt(self, data: bytes) -> bytes:
         """Return the plaintext of data, of which b"" is the end of TCP; note the end of either.
@@ -186,11 +186,11 @@ class TlsWire(SocketWire):
     def _reply(self) -> None:
         """Send the records that a read produced."""
         if not self._unsent:
-            self.send_soon(b"")
+            self.send_deferred(b"")
         elif self._outgoing.pending > MAX_REPLIES:
             self._failed = True
 
-    def send_now(self, data: bytes) -> bool:
+    def try_send(self, data: bytes) -> bool:
         if not self.broken and not self._unsent:
             self._descriptor()  # raises if the wire is closed
             try:
@@ -198,7 +198,7 @@ class TlsWire(SocketWire):
             except ssl.SSLError as error:
                 self._break()
                 raise trio.BrokenResourceError from error
-        return super().send_now(data)
+        return super().try_send(data)
 
     def _next(self) -> bytes:
         data, self._behind = self._behind, b""
@@ -220,11 +220,11 @@ class TlsWire(SocketWire):
     def _send_records(self) -> None:
         """Send the records that OpenSSL has to send itself, such as an alert, if there is room."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            self.send_now(b"")
+            self.try_send(b"")
 
     def _notify(self) -> None:
         """Send close_notify, once; there is none for a handshake that is not complete."""
-        if self.begun and not self._notified:
+        if self.handshake_done and not self._notified:
             self._notified = True
             with suppress(ssl.SSLError):  # that of the client is not waited for here
                 self._tls.unwrap()

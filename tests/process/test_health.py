@@ -18,18 +18,18 @@ from typer.testing import CliRunner
 from relay import RelayHandle, serve_relay
 from relay.cli.health import health_command
 from relay.cli.health_check import Health, check_health
-from relay.cli.url import Listening, Target, client_context, local_target, parse_target
+from relay.cli.url import ConnectTarget, LocalListener, client_context, local_target, parse_target
 from tests.support.relay_fixtures import TcpRelay
 
 AUTHORITY = trustme.CA()
 
 
-async def ask(target: Target, timeout: float = 5.0) -> Health:  # noqa: ASYNC109 - it is passed on
+async def ask(target: ConnectTarget, timeout: float = 5.0) -> Health:  # noqa: ASYNC109 - it is passed on
     """Ask from a thread, the relay being in this one."""
     return await trio.to_thread.run_sync(check_health, target, timeout)
 
 
-async def serve(nursery: trio.Nursery, *pieces: bytes | float) -> Target:
+async def serve(nursery: trio.Nursery, *pieces: bytes | float) -> ConnectTarget:
     """Start what sends these pieces to whoever connects, having slept for the numbers."""
 
     async def answer(stream: trio.SocketStream) -> None:
@@ -45,7 +45,7 @@ async def serve(nursery: trio.Nursery, *pieces: bytes | float) -> Target:
                 pass
 
     listeners = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
-    return Target(("127.0.0.1",), listeners[0].socket.getsockname()[1])
+    return ConnectTarget(("127.0.0.1",), listeners[0].socket.getsockname()[1])
 
 
 def http(status: int, body: bytes) -> bytes:
@@ -61,7 +61,7 @@ def unused_port() -> int:
 
 async def test_healthy(tcp_relay: TcpRelay) -> None:
     """A relay that is well says how many codes are in use."""
-    target = local_target(Listening("0.0.0.0", tcp_relay.handle.port))  # noqa: S104
+    target = local_target(LocalListener("0.0.0.0", tcp_relay.handle.port))  # noqa: S104
     assert str(await ask(target)) == "healthy: 0 pairs"
     await tcp_relay.join("one")
     assert str(await ask(target)) == "healthy: 1 pair"
@@ -71,7 +71,7 @@ async def test_healthy(tcp_relay: TcpRelay) -> None:
 
 async def test_name_with_two_addresses(tcp_relay: TcpRelay) -> None:
     """An address that refuses is not the last one to be asked."""
-    target = Target(("::1", "127.0.0.1"), tcp_relay.handle.port)
+    target = ConnectTarget(("::1", "127.0.0.1"), tcp_relay.handle.port)
     assert (await ask(target)).healthy
 
 
@@ -82,9 +82,9 @@ async def test_tls(nursery: trio.Nursery) -> None:
     tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
     listeners = [trio.SSLListener(listener, context, https_compatible=True) for listener in tcp]
     handle: RelayHandle = await nursery.start(partial(serve_relay, listeners=listeners))
-    assert (await ask(local_target(Listening("", handle.port, tls=True)))).healthy
+    assert (await ask(local_target(LocalListener("", handle.port, tls=True)))).healthy
     assert (await ask(parse_target(f"wss://localhost:{handle.port}"))).healthy
-    wrong = Target(("127.0.0.1",), handle.port, tls=client_context())
+    wrong = ConnectTarget(("127.0.0.1",), handle.port, tls=client_context())
     found = await ask(wrong)
     assert found.text.startswith(f"no TLS with 127.0.0.1:{handle.port}: ")
     assert "certificate" in found.text
@@ -99,7 +99,7 @@ async def test_unix(nursery: trio.Nursery, tmp_path: Path) -> None:
     unix.listen()
     listener = trio.SocketListener(unix)
     handle: RelayHandle = await nursery.start(partial(serve_relay, listeners=[listener]))
-    assert (await ask(local_target(Listening("192.0.2.1", 1, unix=str(path))))).healthy
+    assert (await ask(local_target(LocalListener("192.0.2.1", 1, unix=str(path))))).healthy
     assert (await ask(parse_target(f"unix:{path}"))).healthy
     await handle.stop()
 
@@ -140,7 +140,7 @@ async def test_no_tls(nursery: trio.Nursery) -> None:
     """That the other end does not speak TLS, or hangs up, is said as such."""
     for answer, text in ((b"HTTP/1.1 400 No\r\n\r\n", "wrong version"), (b"", "unexpected eof")):
         plain = await serve(nursery, answer)
-        found = await ask(local_target(Listening("127.0.0.1", plain.port, tls=True)))
+        found = await ask(local_target(LocalListener("127.0.0.1", plain.port, tls=True)))
         assert found.text.startswith(f"no TLS with {plain}: ")
         assert text in found.text or "record layer" in found.text
     nursery.cancel_scope.cancel()
@@ -148,17 +148,17 @@ async def test_no_tls(nursery: trio.Nursery) -> None:
 
 def test_nobody_there(tmp_path: Path) -> None:
     """That nothing listens is said as the system says it."""
-    target = Target(("127.0.0.1",), unused_port())
+    target = ConnectTarget(("127.0.0.1",), unused_port())
     assert check_health(target).text == f"connection refused at {target}"
-    target = Target(unix=str(tmp_path / "relay.sock"))
+    target = ConnectTarget(unix=str(tmp_path / "relay.sock"))
     assert check_health(target).text == f"no such file or directory at {target}"
-    target = Target(unix="x" * 200)
+    target = ConnectTarget(unix="x" * 200)
     assert check_health(target).text.startswith("AF_UNIX path too long at unix:")
-    target = Target(("x" * 70,), 1)
+    target = ConnectTarget(("x" * 70,), 1)
     assert check_health(target).text.endswith(f"at {target}")
 
 
-def invoke(listening: Callable[[], Listening], *arguments: str) -> tuple[int, str]:
+def invoke(listening: Callable[[], LocalListener], *arguments: str) -> tuple[int, str]:
     """Run the command, and return its status and its output."""
     app = typer.Typer(rich_markup_mode=None)
     app.command()(health_command(listening))
@@ -168,8 +168,8 @@ def invoke(listening: Callable[[], Listening], *arguments: str) -> tuple[int, st
 
 async def test_command(tcp_relay: TcpRelay) -> None:
     """Without a URL it asks where the settings say, with one there; the status says what came."""
-    here = partial(Listening, "127.0.0.1", tcp_relay.handle.port)
-    nowhere = partial(Listening, "127.0.0.1", unused_port())
+    here = partial(LocalListener, "127.0.0.1", tcp_relay.handle.port)
+    nowhere = partial(LocalListener, "127.0.0.1", unused_port())
     run = trio.to_thread.run_sync
     assert await run(invoke, here) == (0, "healthy: 0 pairs\n")
     url = f"ws://127.0.0.1:{tcp_relay.handle.port}"
@@ -179,6 +179,6 @@ async def test_command(tcp_relay: TcpRelay) -> None:
 
 def test_bad_url() -> None:
     """A URL that is none is wrong usage."""
-    status, output = invoke(lambda: Listening("", 0), "relay.example")
+    status, output = invoke(lambda: LocalListener("", 0), "relay.example")
     assert status == 2
     assert "it must be like wss://" in output

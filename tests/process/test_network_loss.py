@@ -100,7 +100,7 @@ class TestNewcomer:
         self, near_relay: NearRelay, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """So it has that of a side that waited."""
-        monkeypatch.setattr("relay.pairing.takeover.SILENT", 0.2)
+        monkeypatch.setattr("relay.pairing.takeover.SILENCE_BEFORE_CHECK", 0.2)
         Lively(await near_relay.join_far("code"), nursery)
         await trio.sleep(0.3)
         near_relay.namespaces.go_dead()

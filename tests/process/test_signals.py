@@ -13,7 +13,7 @@ import trio
 
 from relay.daemon import signals
 from relay.daemon.listeners import open_tcp
-from relay.daemon.sd_notify import Supervisor
+from relay.daemon.sd_notify import SystemdNotifier
 from relay.daemon.unix_listener import open_unix
 from tests.support.certificates import Certificate, client_context
 from tests.support.process import LOOPBACK, run_program
@@ -160,8 +160,8 @@ async def test_end_at_once(
         to_conduct.send_nowait(number)
     unix, (tcp,) = open_unix(str(path), 0o600), await open_tcp("127.0.0.1", 0)
     async with unix, tcp:
-        with Supervisor({}) as supervisor:
-            conduct = conduct_of(memory_relay.handle, supervisor, log)
+        with SystemdNotifier({}) as systemd:
+            conduct = conduct_of(memory_relay.handle, systemd, log)
             await conduct.end_at_once(received, [tcp, unix])
         assert tcp.socket.fileno() >= 0
     assert deaths == [(signal.SIGTERM, False)]

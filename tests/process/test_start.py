@@ -24,8 +24,8 @@ import trio
 from relay import Observer, RelayHandle, RelaySettings, serve_relay
 from relay.cli import main, start
 from relay.daemon import program
-from relay.daemon.listeners import Opened, open_tcp
-from relay.daemon.tls import TlsFiles
+from relay.daemon.listeners import Listeners, open_tcp
+from relay.daemon.tls import CertificateFiles
 from relay.transport import epoll_reader
 
 
@@ -211,7 +211,7 @@ def test_no_descriptor_elsewhere(
     error: Exception = OSError(errno.EMFILE, "Too many open files")
     if group:
         error = ExceptionGroup("several", [ExceptionGroup("one", [error])])
-    monkeypatch.setattr(start, "Supervisor", Mock(side_effect=error))
+    monkeypatch.setattr(start, "SystemdNotifier", Mock(side_effect=error))
     assert run(monkeypatch, "start") == 1
     said = capsys.readouterr().err
     assert said.startswith("arc-relay: the system is short of resources: Too many open files (")
@@ -243,23 +243,23 @@ def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> 
         kept = signal.getsignal(signal.SIGTERM) is not before
         deeds.append(f"{deed}, signals {'kept' if kept else 'not kept'}")
 
-    class Files(TlsFiles):
+    class Files(CertificateFiles):
         def __init__(self, *_paths: str) -> None:
             note("load")
 
         def reload(self) -> None:
             note("reload")
 
-    async def opening(_settings: object) -> Opened:
+    async def opening(_settings: object) -> Listeners:
         note("open")
-        return Opened([], inherited=False)
+        return Listeners([], inherited=False)
 
     async def serving(*_: object) -> None:
         note("serve")
 
     monkeypatch.setattr(start, "open_listeners", opening)
     monkeypatch.setattr(start, "serve", serving)
-    monkeypatch.setattr(start, "TlsFiles", Files)
+    monkeypatch.setattr(start, "CertificateFiles", Files)
     assert run(monkeypatch, "start", "--tls-cert", "x", "--tls-key", "x") == 0
     assert deeds == [
         "load, signals not kept",

@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.daemon.settings import StartSettings
+from relay.daemon.settings import DaemonSettings
 from relay.daemon.summary import Summary
 from tests.support.process import LOOPBACK, run_program
 from tests.support.recorded_events import Log, bare_logging
@@ -30,7 +30,7 @@ def _bare_logging() -> Iterator[None]:
 async def lines(relay: WatchedRelay, log: Log, **settings: Any) -> list[dict[str, Any]]:
     """Return the lines of a summary of a relay that is 10 s old."""
     limits = RelaySettings(max_waiting=7, max_rate=9)
-    summary = Summary(relay.handle, log.log, StartSettings(**settings), limits)
+    summary = Summary(relay.handle, log.log, DaemonSettings(**settings), limits)
     await trio.sleep(10)
     await summary.write()
     return log.lines()
@@ -65,7 +65,7 @@ async def test_pairs(autojump_clock: MockClock) -> None:
         await trio.sleep(2)
         await exchange(await relay.join("code"), await relay.join("code"))
         _, alone, joined = await lines(relay, Log(), log_level="debug")
-        hashes = [relay.inside.hash_of(code) for code in ("alone", "code")]
+        hashes = [relay.inside.pair_id(code) for code in ("alone", "code")]
     assert alone == {
         "level": "debug",
         "event": "pair",
@@ -92,7 +92,7 @@ async def test_addresses(time_limit: None, shown: str, addresses: tuple[str, ...
         for address in ADDRESSES:
             client = await relay.come_from(address)
             assert (await client.upgrade("/?pair=code")).status == 101
-        settings = StartSettings(log_level="debug", log_addresses=shown)
+        settings = DaemonSettings(log_level="debug", log_addresses=shown)
         await Summary(relay.handle, log.log, settings, RelaySettings()).write()
         await relay.all_gone()
     _, pair = log.lines()

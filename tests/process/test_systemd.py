@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.daemon.sd_notify import Supervisor
+from relay.daemon.sd_notify import SystemdNotifier
 from relay.daemon.signals import STATUS_INTERVAL
 from tests.support.recorded_events import Log, conduct_of
 from tests.support.relay_fixtures import MemoryRelay, ProcessRelay
@@ -114,8 +114,8 @@ async def test_status_now_and_then(
     told: Told, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Every few seconds it is told what the relay does."""
-    with Supervisor({"NOTIFY_SOCKET": told.path}) as supervisor:
-        conduct = conduct_of(memory_relay.handle, supervisor, Log())
+    with SystemdNotifier({"NOTIFY_SOCKET": told.path}) as systemd:
+        conduct = conduct_of(memory_relay.handle, systemd, Log())
         with trio.move_on_after(2.5 * STATUS_INTERVAL):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(conduct.report_status)

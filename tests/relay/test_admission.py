@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from relay import RelaySettings, serve_relay
-from relay.protocol.handshake import Upgrade
+from relay.protocol.handshake import Handshake
 from relay.protocol.query import MAX_TOKEN
 from tests.support.raw_client import upgrade_request
 from tests.support.relay_fixtures import MemoryListener
@@ -146,8 +146,8 @@ class TestHostToken:
         async with running() as relay:
             await enters(relay, "/?pair=code&token=any")
             assert relay.handle.reload() is False
-            judged = relay.inside.judge(request_of(upgrade_request("/?pair=code&token=any")))
-            assert isinstance(judged, Upgrade)
+            judged = relay.inside.respond(request_of(upgrade_request("/?pair=code&token=any")))
+            assert isinstance(judged, Handshake)
             assert judged.token is None  # it is not even read
 
     @pytest.mark.parametrize(

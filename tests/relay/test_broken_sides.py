@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from relay import RelaySettings
-from relay.pairing.side import Endpoint
+from relay.pairing.side import Side
 from tests.support.raw_client import Client
 from tests.support.relay_fixtures import MemoryRelay, TcpRelay
 
@@ -18,7 +18,7 @@ BROKEN = (1011, "peer disconnected")
 
 def endpoints() -> int:
     """Return how many endpoints are in memory, without looking for cycles."""
-    return sum(isinstance(each, Endpoint) for each in gc.get_objects())
+    return sum(isinstance(each, Side) for each in gc.get_objects())
 
 
 async def test_memory(tcp_relay: TcpRelay) -> None:

@@ -13,7 +13,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from relay.protocol.request import HeadReader
+from relay.protocol.request import RequestParser
 from tests.support.cycles import LARGE, no_cycles
 from tests.support.raw_client import upgrade_request
 from tests.support.requests import UPGRADE, plain, with_lines
@@ -127,7 +127,7 @@ def test_every_status_is_tried() -> None:
     assert {status for status, _ in HEADS.values()} | {429, 503} == STATUSES | {200, 0}
 
 
-@pytest.mark.parametrize("make", [HeadReader, lambda: b"x" * (LARGE + 1)])
+@pytest.mark.parametrize("make", [RequestParser, lambda: b"x" * (LARGE + 1)])
 def test_a_cycle_is_found(make: Callable[[], object]) -> None:
     """A cycle that holds something of the relay's, or a large value, does not go unnoticed."""
 

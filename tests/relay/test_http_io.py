@@ -9,20 +9,20 @@ import pytest
 import trio
 import trio.testing
 
-from relay.protocol.handshake import Resource, Upgrade, judge
+from relay.protocol.handshake import Handshake, PlainRequest, parse_handshake
 from relay.protocol.request import Request
 from relay.protocol.response import (
     MAX_HEAD,
     NOT_FOUND,
     PAIR_IS_FULL,
     PROXY_PROTOCOL,
-    Answer,
-    health_answer,
+    Response,
+    health_response,
 )
 from relay.server import http_io
-from relay.server.http_io import read_request, send_answer
-from relay.transport.base import Wire
-from relay.transport.wrap import open_wire
+from relay.server.http_io import read_request, send_response
+from relay.transport.base import Transport
+from relay.transport.wrap import wrap_stream
 from tests.support.raw_client import upgrade_request
 from tests.support.requests import UPGRADE, judged, plain
 
@@ -32,20 +32,20 @@ TIMEOUT = 10.0
 NOW = 784111777
 
 
-def health(ready: bool) -> Answer:
+def health(ready: bool) -> Response:
     """Return what a relay with two pairs and no room for another would."""
-    return health_answer(2, draining=False, full=ready)
+    return health_response(2, draining=False, full=ready)
 
 
-def judged_here(request: Request) -> Upgrade | Answer:
+def judged_here(request: Request) -> Handshake | Response:
     """Decide on a request as that relay would."""
-    judged = judge(request)
-    return health(judged is Resource.READY) if isinstance(judged, Resource) else judged
+    judged = parse_handshake(request)
+    return health(judged is PlainRequest.READY) if isinstance(judged, PlainRequest) else judged
 
 
-async def asked(wire: Wire) -> Upgrade | Answer | None:
+async def asked(transport: Transport) -> Handshake | Response | None:
     """Read a head, and decide on it as that relay would."""
-    request = await read_request(wire, TIMEOUT)
+    request = await read_request(transport, TIMEOUT)
     return judged_here(request) if isinstance(request, Request) else request
 
 
@@ -57,11 +57,11 @@ class Doorway:
     """A client in front of the door."""
 
     client: MemoryStream
-    wire: Wire
+    wire: Transport
 
-    async def knock(self, *pieces: bytes) -> Upgrade | Answer | None:
+    async def knock(self, *pieces: bytes) -> Handshake | Response | None:
         """Send pieces, each as soon as the one before is read, and read the head."""
-        result: Upgrade | Answer | None = None
+        result: Handshake | Response | None = None
 
         async def read() -> None:
             nonlocal result
@@ -82,7 +82,7 @@ class Doorway:
 def meet(nursery: trio.Nursery) -> Doorway:
     """Return a new client in front of the door."""
     client, server = trio.testing.memory_stream_pair()
-    return Doorway(client, open_wire(server, nursery))
+    return Doorway(client, wrap_stream(server, nursery))
 
 
 @pytest.fixture
@@ -122,23 +122,23 @@ def fill(size: int) -> bytes:
 
 async def test_head_in_one_piece(doorway: Doorway) -> None:
     """A head is judged when its empty line is there, without waiting for more."""
-    upgrade = await doorway.knock(UPGRADE)
-    assert isinstance(upgrade, Upgrade)
-    assert upgrade.code == "code"
+    handshake = await doorway.knock(UPGRADE)
+    assert isinstance(handshake, Handshake)
+    assert handshake.code == "code"
 
 
 @pytest.mark.parametrize("request_", [UPGRADE, UPGRADE.replace(b"\r\n", b"\n")])
 async def test_head_byte_by_byte(doorway: Doorway, request_: bytes) -> None:
     """A head may come a byte at a time, its lines with or without a carriage return."""
-    upgrade = await doorway.knock(*[bytes((byte,)) for byte in request_])
-    assert upgrade == judged(UPGRADE)
+    handshake = await doorway.knock(*[bytes((byte,)) for byte in request_])
+    assert handshake == judged(UPGRADE)
 
 
 @pytest.mark.parametrize("size", [1, 100, 70000])
 async def test_rest_behind_the_head_is_kept(doorway: Doorway, size: int) -> None:
     """What a client sends behind its head, before any answer, is there for the next reader."""
     rest = bytes(i % 251 for i in range(size))
-    assert isinstance(await doorway.knock(UPGRADE + rest), Upgrade)
+    assert isinstance(await doorway.knock(UPGRADE + rest), Handshake)
     await doorway.client.send_eof()
     got = b""
     while data := await doorway.wire.receive_some(1000):
@@ -151,7 +151,7 @@ async def test_largest_head(doorway: Doorway, cut: int) -> None:
     """A head of exactly the limit is read, and what is behind it is not part of it."""
     head = fill(MAX_HEAD)
     assert len(head) == MAX_HEAD == 16384
-    assert isinstance(await doorway.knock(head[:cut], head[cut:] + b"rest"), Upgrade)
+    assert isinstance(await doorway.knock(head[:cut], head[cut:] + b"rest"), Handshake)
     assert await doorway.wire.receive_some(100) == b"rest"
 
 
@@ -159,16 +159,16 @@ async def test_largest_head(doorway: Doorway, cut: int) -> None:
 async def test_head_over_the_limit(doorway: Doorway, cut: int) -> None:
     """A head of one byte more is refused, in however many pieces it comes."""
     head = fill(MAX_HEAD + 1)
-    answer = await doorway.knock(head[:cut], head[cut:])
-    assert isinstance(answer, Answer)
-    assert (answer.status, answer.body) == (431, "head is larger than 16384 bytes")
+    response = await doorway.knock(head[:cut], head[cut:])
+    assert isinstance(response, Response)
+    assert (response.status, response.body) == (431, "head is larger than 16384 bytes")
 
 
 async def test_endless_request_line(doorway: Doorway) -> None:
     """A request line without an end is refused at the limit."""
-    answer = await doorway.knock(b"GET /" + b"x" * MAX_HEAD)
-    assert isinstance(answer, Answer)
-    assert answer.status == 431
+    response = await doorway.knock(b"GET /" + b"x" * MAX_HEAD)
+    assert isinstance(response, Response)
+    assert response.status == 431
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ async def test_head_that_does_not_come(
 ) -> None:
     """A client that does not finish its head is sent away after the time it has."""
     start = trio.current_time()
-    answer = await doorway.knock(said)
-    assert isinstance(answer, Answer)
-    assert (answer.status, answer.body) == (408, "head did not arrive in time")
+    response = await doorway.knock(said)
+    assert isinstance(response, Response)
+    assert (response.status, response.body) == (408, "head did not arrive in time")
     assert trio.current_time() - start == TIMEOUT
 
 
@@ -235,9 +235,9 @@ async def test_head_that_trickles(
 
     start = trio.current_time()
     nursery.start_soon(trickle)
-    answer = await asked(doorway.wire)
-    assert isinstance(answer, Answer)
-    assert answer.status == 408
+    response = await asked(doorway.wire)
+    assert isinstance(response, Response)
+    assert response.status == 408
     assert trio.current_time() - start == TIMEOUT
     nursery.cancel_scope.cancel()
 
@@ -275,18 +275,18 @@ async def test_what_is_not_http(
 ) -> None:
     """What is not HTTP/1 is refused at once, without an empty line to wait for."""
     start = trio.current_time()
-    answer = await doorway.knock(said)
-    assert isinstance(answer, Answer)
-    assert (answer.status, answer.body) == (400, "not a valid HTTP request")
+    response = await doorway.knock(said)
+    assert isinstance(response, Response)
+    assert (response.status, response.body) == (400, "not a valid HTTP request")
     assert trio.current_time() == start
 
 
 async def test_garbage_in_pieces(doorway: Doorway, autojump_clock: trio.testing.MockClock) -> None:
     """A line that is not HTTP is refused when its end comes, however it was cut."""
     start = trio.current_time()
-    answer = await doorway.knock(b"hel", b"lo\r", b"\n")
-    assert isinstance(answer, Answer)
-    assert answer.status == 400
+    response = await doorway.knock(b"hel", b"lo\r", b"\n")
+    assert isinstance(response, Response)
+    assert response.status == 400
     assert trio.current_time() == start
 
 
@@ -296,28 +296,28 @@ async def test_client_leaves_during_its_head(nursery: trio.Nursery) -> None:
         doorway = meet(nursery)
         await doorway.client.send_all(UPGRADE[:size])
         await doorway.client.send_eof()
-        answer = await asked(doorway.wire)
+        response = await asked(doorway.wire)
         if size:
-            assert isinstance(answer, Answer)
-            assert answer.status == 400
+            assert isinstance(response, Response)
+            assert response.status == 400
         else:
-            assert answer is None
+            assert response is None
 
 
 async def test_client_ends_its_stream_behind_the_head(doorway: Doorway) -> None:
     """A client that ends its stream right behind its head is judged by it all the same."""
     await doorway.client.send_all(UPGRADE)
     await doorway.client.send_eof()
-    assert isinstance(await asked(doorway.wire), Upgrade)
+    assert isinstance(await asked(doorway.wire), Handshake)
     assert await doorway.wire.receive_some(100) == b""
 
 
 async def test_client_breaks_during_its_head(nursery: trio.Nursery) -> None:
     """A client that is reset at any point of its head is gone; there is nobody to answer."""
     for size in range(len(UPGRADE)):
-        wire = open_wire(Broken(UPGRADE[:size]), nursery)
-        assert await asked(wire) is None
-        assert wire.broken
+        transport = wrap_stream(Broken(UPGRADE[:size]), nursery)
+        assert await asked(transport) is None
+        assert transport.broken
 
 
 async def test_wire_is_closed_during_the_head(doorway: Doorway, nursery: trio.Nursery) -> None:
@@ -339,10 +339,10 @@ async def test_who_keeps_the_door_tells_of_the_health(
     doorway: Doorway, path: str, status: int
 ) -> None:
     """Whether the relay is well, and whether it is ready, is what the caller says."""
-    answer = await doorway.knock(plain(path))
-    assert isinstance(answer, Answer)
-    assert answer.status == status
-    assert (answer == health(ready=path == "/ready")) == (status != 404)
+    response = await doorway.knock(plain(path))
+    assert isinstance(response, Response)
+    assert response.status == status
+    assert (response == health(ready=path == "/ready")) == (status != 404)
 
 
 # Sending the answer.
@@ -360,7 +360,7 @@ async def test_answer_is_sent_and_the_client_leaves(
     """A client gets its answer and the end of the stream, and is done with when it leaves."""
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(send_answer, doorway.wire, PAIR_IS_FULL)
+        nursery.start_soon(send_response, doorway.wire, PAIR_IS_FULL)
         assert await doorway.said() == PAIR_IS_FULL.encode(NOW)
         await doorway.client.send_all(b"more" * 100_000)
         await doorway.client.aclose()
@@ -380,9 +380,9 @@ async def test_client_that_does_not_leave(
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(chatter)
-        await send_answer(doorway.wire, PAIR_IS_FULL)
+        await send_response(doorway.wire, PAIR_IS_FULL)
         nursery.cancel_scope.cancel()
-    assert trio.current_time() - start == http_io.LINGER
+    assert trio.current_time() - start == http_io.DRAIN_TIMEOUT
     await doorway.wire.aclose()
     assert await doorway.said() == PAIR_IS_FULL.encode(NOW)
 
@@ -393,8 +393,8 @@ async def test_client_that_does_not_take_its_answer(
     """A client that does not read its answer is waited for just as long."""
     _client, server = trio.testing.lockstep_stream_pair()
     start = trio.current_time()
-    await send_answer(open_wire(server, nursery), PAIR_IS_FULL)
-    assert trio.current_time() - start == http_io.LINGER
+    await send_response(wrap_stream(server, nursery), PAIR_IS_FULL)
+    assert trio.current_time() - start == http_io.DRAIN_TIMEOUT
     nursery.cancel_scope.cancel()
 
 
@@ -404,7 +404,7 @@ async def test_client_that_is_gone(
     """An answer to a client that left or broke is given up at once and raises nothing."""
     start = trio.current_time()
     await doorway.client.aclose()
-    for wire in (doorway.wire, open_wire(Broken(b""), nursery)):
-        await send_answer(wire, PAIR_IS_FULL)
-        assert wire.broken
+    for transport in (doorway.wire, wrap_stream(Broken(b""), nursery)):
+        await send_response(transport, PAIR_IS_FULL)
+        assert transport.broken
     assert trio.current_time() == start

@@ -92,7 +92,7 @@ class TestMaxConnections:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert descriptor_limit() == limit
         async with running() as relay:
-            assert relay.inside.entrance.max_connections == limit * 9 // 10
+            assert relay.inside.admission.max_connections == limit * 9 // 10
 
     @pytest.mark.parametrize(("setting", "descriptors"), [(0, 5), (None, 0)])
     async def test_off(

@@ -125,7 +125,7 @@ class TestBeforeJudging:
             client = await relay.connect()
             assert (await client.upgrade("/")).status == 400
             await relay.gone(client)
-            monkeypatch.setattr(relay.inside, "judge", None)
+            monkeypatch.setattr(relay.inside, "respond", None)
             await relay.refused(*TOO_OFTEN, target)
 
     async def test_full_relay_does_not_judge(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ class TestBeforeJudging:
         async with running(max_connections=1) as relay:
             await relay.join("code")
             assert (await relay.get("/health"))[0] == 200
-            monkeypatch.setattr(relay.inside, "judge", None)
+            monkeypatch.setattr(relay.inside, "respond", None)
             await relay.refused(503, "relay is full", "/")
 
     async def test_who_is_refused_is_known_by_its_address(self, time_limit: None) -> None:

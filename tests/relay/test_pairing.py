@@ -304,7 +304,7 @@ async def test_unread_sides_take_one_descriptor_each() -> None:
             await a.upgrade(f"/?pair={number}")
             await a.send_message(bytes(HELD_LIMIT + 1))
         await trio.testing.wait_all_tasks_blocked(0.05)
-        assert all(pair.a.unread for pair in relay.inside.pairs)
+        assert all(pair.a.reading_paused for pair in relay.inside.pairs)
         assert len(list(DESCRIPTORS.iterdir())) - before == 2 * 20  # of both ends
 
 
@@ -319,9 +319,9 @@ async def test_held_in_all() -> None:
             await a.send(encode(BINARY, bytes(HELD_LIMIT - 100), fin=False))
         (pair,) = relay.inside.pairs
         with trio.fail_after(5):
-            while not pair.a.unread:
+            while not pair.a.reading_paused:
                 await trio.sleep(0.001)
-        held = len(pair.a.take_held()) + pair.a.splitter.held
+        held = len(pair.a.take_held()) + pair.a.reframer.buffered
         assert HELD_LIMIT <= held <= HELD_LIMIT + MIN_READ
 
 

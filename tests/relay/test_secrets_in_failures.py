@@ -12,7 +12,7 @@ import trio.testing
 
 from relay import Event, Observer, serve_relay
 from relay.daemon.log_observer import LogObserver
-from relay.protocol.reframer import FrameSplitter
+from relay.protocol.reframer import Reframer
 from tests.support.raw_client import Client, encode_close, upgrade_request
 from tests.support.recorded_events import Log, bare_logging
 from tests.support.relay_fixtures import MemoryRelay, StreamPair
@@ -127,13 +127,13 @@ async def test_core(
 ) -> None:
     """Neither is the message of a fault in the relay itself shown, nor that of its cause."""
 
-    def feed(splitter: FrameSplitter, data: bytes) -> list[bytes]:
+    def feed(reframer: Reframer, data: bytes) -> list[bytes]:
         cause = ValueError(payload())
         if chained:
             raise KeyError(WORD, data) from cause
         raise cause
 
-    monkeypatch.setattr(FrameSplitter, "feed", feed)
+    monkeypatch.setattr(Reframer, "feed", feed)
     await converse(await memory_relay.connect(), await memory_relay.connect())
     said = log.text()
     assert f"a connection failed: {'KeyError' if chained else 'ValueError'}" in said

@@ -58,15 +58,15 @@ async def test_no_representation(
                 client=await relay.come_from("127.0.0.77"),
             )
         (pair,) = relay.inside.pairs
-        shown += [pair, pair.a, pair.b, pair.a.wire, pair.a.watch, relay.handle]
-        shown += [relay.inside, relay.inside.entrance, relay.inside.entrance.admission]
-        shown += [relay.inside.pairs, relay.inside.tally, relay.handle.statistics()]
+        shown += [pair, pair.a, pair.b, pair.a.transport, pair.a.keepalive, relay.handle]
+        shown += [relay.inside, relay.inside.admission, relay.inside.admission.client_limits]
+        shown += [relay.inside.pairs, relay.inside.counters, relay.handle.statistics()]
         shown += [relay.inside.settings]
         await a.send(encode(0x3, PAYLOAD.encode()))
         await a.closed()
         await b.closed()
         await relay.all_gone()
-        shown += [*relay.events, relay.handle.statistics(), relay.inside.tally]
+        shown += [*relay.events, relay.handle.statistics(), relay.inside.counters]
         assert {event.clients for event in relay.told(PairEnded)} == {(ADDRESS, ADDRESS)}
     text = "\n".join(map(repr, shown)) + caplog.text
     assert "PairEnded" in text

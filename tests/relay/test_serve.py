@@ -13,7 +13,7 @@ import trio.testing
 
 from relay import RelayHandle, RelaySettings, serve_relay
 from relay.protocol.errors import leaves
-from relay.server.state import Relay
+from relay.server.state import RelayState
 from tests.support.raw_client import Client, encode, encode_close, upgrade_request
 from tests.support.relay_fixtures import MemoryListener, MemoryRelay, is_empty
 
@@ -150,9 +150,9 @@ async def test_mute_clients_delay_the_stop_once(
 
 async def test_connection_accepted_while_stopping() -> None:
     """A connection whose task starts after the stop is closed like the others."""
-    relay = Relay(RelaySettings())
-    relay.drop()
-    assert relay.open_scope().cancel_called
+    state = RelayState(RelaySettings())
+    state.drop()
+    assert state.open_scope().cancel_called
 
 
 class FailingListener(MemoryListener):

@@ -10,7 +10,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import PairEnded, Stopping
-from relay.server.serve import Ending
+from relay.server.serve import Shutdown
 from tests.support.raw_client import BINARY, Client, encode, encode_close, upgrade_request
 from tests.support.running_relay import WatchedRelay, exchange, running
 from tests.support.shutdown import TOLD, Stop, expect_told, stop, stop_accepting, stopped_within
@@ -233,10 +233,10 @@ class TestTwoStops:
     @pytest.mark.parametrize("accepting", [True, False])
     def test_first_decides(self, accepting: bool) -> None:
         """That holds also if the relay could not act between the two."""
-        ending = Ending()
-        ending.ask(accepting=accepting)
-        ending.ask(accepting=not accepting)
-        assert ending.accepting is accepting
+        shutdown = Shutdown()
+        shutdown.ask(accepting=accepting)
+        shutdown.ask(accepting=not accepting)
+        assert shutdown.accepting is accepting
 
     async def test_accepting(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
         """Newcomers are still accepted, and refused, until the delay is over."""

@@ -67,7 +67,7 @@ async def test_events(relay: OpenRelay, autojump_clock: MockClock) -> None:
     await relay.ask()
     probed = [event for event in relay.events if isinstance(event, Probed)]
     ended = [event for event in relay.events if isinstance(event, PairEnded)]
-    assert probed == [Probed(relay.relay.hash_of("code"), answered=False)]
+    assert probed == [Probed(relay.relay.pair_id("code"), answered=False)]
     assert [event.pair for event in ended] == [probed[0].pair]
 
 
@@ -124,11 +124,11 @@ async def test_newcomers_share_a_probe(
             for _ in range(3):
                 newcomers.start_soon(relay.ask, 409)
             await trio.sleep(TIMEOUT / 4)
-        assert len(relay.relay.probes) == 1
+        assert len(relay.relay.takeover_checks) == 1
         assert (await b.frame()).opcode == PING
         await b.send(encode(PONG))
     assert relay.probed == [True]
-    assert not relay.relay.probes
+    assert not relay.relay.takeover_checks
     assert lively.pings == 1
     await a.send_message(b"no other ping came")
     assert await b.message() == b"no other ping came"

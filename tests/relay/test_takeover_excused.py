@@ -9,12 +9,12 @@ from trio.testing import MockClock
 
 from relay import RelaySettings
 from relay.outcome import Outcome
-from relay.pairing.side import HELD_LIMIT, Endpoint
-from relay.pairing.sweeper import visit
-from relay.pairing.takeover import drive_out_ghosts
-from relay.transport.base import Wire
-from relay.transport.socket_info import Uptake
-from relay.transport.stream_transport import StreamWire
+from relay.pairing.side import HELD_LIMIT, Side
+from relay.pairing.sweeper import check_pair
+from relay.pairing.takeover import evict_if_dead
+from relay.transport.base import Transport
+from relay.transport.socket_info import AckState
+from relay.transport.stream_transport import StreamTransport
 from tests.support.auto_client import Lively
 from tests.support.raw_client import PING, encode
 from tests.support.relay_fixtures import MemoryRelay
@@ -26,25 +26,25 @@ TIMEOUT = RelaySettings().probe_timeout
 STOPPING = (1001, "relay stopping")
 CHUNK = bytes(100_000)
 
-DEAD = Uptake(unanswered=TIMEOUT, vain=1)
-SLOW = Uptake(unanswered=TIMEOUT - 0.01, vain=1)
+DEAD = AckState(seconds_since_ack=TIMEOUT, unacked_probes=1)
+SLOW = AckState(seconds_since_ack=TIMEOUT - 0.01, unacked_probes=1)
 
 
-def system_says(monkeypatch: pytest.MonkeyPatch, uptake: Uptake) -> None:
+def system_says(monkeypatch: pytest.MonkeyPatch, uptake: AckState) -> None:
     """Have the system say this of every client."""
-    monkeypatch.setattr(Wire, "uptake", uptake)
+    monkeypatch.setattr(Transport, "ack_state", uptake)
 
 
 class TestExcused:
     """Sides of which no pong can come in time."""
 
-    @pytest.mark.parametrize(("uptake", "status"), [(Uptake(), 409), (SLOW, 409), (DEAD, 101)])
+    @pytest.mark.parametrize(("uptake", "status"), [(AckState(), 409), (SLOW, 409), (DEAD, 101)])
     async def test_data_waits(
         self,
         relay: OpenRelay,
         autojump_clock: MockClock,
         monkeypatch: pytest.MonkeyPatch,
-        uptake: Uptake,
+        uptake: AckState,
         status: int,
     ) -> None:
         """A sender that is not read, and a receiver that is slow, need a live system alone."""
@@ -64,9 +64,9 @@ class TestExcused:
     ) -> None:
         """Nor is one gone whose answer may be there, because the relay is behind with reading."""
         await relay.pair()
-        monkeypatch.setattr(Wire, "pending", 1)
+        monkeypatch.setattr(Transport, "pending", 1)
         await relay.ask(409)
-        monkeypatch.setattr(Wire, "pending", 0)
+        monkeypatch.setattr(Transport, "pending", 0)
         await relay.ask(101)
 
     async def test_unread_bytes_prove_nothing(
@@ -77,7 +77,7 @@ class TestExcused:
         await relay.join("code", lockstep=True)
         await a.send_message(CHUNK)
         await trio.testing.wait_all_tasks_blocked()
-        monkeypatch.setattr(Wire, "pending", 1)
+        monkeypatch.setattr(Transport, "pending", 1)
         system_says(monkeypatch, DEAD)
         await relay.ask(101)
 
@@ -86,7 +86,7 @@ class TestExcused:
     ) -> None:
         """So does one to which the system of the relay is still sending."""
         a, b = await relay.pair()
-        monkeypatch.setattr(Wire, "queued", 1)
+        monkeypatch.setattr(Transport, "unsent_bytes", 1)
         await relay.ask(409)
         system_says(monkeypatch, DEAD)
         await relay.ask(101)
@@ -94,13 +94,13 @@ class TestExcused:
         for client in (a, b):
             assert (await client.frame()).opcode == PING
 
-    @pytest.mark.parametrize(("uptake", "probed"), [(Uptake(), True), (DEAD, False)])
+    @pytest.mark.parametrize(("uptake", "probed"), [(AckState(), True), (DEAD, False)])
     async def test_held_full(
         self,
         relay: OpenRelay,
         autojump_clock: MockClock,
         monkeypatch: pytest.MonkeyPatch,
-        uptake: Uptake,
+        uptake: AckState,
         probed: bool,
     ) -> None:
         """So does a side that waits, and is not read because it sent more than is held."""
@@ -119,7 +119,7 @@ class TestExcused:
         a, _ = await relay.pair()
         pair = relay.relay.pairs.find("code")
         assert pair is not None
-        pair.a.unread = True
+        pair.a.reading_paused = True
         async with trio.open_nursery() as newcomers:
             newcomers.start_soon(relay.ask, 101)
             assert (await a.frame()).opcode == PING
@@ -155,17 +155,17 @@ class TestEnding:
         """A pair that ended, and still has its code, is not pinged any more."""
         ours, theirs = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
-            wire, pairs = StreamWire(ours, nursery), relay.relay.pairs
+            transport, pairs = StreamTransport(ours, nursery), relay.relay.pairs
             for _ in range(2):
-                side = Endpoint(wire, RelaySettings(), trio.CancelScope())
+                side = Side(transport, RelaySettings(), trio.CancelScope())
                 pair = pairs.join("code", side, trio.current_time())
                 await side.accept(b"accepted")
             pair.outcome = Outcome.OVER_BYTES
             await trio.sleep(1000)
-            visit(pairs, pair, RelaySettings(), trio.current_time())
-            await drive_out_ghosts(relay.relay, "code", trio.CancelScope())
+            check_pair(pairs, pair, RelaySettings(), trio.current_time())
+            await evict_if_dead(relay.relay, "code", trio.CancelScope())
             await trio.testing.wait_all_tasks_blocked()
-            await wire.aclose()
+            await transport.aclose()
             assert await theirs.receive_some() == b"accepted" * 2
             assert await theirs.receive_some() == b""
             pairs.end(pair)

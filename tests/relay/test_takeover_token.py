@@ -15,7 +15,7 @@ from trio.testing import MockClock
 
 from relay.events import PairEnded, Probed
 from relay.outcome import Outcome
-from relay.protocol.response import NO_AUTHORIZED_HOST, PAIR_IS_FULL, TOKEN_NEEDED
+from relay.protocol.response import NO_AUTHORIZED_HOST, PAIR_IS_FULL, TOKEN_REQUIRED
 from tests.support.auto_client import Lively
 from tests.support.raw_client import PING, Client, encode_close
 from tests.support.running_relay import WatchedRelay, exchange, running
@@ -46,7 +46,7 @@ async def relay(token_file: Path) -> AsyncIterator[WatchedRelay]:
 
 
 BODIES = {
-    TOKEN_NEEDED.body: 401,
+    TOKEN_REQUIRED.body: 401,
     NO_AUTHORIZED_HOST.body: HOST_MISSING,
     PAIR_IS_FULL.body: 409,
     "": 101,

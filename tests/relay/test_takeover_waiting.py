@@ -8,7 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.pairing.takeover import SILENT
+from relay.pairing.takeover import SILENCE_BEFORE_CHECK
 from tests.support.auto_client import Lively
 from tests.support.raw_client import BINARY, PING, PONG, TEXT, encode, encode_close
 from tests.support.takeover_fixtures import OpenRelay, relay, settings, work
@@ -32,7 +32,7 @@ async def test_silent_for_long(
 ) -> None:
     """A side that was silent for over 5 s is pinged; as soon as it answers, the second joins."""
     a = Lively(await relay.join("code"), nursery)
-    await trio.sleep(SILENT + 0.01)
+    await trio.sleep(SILENCE_BEFORE_CHECK + 0.01)
     since = trio.current_time()
     b, _ = await relay.ask()
     assert trio.current_time() == since
@@ -46,7 +46,7 @@ async def test_silent_for_long(
 async def test_silent_for_less(relay: OpenRelay, autojump_clock: MockClock) -> None:
     """One that was silent for less is not pinged, and need not answer."""
     a = await relay.join("code")
-    await trio.sleep(SILENT)
+    await trio.sleep(SILENCE_BEFORE_CHECK)
     b, _ = await relay.ask()
     await work(a, b)
     assert relay.probed == []
@@ -58,7 +58,7 @@ async def test_said_something(relay: OpenRelay, autojump_clock: MockClock, said:
     a = await relay.join("code")
     await trio.sleep(100)
     await a.send(said)
-    await trio.sleep(SILENT)
+    await trio.sleep(SILENCE_BEFORE_CHECK)
     await relay.ask()
     assert relay.probed == []
 
@@ -131,7 +131,7 @@ async def test_newcomers_share_a_probe(
         for _ in range(4):
             newcomers.start_soon(come)
         await trio.sleep(TIMEOUT / 2)
-        assert len(relay.relay.probes) == 1
+        assert len(relay.relay.takeover_checks) == 1
         lively = Lively(a, nursery)
     assert sorted(statuses) == [101, 409, 409, 409]
     assert lively.pings == 1

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from relay import RelaySettings, serve_relay
-from relay.daemon.tls import TlsFiles
+from relay.daemon.tls import CertificateFiles
 from relay.pairing.side import HELD_LIMIT
 from tests.support.certificates import Certificate, client_context
 from tests.support.raw_client import CLOSE, Client, encode, encode_close
@@ -38,7 +38,7 @@ async def tls_relay(
 ) -> AsyncIterator[TlsRelay]:
     """Run a relay with a certificate; once its clients are gone it must be empty by itself."""
     certificate = Certificate(tmp_path)
-    files = TlsFiles(str(certificate.cert), str(certificate.key))
+    files = CertificateFiles(str(certificate.cert), str(certificate.key))
     tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
     listeners: list[Any]
     if request.param == "own":

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from relay import Outcome, RelaySettings
-from relay.daemon.settings import StartSettings
-from relay.fields import definitions
+from relay.daemon.settings import DaemonSettings
+from relay.fields import iter_fields
 from relay.protocol import response
 
 from .test_documents import ROOT, anchor, section
@@ -41,7 +41,7 @@ TARGETS: list[dict[str, str]] = [target for chart in CHARTS for target in chart[
 QUERIES = [target["expr"] for target in TARGETS]
 VALUES = {
     "outcome": {outcome.label for outcome in Outcome},
-    "reason": {it.body for it in vars(response).values() if isinstance(it, response.Answer)},
+    "reason": {it.body for it in vars(response).values() if isinstance(it, response.Response)},
     "status": {str(status.value) for status in HTTPStatus},
 }
 
@@ -101,7 +101,7 @@ def test_alerts_in_the_document() -> None:
 
 def test_where_alerts_point_to() -> None:
     """Each names a section that is there, and speaks of settings by names that they have."""
-    settings = {it.name for kind in (StartSettings, RelaySettings) for it in definitions(kind)}
+    settings = {it.name for kind in (DaemonSettings, RelaySettings) for it in iter_fields(kind)}
     for alert in FOUND:
         path, _, wanted = alert["runbook"].partition("#")
         headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE)

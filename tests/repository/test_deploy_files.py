@@ -10,8 +10,8 @@ import pytest
 
 from relay import RelaySettings
 from relay.cli.options import variable_of
-from relay.daemon.settings import StartSettings
-from relay.fields import definitions
+from relay.daemon.settings import DaemonSettings
+from relay.fields import iter_fields
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -24,7 +24,9 @@ FILES = [
     *sorted((DEPLOY / "kubernetes").rglob("*.yaml")),
 ]
 VARIABLES = {
-    variable_of(name) for kind in (StartSettings, RelaySettings) for name, _, _ in definitions(kind)
+    variable_of(name)
+    for kind in (DaemonSettings, RelaySettings)
+    for name, _, _ in iter_fields(kind)
 }
 OURS_FOR_COMPOSE = {"ARC_RELAY_IMAGE"}
 """What compose puts into its file itself, and the relay does not see."""

@@ -11,13 +11,13 @@ import relay.daemon.log_observer
 from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
 from relay.cli.options import flags_of, variable_of
 from relay.daemon.metrics import MetricsObserver
-from relay.daemon.settings import StartSettings
-from relay.fields import Definition, definitions
+from relay.daemon.settings import DaemonSettings
+from relay.fields import Definition, iter_fields
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-SETTINGS = [*definitions(StartSettings), *definitions(RelaySettings)]
+SETTINGS = [*iter_fields(DaemonSettings), *iter_fields(RelaySettings)]
 NAMES = {name for name, _, _ in SETTINGS}
 
 
@@ -58,7 +58,7 @@ def test_flags_and_variables(document: Path) -> None:
 @pytest.mark.parametrize("definition", SETTINGS, ids=lambda definition: definition.name)
 def test_settings(definition: Definition) -> None:
     """Every setting is spoken of, by its name or its flag."""
-    flag = flags_of(definition.name, definition.about)[0]
+    flag = flags_of(definition.name, definition.field)[0]
     assert f"`{definition.name}`" in OPERATIONS or re.search(rf"{flag}\b", OPERATIONS)
 
 

@@ -16,13 +16,19 @@ import relay.protocol.handshake
 import relay.protocol.reframer
 import relay.protocol.response
 from relay import Outcome
-from relay.outcome import Goodbye
-from relay.protocol.response import Answer, health_answer
+from relay.outcome import Close
+from relay.protocol.response import Response, health_response
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("|")]
-ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Answer)]
-GOODBYES = sorted({goodbye for outcome in Outcome for goodbye in (outcome.own, outcome.peers)})
+ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Response)]
+GOODBYES = sorted(
+    {
+        goodbye
+        for outcome in Outcome
+        for goodbye in (outcome.close_for_cause, outcome.close_for_peer)
+    }
+)
 
 
 def words(module: ModuleType, function: str) -> list[str]:
@@ -42,7 +48,7 @@ def has_row(number: int, text: str) -> bool:
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.body)
-def test_statuses(answer: Answer) -> None:
+def test_statuses(answer: Response) -> None:
     """Each answer has a row with its status, its body and its headers."""
     rows = [row for row in ROWS if row.startswith(f"| {answer.status} | `{answer.body}` |")]
     assert len(rows) == 1
@@ -62,19 +68,19 @@ def test_other_refusals() -> None:
 @pytest.mark.parametrize(
     "goodbye", GOODBYES, ids=lambda goodbye: f"{goodbye.code} {goodbye.reason}"
 )
-def test_close_codes(goodbye: Goodbye) -> None:
+def test_close_codes(goodbye: Close) -> None:
     """Each close code that an outcome comes to has a row with its reason."""
     assert has_row(goodbye.code, goodbye.reason)
 
 
 def test_violations() -> None:
     """Every rule that a client can break is named."""
-    rules = words(relay.protocol.frames, "wrong")
+    rules = words(relay.protocol.frames, "protocol_error")
     assert len(rules) == 12
     assert all(f"`{rule}`" in DOCUMENT for rule in rules)
     others = [
-        *words(relay.protocol.frames, "ProtocolViolation"),
-        *words(relay.protocol.reframer, "ProtocolViolation"),
+        *words(relay.protocol.frames, "ProtocolError"),
+        *words(relay.protocol.reframer, "ProtocolError"),
     ]
     assert len(others) == 3
     assert all(any(f"`{reason}`" in row for row in ROWS) for reason in others)
@@ -83,8 +89,8 @@ def test_violations() -> None:
 def test_health() -> None:
     """The three answers about health are shown as they are sent."""
     for draining, full in ((False, False), (True, False), (False, True)):
-        answer = health_answer(7, draining=draining, full=full)
-        shown = f"{answer.status.value} `{answer.body.replace('7', 'N')}`"
+        response = health_response(7, draining=draining, full=full)
+        shown = f"{response.status.value} `{response.body.replace('7', 'N')}`"
         assert shown in DOCUMENT
 
 
@@ -92,7 +98,7 @@ def test_nothing_invented() -> None:
     """No row has a status that the relay does not send."""
     table = DOCUMENT.partition("## Statuses")[2].partition("## Health")[0]
     shown = {row.split("`")[1] for row in table.splitlines() if row.startswith(("| 4", "| 5"))}
-    known = {answer.body for answer in ANSWERS}
+    known = {response.body for response in ANSWERS}
     known |= {
         *chain(
             words(relay.protocol.handshake, "bad_request"),

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from relay import RelaySettings
-from relay.daemon.settings import StartSettings
-from relay.fields import definitions
+from relay.daemon.settings import DaemonSettings
+from relay.fields import iter_fields
 
 README = Path(__file__).parents[2].joinpath("README.md").read_text()
 
@@ -30,9 +30,9 @@ def test_options() -> None:
     rows = re.findall(r"^\| `--([a-z-]+)`[^|]* \| `([^`|]*)` \|", README, re.MULTILINE)
     assert len(rows) >= 7
     defaults = {
-        name.replace("_", "-"): about.show(default)
-        for kind in (StartSettings, RelaySettings)
-        for name, default, about in definitions(kind)
+        name.replace("_", "-"): about.display(default)
+        for kind in (DaemonSettings, RelaySettings)
+        for name, default, about in iter_fields(kind)
     }
     for name, default in rows:
         assert defaults[name] == default

@@ -10,8 +10,8 @@ import pytest
 
 from docs.generate_settings import reference, table
 from relay import RelaySettings
-from relay.daemon.settings import StartSettings
-from relay.fields import definitions
+from relay.daemon.settings import DaemonSettings
+from relay.fields import iter_fields
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -32,11 +32,11 @@ def test_printed() -> None:
     assert (done.stdout, done.stderr) == (reference(), "")
 
 
-@pytest.mark.parametrize("kind", [StartSettings, RelaySettings])
+@pytest.mark.parametrize("kind", [DaemonSettings, RelaySettings])
 def test_rows(kind: type) -> None:
     """Each setting has one row of four columns, and each table is in the reference."""
     lines = table(kind)
-    names = [name for name, _, _ in definitions(kind)]
+    names = [name for name, _, _ in iter_fields(kind)]
     assert len(lines) == 2 + len(names)
     for name, line in zip(names, lines[2:], strict=True):
         assert line.count("|") == 5

@@ -8,16 +8,16 @@ from itertools import cycle
 from hypothesis import strategies as st
 
 from relay import RelaySettings
-from relay.pairing.keepalive import Verdict, Watch
+from relay.pairing.keepalive import KeepaliveState, Verdict
 
 CAME = 1000.0
 INTERVAL, TIMEOUT, STALL = 16.0, 20.0, 48.0
 STEP = 1.0
-"""Between two visits, as `visit_interval` has it for these."""
+"""Between two visits, as `check_interval` has it for these."""
 SETTINGS = RelaySettings(ping_interval=INTERVAL, ping_timeout=TIMEOUT, stall_timeout=STALL)
 ROUNDING = 1e-6
 
-FINE, PING = Verdict.FINE, Verdict.PING
+FINE, PING = Verdict.OK, Verdict.PING
 UNRESPONSIVE, STALLED = Verdict.UNRESPONSIVE, Verdict.STALLED
 
 lucks = st.floats(0, 1)
@@ -35,30 +35,30 @@ class Side:
     received: int = 0
     pending: int = 0
     alone: bool = False
-    unread: bool = False
-    blocked: bool = False
-    queued: int = 0
+    reading_paused: bool = False
+    write_blocked: bool = False
+    unsent_bytes: int = 0
     taken: int = 0
     unanswered: float = 0.0
     vain: int = 0
-    watch: Watch = field(init=False)
+    keepalive: KeepaliveState = field(init=False)
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.luck, self.now)
+        self.keepalive = KeepaliveState(self.luck, self.now)
 
     @property
-    def uptake(self) -> tuple[int, float, int]:
+    def ack_state(self) -> tuple[int, float, int]:
         return self.taken, self.unanswered, self.vain
 
     def visit(self, after: float = STEP) -> Verdict:
         """Visit the side so many seconds after the last time."""
         self.now += after
-        return self.watch.visit(
+        return self.keepalive.check(
             self,
             self.settings,
             self.now,
             received=self.received,
-            unread=self.unread,
+            reading_paused=self.reading_paused,
             alone=self.alone,
         )
 

@@ -12,7 +12,7 @@ import trio_websocket
 
 from relay.cli.health_check import Health
 from relay.cli.probe.attempt import Plan
-from relay.cli.probe.client import Request
+from relay.cli.probe.client import ConnectOptions
 from relay.cli.probe.dial import Awaited
 from relay.cli.probe.runner import Result, run_probe
 
@@ -38,7 +38,7 @@ def plan_for(
     size: int = 0,
 ) -> Plan:
     """Return a plan, by default a short one."""
-    request = Request(open_stream, "relay.example", f"/?pair={code}", (), 2**30)
+    request = ConnectOptions(open_stream, "relay.example", f"/?pair={code}", (), 2**30)
     return Plan(request, look, idle, size, timeout=30)
 
 

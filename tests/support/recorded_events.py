@@ -16,10 +16,10 @@ from typing import Any
 from structlog.typing import FilteringBoundLogger
 
 from relay import RelayHandle, RelaySettings
-from relay.daemon.logging import configure_logs
-from relay.daemon.sd_notify import Supervisor
-from relay.daemon.settings import StartSettings
-from relay.daemon.signals import Conduct
+from relay.daemon.logging import configure_logging
+from relay.daemon.sd_notify import SystemdNotifier
+from relay.daemon.settings import DaemonSettings
+from relay.daemon.signals import SignalHandler
 from relay.daemon.summary import Summary
 from relay.events import (
     Event,
@@ -92,7 +92,7 @@ class Log:
 
     def __init__(self, level: str = "debug", format: str = "json") -> None:
         self._stream = io.StringIO()
-        self.log: FilteringBoundLogger = configure_logs(format, level, stream=self._stream)
+        self.log: FilteringBoundLogger = configure_logging(format, level, stream=self._stream)
 
     def text(self) -> str:
         """Return the lines as they are."""
@@ -109,7 +109,9 @@ class Log:
         return lines
 
 
-def conduct_of(handle: RelayHandle, supervisor: Supervisor, log: Log, **settings: Any) -> Conduct:
+def conduct_of(
+    handle: RelayHandle, systemd: SystemdNotifier, log: Log, **settings: Any
+) -> SignalHandler:
     """Return what handles the signals of a relay that was started with these settings."""
-    summary = Summary(handle, log.log, StartSettings(**settings), RelaySettings())
-    return Conduct(handle, None, supervisor, log.log, summary)
+    summary = Summary(handle, log.log, DaemonSettings(**settings), RelaySettings())
+    return SignalHandler(handle, None, systemd, log.log, summary)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
-from relay.protocol.handshake import Resource, Upgrade, judge
-from relay.protocol.request import HeadReader, Request
-from relay.protocol.response import Answer
+from relay.protocol.handshake import Handshake, PlainRequest, parse_handshake
+from relay.protocol.request import Request, RequestParser
+from relay.protocol.response import Response
 
 from .raw_client import upgrade_request
 
@@ -16,7 +16,7 @@ UPGRADE = upgrade_request("/?pair=code", sec_websocket_key=KEY)
 
 def request_of(head: bytes) -> Request:
     """Parse a head that is valid HTTP."""
-    request = HeadReader().feed(head)
+    request = RequestParser().feed(head)
     assert isinstance(request, Request), request
     return request
 
@@ -27,9 +27,9 @@ def judged(
     strict_codes: bool = False,
     allowed_origins: AbstractSet[str] = frozenset(),
     with_token: bool = True,
-) -> Upgrade | Resource | Answer:
+) -> Handshake | PlainRequest | Response:
     """Judge a head that is valid HTTP."""
-    return judge(
+    return parse_handshake(
         request_of(head),
         strict_codes=strict_codes,
         allowed_origins=allowed_origins,
@@ -43,22 +43,22 @@ def let_in(
     strict_codes: bool = False,
     allowed_origins: AbstractSet[str] = frozenset(),
     with_token: bool = True,
-) -> Upgrade:
+) -> Handshake:
     """Judge the head of a good upgrade."""
-    upgrade = judged(
+    handshake = judged(
         head, strict_codes=strict_codes, allowed_origins=allowed_origins, with_token=with_token
     )
-    assert isinstance(upgrade, Upgrade)
-    return upgrade
+    assert isinstance(handshake, Handshake)
+    return handshake
 
 
 def refused(
     head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
 ) -> tuple[int, str]:
     """Return the status and body with which a head is sent away."""
-    answer = judged(head, strict_codes=strict_codes, allowed_origins=allowed_origins)
-    assert isinstance(answer, Answer)
-    return answer.status, answer.body
+    response = judged(head, strict_codes=strict_codes, allowed_origins=allowed_origins)
+    assert isinstance(response, Response)
+    return response.status, response.body
 
 
 def with_lines(head: bytes, *lines: str) -> bytes:

@@ -16,7 +16,7 @@ import trio.testing
 
 from relay import Event, Observer, Refused, RelayHandle, RelaySettings, serve_relay
 from relay.server import serve as serve_module
-from relay.server.state import Relay
+from relay.server.state import RelayState
 
 from .raw_client import Client, Response, upgrade_request
 from .relay_fixtures import MemoryRelay
@@ -46,7 +46,7 @@ class Kept(NamedTuple):
 class WatchedRelay(MemoryRelay):
     """A relay whose tables and events a test can see."""
 
-    inside: Relay
+    inside: RelayState
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,11 +70,11 @@ class WatchedRelay(MemoryRelay):
             len(inside.pairs),
             inside.pairs.waiting,
             len(inside.connections),
-            len(inside.entrance.places),
-            len(inside.counted),
-            len(inside.probes),
-            len(inside.entrance.admission),
-            len(inside.entrance.authorized),
+            len(inside.admission.slots),
+            len(inside.live_pairs),
+            len(inside.takeover_checks),
+            len(inside.admission.client_limits),
+            len(inside.admission.authorized),
         )
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
@@ -90,7 +90,7 @@ class WatchedRelay(MemoryRelay):
         client = Client(stream)
         self._clients.append(client)
         with trio.fail_after(10):
-            while self.inside.tally.accepted < len(self._clients):
+            while self.inside.counters.accepted < len(self._clients):
                 await trio.sleep(0.001)
         return client
 
@@ -150,7 +150,7 @@ class WatchedRelay(MemoryRelay):
     async def end(self) -> None:
         """Drop every client; everything must then be gone by itself, and the relay stop."""
         await self.all_gone()
-        self.inside.entrance.admission.forget(math.inf)
+        self.inside.admission.client_limits.prune(math.inf)
         assert not any(self.kept), self.kept
         await self.handle.stop()
 
@@ -177,11 +177,11 @@ async def running(
     async with trio.open_nursery() as nursery:
         with pytest.MonkeyPatch.context() as patch:
 
-            def watch(*arguments: Any) -> Relay:
-                relay.inside = Relay(*arguments)
+            def watch(*arguments: Any) -> RelayState:
+                relay.inside = RelayState(*arguments)
                 return relay.inside
 
-            patch.setattr(serve_module, "Relay", watch)
+            patch.setattr(serve_module, "RelayState", watch)
             relay.handle = await nursery.start(serve)
         try:
             yield relay

@@ -11,7 +11,7 @@ import trio.testing
 from relay import RelaySettings
 from relay.events import Event, Probed
 from relay.server.connection import serve_connection
-from relay.server.state import Relay
+from relay.server.state import RelayState
 
 from .raw_client import Client, Response
 from .relay_fixtures import RunningRelay
@@ -23,7 +23,7 @@ class OpenRelay(RunningRelay):
     def __init__(self, settings: RelaySettings, nursery: trio.Nursery) -> None:
         super().__init__()
         self.events: list[Event] = []
-        self.relay = Relay(settings, self)
+        self.relay = RelayState(settings, self)
         self._nursery = nursery
 
     def notice(self, event: Event) -> None:
@@ -57,9 +57,9 @@ class OpenRelay(RunningRelay):
         await self.hang_up()
         await trio.sleep(10)
         assert not self.relay.connections
-        assert not self.relay.probes
+        assert not self.relay.takeover_checks
         assert not len(self.relay.pairs)
-        assert not self.relay.entrance.places
+        assert not self.relay.admission.slots
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from relay.daemon.tls import new_context
-from relay.transport.tls_transport import TlsSocket, TlsWire
+from relay.transport.tls_transport import TLSSocket, TLSTransport
 
 from .certificates import authority, client_context
 
@@ -30,16 +30,16 @@ def server_context() -> ssl.SSLContext:
 
 async def over_tls(
     ours: trio.SocketStream, theirs: trio.SocketStream, nursery: trio.Nursery
-) -> tuple[TlsWire, trio.abc.Stream]:
+) -> tuple[TLSTransport, trio.abc.Stream]:
     """Return a wire that speaks TLS on a connection, and the client's end, after the handshake."""
-    wire = TlsWire(TlsSocket(ours, server_context()), nursery)
+    transport = TLSTransport(TLSSocket(ours, server_context()), nursery)
     client = trio.SSLStream(
         theirs, client_context(), server_hostname="localhost", https_compatible=True
     )
     async with trio.open_nursery() as shaking:
         shaking.start_soon(client.do_handshake)
-        await wire.begin()
-    return wire, client
+        await transport.handshake()
+    return transport, client
 
 
 class TlsPeer:

@@ -10,7 +10,7 @@ from typing import Any
 
 import trio
 
-from relay.daemon.tls import TlsFiles
+from relay.daemon.tls import CertificateFiles
 
 from .certificates import Certificate, client_context
 from .raw_client import Client
@@ -23,7 +23,7 @@ async def running_tls(
 ) -> AsyncIterator[WatchedRelay]:
     """Run a relay with TLS as the command line serves it, or as an embedding program does."""
     certificate = Certificate(folder)
-    files = TlsFiles(str(certificate.cert), str(certificate.key))
+    files = CertificateFiles(str(certificate.cert), str(certificate.key))
     tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
     listeners: list[trio.abc.Listener[Any]] = [*files.wrap(tcp)]
     if embedded:

@@ -11,15 +11,15 @@ import pytest
 from relay.field_types import Number, Setting
 from relay.fields import (
     choice,
-    definitions,
-    differing,
     flag,
+    integer,
+    iter_fields,
     listing,
+    non_defaults,
     path,
     seconds,
-    settle,
     text,
-    whole,
+    validate,
 )
 
 
@@ -36,8 +36,8 @@ class Example:
 
     wait: float = seconds(2.0, "A time.")
     pause: float = seconds(0.5, "A time or nothing.", zero="for none")
-    size: int = whole(7, "A size.", of="bytes", metavar="BYTES")
-    count: int | None = whole(None, "A count.", absent="enough")
+    size: int = integer(7, "A size.", of="bytes", metavar="BYTES")
+    count: int | None = integer(None, "A count.", absent="enough")
     good: bool = flag(True, "A flag.")
     colour: str = choice("red", ("red", "blue"), "A colour.")
     word: str = text("ABC", "A word.", "letters", capital, metavar="WORD", short="-w")
@@ -46,10 +46,10 @@ class Example:
     note: str = field(default="no setting")
 
     def __post_init__(self) -> None:
-        settle(self)
+        validate(self)
 
 
-ABOUT: dict[str, Setting] = {name: about for name, _, about in definitions(Example)}
+ABOUT: dict[str, Setting] = {name: about for name, _, about in iter_fields(Example)}
 
 # A setting, what it must be, good texts with their values, and bad texts.
 TEXTS: list[tuple[str, str, dict[str, Any], list[str]]] = [
@@ -135,7 +135,7 @@ def test_good_text(name: str, said: str, value: Any) -> None:
 def test_written_text(name: str, said: str, value: Any) -> None:
     """What is written of a value is read as the same value."""
     about = ABOUT[name]
-    assert about.parse(name, about.write(value)) == value
+    assert about.parse(name, about.format(value)) == value
 
 
 @pytest.mark.parametrize(("name", "values", "said"), BAD)
@@ -153,7 +153,7 @@ def test_bad_text(name: str, values: str, said: str) -> None:
 def test_bad_value(name: str, values: str, said: str) -> None:
     """A value that text may not give, construction refuses as well."""
     try:
-        value = ABOUT[name].read(said)
+        value = ABOUT[name].convert(said)
     except ValueError:
         return
     with pytest.raises(ValueError, match=f"^{name} must be"):
@@ -197,7 +197,7 @@ def test_normal_form() -> None:
 
 def test_definitions() -> None:
     """The settings of a dataclass are found in order, and its other fields are not."""
-    found = list(definitions(Example))
+    found = list(iter_fields(Example))
     assert [name for name, _, _ in found] == list(WRONG_TYPES)
     assert [default for _, default, _ in found] == [
         2.0,
@@ -210,12 +210,12 @@ def test_definitions() -> None:
         "",
         (),
     ]
-    assert list(definitions(Example())) == found
+    assert list(iter_fields(Example())) == found
 
 
 def test_shown() -> None:
     """A person is shown the text of a value, or in words what the lack of one means."""
-    assert [about.show(default) for _, default, about in definitions(Example)] == [
+    assert [about.display(default) for _, default, about in iter_fields(Example)] == [
         "2",
         "0.5",
         "7",
@@ -226,16 +226,16 @@ def test_shown() -> None:
         "none",
         "silence",
     ]
-    assert ABOUT["words"].show(("A", "B")) == "A,B"
-    assert ABOUT["pause"].show(0.0) == "0"
-    assert ABOUT["good"].show(False) == "false"
+    assert ABOUT["words"].display(("A", "B")) == "A,B"
+    assert ABOUT["pause"].display(0.0) == "0"
+    assert ABOUT["good"].display(False) == "false"
 
 
 def test_differing() -> None:
     """The settings that differ from their defaults are told by name, those of all instances."""
-    assert differing(Example(), Example()) == []
-    assert differing(Example(note="more")) == []
-    assert differing(Example(size=8, good=False), Example(count=0)) == [
+    assert non_defaults(Example(), Example()) == []
+    assert non_defaults(Example(note="more")) == []
+    assert non_defaults(Example(size=8, good=False), Example(count=0)) == [
         ("size", 8),
         ("good", False),
         ("count", 0),

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from relay import RelaySettings
-from relay.field_types import Flag, Listing, Number, Setting, Text
-from relay.fields import definitions
+from relay.field_types import Flag, ListOf, Number, Setting, Text
+from relay.fields import iter_fields
 
-ABOUT: dict[str, Setting] = {name: about for name, _, about in definitions(RelaySettings)}
+ABOUT: dict[str, Setting] = {name: about for name, _, about in iter_fields(RelaySettings)}
 TIMES = [name for name, about in ABOUT.items() if about.metavar == "SECONDS"]
 OFF = [
     name for name in TIMES if ABOUT[name].values.startswith("a number of seconds from 0.001, or")
@@ -55,11 +55,11 @@ def test_defaults() -> None:
 def test_every_setting_says_what_it_is() -> None:
     """Every field has what the command line makes an option of, and a default that is allowed."""
     assert list(ABOUT) == [item.name for item in fields(RelaySettings)]
-    for name, default, about in definitions(RelaySettings):
+    for name, default, about in iter_fields(RelaySettings):
         assert about.help.endswith(".")
-        assert about.check(name, default) == default
+        assert about.validate(name, default) == default
         if default is not None:
-            assert about.parse(name, about.write(default)) == default
+            assert about.parse(name, about.format(default)) == default
 
 
 def test_kinds() -> None:
@@ -70,7 +70,7 @@ def test_kinds() -> None:
         "int | None": Number,
         "bool": Flag,
         "str": Text,
-        "tuple[str, ...]": Listing,
+        "tuple[str, ...]": ListOf,
     }
     for item in fields(RelaySettings):
         assert type(ABOUT[item.name]) is kinds[str(item.type)]

@@ -9,7 +9,7 @@ from typing import ParamSpec
 import trio
 
 from ..health_check import Health
-from .client import Request, Side
+from .client import ConnectOptions, ProbeClient
 from .dial import Awaited
 from .hints import Failure
 
@@ -32,7 +32,7 @@ P = ParamSpec("P")
 class Plan:
     """What is to be tried; times in seconds, sizes in bytes."""
 
-    request: Request
+    request: ConnectOptions
     look: Callable[[], Awaitable[Health]]
     """Asks for the health of the relay."""
     idle: float
@@ -51,10 +51,10 @@ class Attempt:
     nursery: trio.Nursery
     """Hosts the connections of both sides."""
     awaited: Awaited = field(default_factory=Awaited)
-    sides: list[Side] = field(default_factory=list)
+    sides: list[ProbeClient] = field(default_factory=list)
 
     @property
-    def both(self) -> tuple[Side, Side]:
+    def both(self) -> tuple[ProbeClient, ProbeClient]:
         """Side A and side B, both being there."""
         a, b = self.sides
         return a, b
@@ -64,8 +64,8 @@ class Attempt:
 class Crossing:
     """So many copies of a message on their way from one side to the other."""
 
-    source: Side
-    sink: Side
+    source: ProbeClient
+    sink: ProbeClient
     message: bytes = field(repr=False)
     count: int
 
@@ -93,7 +93,7 @@ def expect(message: bytes | str, expected: bytes) -> None:
         raise Failure("a message arrived that is not the one that was sent", "corrupt")
 
 
-async def expect_silence(side: Side) -> None:
+async def expect_silence(side: ProbeClient) -> None:
     """Wait for a message, and raise Failure when it comes, or when the side ends."""
     await side.receive()
     raise Failure(f"side {side.name} got a message that nobody sent", "corrupt")

@@ -13,9 +13,9 @@ import trio
 import trio_websocket
 
 from .dial import Awaited
-from .hints import CUT, Failure, printable
+from .hints import ABNORMAL_CLOSURE, Failure, printable
 
-__all__ = ["Request", "Side", "host_side"]
+__all__ = ["ConnectOptions", "ProbeClient", "run_client"]
 
 MAX_ANSWER: Final = 16 * 1024
 """Bytes that an answer to an upgrade may have."""
@@ -34,7 +34,7 @@ TLS_ALERT: Final = b"\x15\x03"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ConnectOptions:
     """How to ask for a side of the pair."""
 
     open_stream: Callable[[Awaited], Awaitable[trio.abc.Stream]]
@@ -46,7 +46,7 @@ class Request:
     max_message_size: int
 
 
-class Watched(trio.abc.Stream):
+class RecordingStream(trio.abc.Stream):
     """A stream that shows what trio-websocket does not tell: the answer as it came, and the end."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
@@ -78,7 +78,7 @@ class Watched(trio.abc.Stream):
         await self._stream.aclose()
 
 
-class Side:
+class ProbeClient:
     """One side, open; what ends it is raised as Failure by whatever it does next."""
 
     def __init__(
@@ -133,7 +133,7 @@ class Side:
         reason = self._websocket.closed
         if reason is None or reason.code == ABNORMAL:
             text = f"side {self.name}'s connection was cut, without a close frame"
-            return Failure(text, CUT, "closed")
+            return Failure(text, ABNORMAL_CLOSURE, "closed")
         words = f"closed {reason.code}"
         said = f"{words} {printable(reason.reason)}" if reason.reason else words
         return Failure(
@@ -141,16 +141,20 @@ class Side:
         )
 
 
-async def host_side(
-    name: str, request: Request, awaited: Awaited, *, task_status: trio.TaskStatus[Side]
+async def run_client(
+    name: str,
+    request: ConnectOptions,
+    awaited: Awaited,
+    *,
+    task_status: trio.TaskStatus[ProbeClient],
 ) -> None:
     """Open a side, report it, and keep it until cancelled, or until the connection ends.
 
     Raises Failure if it cannot be opened. Later troubles, those of trio-websocket's reader among
-    them, are for the `Side` to tell.
+    them, are for the `ProbeClient` to tell.
     """
     # trio-websocket takes any stream, though its annotation names two.
-    stream: Any = Watched(await request.open_stream(awaited))
+    stream: Any = RecordingStream(await request.open_stream(awaited))
     awaited.what = "answer to the upgrade"
     websocket = None
     try:
@@ -170,7 +174,7 @@ async def host_side(
                 )
             if websocket is not None:
                 stream.answer = None
-                task_status.started(Side(name, websocket, stream.ended))
+                task_status.started(ProbeClient(name, websocket, stream.ended))
                 await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     except* Exception:  # noqa: BLE001, S110 - it comes from the reader; the stream tells more

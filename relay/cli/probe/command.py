@@ -14,15 +14,15 @@ from urllib.parse import parse_qs
 import trio
 import typer
 
-from ...daemon.errors import complain
+from ...daemon.errors import print_error
 from ...daemon.standard_streams import OutputFailed
 from ...field_types import read_number
 from ...protocol.errors import leaves
 from ...server.token_file import is_token
 from ..health_check import check_health
-from ..url import Target, Url, client_context, parse_url
+from ..url import ConnectTarget, Url, client_context, parse_url
 from .attempt import Plan
-from .client import Request
+from .client import ConnectOptions
 from .dial import dial
 from .report import JsonReport, Report, TextReport
 from .runner import run_probe
@@ -90,21 +90,23 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     ] = False,
 ) -> None:
     """Open a pair through URL and say, step by step, what works: status 0 if all does, 1 if not."""
-    require(0 <= idle <= MAX_SECONDS, "--idle", "a number of seconds from 0 to a week")
-    require(0 < timeout <= MAX_SECONDS, "--timeout", "a number of seconds over 0, up to a week")
-    require(0 <= size <= MAX_SIZE, "--size", f"a number of bytes from 0 to {MAX_SIZE}")
-    require(not token or is_token(os.fsencode(token)), "--token", "visible ASCII characters")
+    check_option(0 <= idle <= MAX_SECONDS, "--idle", "a number of seconds from 0 to a week")
+    check_option(
+        0 < timeout <= MAX_SECONDS, "--timeout", "a number of seconds over 0, up to a week"
+    )
+    check_option(0 <= size <= MAX_SIZE, "--size", f"a number of bytes from 0 to {MAX_SIZE}")
+    check_option(not token or is_token(os.fsencode(token)), "--token", "visible ASCII characters")
     try:
         where = parse_url(url)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="URL") from None
-    context = trust(where, ca, insecure=insecure)
-    target = Target((where.host,), where.port, tls=context, name=where.host)
+    context = tls_context(where, ca, insecure=insecure)
+    target = ConnectTarget((where.host,), where.port, tls=context, name=where.host)
     plan = Plan(
-        request=Request(
+        request=ConnectOptions(
             open_stream=partial(dial, where, context),
             authority=where.authority,
-            resource=f"{where.path}?{with_code(where.query)}",
+            resource=f"{where.path}?{add_pair_code(where.query)}",
             headers=((b"Authorization", f"Bearer {token}".encode()),) if token else (),
             max_message_size=MAX_SIZE,
         ),
@@ -121,20 +123,20 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     raise typer.Exit(trio.run(run, plan, report))
 
 
-def require(good: bool, option: str, values: str) -> None:
+def check_option(good: bool, option: str, values: str) -> None:
     """Complain of an option, unless it is good."""
     if not good:
         raise typer.BadParameter(f"it must be {values}", param_hint=option)
 
 
-def trust(url: Url, ca: Path | None, *, insecure: bool) -> ssl.SSLContext | None:
+def tls_context(url: Url, ca: Path | None, *, insecure: bool) -> ssl.SSLContext | None:
     """Return how to speak TLS to the host of a URL; None if it is not to be spoken."""
     if not url.tls:
-        require(
+        check_option(
             ca is None and not insecure, "URL", "wss:// for --ca or --insecure to mean something"
         )
         return None
-    require(ca is None or not insecure, "--ca", "left out with --insecure")
+    check_option(ca is None or not insecure, "--ca", "left out with --insecure")
     try:
         return client_context(verify=not insecure, ca=ca)
     except ssl.SSLError:
@@ -143,7 +145,7 @@ def trust(url: Url, ca: Path | None, *, insecure: bool) -> ssl.SSLContext | None
         raise typer.BadParameter(str(error.strerror).lower(), param_hint="--ca") from None
 
 
-def with_code(query: str) -> str:
+def add_pair_code(query: str) -> str:
     """Return a query with a pair code: its own, or a new one."""
     if "pair" in parse_qs(query, keep_blank_values=True):
         return query
@@ -168,7 +170,7 @@ async def run(plan: Plan, report: Report) -> int:
     if failure is not None:
         raise failure  # out of its group, so that the callers know it
     if results is None:
-        complain("interrupted")
+        print_error("interrupted")
         return INTERRUPTED
     report.end(results)
     return 1 if any(result.ok is False for result in results) else 0

@@ -51,7 +51,7 @@ async def dial(url: Url, context: ssl.SSLContext | None, awaited: Awaited) -> tr
     try:
         stream = await trio.open_tcp_stream(url.host, url.port)
     except OSError as error:
-        raise no_tcp(error) from None
+        raise tcp_failure(error) from None
     if context is None:
         return stream
     awaited.what = "TLS handshake"
@@ -61,12 +61,12 @@ async def dial(url: Url, context: ssl.SSLContext | None, awaited: Awaited) -> tr
         try:
             await secure.do_handshake()
         except trio.BrokenResourceError as error:
-            raise no_tls(error.__cause__) from None
+            raise tls_failure(error.__cause__) from None
         unfinished.pop_all()
     return secure
 
 
-def no_tcp(error: OSError) -> Failure:
+def tcp_failure(error: OSError) -> Failure:
     """Return why there is no TCP connection."""
     if isinstance(error, socket.gaierror):
         return Failure(f"the name does not resolve: {error.strerror}", "dns")
@@ -79,7 +79,7 @@ def no_tcp(error: OSError) -> Failure:
     return Failure(text or str(error), cause)
 
 
-def no_tls(error: BaseException | None) -> Failure:
+def tls_failure(error: BaseException | None) -> Failure:
     """Return why there is no TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = CERTIFICATE_CAUSES.get(error.verify_code, "tls certificate")

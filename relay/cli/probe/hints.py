@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["CUT", "HINTS", "Failure", "hint_for", "printable"]
+__all__ = ["ABNORMAL_CLOSURE", "HINTS", "Failure", "hint_for", "printable"]
 
-CUT: Final = "closed 1006"
+ABNORMAL_CLOSURE: Final = "closed 1006"
 """The cause of a stream that ended without a close frame; RFC 6455 keeps 1006 for that."""
 
 
@@ -107,9 +107,9 @@ HINTS: Final[Mapping[str, str]] = {
     "closed 1009 message too big": "the relay's max_message_size is below --size",
     "closed 1009": "the proxy's limit for the size of a WebSocket message is below --size",
     "closed 1012": "the proxy was restarted or reloaded just now",
-    f"large: {CUT}": "a proxy's limit for the size of a body or of the traffic, which it applies to"
-    " WebSockets, too",
-    f"idle: {CUT}": READ_TIMEOUT,
+    f"large: {ABNORMAL_CLOSURE}": "a proxy's limit for the size of a body or of the traffic,"
+    " which it applies to WebSockets, too",
+    f"idle: {ABNORMAL_CLOSURE}": READ_TIMEOUT,
     "idle: closed 1000 peer disconnected": READ_TIMEOUT,
     "idle: closed 1011 peer disconnected": READ_TIMEOUT,
     "idle: closed": READ_TIMEOUT,
@@ -118,6 +118,6 @@ HINTS: Final[Mapping[str, str]] = {
     "close: no close frame": "something on the way holds close frames back",
     "close: closed": "the relay did not see side A close: something on the way broke the connection"
     " off, or this is not an arc-relay",
-    CUT: "a proxy or the relay broke the connection off: see their logs",
+    ABNORMAL_CLOSURE: "a proxy or the relay broke the connection off: see their logs",
     "timeout": "something on the way holds messages back, or the line is very slow (--timeout)",
 }

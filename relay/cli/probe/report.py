@@ -13,7 +13,7 @@ from .runner import Result
 
 __all__ = ["JsonReport", "Report", "TextReport"]
 
-FIGURES: Final = {
+FORMATS: Final = {
     "pairs": "pairs: {:.0f}",
     "min_ms": "min {:.2f} ms",
     "median_ms": "median {:.2f} ms",
@@ -48,7 +48,7 @@ class TextReport:
         self._url = url
 
     def step(self, result: Result) -> None:
-        told = [FIGURES[name].format(value) for name, value in result.figures.items()]
+        told = [FORMATS[name].format(value) for name, value in result.figures.items()]
         words = result.error or ", ".join(told)
         line = f"{MARKS[result.ok]:<5} {result.name:<23}{duration(result.seconds):>9}   {words}"
         typer.echo(line.rstrip())

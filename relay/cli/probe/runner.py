@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from .attempt import Attempt, Plan
-from .client import Side
+from .client import ProbeClient
 from .hints import Failure, hint_for, printable
 from .steps import Figures, Step, steps_for
 
@@ -32,7 +32,7 @@ class Result:
     hint: str = ""
 
 
-async def run_probe(plan: Plan, say: Callable[[Result], None]) -> list[Result]:
+async def run_probe(plan: Plan, report: Callable[[Result], None]) -> list[Result]:
     """Take the steps of a plan until one fails; tell the result of each, and return them all.
 
     What ``say`` raises comes out, in an exception group. Cancelled, it drops its connections.
@@ -41,16 +41,16 @@ async def run_probe(plan: Plan, say: Callable[[Result], None]) -> list[Result]:
     async with trio.open_nursery() as nursery:
         attempt = Attempt(plan, nursery)
         for step in steps_for(plan):
-            result = await take(step, attempt)
+            result = await run_step(step, attempt)
             results.append(result)
-            say(result)
+            report(result)
             if result.ok is False:
                 break
         nursery.cancel_scope.cancel()
     return results
 
 
-async def take(step: Step, attempt: Attempt) -> Result:
+async def run_step(step: Step, attempt: Attempt) -> Result:
     """Take one step."""
     plan = attempt.plan
     limit = plan.timeout + (plan.idle if step.phase == "idle" else 0)
@@ -70,12 +70,12 @@ async def take(step: Step, attempt: Attempt) -> Result:
         return Result(step.name, True, trio.current_time() - began, figures)
     seconds = trio.current_time() - began
     if step.phase != "close":
-        failure = await most_telling(failure, attempt.sides)
+        failure = await root_cause(failure, attempt.sides)
     hint = hint_for(step.phase, failure, seconds)
     return Result(step.name, False if step.vital else None, seconds, {}, failure.text, hint)
 
 
-async def most_telling(failure: Failure, sides: Sequence[Side]) -> Failure:
+async def root_cause(failure: Failure, sides: Sequence[ProbeClient]) -> Failure:
     """Return why the pair came to an end, if it did, rather than how the other side noticed."""
     if not {"closed", "timeout"} & {*failure.causes}:
         return failure

@@ -22,7 +22,7 @@ from .attempt import (
     rate,
     until_failure,
 )
-from .client import Side, host_side
+from .client import ProbeClient, run_client
 from .hints import Failure
 
 __all__ = ["Figures", "Step", "steps_for"]
@@ -39,7 +39,7 @@ MEDIUM_COUNT: Final = 16
 EARLY, LATER, TEXT, AFTER_TEXT, ECHO = b"early", b"later", "text", b"after text", b"echo"
 
 
-async def look_at_health(attempt: Attempt) -> Figures:
+async def check_health(attempt: Attempt) -> Figures:
     """Ask for /health at the same host."""
     attempt.awaited.what = "answer from /health"
     health = await attempt.plan.look()
@@ -69,7 +69,7 @@ async def connect_b(attempt: Attempt) -> Figures:
 
 async def connect(name: str, attempt: Attempt) -> None:
     """Open the next side."""
-    side = await attempt.nursery.start(host_side, name, attempt.plan.request, attempt.awaited)
+    side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
     attempt.sides.append(side)
 
 
@@ -117,7 +117,7 @@ async def pings(attempt: Attempt) -> Figures:
     attempt.awaited.what = "pong"
     return {
         f"{side.name.lower()}_ms": 1000
-        * statistics.median([await measure(Side.ping, side) for _ in range(ROUNDS)])
+        * statistics.median([await measure(ProbeClient.ping, side) for _ in range(ROUNDS)])
         for side in attempt.both
     }
 
@@ -133,7 +133,7 @@ async def large_to_a(attempt: Attempt) -> Figures:
     return await large(attempt, b, a)
 
 
-async def large(attempt: Attempt, source: Side, sink: Side) -> Figures:
+async def large(attempt: Attempt, source: ProbeClient, sink: ProbeClient) -> Figures:
     """Send a large message, and compare what arrives."""
     attempt.awaited.what = "large message"
     # Random, so that nothing on the way can compress it.
@@ -186,7 +186,7 @@ class Step:
     """Whether its failure is one of the probe, and ends it."""
 
 
-HEALTH: Final = Step("health", "health", look_at_health, vital=False)
+HEALTH: Final = Step("health", "health", check_health, vital=False)
 IDLE: Final = Step("idle", "idle", stay_idle)
 LARGE: Final = (
     Step("large message A to B", "large", large_to_b),

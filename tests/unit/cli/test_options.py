@@ -12,11 +12,11 @@ import pytest
 
 from relay import RelaySettings
 from relay.cli import main, options, start
-from relay.daemon.settings import StartSettings
+from relay.daemon.settings import DaemonSettings
 from relay.field_types import Choice, Flag, Number
-from relay.fields import Definition, definitions
+from relay.fields import Definition, iter_fields
 
-DEFINITIONS = [*definitions(StartSettings), *definitions(RelaySettings)]
+DEFINITIONS = [*iter_fields(DaemonSettings), *iter_fields(RelaySettings)]
 NAMES = [name for name, _, _ in DEFINITIONS]
 
 # Two good texts, and one bad, of every setting that is a text or a list.
@@ -35,7 +35,7 @@ TEXTS = {
 
 def texts(definition: Definition) -> tuple[str, str, str | None]:
     """Return two good texts of a setting, neither its default, and a bad one, if there is one."""
-    match definition.about:
+    match definition.field:
         case Number():
             return "17", "42", "soon"
         case Choice(choices=choices):
@@ -45,8 +45,8 @@ def texts(definition: Definition) -> tuple[str, str, str | None]:
             return TEXTS[definition.name]
 
 
-SPELT = [definition for definition in DEFINITIONS if not isinstance(definition.about, Flag)]
-FLAGS = [definition for definition in DEFINITIONS if isinstance(definition.about, Flag)]
+SPELT = [definition for definition in DEFINITIONS if not isinstance(definition.field, Flag)]
+FLAGS = [definition for definition in DEFINITIONS if isinstance(definition.field, Flag)]
 
 
 def by_name(definition: Definition) -> str:
@@ -58,13 +58,13 @@ class Asked:
     """What the start command was asked for, in place of a relay."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.start: StartSettings
+        self.start: DaemonSettings
         self.relay: RelaySettings
         self._monkeypatch = monkeypatch
         monkeypatch.setattr(start, "run", self._run)
 
     async def _run(
-        self, start_settings: StartSettings, relay_settings: RelaySettings, _log: object
+        self, start_settings: DaemonSettings, relay_settings: RelaySettings, _log: object
     ) -> None:
         self.start, self.relay = start_settings, relay_settings
 
@@ -120,7 +120,7 @@ def test_names() -> None:
 def test_defaults(asked: Asked) -> None:
     """Without flags and variables, everything is as it is by default."""
     assert asked.status() == 0
-    assert asked.start == StartSettings()
+    assert asked.start == DaemonSettings()
     assert asked.relay == RelaySettings()
 
 
@@ -171,7 +171,7 @@ def test_bad_flag(definition: Definition, asked: Asked, capsys: pytest.CaptureFi
         return
     flag = f"--{definition.name.replace('_', '-')}"
     assert asked.status(flag, bad) == 2
-    assert said(capsys).startswith(f"{flag} must be {definition.about.values}, not '")
+    assert said(capsys).startswith(f"{flag} must be {definition.field.values}, not '")
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=by_name)
@@ -188,7 +188,7 @@ def test_bad_variable(
     variable = f"ARC_RELAY_{definition.name.upper()}"
     monkeypatch.setenv(variable, bad)
     assert asked.status() == 2
-    assert said(capsys).startswith(f"{variable} must be {definition.about.values}, not '")
+    assert said(capsys).startswith(f"{variable} must be {definition.field.values}, not '")
 
 
 def test_bad_variable_behind_a_flag(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_empty_variable(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch
     """An empty variable counts as not set."""
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "")
     assert asked.status() == 0
-    assert (asked.start, asked.relay) == (StartSettings(), RelaySettings())
+    assert (asked.start, asked.relay) == (DaemonSettings(), RelaySettings())
     assert asked.start.given == frozenset()
 
 
@@ -295,7 +295,7 @@ def test_short_flags(asked: Asked) -> None:
 
 def test_settings_from_environment(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another command finds the settings of a start in the same environment."""
-    assert options.settings_from_environment() == StartSettings()
+    assert options.settings_from_environment() == DaemonSettings()
     monkeypatch.setenv("ARC_RELAY_UNIX", "/a")
     monkeypatch.setenv("ARC_RELAY_PORT", "5")
     assert asked.status() == 0
@@ -344,7 +344,7 @@ def test_help(
             flags += f" / --no-{name.replace('_', '-')}"
         else:
             flags += f" {about.metavar}"
-        assert f"{flags} {options.meaning_of(about)} [default: " in out
-        assert f"[default: {about.show(default)}; variable: ARC_RELAY_{name.upper()}]" in out
+        assert f"{flags} {options.help_text(about)} [default: " in out
+        assert f"[default: {about.display(default)}; variable: ARC_RELAY_{name.upper()}]" in out
     assert "-H, --host" in out
     assert "-p, --port" in out

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 import trustme
 
-from relay.cli.url import Listening, Target, client_context, local_target, parse_target, parse_url
+from relay.cli.url import (
+    ConnectTarget,
+    LocalListener,
+    client_context,
+    local_target,
+    parse_target,
+    parse_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,12 +78,12 @@ def test_code_is_not_shown() -> None:
 )
 def test_local(host: str, addresses: tuple[str, ...]) -> None:
     """A relay that listens everywhere is asked on the loopback interface."""
-    assert local_target(Listening(host, 1234)) == Target(addresses, 1234)
+    assert local_target(LocalListener(host, 1234)) == ConnectTarget(addresses, 1234)
 
 
 def test_local_unix_and_tls() -> None:
     """A unix path goes before an address; a certificate of one's own machine is not verified."""
-    target = local_target(Listening("::1", 1234, unix="relay.sock", tls=True))
+    target = local_target(LocalListener("::1", 1234, unix="relay.sock", tls=True))
     assert str(target) == "unix:relay.sock"
     assert target.tls is not None
     assert target.tls.verify_mode is ssl.CERT_NONE

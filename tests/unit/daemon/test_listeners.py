@@ -15,10 +15,10 @@ import pytest
 import trio
 
 from relay.daemon import listeners as listeners_module
-from relay.daemon.errors import Complaint
-from relay.daemon.listeners import PORT_ATTEMPTS, Plain, describe, open_listeners, open_tcp
-from relay.daemon.settings import StartSettings
-from relay.daemon.socket_activation import take_sockets
+from relay.daemon.errors import StartError
+from relay.daemon.listeners import PORT_ATTEMPTS, Plain, display_url, open_listeners, open_tcp
+from relay.daemon.settings import DaemonSettings
+from relay.daemon.socket_activation import inherited_listeners
 from relay.daemon.unix_listener import open_unix
 from tests.support.network_namespaces import Namespaces, inside, namespaces, run  # noqa: F401 - a fixture
 
@@ -41,10 +41,10 @@ async def expect_service(listener: Plain) -> None:
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 async def test_host_and_port(host: str, shown: str) -> None:
     """Without anything else, it is host and port."""
-    listeners, inherited = await open_listeners(StartSettings(host=host, port=0), {})
+    listeners, inherited = await open_listeners(DaemonSettings(host=host, port=0), {})
     assert not inherited
     [listener] = listeners
-    assert describe(listener) == f"ws://{shown}:{listener.socket.getsockname()[1]}"
+    assert display_url(listener) == f"ws://{shown}:{listener.socket.getsockname()[1]}"
     await expect_service(listener)
     await close(listeners)
 
@@ -53,7 +53,7 @@ async def test_all_interfaces() -> None:
     """All interfaces are those of IPv4 and of IPv6, on one port, whichever is free."""
     listeners = await open_tcp("*", 0)
     port = listeners[0].socket.getsockname()[1]
-    shown = {describe(listener) for listener in listeners}
+    shown = {display_url(listener) for listener in listeners}
     assert shown == {f"ws://0.0.0.0:{port}", f"ws://[::]:{port}"}
     for host in ("127.0.0.1", "::1"):
         async with await trio.open_tcp_stream(host, port):
@@ -105,7 +105,7 @@ async def test_port_taken_at_one_address(monkeypatch: pytest.MonkeyPatch, refusa
 )
 async def test_wrong_host(host: str, reason: str) -> None:
     """A host that is none, or not this machine, is refused in one line."""
-    with pytest.raises(Complaint) as caught:
+    with pytest.raises(StartError) as caught:
         await open_tcp(host, 80)
     assert str(caught.value) == f"cannot listen on --host {host!r} --port 80: {reason}"
 
@@ -152,7 +152,7 @@ async def test_absent_addresses_only(monkeypatch: pytest.MonkeyPatch, error: int
     """If the machine has no address of a name, the error names the first one."""
     resolving(monkeypatch, "::1", "::2")
     without_ipv6(monkeypatch, error)
-    with pytest.raises(Complaint) as caught:
+    with pytest.raises(StartError) as caught:
         await open_tcp("localhost", 80, option="--metrics")
     why = os.strerror(error)
     assert str(caught.value) == f"cannot listen on --metrics localhost:80: {why} (::1)"
@@ -163,7 +163,7 @@ async def test_other_error_at_one_address(monkeypatch: pytest.MonkeyPatch) -> No
     resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
     [first] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = first.socket.getsockname()[1]
-    with pytest.raises(Complaint, match=r": Address already in use \(127\.0\.0\.1\)$"):
+    with pytest.raises(StartError, match=r": Address already in use \(127\.0\.0\.1\)$"):
         await open_tcp("localhost", port)
     await first.aclose()
     with pytest.raises(OSError, match="all attempts"):
@@ -174,7 +174,7 @@ async def test_port_in_use() -> None:
     """A port that another program has is refused in one line."""
     [first] = await open_tcp("127.0.0.1", 0)
     port = first.socket.getsockname()[1]
-    with pytest.raises(Complaint) as caught:
+    with pytest.raises(StartError) as caught:
         await open_tcp("127.0.0.1", port)
     expected = f"cannot listen on --host '127.0.0.1' --port {port}: Address already in use"
     assert str(caught.value) == expected
@@ -184,9 +184,9 @@ async def test_port_in_use() -> None:
 async def test_unix_instead_of_host_and_port(tmp_path: Path) -> None:
     """With a Unix socket, no port is opened that nobody asked for."""
     path = tmp_path / "relay.sock"
-    listeners, _ = await open_listeners(StartSettings(unix=str(path), unix_mode="0600"), {})
+    listeners, _ = await open_listeners(DaemonSettings(unix=str(path), unix_mode="0600"), {})
     [listener] = listeners
-    assert describe(listener) == f"unix:{path}"
+    assert display_url(listener) == f"unix:{path}"
     assert path.stat().st_mode & 0o777 == 0o600
     await expect_service(listener)
     await close(listeners)
@@ -196,11 +196,11 @@ async def test_unix_instead_of_host_and_port(tmp_path: Path) -> None:
 async def test_unix_and_port(tmp_path: Path) -> None:
     """A port that was asked for by name is listened on beside the Unix socket."""
     path = tmp_path / "relay.sock"
-    settings = StartSettings(host="127.0.0.1", port=0, unix=str(path), given=frozenset({"port"}))
+    settings = DaemonSettings(host="127.0.0.1", port=0, unix=str(path), given=frozenset({"port"}))
     listeners, _ = await open_listeners(settings, {})
-    assert [describe(listener).partition(":")[0] for listener in listeners] == ["unix", "ws"]
+    assert [display_url(listener).partition(":")[0] for listener in listeners] == ["unix", "ws"]
     await close(listeners)
-    with pytest.raises(Complaint, match=r"^cannot listen on --host "):
+    with pytest.raises(StartError, match=r"^cannot listen on --host "):
         await open_listeners(replace(settings, host="no.such.host.invalid"), {})
     assert not path.exists()
 
@@ -209,7 +209,7 @@ def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str,
     """Let a supervisor have passed a copy of a socket; return the variables that say so."""
     copy = sock.dup()
     monkeypatch.setattr(
-        listeners_module, "take_sockets", partial(take_sockets, first=copy.detach())
+        listeners_module, "inherited_listeners", partial(inherited_listeners, first=copy.detach())
     )
     return {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
 
@@ -217,10 +217,10 @@ def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str,
 async def test_supervisor_and_unix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What the supervisor passed comes first; a Unix socket that was asked for comes, too."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        settings = StartSettings(unix=str(tmp_path / "relay.sock"))
+        settings = DaemonSettings(unix=str(tmp_path / "relay.sock"))
         listeners, inherited = await open_listeners(settings, activated(monkeypatch, sock))
         assert inherited
-        assert [describe(listener) for listener in listeners] == [
+        assert [display_url(listener) for listener in listeners] == [
             f"ws://127.0.0.1:{sock.getsockname()[1]}",
             f"unix:{tmp_path}/relay.sock",
         ]
@@ -235,8 +235,8 @@ async def test_no_unix_beside_the_supervisors(
     """If the Unix socket cannot be had, what the supervisor passed is closed."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         environment = activated(monkeypatch, sock)
-        with pytest.raises(Complaint, match=r"^cannot listen on --unix "):
-            await open_listeners(StartSettings(unix=str(tmp_path)), environment)
+        with pytest.raises(StartError, match=r"^cannot listen on --unix "):
+            await open_listeners(DaemonSettings(unix=str(tmp_path)), environment)
         port = sock.getsockname()[1]
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream("127.0.0.1", port)
@@ -245,25 +245,25 @@ async def test_no_unix_beside_the_supervisors(
 async def test_path_that_is_no_text(tmp_path: Path) -> None:
     """A path that is not UTF-8 is shown in a way that every terminal takes."""
     async with open_unix(f"{tmp_path}/\udcff", 0o660) as listener:
-        assert describe(listener) == f"unix:{tmp_path}/\\xff"
+        assert display_url(listener) == f"unix:{tmp_path}/\\xff"
 
 
 async def test_control_characters_in_a_path(tmp_path: Path) -> None:
     """A path that a terminal would act on is escaped."""
     async with open_unix(f"{tmp_path}/\x1b[31m\n", 0o660) as listener:
-        assert describe(listener) == rf"unix:{tmp_path}/\x1b[31m\n"
+        assert display_url(listener) == rf"unix:{tmp_path}/\x1b[31m\n"
 
 
 @pytest.mark.parametrize("host", ["fe80::1%lo", "[fe80::1%lo]"])
 async def test_scope(namespaces: Namespaces, host: str) -> None:  # noqa: F811 - the fixture
     """A link-local address is listened on in its scope, and is shown with it."""
     run("ip", "-n", namespaces.near, "address", "add", "fe80::1/64", "dev", "lo", "nodad")
-    settings = StartSettings(host=host, port=0)
+    settings = DaemonSettings(host=host, port=0)
     with inside(namespaces.near):
         listeners, _ = await open_listeners(settings, {})
     name = listeners[0].socket.getsockname()
     assert name[3] != 0
-    assert describe(listeners[0]) == f"ws://[fe80::1%{name[3]}]:{name[1]}"
+    assert display_url(listeners[0]) == f"ws://[fe80::1%{name[3]}]:{name[1]}"
     await close(listeners)
 
 
@@ -272,6 +272,6 @@ async def test_below_tls(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     [tcp] = await open_tcp("127.0.0.1", 0)
     async with tcp, open_unix(str(tmp_path / "relay.sock"), 0o660) as unix:
-        shown = [describe(trio.SSLListener(listener, context)) for listener in (tcp, unix)]
+        shown = [display_url(trio.SSLListener(listener, context)) for listener in (tcp, unix)]
         port = tcp.socket.getsockname()[1]
     assert shown == [f"wss://127.0.0.1:{port}", f"unix:{tmp_path}/relay.sock (TLS)"]

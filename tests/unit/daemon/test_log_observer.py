@@ -13,14 +13,14 @@ from structlog.typing import FilteringBoundLogger
 from relay import RelaySettings
 from relay.daemon.log_observer import (
     LogObserver,
-    say_not_reloaded,
-    say_reloaded,
-    say_settings,
-    say_signal,
-    say_started,
-    say_stopped,
+    log_not_reloaded,
+    log_reloaded,
+    log_settings,
+    log_signal,
+    log_started,
+    log_stopped,
 )
-from relay.daemon.settings import StartSettings
+from relay.daemon.settings import DaemonSettings
 from relay.events import Refused, TlsHandshakeFailed
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
@@ -184,10 +184,10 @@ def test_failed_handshakes() -> None:
 def test_settings_that_differ() -> None:
     """Settings are said if they are not the defaults, in one line, as their flags are given."""
     log = Log()
-    say_settings(log.log, StartSettings(), RelaySettings())
+    log_settings(log.log, DaemonSettings(), RelaySettings())
     assert log.text() == ""
     changed = RelaySettings(pair_ttl=17.0, trusted_proxies=("unix", "10.0.0.0/8"))
-    say_settings(log.log, StartSettings(port=80), changed)
+    log_settings(log.log, DaemonSettings(port=80), changed)
     (line,) = log.lines()
     assert line == {
         "level": "info",
@@ -202,11 +202,11 @@ def test_settings_that_differ() -> None:
     ("say", "said"),
     [
         (
-            lambda log: say_started(log, ["ws://[::]:1", "unix:/r"], version="1.0", pid=7),
+            lambda log: log_started(log, ["ws://[::]:1", "unix:/r"], version="1.0", pid=7),
             {"event": "started", "listening": "ws://[::]:1,unix:/r", "version": "1.0", "pid": 7},
         ),
         (
-            lambda log: say_started(log, ["ws://h:1"], version="1", pid=7, metrics=["http://h:2"]),
+            lambda log: log_started(log, ["ws://h:1"], version="1", pid=7, metrics=["http://h:2"]),
             {
                 "event": "started",
                 "listening": "ws://h:1",
@@ -215,13 +215,13 @@ def test_settings_that_differ() -> None:
                 "pid": 7,
             },
         ),
-        (lambda log: say_signal(log, "SIGTERM"), {"event": "signal", "name": "SIGTERM"}),
+        (lambda log: log_signal(log, "SIGTERM"), {"event": "signal", "name": "SIGTERM"}),
         (
-            lambda log: say_reloaded(log, ["certificate", "host token"]),
+            lambda log: log_reloaded(log, ["certificate", "host token"]),
             {"event": "reloaded", "what": "certificate,host token"},
         ),
         (
-            lambda log: say_not_reloaded(log, "certificate", "no such file"),
+            lambda log: log_not_reloaded(log, "certificate", "no such file"),
             {
                 "level": "error",
                 "event": "not reloaded",
@@ -229,7 +229,7 @@ def test_settings_that_differ() -> None:
                 "why": "no such file",
             },
         ),
-        (say_stopped, {"event": "stopped"}),
+        (log_stopped, {"event": "stopped"}),
     ],
 )
 def test_what_the_relay_does(

@@ -15,7 +15,7 @@ import pytest
 
 from relay import Refused
 from relay.daemon.log_observer import LogObserver
-from relay.daemon.logging import configure_logs
+from relay.daemon.logging import configure_logging
 from tests.support.recorded_events import bare_logging
 from tests.support.stderr_pipe import PAGE, Pipe
 
@@ -48,7 +48,7 @@ def terminal() -> Iterator[tuple[int, TextIO]]:
 def test_json() -> None:
     """A line is one object that begins with the timestamp in UTC, the level and the event."""
     stream = io.StringIO()
-    configure_logs("json", stream=stream).info("pair ended", outcome="closed", bytes_a=7)
+    configure_logging("json", stream=stream).info("pair ended", outcome="closed", bytes_a=7)
     expected = (
         rf'\{{"timestamp":"{TIMESTAMP}","level":"info","event":"pair ended",'
         r'"outcome":"closed","bytes_a":7\}\n'
@@ -59,7 +59,9 @@ def test_json() -> None:
 @pytest.mark.parametrize("format", ["auto", "text"])
 def test_text_off_a_terminal(format: str, pipe: Pipe) -> None:
     """For a file, a pipe or a container, a line is logfmt without colours."""
-    configure_logs(format, stream=pipe.stream).info("pair ended", outcome="closed", answered=True)
+    configure_logging(format, stream=pipe.stream).info(
+        "pair ended", outcome="closed", answered=True
+    )
     expected = rf'timestamp={TIMESTAMP} level=info event="pair ended" outcome=closed answered=true'
     assert re.fullmatch(expected + "\n", pipe.read())
 
@@ -67,10 +69,10 @@ def test_text_off_a_terminal(format: str, pipe: Pipe) -> None:
 def test_auto_on_a_terminal(terminal: tuple[int, TextIO]) -> None:
     """On a terminal a line is in columns, with colours unless the user wants none."""
     screen, stream = terminal
-    configure_logs(stream=stream, environment={}).info("started")
+    configure_logging(stream=stream, environment={}).info("started")
     assert b"\x1b[" in os.read(screen, PAGE)
     for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
-        configure_logs(stream=stream, environment=environment).info("started", pid=1)
+        configure_logging(stream=stream, environment=environment).info("started", pid=1)
         line = os.read(screen, PAGE).decode()
         assert "\x1b" not in line
         assert re.match(rf"{TIMESTAMP} \[info +\] started +pid=1\r\n", line)
@@ -80,7 +82,7 @@ def test_auto_to_the_journal(pipe: Pipe) -> None:
     """The journal gets priorities in front of the lines, and no second timestamp."""
     about = os.fstat(pipe.stream.fileno())
     environment = {"JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"}
-    log = configure_logs(stream=pipe.stream, environment=environment)
+    log = configure_logging(stream=pipe.stream, environment=environment)
     log.info("started", pid=1)
     log.warning("refused")
     log.error("not reloaded")
@@ -89,7 +91,7 @@ def test_auto_to_the_journal(pipe: Pipe) -> None:
         "<4>level=warning event=refused",
         '<3>level=error event="not reloaded"',
     ]
-    configure_logs("text", stream=pipe.stream, environment=environment).info("started")
+    configure_logging("text", stream=pipe.stream, environment=environment).info("started")
     assert pipe.read().startswith("timestamp=")
 
 
@@ -107,7 +109,7 @@ def test_status(
 ) -> None:
     """A status is a plain number in every format, also if the event has an enumeration."""
     screen, stream = terminal
-    log = configure_logs(
+    log = configure_logging(
         format, stream=stream if terminal_ else pipe.stream, environment={"NO_COLOR": "1"}
     )
     observer = LogObserver(log, clock=lambda: 0.0)
@@ -119,7 +121,7 @@ def test_status(
 def test_level(level: str) -> None:
     """Lines below the level are left out, the core's among them."""
     stream = io.StringIO()
-    log = configure_logs("text", level, stream=stream)
+    log = configure_logging("text", level, stream=stream)
     levels = ["debug", "info", "warning", "error"]
     for each in levels:
         getattr(log, each)("own")
@@ -139,7 +141,7 @@ def test_control_characters(where: str, terminal: tuple[int, TextIO], pipe: Pipe
     screen, stream = terminal
     about = os.fstat(pipe.stream.fileno())
     journal = {"JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}"}
-    log = configure_logs(
+    log = configure_logging(
         stream=stream if where == "terminal" else pipe.stream,
         environment={"NO_COLOR": "1"} | (journal if where == "journal" else {}),
     )
@@ -153,14 +155,14 @@ def test_control_characters(where: str, terminal: tuple[int, TextIO], pipe: Pipe
 def test_lines_of_an_event_on_a_terminal(terminal: tuple[int, TextIO]) -> None:
     """An event of the core may have several lines on a terminal."""
     screen, stream = terminal
-    configure_logs(stream=stream, environment={"NO_COLOR": "1"}).info("failed at:\na\tb")
+    configure_logging(stream=stream, environment={"NO_COLOR": "1"}).info("failed at:\na\tb")
     assert "failed at:\r\na\\tb" in os.read(screen, PAGE).decode()
 
 
 def test_records_of_the_core() -> None:
     """The core's records look like the others, multiple lines in one."""
     stream = io.StringIO()
-    configure_logs("text", "debug", stream=stream)
+    configure_logging("text", "debug", stream=stream)
     core = logging.getLogger("relay")
     core.warning("accept failed: %s", "EMFILE")
     core.debug("it failed at:\n%s", "a\nb")
@@ -172,7 +174,7 @@ def test_records_of_the_core() -> None:
 def test_other_libraries() -> None:
     """What others tell below a warning could hold what clients sent; above, their name is said."""
     stream = io.StringIO()
-    configure_logs("json", "debug", stream=stream)
+    configure_logging("json", "debug", stream=stream)
     other = logging.getLogger("trio-websocket")
     other.debug("secret")
     other.info("secret")
@@ -183,7 +185,7 @@ def test_other_libraries() -> None:
         "odd event",
         "trio-websocket",
     )
-    configure_logs("json", "error", stream=stream)
+    configure_logging("json", "error", stream=stream)
     other.warning("odd event")
     assert stream.getvalue().count("\n") == 1
 
@@ -192,7 +194,7 @@ def test_other_libraries() -> None:
 def test_exceptions(format: str) -> None:
     """Of an exception the kind is shown, neither its words nor a traceback."""
     stream = io.StringIO()
-    log = configure_logs(format, stream=stream)
+    log = configure_logging(format, stream=stream)
     try:
         int("canary")
     except ValueError:
@@ -207,15 +209,15 @@ def test_exceptions(format: str) -> None:
 def test_configured_again() -> None:
     """The second time takes the place of the first."""
     first, second = io.StringIO(), io.StringIO()
-    configure_logs(stream=first)
-    configure_logs(stream=second).info("started")
+    configure_logging(stream=first)
+    configure_logging(stream=second).info("started")
     assert first.getvalue() == ""
     assert second.getvalue().count("\n") == 1
 
 
 def test_standard_error_by_default(capfd: pytest.CaptureFixture[str]) -> None:
     """Lines go to the process's standard error, nothing to its output."""
-    configure_logs("text").info("started")
+    configure_logging("text").info("started")
     out, err = capfd.readouterr()
     assert out == ""
     assert err.endswith("event=started\n")

@@ -12,8 +12,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from relay.daemon.logging import configure_logs
-from relay.daemon.nonblocking_handler import LineWriter
+from relay.daemon.logging import configure_logging
+from relay.daemon.nonblocking_handler import NonBlockingHandler
 from tests.support.recorded_events import bare_logging
 from tests.support.stderr_pipe import Pipe
 
@@ -35,12 +35,12 @@ def pipe() -> Iterator[Pipe]:
 def test_started_without_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process without standard error says nothing, and does not mind."""
     monkeypatch.setattr(sys, "stderr", None)
-    configure_logs().info("started")
+    configure_logging().info("started")
 
 
 def test_a_full_pipe(pipe: Pipe) -> None:
     """Lines for which there is no room are lost at once; the next one says how many were."""
-    log = configure_logs("text", stream=pipe.stream)
+    log = configure_logging("text", stream=pipe.stream)
     pipe.fill()
     for _ in range(3):
         log.info("pair ended")
@@ -59,7 +59,7 @@ def test_a_terminal(monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
     if not named:
         monkeypatch.setattr(os, "ttyname", Mock(side_effect=FileNotFoundError))
     with open(program, "w") as stream:  # noqa: PTH123
-        writer = LineWriter(stream)
+        writer = NonBlockingHandler(stream)
         writer.emit(logging.makeLogRecord({"msg": "started"}))
         assert os.read(screen, 100) == b"started\r\n"
         for _ in range(10_000 * named):
@@ -69,7 +69,7 @@ def test_a_terminal(monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
 
 def test_a_long_line_that_is_cut(pipe: Pipe) -> None:
     """A line that is longer than the room left does not run into the next."""
-    log = configure_logs("text", stream=pipe.stream)
+    log = configure_logging("text", stream=pipe.stream)
     log.info("y" * (1 << 20))
     log.info("lost")
     assert pipe.read().rstrip("y").endswith("event=")
@@ -82,7 +82,7 @@ def test_a_long_line_that_is_cut(pipe: Pipe) -> None:
 
 def test_a_reader_that_is_gone(pipe: Pipe) -> None:
     """A pipe that nobody reads any more takes the lines with it."""
-    log = configure_logs(stream=pipe.stream)
+    log = configure_logging(stream=pipe.stream)
     pipe.hang_up()
     for _ in range(2):
         log.info("started")
@@ -90,17 +90,17 @@ def test_a_reader_that_is_gone(pipe: Pipe) -> None:
 
 def test_a_stream_that_is_closed(pipe: Pipe) -> None:
     """A stream that was closed, before or since, takes no line."""
-    log = configure_logs("text", stream=pipe.stream)
+    log = configure_logging("text", stream=pipe.stream)
     pipe.stream.close()
     log.info("started")
-    writer = LineWriter(pipe.stream)
+    writer = NonBlockingHandler(pipe.stream)
     writer.emit(logging.makeLogRecord({"msg": "started"}))
 
 
 def test_a_record_that_cannot_be_formatted(capfd: pytest.CaptureFixture[str]) -> None:
     """A record with a fault costs a line, not the connection it came from."""
     stream = io.StringIO()
-    writer = LineWriter(stream)
+    writer = NonBlockingHandler(stream)
     writer.emit(logging.makeLogRecord({"msg": "%d", "args": ("no number",)}))
     assert stream.getvalue() == ""
     writer.emit(logging.makeLogRecord({"msg": "started"}))
@@ -112,8 +112,8 @@ def test_a_record_that_cannot_be_formatted(capfd: pytest.CaptureFixture[str]) ->
 def test_a_process_whose_standard_error_takes_nothing(closing: str) -> None:
     """Closed, or on a full disk: the process goes on, and its other descriptors get no line."""
     program = (
-        "import os; from relay.daemon.logging import configure_logs\n"
-        "log = configure_logs()\n"
+        "import os; from relay.daemon.logging import configure_logging\n"
+        "log = configure_logging()\n"
         "reader, writer = os.pipe()\n"  # one of them is descriptor 2, if that was closed
         "log.info('started')\n"
         "os.set_blocking(reader, False)\n"

@@ -13,8 +13,8 @@ import pytest
 import trio
 import trio.testing
 
-from relay.daemon.errors import Complaint
-from relay.daemon.sd_notify import SEND_TIMEOUT, Supervisor
+from relay.daemon.errors import StartError
+from relay.daemon.sd_notify import SEND_TIMEOUT, SystemdNotifier
 
 
 class Listener:
@@ -47,10 +47,10 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listene
 
 async def test_messages(listener: Listener) -> None:
     """Each message is one datagram, in the words that supervisors know."""
-    with Supervisor(listener.environment) as supervisor:
-        await supervisor.ready("2 pairs")
-        await supervisor.status("3 pairs")
-        await supervisor.stopping("closing 3 pairs")
+    with SystemdNotifier(listener.environment) as systemd:
+        await systemd.ready("2 pairs")
+        await systemd.set_status("3 pairs")
+        await systemd.stopping("closing 3 pairs")
     assert listener.read() == [
         "READY=1\nSTATUS=2 pairs",
         "STATUS=3 pairs",
@@ -61,8 +61,8 @@ async def test_messages(listener: Listener) -> None:
 async def test_reloading(listener: Listener) -> None:
     """A reload says when it began, by the clock that the supervisor compares it with."""
     before = time.monotonic_ns() // 1000
-    with Supervisor(listener.environment) as supervisor:
-        await supervisor.reloading()
+    with SystemdNotifier(listener.environment) as systemd:
+        await systemd.reloading()
     [message] = listener.read()
     found = re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=(\d+)", message)
     assert found is not None, message
@@ -71,45 +71,45 @@ async def test_reloading(listener: Listener) -> None:
 
 async def test_a_status_is_one_line(listener: Listener) -> None:
     """A line break in a status does not begin a field of its own."""
-    with Supervisor(listener.environment) as supervisor:
-        await supervisor.status("a\nMAINPID=1\r\n b\udcff")
+    with SystemdNotifier(listener.environment) as systemd:
+        await systemd.set_status("a\nMAINPID=1\r\n b\udcff")
     assert listener.read() == ["STATUS=a MAINPID=1 b?"]
 
 
 @pytest.mark.parametrize("environment", [{}, {"WATCHDOG_USEC": "1000000"}, {"NOTIFY_SOCKET": ""}])
 async def test_nobody(environment: dict[str, str]) -> None:
     """Without a supervisor there is nobody to tell, and no watchdog."""
-    with Supervisor(environment) as supervisor:
-        await supervisor.ready("")
-        await supervisor.status("")
-        await supervisor.reloading()
-        await supervisor.stopping("")
-        await supervisor.feed_watchdog()
+    with SystemdNotifier(environment) as systemd:
+        await systemd.ready("")
+        await systemd.set_status("")
+        await systemd.reloading()
+        await systemd.stopping("")
+        await systemd.feed_watchdog()
 
 
 async def test_gone(tmp_path: Path) -> None:
     """A supervisor that never was, went, or came back, disturbs nothing."""
     address = tmp_path / "notify"
-    with Supervisor({"NOTIFY_SOCKET": str(address)}) as supervisor:
-        await supervisor.ready("nobody yet")
+    with SystemdNotifier({"NOTIFY_SOCKET": str(address)}) as systemd:
+        await systemd.ready("nobody yet")
         first = Listener(str(address))
-        await supervisor.status("to the first")
+        await systemd.set_status("to the first")
         assert first.read() == ["STATUS=to the first"]
         first.socket.close()
-        await supervisor.status("nobody")
+        await systemd.set_status("nobody")
         address.unlink()
         second = Listener(str(address))
-        await supervisor.status("to the second")
+        await systemd.set_status("to the second")
         assert second.read() == ["STATUS=to the second"]
         second.socket.close()
 
 
-async def fill(supervisor: Supervisor) -> int:
+async def fill(systemd: SystemdNotifier) -> int:
     """Tell the supervisor so much that it can take no more; return how many messages it took."""
     for number in range(100_000):
         with trio.CancelScope() as scope:
             scope.deadline = trio.current_time() + SEND_TIMEOUT / 2
-            await supervisor.status(str(number))
+            await systemd.set_status(str(number))
         if scope.cancelled_caught:
             return number
     raise AssertionError
@@ -117,23 +117,23 @@ async def fill(supervisor: Supervisor) -> int:
 
 async def test_behind(listener: Listener, autojump_clock: trio.testing.MockClock) -> None:
     """A supervisor that does not read misses messages, and delays nobody for long."""
-    with Supervisor(listener.environment) as supervisor:
-        taken = await fill(supervisor)
+    with SystemdNotifier(listener.environment) as systemd:
+        taken = await fill(systemd)
         start = trio.current_time()
-        await supervisor.status("missed")
+        await systemd.set_status("missed")
         assert trio.current_time() - start == SEND_TIMEOUT
     assert listener.read() == [f"STATUS={number}" for number in range(taken)]
 
 
 async def test_catching_up(listener: Listener, mock_clock: trio.testing.MockClock) -> None:
     """Once a supervisor that was behind reads on, it gets what waited, from several tasks."""
-    with Supervisor(listener.environment) as supervisor:
+    with SystemdNotifier(listener.environment) as systemd:
         mock_clock.autojump_threshold = 0
-        await fill(supervisor)
+        await fill(systemd)
         mock_clock.autojump_threshold = float("inf")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervisor.status, "one")
-            nursery.start_soon(supervisor.status, "two")
+            nursery.start_soon(systemd.set_status, "one")
+            nursery.start_soon(systemd.set_status, "two")
             await trio.testing.wait_all_tasks_blocked()
             listener.read()
     assert sorted(listener.read()) == ["STATUS=one", "STATUS=two"]
@@ -143,10 +143,10 @@ async def test_watchdog(listener: Listener, autojump_clock: trio.testing.MockClo
     """The watchdog is fed at once, and then twice in each interval, until that is cancelled."""
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
     with (
-        Supervisor(listener.environment | environment) as supervisor,
+        SystemdNotifier(listener.environment | environment) as systemd,
         trio.move_on_after(31) as scope,
     ):
-        await supervisor.feed_watchdog()
+        await systemd.feed_watchdog()
     assert scope.cancelled_caught
     assert listener.read() == ["WATCHDOG=1"] * 3
 
@@ -154,8 +154,8 @@ async def test_watchdog(listener: Listener, autojump_clock: trio.testing.MockClo
 async def test_hung_loop(listener: Listener, mock_clock: trio.testing.MockClock) -> None:
     """An event loop that does not run does not feed."""
     async with trio.open_nursery() as nursery:
-        with Supervisor(listener.environment | {"WATCHDOG_USEC": "30000000"}) as supervisor:
-            nursery.start_soon(supervisor.feed_watchdog)
+        with SystemdNotifier(listener.environment | {"WATCHDOG_USEC": "30000000"}) as systemd:
+            nursery.start_soon(systemd.feed_watchdog)
             await trio.testing.wait_all_tasks_blocked()
             assert listener.read() == ["WATCHDOG=1"]
             mock_clock.jump(3600)  # the clock runs, the loop does not
@@ -171,22 +171,22 @@ async def test_watchdog_without_descriptors(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """A relay that is out of descriptors is alive, and says so."""
-    with Supervisor(listener.environment | {"WATCHDOG_USEC": "2000000"}) as supervisor:
+    with SystemdNotifier(listener.environment | {"WATCHDOG_USEC": "2000000"}) as systemd:
 
         def refuse(*_arguments: object) -> None:
             raise OSError
 
         monkeypatch.setattr(socket.socket, "__init__", refuse)
         with trio.move_on_after(0.5):
-            await supervisor.feed_watchdog()
+            await systemd.feed_watchdog()
     assert listener.read() == ["WATCHDOG=1"]
 
 
 async def test_watchdog_of_another_process(listener: Listener) -> None:
     """A watchdog that waits for another process is not fed."""
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}
-    with Supervisor(listener.environment | environment) as supervisor:
-        await supervisor.feed_watchdog()
+    with SystemdNotifier(listener.environment | environment) as systemd:
+        await systemd.feed_watchdog()
     assert listener.read() == []
 
 
@@ -217,6 +217,6 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
 )
 def test_no_supervisor_says_this(environment: dict[str, str], complaint: str) -> None:
     """A variable that means nothing is named, and what it should be."""
-    with pytest.raises(Complaint) as caught:
-        Supervisor(environment)
+    with pytest.raises(StartError) as caught:
+        SystemdNotifier(environment)
     assert str(caught.value) == complaint

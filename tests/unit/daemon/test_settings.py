@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from relay.daemon.settings import StartSettings, split_address
-from relay.fields import definitions, differing
+from relay.daemon.settings import DaemonSettings, split_address
+from relay.fields import iter_fields, non_defaults
 
 
-def with_setting(name: str, value: Any) -> StartSettings:
+def with_setting(name: str, value: Any) -> DaemonSettings:
     """Return settings of which one has this value."""
-    return StartSettings(**{name: value})
+    return DaemonSettings(**{name: value})
 
 
 def test_defaults() -> None:
     """The defaults are those that the contract names."""
-    assert asdict(StartSettings()) == {
+    assert asdict(DaemonSettings()) == {
         "host": "0.0.0.0",  # noqa: S104 - nothing listens
         "port": 8765,
         "unix": "",
@@ -31,9 +31,9 @@ def test_defaults() -> None:
         "log_addresses": "off",
         "given": frozenset(),
     }
-    for name, default, about in definitions(StartSettings):
+    for name, default, about in iter_fields(DaemonSettings):
         assert about.help.endswith(".")
-        assert about.parse(name, about.write(default)) == default
+        assert about.parse(name, about.format(default)) == default
 
 
 @pytest.mark.parametrize(
@@ -77,16 +77,16 @@ def test_values(name: str, good: list[Any], bad: list[Any]) -> None:
 @pytest.mark.parametrize("host", ["::1", "::", "2001:db8::1", "fe80::1%eth0", "::ffff:192.0.2.1"])
 def test_brackets(host: str) -> None:
     """An IPv6 address may be in brackets, as in a URL."""
-    assert StartSettings(host=f"[{host}]").host == host
+    assert DaemonSettings(host=f"[{host}]").host == host
 
 
 def test_certificate_and_key() -> None:
     """A certificate and its key come together or not at all."""
-    assert StartSettings(tls_cert="/c", tls_key="/k").tls_key == "/k"
+    assert DaemonSettings(tls_cert="/c", tls_key="/k").tls_key == "/k"
     with pytest.raises(ValueError, match=r"but tls_key is not$"):
-        StartSettings(tls_cert="/c")
+        DaemonSettings(tls_cert="/c")
     with pytest.raises(ValueError, match=r"but tls_cert is not$"):
-        StartSettings(tls_key="/k")
+        DaemonSettings(tls_key="/k")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_certificate_and_key() -> None:
 )
 def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
     """A unix socket takes the place of TCP, unless a host or a port was given as well."""
-    assert StartSettings(unix=unix, given=frozenset(given)).tcp is tcp
+    assert DaemonSettings(unix=unix, given=frozenset(given)).tcp is tcp
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
 def test_addresses(text: str, address: tuple[str, int]) -> None:
     """An address is a host without brackets and a port."""
     assert split_address(text) == address
-    assert StartSettings(metrics=text).metrics_address == address
+    assert DaemonSettings(metrics=text).metrics_address == address
 
 
 def test_no_metrics() -> None:
     """Without an address there are no metrics."""
-    assert StartSettings().metrics_address is None
+    assert DaemonSettings().metrics_address is None
 
 
 def test_no_address() -> None:
@@ -133,6 +133,6 @@ def test_no_address() -> None:
 
 def test_what_was_given_is_no_setting() -> None:
     """What was given does not count as a difference, and is not shown."""
-    settings = StartSettings(port=1, given=frozenset({"port", "host"}))
-    assert differing(settings) == [("port", 1)]
+    settings = DaemonSettings(port=1, given=frozenset({"port", "host"}))
+    assert non_defaults(settings) == [("port", 1)]
     assert "given" not in repr(settings)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.daemon.errors import Complaint
-from relay.daemon.socket_activation import take_sockets
+from relay.daemon.errors import StartError
+from relay.daemon.socket_activation import inherited_listeners
 
 FIRST = 200
 """In this process, other descriptors than from 3 on."""
@@ -33,13 +33,13 @@ os.execv(sys.executable, [sys.executable, "-c", sys.argv[2]])
 """
 PROGRAM = """
 import json, os, trio
-from relay.daemon.listeners import describe, open_listeners
-from relay.daemon.settings import StartSettings
+from relay.daemon.listeners import display_url, open_listeners
+from relay.daemon.settings import DaemonSettings
 
 async def main():
-    listeners, _ = await open_listeners(StartSettings(host="no.such.host.invalid"))
+    listeners, _ = await open_listeners(DaemonSettings(host="no.such.host.invalid"))
     print(json.dumps([
-        [describe(listener) for listener in listeners],
+        [display_url(listener) for listener in listeners],
         [listener.socket.fileno() for listener in listeners],
         [os.get_inheritable(listener.socket.fileno()) for listener in listeners],
         [name for name in os.environ if name.startswith("LISTEN_")],
@@ -127,8 +127,8 @@ async def test_a_started_program(time_limit: None, stack: ExitStack, tmp_path: P
 
 async def test_nothing_passed() -> None:
     """Without the variables there are no sockets, nor with a count of none."""
-    assert take_sockets({"HOME": "/"}, FIRST) == []
-    assert take_sockets(environment(0), FIRST) == []
+    assert inherited_listeners({"HOME": "/"}, FIRST) == []
+    assert inherited_listeners(environment(0), FIRST) == []
 
 
 @pytest.mark.parametrize("pid", [1, None])
@@ -136,7 +136,7 @@ async def test_taken_once(stack: ExitStack, pid: int | None) -> None:
     """The variables are removed, whether they are for this process or for another one."""
     passed(stack, listening(stack, socket.AF_INET, ("127.0.0.1", 0)))
     variables = environment(1, pid=pid)
-    listeners = take_sockets(variables, FIRST)
+    listeners = inherited_listeners(variables, FIRST)
     assert len(listeners) == (pid is None)
     assert variables == {"HOME": "/"}
     for listener in listeners:
@@ -146,8 +146,8 @@ async def test_taken_once(stack: ExitStack, pid: int | None) -> None:
 @pytest.mark.parametrize("count", ["", "all", "1.5", "-1", "1_0", " 1", "\u0661", "9" * 30])
 def test_no_count(count: str) -> None:
     """A count that is no number is named."""
-    with pytest.raises(Complaint) as caught:
-        take_sockets(environment(count), FIRST)
+    with pytest.raises(StartError) as caught:
+        inherited_listeners(environment(count), FIRST)
     assert str(caught.value) == f"LISTEN_FDS must be a whole number, not {count!r}"
 
 
@@ -180,8 +180,8 @@ def test_wrong_descriptor(stack: ExitStack, tmp_path: Path, kind: str, names: st
     """A descriptor that is not a listening stream is named, and all are closed."""
     good = listening(stack, socket.AF_INET, ("127.0.0.1", 0))
     passed(stack, good, *wrong_descriptors(stack, tmp_path / "packets")[kind])
-    with pytest.raises(Complaint) as caught:
-        take_sockets(environment(2, names), FIRST)
+    with pytest.raises(StartError) as caught:
+        inherited_listeners(environment(2, names), FIRST)
     called = " ('admin')" if names == "web:admin" else ""
     assert str(caught.value) == (
         f"descriptor {FIRST + 1}{called} in LISTEN_FDS is not a listening TCP or Unix stream"
@@ -198,5 +198,5 @@ def test_other_family(stack: ExitStack) -> None:
     except OSError:
         pytest.skip("no sockets of another family here")
     passed(stack, sock)
-    with pytest.raises(Complaint, match=f"descriptor {FIRST} in LISTEN_FDS is not"):
-        take_sockets(environment(1), FIRST)
+    with pytest.raises(StartError, match=f"descriptor {FIRST} in LISTEN_FDS is not"):
+        inherited_listeners(environment(1), FIRST)

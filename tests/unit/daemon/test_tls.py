@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from relay.daemon import tls
-from relay.daemon.errors import Complaint
+from relay.daemon.errors import StartError
 from relay.daemon.listeners import open_tcp
-from relay.daemon.tls import TlsFiles
-from relay.transport.tls_transport import TlsSocket
-from relay.transport.wrap import open_wire
+from relay.daemon.tls import CertificateFiles
+from relay.transport.tls_transport import TLSSocket
+from relay.transport.wrap import wrap_stream
 from tests.support.certificates import Certificate, client_context
 
 AUTHORITY = trustme.CA()
@@ -56,21 +56,19 @@ class Files:
         self.cert.write_bytes(b"".join(pem.bytes() for pem in cert.cert_chain_pems))
         self.key.write_bytes(cert.private_key_pem.bytes())
 
-    def load(self) -> TlsFiles:
+    def load(self) -> CertificateFiles:
         """Load the files."""
-        return TlsFiles(str(self.cert), str(self.key))
+        return CertificateFiles(str(self.cert), str(self.key))
 
     def refused(self) -> str:
         """Return the complaint about the files, with CERT and KEY for their paths."""
-        with pytest.raises(Complaint) as caught:
+        with pytest.raises(StartError) as caught:
             self.load()
         return self.shorten(caught.value)
 
-    def shorten(self, complaint: Complaint) -> str:
+    def shorten(self, error: StartError) -> str:
         """Return a complaint with CERT and KEY for the paths."""
-        return (
-            str(complaint).replace(repr(str(self.cert)), "CERT").replace(repr(str(self.key)), "KEY")
-        )
+        return str(error).replace(repr(str(self.cert)), "CERT").replace(repr(str(self.key)), "KEY")
 
 
 @pytest.fixture
@@ -85,28 +83,28 @@ class Server:
     """A listener with TLS that sends each client back what it sends."""
 
     def __init__(
-        self, files: TlsFiles, listener: trio.SocketListener, nursery: trio.Nursery
+        self, certificate: CertificateFiles, listener: trio.SocketListener, nursery: trio.Nursery
     ) -> None:
-        self.files = files
+        self.files = certificate
         self._nursery = nursery
         self.port = listener.socket.getsockname()[1]
         self.left = trio.Event()
         self.failures = 0
-        [self.listener] = files.wrap([listener])
+        [self.listener] = certificate.wrap([listener])
 
     async def serve(self) -> None:
         """Serve until cancelled."""
         await trio.serve_listeners(self._echo, [self.listener])
 
-    async def _echo(self, accepted: TlsSocket) -> None:
-        wire = open_wire(accepted, self._nursery)
+    async def _echo(self, accepted: TLSSocket) -> None:
+        transport = wrap_stream(accepted, self._nursery)
         try:
-            await wire.begin()
-            while data := await wire.receive_some(1000):
-                await wire.send_all(data)
+            await transport.handshake()
+            while data := await transport.receive_some(1000):
+                await transport.send_all(data)
         except trio.BrokenResourceError:
             self.failures += 1
-        await wire.aclose()
+        await transport.aclose()
         self.left.set()
 
     async def connect(
@@ -171,7 +169,7 @@ async def test_reload(
 async def test_bad_reload(files: Files, server: Server) -> None:
     """What cannot be used changes nothing, and is named."""
     files.cert.write_bytes(CERTS[RSA][1].cert_chain_pems[0].bytes())  # and still the old key
-    with pytest.raises(Complaint) as caught:
+    with pytest.raises(StartError) as caught:
         server.files.reload()
     assert files.shorten(caught.value) == (
         "--tls-key KEY holds no private key in PEM form that belongs to --tls-cert CERT"
@@ -298,7 +296,7 @@ async def test_name_that_is_not_ascii(
 ) -> None:
     """A client that asks for a strange name shows up in no output."""
     certificate = Certificate(tmp_path)
-    files = TlsFiles(str(certificate.cert), str(certificate.key))
+    files = CertificateFiles(str(certificate.cert), str(certificate.key))
     (listener,) = files.wrap(await open_tcp("127.0.0.1", 0))
     assert isinstance(listener.transport_listener, trio.SocketListener)
     address = listener.transport_listener.socket.getsockname()
@@ -309,9 +307,9 @@ async def test_name_that_is_not_ascii(
     async with listener:
         async with await trio.open_tcp_stream(*address) as stream:
             await stream.send_all(hello.read().replace(b"canary--", b"canary\xff\xfe"))
-        async with open_wire(await listener.accept(), nursery) as wire:
+        async with wrap_stream(await listener.accept(), nursery) as transport:
             with pytest.raises(trio.BrokenResourceError):
-                await wire.begin()
+                await transport.handshake()
     assert capfd.readouterr() == ("", "")
 
 
@@ -328,9 +326,9 @@ def test_files_that_go_while_they_are_loaded(
 ) -> None:
     """A renewal that is just replacing the files is a complaint, and no end of the relay."""
     certificate = Certificate(tmp_path)
-    files = TlsFiles(str(certificate.cert), str(certificate.key))
+    files = CertificateFiles(str(certificate.cert), str(certificate.key))
     context = files.context
     monkeypatch.setattr(tls, "new_context", Gone)
-    with pytest.raises(Complaint, match="No such file"):
+    with pytest.raises(StartError, match="No such file"):
         files.reload()
     assert files.context is context

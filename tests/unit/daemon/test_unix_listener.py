@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from relay.daemon.errors import Complaint
+from relay.daemon.errors import StartError
 from relay.daemon.unix_listener import BACKLOG, open_unix
 
 
@@ -133,7 +133,7 @@ async def test_file_that_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def refused(path: Path) -> str:
     """Return the complaint about a path, without what all complaints say."""
-    with pytest.raises(Complaint) as caught:
+    with pytest.raises(StartError) as caught:
         open_unix(str(path), 0o660)
     start = f"cannot listen on --unix {str(path)!r}: "
     assert str(caught.value).startswith(start)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from relay.daemon.log_observer import LogObserver
-from relay.limits.address_redaction import shown_address
+from relay.limits.address_redaction import redact_address
 from tests.support.recorded_events import CANARY_V4, CANARY_V6, EVERY_EVENT, Log, bare_logging
 
 
@@ -30,16 +30,16 @@ def _bare_logging() -> Iterator[None]:
 )
 def test_addresses(client: str, truncated: str) -> None:
     """An address is hidden, cut to the network of many, or shown as it is."""
-    assert shown_address(client, "off") == ""
-    assert shown_address(client, "truncated") == truncated
-    assert shown_address(client, "full") == client
+    assert redact_address(client, "off") == ""
+    assert redact_address(client, "truncated") == truncated
+    assert redact_address(client, "full") == client
 
 
 @pytest.mark.parametrize("client", ["", "unknown", "host.example", "1.2.3.4, 5.6.7.8"])
 def test_what_is_no_address(client: str) -> None:
     """What is not an address is not shown at all."""
-    assert shown_address(client, "truncated") == ""
-    assert shown_address(client, "full") == ""
+    assert redact_address(client, "truncated") == ""
+    assert redact_address(client, "full") == ""
 
 
 @pytest.mark.parametrize("format", ["auto", "text", "json"])

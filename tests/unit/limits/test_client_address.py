@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.limits import client_address
-from relay.limits.client_address import MAX_HOPS, TrustedProxies, counted_by
+from relay.limits.client_address import MAX_HOPS, TrustedProxies, rate_limit_key
 
 PROXIES = TrustedProxies(("10.0.0.0/8", "192.0.2.1", " ::1 ", "2001:db8:1::/48", "unix"))
 
@@ -55,7 +55,7 @@ PROXIES = TrustedProxies(("10.0.0.0/8", "192.0.2.1", " ::1 ", "2001:db8:1::/48",
 )
 def test_client_behind_proxies(peer: str, forwarded: str, client: str) -> None:
     """The client is the right-most address that is not a trusted proxy's."""
-    assert PROXIES.client(peer, forwarded) == client
+    assert PROXIES.resolve(peer, forwarded) == client
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_client_behind_proxies(peer: str, forwarded: str, client: str) -> None:
 )
 def test_entry_with_more_than_an_address(entry: str, client: str) -> None:
     """An entry may have a port, brackets, quotes or a scope; what counts is the address."""
-    assert PROXIES.client("10.0.0.1", f"203.0.113.7, {entry}") == client
+    assert PROXIES.resolve("10.0.0.1", f"203.0.113.7, {entry}") == client
 
 
 @pytest.mark.parametrize(
@@ -106,21 +106,23 @@ def test_entry_with_more_than_an_address(entry: str, client: str) -> None:
 )
 def test_entry_that_is_no_address(entry: str) -> None:
     """What is nearly an address is none, and the proxy that wrote it counts as the client."""
-    assert PROXIES.client("10.0.0.1", f"203.0.113.7, {entry}") == "10.0.0.1"
+    assert PROXIES.resolve("10.0.0.1", f"203.0.113.7, {entry}") == "10.0.0.1"
 
 
 @pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "::1%lo", "[::1]:443"])
 def test_peer_is_compared_by_its_address(peer: str) -> None:
     """A proxy is trusted however its address is written."""
-    assert PROXIES.client(peer, "198.51.100.1") == "198.51.100.1"
+    assert PROXIES.resolve(peer, "198.51.100.1") == "198.51.100.1"
 
 
 @pytest.mark.parametrize("entries", [(), ("unix",), ("198.51.100.0/24",)])
 def test_nobody_else_is_trusted(entries: Sequence[str]) -> None:
     """Without a proxy to trust no header counts."""
     proxies = TrustedProxies(entries)
-    assert proxies.client("::ffff:10.0.0.1", "203.0.113.7") == "10.0.0.1"
-    assert proxies.client("unix", "203.0.113.7") == ("203.0.113.7" if "unix" in entries else "unix")
+    assert proxies.resolve("::ffff:10.0.0.1", "203.0.113.7") == "10.0.0.1"
+    assert proxies.resolve("unix", "203.0.113.7") == (
+        "203.0.113.7" if "unix" in entries else "unix"
+    )
 
 
 def test_mapped_networks_are_ipv4() -> None:
@@ -133,7 +135,7 @@ def test_mapped_networks_are_ipv4() -> None:
         ("::/0", "10.0.0.1"),
         ("::ffff:10.0.0.2", "10.0.0.1"),
     ):
-        assert TrustedProxies([entry]).client("10.0.0.1", "203.0.113.7") == client
+        assert TrustedProxies([entry]).resolve("10.0.0.1", "203.0.113.7") == client
 
 
 @pytest.mark.parametrize(
@@ -156,12 +158,12 @@ def test_long_header_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> 
         return ip_address(text)
 
     monkeypatch.setattr(client_address, "ip_address", looked)
-    assert PROXIES.client("10.0.0.1", "203.0.113.7," + "10.1.1.1," * 5000 + "::1") == "10.1.1.1"
+    assert PROXIES.resolve("10.0.0.1", "203.0.113.7," + "10.1.1.1," * 5000 + "::1") == "10.1.1.1"
     assert len(looked_at) == MAX_HOPS + 1
     short = "203.0.113.7," + "10.1.1.1," * (MAX_HOPS - 1) + "::1"
-    assert PROXIES.client("10.0.0.1", short) == "10.1.1.1"
+    assert PROXIES.resolve("10.0.0.1", short) == "10.1.1.1"
     looked_at.clear()
-    assert PROXIES.client("10.0.0.1", "[" * 16_000) == "10.0.0.1"
+    assert PROXIES.resolve("10.0.0.1", "[" * 16_000) == "10.0.0.1"
     assert looked_at == ["10.0.0.1"]
 
 
@@ -173,15 +175,15 @@ strangers = st.ip_addresses(network="198.51.100.0/24") | st.ip_addresses(network
 @given(st.lists(texts), strangers.map(str), st.lists(st.sampled_from(["10.0.0.2", "::1"])))
 def test_nobody_chooses_an_address(invented: list[str], own: str, proxies: list[str]) -> None:
     """Whatever a client sends in its header, it is what the first proxy says of it."""
-    assert PROXIES.client("10.0.0.1", ", ".join([*invented, own, *proxies])) == own
+    assert PROXIES.resolve("10.0.0.1", ", ".join([*invented, own, *proxies])) == own
 
 
 @given(texts, st.lists(texts).map(",".join) | st.text())
 def test_any_header_has_a_client(peer: str, forwarded: str) -> None:
     """There is a client whatever the header is: the peer, or one that is written there."""
-    bare = TrustedProxies().client
+    bare = TrustedProxies().resolve
     assert bare(peer, forwarded) == bare(peer, "")
-    assert PROXIES.client(peer, forwarded) in {
+    assert PROXIES.resolve(peer, forwarded) in {
         bare(entry, "") for entry in (peer, *forwarded.split(","))
     }
 
@@ -206,4 +208,4 @@ def test_any_header_has_a_client(peer: str, forwarded: str) -> None:
 )
 def test_counted_by(client: str, counted: str) -> None:
     """A client counts as its IPv4 address, also behind NAT64, or the IPv6 network that it has."""
-    assert counted_by(client) == counted
+    assert rate_limit_key(client) == counted

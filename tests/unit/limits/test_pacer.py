@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits.pacer import CREDIT, Pace
+from relay.limits.pacer import MAX_CREDIT_SECONDS, Pacer
 
 READ_SIZE = 127 * 1024
 KIB, MIB = 2**10, 2**20
 
 
-def run(pace: Pace, seconds: float, now: float, late: float = 0.0) -> tuple[int, float]:
+def run(pacer: Pacer, seconds: float, now: float, late: float = 0.0) -> tuple[int, float]:
     """Read as much as pace lets, waking up late by so much; return the bytes, and the time."""
     count, end = 0, now + seconds
     while now < end:
-        count += pace.chunk
-        delay = pace.delay(pace.chunk, now)
+        count += pacer.chunk
+        delay = pacer.delay(pacer.chunk, now)
         now += delay + late * (delay > 0)
     return count, now
 
@@ -39,19 +39,19 @@ def run(pace: Pace, seconds: float, now: float, late: float = 0.0) -> tuple[int,
 )
 def test_chunk(rate: int, chunk: int) -> None:
     """One read takes a 16th of a second's bytes, if that is neither too few nor too many."""
-    assert Pace(rate, READ_SIZE).chunk == chunk
+    assert Pacer(rate, READ_SIZE).chunk == chunk
 
 
 def test_no_rate() -> None:
     """An infinite rate reads as much as it can, and never waits."""
-    pace = Pace(math.inf, READ_SIZE)
-    assert pace.chunk == READ_SIZE
-    assert [pace.delay(READ_SIZE, 1000.0) for _ in range(100)] == [0.0] * 100
+    pacer = Pacer(math.inf, READ_SIZE)
+    assert pacer.chunk == READ_SIZE
+    assert [pacer.delay(READ_SIZE, 1000.0) for _ in range(100)] == [0.0] * 100
 
 
 def test_read_size_is_never_exceeded() -> None:
     """No rate makes a read larger than the caller can take."""
-    assert Pace(1, 100).chunk == 100
+    assert Pacer(1, 100).chunk == 100
 
 
 @pytest.mark.parametrize("rate", [8 * KIB, 100_000, MIB, 50 * MIB])
@@ -59,7 +59,7 @@ def test_read_size_is_never_exceeded() -> None:
 def test_rate_is_kept(rate: int, late: float) -> None:
     """The rate is kept to within 2 % over some seconds, also if each wait ends a little late."""
     start = 1000.0
-    count, now = run(Pace(rate, READ_SIZE), 5.0, start, late)
+    count, now = run(Pacer(rate, READ_SIZE), 5.0, start, late)
     assert count / (now - start) == pytest.approx(rate, rel=0.02)
 
 
@@ -67,33 +67,37 @@ def test_rate_is_kept(rate: int, late: float) -> None:
 def test_idle_time_is_not_saved_up(idle: float) -> None:
     """Whoever was idle then has the rate, and no more than the credit on top."""
     rate, now = 64 * KIB, 0.0
-    pace = Pace(rate, READ_SIZE)
+    pacer = Pacer(rate, READ_SIZE)
     for _ in range(5):
-        count, then = run(pace, 5.0, now)
+        count, then = run(pacer, 5.0, now)
         assert count / (then - now) == pytest.approx(rate, rel=0.02)
         now = then + idle
 
 
 def test_first_read_is_paid_for() -> None:
     """Already the first read is waited for, but for what the credit is worth."""
-    pace = Pace(KIB, READ_SIZE)
-    assert pace.delay(2 * KIB, 500.0) == pytest.approx(2.0 - CREDIT)
-    assert pace.delay(KIB, 502.0 - CREDIT) == pytest.approx(1.0)
+    pacer = Pacer(KIB, READ_SIZE)
+    assert pacer.delay(2 * KIB, 500.0) == pytest.approx(2.0 - MAX_CREDIT_SECONDS)
+    assert pacer.delay(KIB, 502.0 - MAX_CREDIT_SECONDS) == pytest.approx(1.0)
 
 
 def test_wait_that_was_too_long_is_made_up_for() -> None:
     """What a late wait lost is made up for up to the credit."""
-    pace = Pace(KIB, READ_SIZE)
-    now = 10.0 + pace.delay(KIB, 10.0)
-    assert pace.delay(KIB, now + CREDIT / 2) == pytest.approx(1.0 - CREDIT / 2)
+    pacer = Pacer(KIB, READ_SIZE)
+    now = 10.0 + pacer.delay(KIB, 10.0)
+    assert pacer.delay(KIB, now + MAX_CREDIT_SECONDS / 2) == pytest.approx(
+        1.0 - MAX_CREDIT_SECONDS / 2
+    )
     now += 1.0
-    assert pace.delay(KIB, now + 10 * CREDIT) == pytest.approx(1.0 - CREDIT)
+    assert pacer.delay(KIB, now + 10 * MAX_CREDIT_SECONDS) == pytest.approx(
+        1.0 - MAX_CREDIT_SECONDS
+    )
 
 
 def test_slow_sender_does_not_wait() -> None:
     """Who sends below the rate is never held up."""
-    pace = Pace(MIB, READ_SIZE)
-    assert {pace.delay(KIB, i / 100) for i in range(1000)} == {0.0}
+    pacer = Pacer(MIB, READ_SIZE)
+    assert {pacer.delay(KIB, i / 100) for i in range(1000)} == {0.0}
 
 
 @given(
@@ -105,14 +109,16 @@ def test_no_time_has_too_many_bytes(
     rate: int, reads: list[tuple[int, float]], start: float
 ) -> None:
     """From any read to any later one the bytes are those of the time, a read and the credit."""
-    pace = Pace(rate, READ_SIZE)
+    pacer = Pacer(rate, READ_SIZE)
     now, at, total = start, [], [0]
     for count, pause in reads:
         at.append(now)
         total.append(total[-1] + count)
-        now += pace.delay(count, now) + pause
+        now += pacer.delay(count, now) + pause
     at.append(now)
     for i, since in enumerate(at):
         for j in range(i, len(at)):
-            assert (total[j] - total[i]) / rate <= (at[j] - since + CREDIT) * 1.001 + 1e-6
+            assert (total[j] - total[i]) / rate <= (
+                at[j] - since + MAX_CREDIT_SECONDS
+            ) * 1.001 + 1e-6
     assert all(later >= earlier for earlier, later in pairwise(at))

@@ -35,27 +35,27 @@ class TestUnread:
         """The time in which it is not read does not count, whether it had been pinged or not."""
         side = Side(luck)
         side.visits(min(silent, 0.75 * INTERVAL + TIMEOUT - STEP), steps)
-        side.unread = True
+        side.reading_paused = True
         assert set(side.visits(1000, steps)) == {FINE}
-        side.unread = False
+        side.reading_paused = False
         assert PING not in side.visits(0.8 * INTERVAL, steps)
 
     def test_counts_afterwards(self) -> None:
         """Once it is read again, silence counts from there, as for any other."""
-        side = Side(luck=0, unread=True)
+        side = Side(luck=0, reading_paused=True)
         side.visits(1000)
-        side.unread = False
+        side.reading_paused = False
         assert side.visits(13) == [FINE] * 12 + [PING]
         assert side.visits(TIMEOUT) == [FINE] * 19 + [UNRESPONSIVE]
 
     def test_is_not_stalled(self) -> None:
         """Where nothing waits for it, it takes nothing, and is not stalled."""
-        side = Side(unread=True)
+        side = Side(reading_paused=True)
         assert set(side.visits(1000)) == {FINE}
 
     def test_gone(self) -> None:
         """It is ended if its system does not acknowledge what it was sent."""
-        side = Side(unread=True, vain=2)
+        side = Side(reading_paused=True, vain=2)
         verdict, since = FINE, side.now
         while verdict is FINE:
             side.unanswered = side.now + STEP - since
@@ -70,7 +70,7 @@ class TestUnread:
 
         A system that has no room is asked so rarely that one packet may silence it for long.
         """
-        side = Side(unread=True, blocked=blocked)
+        side = Side(reading_paused=True, write_blocked=blocked)
         for number in range(300):
             side.taken = number // 10
             out = number % 50 > 49 - visits
@@ -83,7 +83,7 @@ class TestUnread:
         for _ in range(300):
             side.received += 1
             side.visit()
-        side.unread, side.unanswered, side.vain = True, 600.0, 9
+        side.reading_paused, side.unanswered, side.vain = True, 600.0, 9
         assert set(side.visits(TIMEOUT / 2 - STEP)) == {FINE}
         assert side.visits(1000) == [UNRESPONSIVE]
 
@@ -94,7 +94,7 @@ class TestBlocked:
     @given(luck=lucks, steps=gaps, period=st.floats(0, STALL - 2 * STEP))
     def test_slow(self, luck: float, steps: list[float], period: float) -> None:
         """Whoever takes something now and then is neither pinged nor ended, for ever."""
-        side, took_at = Side(luck, blocked=True), CAME
+        side, took_at = Side(luck, write_blocked=True), CAME
         for step in (steps * 400)[:400]:
             if side.now + step - took_at >= period:
                 side.taken, took_at = side.taken + 1, side.now + step
@@ -106,7 +106,7 @@ class TestBlocked:
         side = Side(luck, settings=RelaySettings(ping_interval=0, stall_timeout=STALL))
         for step in (steps * free)[:free]:
             side.visit(step)
-        side.blocked, took_at = True, side.now
+        side.write_blocked, took_at = True, side.now
         for _ in range(taken):
             side.taken += 1
             assert side.visit(steps[0]) is FINE
@@ -118,25 +118,25 @@ class TestBlocked:
     def test_data_waited_before(self) -> None:
         """The time counts from when data waits, not from when the side took something."""
         side = Side(settings=RelaySettings(ping_interval=0, stall_timeout=STALL))
-        side.blocked = True
+        side.write_blocked = True
         assert set(side.visits(STALL - 1)) == {FINE}
-        side.blocked = False
+        side.write_blocked = False
         assert set(side.visits(10)) == {FINE}
-        side.blocked = True
+        side.write_blocked = True
         assert side.visits(1000) == [FINE] * int(STALL) + [STALLED]
 
     def test_off(self) -> None:
         """With stall_timeout 0 a side may take nothing for ever, if its system is there."""
-        side = Side(blocked=True, settings=RelaySettings(ping_interval=16, stall_timeout=0))
+        side = Side(write_blocked=True, settings=RelaySettings(ping_interval=16, stall_timeout=0))
         assert set(side.visits(10_000)) == {FINE}
 
     def test_pong_is_not_expected(self) -> None:
         """A pong that is late when data begins to wait is not missed any more."""
         side = Side(luck=0)
         assert side.visits(13 + TIMEOUT - 1).count(PING) == 1
-        side.blocked = True
+        side.write_blocked = True
         side.visits(STALL - 1)
-        side.blocked = False
+        side.write_blocked = False
         assert side.visits(13) == [FINE] * 12 + [PING]
 
     @given(
@@ -158,11 +158,11 @@ class TestBlocked:
         settings = RelaySettings(
             ping_interval=INTERVAL, ping_timeout=TIMEOUT, stall_timeout=10 * STALL
         )
-        side = Side(luck, settings, unread=unread)
+        side = Side(luck, settings, reading_paused=unread)
         verdict = FINE
         for step in cycle(steps):
             at = side.now + step - CAME
-            side.blocked = at >= blocked_after
+            side.write_blocked = at >= blocked_after
             if at >= blocked_after + retransmission:
                 side.unanswered, side.vain = at, 2
             verdict = side.visit(step)
@@ -179,7 +179,7 @@ class TestQueued:
 
     def pinged(self, settings: RelaySettings = SETTINGS) -> Side:
         """Return a side that was just pinged."""
-        side = Side(0, settings, queued=1000)
+        side = Side(0, settings, unsent_bytes=1000)
         assert side.visits(13)[-1] is PING
         return side
 
@@ -194,7 +194,7 @@ class TestQueued:
         """Once it has taken all, the answer is due, within ping_timeout."""
         side = self.pinged()
         assert set(side.visits(STALL - 1)) == {FINE}
-        side.queued = 0
+        side.unsent_bytes = 0
         assert side.visits(1000) == [FINE] * 19 + [UNRESPONSIVE]
 
     def test_answer(self) -> None:
@@ -208,7 +208,7 @@ class TestQueued:
         """Data that comes behind the ping is no excuse."""
         side = Side(luck=0)
         assert side.visits(13)[-1] is PING
-        side.queued = 1000
+        side.unsent_bytes = 1000
         assert side.visits(1000) == [FINE] * 19 + [UNRESPONSIVE]
 
     def test_stall(self) -> None:
@@ -229,7 +229,7 @@ class TestQueued:
         verdict = FINE
         for step in cycle(steps):
             at = side.now + step - CAME
-            side.queued = 10 * (at >= sent_after)
+            side.unsent_bytes = 10 * (at >= sent_after)
             if at >= sent_after + retransmission:
                 side.unanswered, side.vain = at, 2
             verdict = side.visit(step)
@@ -257,22 +257,22 @@ class TestWaits:
 
     def test_is_pinged(self) -> None:
         """Such a side is pinged at each interval, and never given up for its silence."""
-        side = Side(unread=True, alone=True)
+        side = Side(reading_paused=True, alone=True)
         verdicts = side.visits(10 * INTERVAL)
         assert set(verdicts) == {FINE, PING}
         assert verdicts.count(PING) in (10, 11, 12)
 
     def test_has_no_room(self) -> None:
         """It is not pinged while there is no room for that."""
-        side = Side(unread=True, alone=True, blocked=True)
+        side = Side(reading_paused=True, alone=True, write_blocked=True)
         assert PING not in side.visits(STALL - STEP)
 
     def test_off(self) -> None:
         """Without an interval it is never pinged."""
-        side = Side(settings=RelaySettings(ping_interval=0), unread=True, alone=True)
+        side = Side(settings=RelaySettings(ping_interval=0), reading_paused=True, alone=True)
         assert set(side.visits(1000)) == {FINE}
 
     def test_with_a_peer(self) -> None:
         """A ping could reset the connection of a side that left, and lose data of its peer."""
-        side = Side(unread=True, alone=False)
+        side = Side(reading_paused=True, alone=False)
         assert set(side.visits(10 * INTERVAL)) == {FINE}

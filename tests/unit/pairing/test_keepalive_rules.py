@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import RelaySettings
-from relay.pairing.keepalive import Verdict, visit_interval
+from relay.pairing.keepalive import Verdict, check_interval
 from tests.support.keepalive_fakes import (
     CAME,
     FINE,
@@ -33,7 +33,7 @@ from tests.support.keepalive_fakes import (
 def test_visit_interval(ping: float, stall: float, expected: float | None) -> None:
     """Visits are a sixteenth of the shorter time apart; with nothing to watch there are none."""
     settings = RelaySettings(ping_interval=ping, stall_timeout=stall)
-    assert visit_interval(settings) == expected
+    assert check_interval(settings) == expected
 
 
 def test_luck_spreads_pings() -> None:
@@ -119,9 +119,9 @@ class TestSilence:
         off = RelaySettings(ping_interval=0, ping_timeout=1, stall_timeout=STALL)
         side = Side(settings=off)
         assert set(side.visits(10_000)) == {FINE}
-        side.unanswered, side.vain, side.unread = 9999.0, 9, True
+        side.unanswered, side.vain, side.reading_paused = 9999.0, 9, True
         assert set(side.visits(10_000)) == {FINE}
-        side.blocked = True
+        side.write_blocked = True
         for _ in range(10_000):
             side.taken += 1
             assert side.visit() is FINE

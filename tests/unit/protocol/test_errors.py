@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.errors import CloseCode, PairFull, ProtocolViolation, RelayError
+from relay.protocol.errors import CloseCode, PairFull, ProtocolError, RelayError
 
 
-@pytest.mark.parametrize("error", [PairFull(), ProtocolViolation(CloseCode.NORMAL, "why")])
+@pytest.mark.parametrize("error", [PairFull(), ProtocolError(CloseCode.NORMAL, "why")])
 def test_one_root(error: Exception) -> None:
     """Every exception that the relay defines can be caught as one."""
     assert isinstance(error, RelayError)
@@ -15,6 +15,6 @@ def test_one_root(error: Exception) -> None:
 
 def test_violation_says_how_to_close() -> None:
     """A violation carries the code and reason of the close frame, and reads as both."""
-    violation = ProtocolViolation(CloseCode.MESSAGE_TOO_BIG, "message too big")
+    violation = ProtocolError(CloseCode.MESSAGE_TOO_BIG, "message too big")
     assert (violation.code, violation.reason) == (1009, "message too big")
     assert str(violation) == "1009 message too big"

@@ -7,8 +7,8 @@ import base64
 import pytest
 from websockets.utils import accept_key
 
-from relay.protocol.handshake import Resource
-from relay.protocol.response import HANDSHAKE_STRIPPED, Answer
+from relay.protocol.handshake import PlainRequest
+from relay.protocol.response import HANDSHAKE_STRIPPED, Response
 from tests.support.raw_client import upgrade_request
 from tests.support.requests import KEY, UPGRADE, judged, let_in, plain, refused, with_lines
 
@@ -18,9 +18,9 @@ from tests.support.requests import KEY, UPGRADE, judged, let_in, plain, refused,
 @pytest.mark.parametrize("path", ["/", "/health", "/any/where", "//", "/%ff", "http://host/x"])
 def test_path_of_an_upgrade_is_not_interpreted(path: str) -> None:
     """An upgrade is let in whatever its path, and its answer has nothing of it but its key."""
-    upgrade = let_in(upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret"))
-    assert upgrade.code == "code"
-    assert upgrade.response == (
+    handshake = let_in(upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret"))
+    assert handshake.code == "code"
+    assert handshake.response == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: " + accept_key(KEY).encode() + b"\r\n\r\n"
     )
@@ -122,9 +122,9 @@ def test_old_http_has_no_upgrade() -> None:
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "get"])
 def test_upgrade_is_a_get(method: str) -> None:
     """An upgrade by another method is told which one to use."""
-    answer = judged(UPGRADE.replace(b"GET", method.encode(), 1))
-    assert isinstance(answer, Answer)
-    assert (answer.status, answer.headers) == (405, (("Allow", "GET, HEAD"),))
+    response = judged(UPGRADE.replace(b"GET", method.encode(), 1))
+    assert isinstance(response, Response)
+    assert (response.status, response.headers) == (405, (("Allow", "GET, HEAD"),))
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None
 
 
 @pytest.mark.parametrize("rest", ["", "/", "?x=1", "/?x", "?pair=code"])
-@pytest.mark.parametrize("resource", Resource)
-def test_resources(resource: Resource, rest: str) -> None:
+@pytest.mark.parametrize("resource", PlainRequest)
+def test_resources(resource: PlainRequest, rest: str) -> None:
     """What can be asked about the relay is asked with or without a slash or a query."""
     assert judged(plain(f"/{resource.name.lower()}{rest}")) is resource
 
@@ -180,22 +180,22 @@ def test_resources(resource: Resource, rest: str) -> None:
 )
 def test_plain_request_that_is_refused(target: str, method: str, status: int) -> None:
     """Any path but those of the resources is unknown, and these have one method."""
-    answer = judged(plain(target, method))
-    assert isinstance(answer, Answer)
-    assert answer.status == status
-    assert answer.headers == ((("Allow", "GET, HEAD"),) if status == 405 else ())
-    assert not answer.bodiless
+    response = judged(plain(target, method))
+    assert isinstance(response, Response)
+    assert response.status == status
+    assert response.headers == ((("Allow", "GET, HEAD"),) if status == 405 else ())
+    assert not response.omit_body
 
 
 @pytest.mark.parametrize("lines", [("Upgrade: h2c",), ("Upgrade: websocket2",), ("X: \u00ff",)])
 def test_what_is_no_upgrade_is_plain(lines: tuple[str, ...]) -> None:
     """A request that does not ask for WebSocket is answered as any, whatever its headers."""
     asked = judged(plain("/health", "GET", "Connection: Upgrade", *lines))
-    assert asked is Resource.HEALTH
+    assert asked is PlainRequest.HEALTH
 
 
-@pytest.mark.parametrize("resource", Resource)
-def test_head_is_get(resource: Resource) -> None:
+@pytest.mark.parametrize("resource", PlainRequest)
+def test_head_is_get(resource: PlainRequest) -> None:
     """A resource is asked for by HEAD as by GET."""
     assert judged(plain(f"/{resource.name.lower()}", "HEAD")) is resource
 
@@ -203,11 +203,11 @@ def test_head_is_get(resource: Resource) -> None:
 @pytest.mark.parametrize("head", [plain("/", "HEAD"), UPGRADE.replace(b"GET", b"HEAD", 1)])
 def test_head_has_no_body(head: bytes) -> None:
     """The answer to HEAD has no body, and is that to GET; HEAD asks for no upgrade."""
-    answer = judged(head)
-    assert isinstance(answer, Answer)
-    assert answer.status == 404
-    assert answer.encode(0).endswith(b"\r\n\r\n")
-    assert f"Content-Length: {len(answer.body)}\r\n".encode() in answer.encode(0)
+    response = judged(head)
+    assert isinstance(response, Response)
+    assert response.status == 404
+    assert response.encode(0).endswith(b"\r\n\r\n")
+    assert f"Content-Length: {len(response.body)}\r\n".encode() in response.encode(0)
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
@@ -215,11 +215,11 @@ def test_head_has_no_body(head: bytes) -> None:
 def test_upgrade_without_its_header(version: str, connection: str | None) -> None:
     """A handshake whose Upgrade a proxy removed is told so, whatever became of the rest of it."""
     head = upgrade_request("/?pair=code", upgrade=None, connection=connection)
-    answer = judged(head.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
-    assert isinstance(answer, Answer)
-    assert answer == HANDSHAKE_STRIPPED
-    assert (answer.status, answer.headers) == (426, (("Upgrade", "websocket"),))
-    assert "proxy" in answer.body
+    response = judged(head.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+    assert isinstance(response, Response)
+    assert response == HANDSHAKE_STRIPPED
+    assert (response.status, response.headers) == (426, (("Upgrade", "websocket"),))
+    assert "proxy" in response.body
 
 
 @pytest.mark.parametrize("offer", ["", ",", " , ,"])

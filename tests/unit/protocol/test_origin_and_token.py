@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.protocol.handshake import Resource, forwarded_for, token_matches
-from relay.protocol.origin import is_allowed, is_own, normal_origin
+from relay.protocol.handshake import PlainRequest, forwarded_for, token_matches
+from relay.protocol.origin import is_allowed, is_own, normalize_origin
 from relay.protocol.query import MAX_TOKEN
 from tests.support.raw_client import upgrade_request
 from tests.support.requests import UPGRADE, judged, let_in, plain, refused, request_of, with_lines
@@ -200,7 +200,7 @@ def test_file_origin() -> None:
 def test_origin_matters_to_upgrades_alone() -> None:
     """Any page may ask for the health; whether it may read the answer, its browser decides."""
     head = plain("/health", "GET", "Origin: https://there.example")
-    assert judged(head, allowed_origins=HERE) is Resource.HEALTH
+    assert judged(head, allowed_origins=HERE) is PlainRequest.HEALTH
 
 
 @pytest.mark.parametrize(
@@ -223,4 +223,4 @@ def test_origin_matters_to_upgrades_alone() -> None:
 )
 def test_normal_origin(text: str, origin: str) -> None:
     """An origin is compared as browsers send it: in lower case and without a default port."""
-    assert normal_origin(text) == origin == normal_origin(origin)
+    assert normalize_origin(text) == origin == normalize_origin(origin)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.protocol.handshake import Upgrade
+from relay.protocol.handshake import Handshake
 from relay.protocol.query import MAX_CODE, find_parameters
 from relay.protocol.query import pair_code as decoded_code
 from tests.support.raw_client import upgrade_request
@@ -169,12 +169,12 @@ def test_missing_code_is_missing_before_it_is_strict(query: str) -> None:
 def test_strict_code_is_the_code_of_every_reader(query: str) -> None:
     """A strict code is what one finds without decoding, from either end, in any case."""
     query = f"x&{query}&pair=c-"
-    upgrade = judged(upgrade_request(f"/?{query}"), strict_codes=True)
-    if not isinstance(upgrade, Upgrade):
+    handshake = judged(upgrade_request(f"/?{query}"), strict_codes=True)
+    if not isinstance(handshake, Handshake):
         return
     found = [
         item.partition("=")[2]
         for item in query.replace(";", "&").split("&")
         if item.lower().startswith("pair=")
     ]
-    assert found == [upgrade.code] == ["c-"]
+    assert found == [handshake.code] == ["c-"]

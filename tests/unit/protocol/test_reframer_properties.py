@@ -24,7 +24,12 @@ from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFail
 
 from relay.protocol.errors import CloseCode
 from relay.protocol.frames import MAX_CONTROL
-from relay.protocol.reframer import FRAGMENTS, MAX_CONTROLS, MAX_HELD, FrameSplitter
+from relay.protocol.reframer import (
+    MAX_BUFFERED,
+    MAX_CONTROLS,
+    TARGET_FRAGMENTS_PER_MESSAGE,
+    Reframer,
+)
 from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 Position = tuple[int, int]
@@ -36,7 +41,7 @@ Control = tuple[int, bytes]
 Bounds = tuple[int, int]
 """Values for `MAX_HELD` and `FRAGMENTS`, under which short messages are long ones too."""
 
-REAL: Bounds = (MAX_HELD, FRAGMENTS)
+REAL: Bounds = (MAX_BUFFERED, TARGET_FRAGMENTS_PER_MESSAGE)
 
 PONG_FROM_RELAY = b"\x8a\x01!"
 
@@ -139,19 +144,21 @@ def xor(payload: bytes, key: bytes) -> bytes:
 
 def as_split(
     pieces: list[bytes], max_message_size: int = 0, bounds: Bounds = REAL
-) -> tuple[Seen, FrameSplitter]:
+) -> tuple[Seen, Reframer]:
     """Feed the pieces to a splitter and decode its frames as a WebSocket client would.
 
     After each piece the control frames are taken, as the relay takes them. It is checked that no
     more is held than may be, and that a control frame can be written to the peer.
     """
     max_held, fragments = bounds
-    splitter = FrameSplitter(max_message_size)
+    reframer = Reframer(max_message_size)
     peer = FrameProtocol(client=True, extensions=[])
     seen = Seen()
-    with patch.multiple("relay.protocol.reframer", MAX_HELD=max_held, FRAGMENTS=fragments):
+    with patch.multiple(
+        "relay.protocol.reframer", MAX_BUFFERED=max_held, TARGET_FRAGMENTS_PER_MESSAGE=fragments
+    ):
         for piece in pieces:
-            peer.receive_bytes(b"".join(splitter.feed(piece)) + PONG_FROM_RELAY)
+            peer.receive_bytes(b"".join(reframer.feed(piece)) + PONG_FROM_RELAY)
             *frames, last = peer.received_frames()
             assert (last.opcode, last.payload) == (Opcode.PONG, b"!")
             for frame in frames:
@@ -163,20 +170,20 @@ def as_split(
                 seen.add(frame.payload, finished=frame.message_finished)
                 if frame.message_finished:
                     assert whole or len(seen.messages[-1]) > max_held
-            assert len(splitter.control) <= 2 * MAX_CONTROLS
-            seen.close_read([(x[0] & 0x0F, xor(x[6:], x[2:6])) for x in splitter.control])
-            splitter.control.clear()
-            assert splitter.held < max_held + MAX_CONTROL
-            if splitter.over and seen.ended_in is None:
+            assert len(reframer.control) <= 2 * MAX_CONTROLS
+            seen.close_read([(x[0] & 0x0F, xor(x[6:], x[2:6])) for x in reframer.control])
+            reframer.control.clear()
+            assert reframer.buffered < max_held + MAX_CONTROL
+            if reframer.finished and seen.ended_in is None:
                 seen.ended_in = len(seen.reads) - 1
-            assert not (splitter.over and splitter.held)
-    if splitter.violation is not None:
-        assert not splitter.closed
-        seen.end = splitter.violation.code
-    elif splitter.closed:
+            assert not (reframer.finished and reframer.buffered)
+    if reframer.violation is not None:
+        assert not reframer.closed
+        seen.end = reframer.violation.code
+    elif reframer.closed:
         seen.end = CLOSE
-    assert splitter.over is (seen.end is not None)
-    return seen, splitter
+    assert reframer.finished is (seen.end is not None)
+    return seen, reframer
 
 
 def cut(data: bytes, borders: list[int]) -> list[bytes]:
@@ -337,19 +344,19 @@ def cut_streams(draw: st.DrawFn, of: st.SearchStrategy[bytes] = streams) -> list
 @settings(thorough)
 def test_good_streams_break_no_rule(pieces: list[bytes], bounds: Bounds) -> None:
     """The frames of a correct client are never refused, however they are cut."""
-    seen, splitter = as_split(pieces, bounds=bounds)
-    assert splitter.violation is None
-    assert splitter.held == 0
+    seen, reframer = as_split(pieces, bounds=bounds)
+    assert reframer.violation is None
+    assert reframer.buffered == 0
     assert seen.part == b""
 
 
 def kept_control(pieces: list[bytes], max_message_size: int) -> list[bytes]:
     """Return the control frames that a splitter keeps if nobody takes them."""
-    splitter = FrameSplitter(max_message_size)
+    reframer = Reframer(max_message_size)
     for piece in pieces:
-        splitter.feed(piece)
-        assert len(splitter.control) <= 2 * MAX_CONTROLS
-    return splitter.control
+        reframer.feed(piece)
+        assert len(reframer.control) <= 2 * MAX_CONTROLS
+    return reframer.control
 
 
 @given(cut_streams(), st.sampled_from((0, 0, 1, 5, 9, 125, 300)), bounds)
@@ -358,28 +365,28 @@ def test_cuts_make_no_difference(
     pieces: list[bytes], max_message_size: int, bounds: Bounds
 ) -> None:
     """However a stream is cut, its messages, control frames and end are those of the whole."""
-    seen, splitter = as_split(pieces, max_message_size, bounds)
+    seen, reframer = as_split(pieces, max_message_size, bounds)
     whole, reference = as_split([b"".join(pieces)], max_message_size, bounds)
     assert seen.messages == whole.messages
     assert seen.end == whole.end
     longer, shorter = sorted((seen.part, whole.part), key=len, reverse=True)
     assert longer.startswith(shorter)
-    assert splitter.violation == reference.violation
-    assert splitter.finished == reference.finished
+    assert reframer.violation == reference.violation
+    assert reframer.message_counts == reference.message_counts
     assert kept_control(pieces, max_message_size) == kept_control(
         [b"".join(pieces)], max_message_size
     )
     if seen.end is None:
-        assert len(seen.part) + splitter.held == len(whole.part) + reference.held
+        assert len(seen.part) + reframer.buffered == len(whole.part) + reference.buffered
 
 
-def check_same(seen: Seen, splitter: FrameSplitter, expected: Seen) -> None:
+def check_same(seen: Seen, reframer: Reframer, expected: Seen) -> None:
     """Check that all is the same, but for the payload that the splitter holds."""
     assert seen.messages == expected.messages
     assert seen.end == expected.end
     assert expected.part.startswith(seen.part)
     if seen.end is None:
-        assert len(expected.part) - len(seen.part) <= splitter.held
+        assert len(expected.part) - len(seen.part) <= reframer.buffered
 
 
 def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
@@ -404,7 +411,7 @@ def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
 def check_agreement(pieces: list[bytes], bounds: Bounds = REAL) -> bool:
     """Check that the splitter and wsproto agree; return True unless wsproto gave up on a text."""
     expected, gave_up = as_reference(pieces)
-    seen, splitter = as_split(pieces, bounds=bounds)
+    seen, reframer = as_split(pieces, bounds=bounds)
     if gave_up:
         assert seen.messages[: len(expected.messages)] == expected.messages
         assert expected.part == b""
@@ -413,7 +420,7 @@ def check_agreement(pieces: list[bytes], bounds: Bounds = REAL) -> bool:
         assert seen.ended_in is None or seen.ended_in >= count
         seen = replace(seen, reads=seen.reads[:count], end=None)
     else:
-        check_same(seen, splitter, expected)
+        check_same(seen, reframer, expected)
     check_reads(seen, expected, bounds)
     return not gave_up
 
@@ -460,8 +467,8 @@ def test_every_close_code_is_judged_as_by_wsproto(reason: bytes) -> None:
 def test_close_code_1014_is_accepted() -> None:
     """The splitter accepts the close code of a gateway, which wsproto refuses."""
     frame = build(0x80 | CLOSE, struct.pack("!H", 1014) + b"why", bytes(4))
-    seen, splitter = as_split([frame])
-    assert (seen.end, splitter.violation) == (CLOSE, None)
+    seen, reframer = as_split([frame])
+    assert (seen.end, reframer.violation) == (CLOSE, None)
     assert seen.reads == [([(CLOSE, struct.pack("!H", 1014) + b"why")], (0, 0))]
     expected, _ = as_reference([frame])
     assert expected.end == CloseReason.PROTOCOL_ERROR
@@ -473,7 +480,7 @@ def test_limit_ends_it_at_the_first_message_over_it(
     pieces: list[bytes], limit: int, bounds: Bounds
 ) -> None:
     """With a limit, all comes out as without, up to the first message that is over the limit."""
-    seen, splitter = as_split(pieces, limit, bounds)
+    seen, reframer = as_split(pieces, limit, bounds)
     unlimited, _ = as_split(pieces, bounds=bounds)
     too_big = next((x for x in unlimited.messages if len(x) > limit), None)
     if too_big is None:
@@ -484,7 +491,7 @@ def test_limit_ends_it_at_the_first_message_over_it(
     assert seen.ended_in is not None
     assert seen.reads[: seen.ended_in] == unlimited.reads[: seen.ended_in]
     assert not any(control for control, _ in seen.reads[seen.ended_in :])
-    assert splitter.held == 0
+    assert reframer.buffered == 0
     assert len(seen.part) <= limit
     assert too_big.startswith(seen.part)
 
@@ -494,21 +501,21 @@ def test_limit_ends_it_at_the_first_message_over_it(
 def test_nothing_follows_the_end(pieces: list[bytes], more: bytes, bounds: Bounds) -> None:
     """After a close frame or a violation, no byte changes anything any more."""
     pieces.append(FILLING)
-    seen, splitter = as_split(pieces, bounds=bounds)
+    seen, reframer = as_split(pieces, bounds=bounds)
     after, same = as_split([*pieces, more], bounds=bounds)
     if seen.end is not None:
         place = (len(seen.messages), len(seen.part))
         assert after == replace(seen, reads=[*seen.reads, ([], place)])
-        assert same.violation == splitter.violation
-        assert same.held == splitter.held == 0
+        assert same.violation == reframer.violation
+        assert same.buffered == reframer.buffered == 0
 
 
 # Long messages, under the real bounds.
 
 sizes = st.one_of(
-    st.sampled_from((0, 1, 255, 256, MAX_HELD - 1, MAX_HELD, MAX_HELD + 1)),
+    st.sampled_from((0, 1, 255, 256, MAX_BUFFERED - 1, MAX_BUFFERED, MAX_BUFFERED + 1)),
     st.integers(0, 300),
-    st.integers(0, 3 * MAX_HELD),
+    st.integers(0, 3 * MAX_BUFFERED),
 )
 
 
@@ -549,8 +556,8 @@ def test_long_messages_agree_with_wsproto(pieces: list[bytes]) -> None:
 @settings(thorough, max_examples=20)
 def test_held_is_bounded_in_reads_of_one_byte(stream: bytes) -> None:
     """At no byte of a stream more is held than `MAX_HELD` and an incomplete control frame."""
-    splitter = FrameSplitter()
+    reframer = Reframer()
     for i in range(len(stream)):
-        splitter.feed(stream[i : i + 1])
-        splitter.control.clear()
-        assert splitter.held < MAX_HELD + MAX_CONTROL
+        reframer.feed(stream[i : i + 1])
+        reframer.control.clear()
+        assert reframer.buffered < MAX_BUFFERED + MAX_CONTROL

@@ -11,7 +11,12 @@ import pytest
 
 from relay.protocol.errors import Violation
 from relay.protocol.frames import MAX_CONTROL
-from relay.protocol.reframer import FRAGMENTS, MAX_EMPTY_FRAGMENTS, MAX_HELD, FrameSplitter
+from relay.protocol.reframer import (
+    MAX_BUFFERED,
+    MAX_EMPTY_FRAGMENTS,
+    TARGET_FRAGMENTS_PER_MESSAGE,
+    Reframer,
+)
 from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, TEXT, encode, encode_close
 
 from .test_reframer import KEY, MAX_LENGTH, WRONG, fed, mask, one_by_one, refusal, sent
@@ -63,27 +68,27 @@ def fragmented(sizes: list[int], between: bytes = b"") -> tuple[bytes, bytes]:
 # Up to MAX_HELD.
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 1000, MAX_HELD - 1, MAX_HELD])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 1000, MAX_BUFFERED - 1, MAX_BUFFERED])
 @pytest.mark.parametrize("read", [1, 7, 1448, 2**20])
 def test_short_message_is_one_frame_however_tcp_cuts_it(size: int, read: int) -> None:
     """A message of up to 64 KiB goes on in one frame, whatever the sizes of the reads."""
     payload = pattern(size)
-    splitter = FrameSplitter()
+    reframer = Reframer()
     stream = encode(BINARY, payload) * 2
-    assert fed(splitter, *cut(stream, read)) == sent(BINARY, payload) * 2
-    assert splitter.held == 0
-    assert splitter.finished == {TEXT: 0, BINARY: 2}
+    assert fed(reframer, *cut(stream, read)) == sent(BINARY, payload) * 2
+    assert reframer.buffered == 0
+    assert reframer.message_counts == {TEXT: 0, BINARY: 2}
 
 
 FRAGMENTED = {
     "two": [10, 20],
     "one-byte": [1] * 3000,
-    "one-byte-of-64-kib": [1] * MAX_HELD,
+    "one-byte-of-64-kib": [1] * MAX_BUFFERED,
     "uneven": [1, 300, 2, 125, 126, 5000, 3],
-    "uneven-of-64-kib": [1, MAX_HELD - 1000, 999],
+    "uneven-of-64-kib": [1, MAX_BUFFERED - 1000, 999],
     "empty-at-both-ends": [0, 100, 200, 0],
     "empty-in-between": [0, 0, 1, 0, 70, 0, 0, 200, 0, 5],
-    "empty-after-64-kib": [MAX_HELD, 0],
+    "empty-after-64-kib": [MAX_BUFFERED, 0],
     "all-empty": [0, 0, 0],
 }
 
@@ -93,10 +98,10 @@ FRAGMENTED = {
 def test_short_message_is_one_frame_however_it_is_fragmented(sizes: list[int], read: int) -> None:
     """A message of up to 64 KiB goes on in one frame, whatever the fragments of its sender."""
     stream, payload = fragmented(sizes)
-    splitter = FrameSplitter()
-    assert fed(splitter, *cut(stream[:-1], read)) == b""
-    assert fed(splitter, stream[-1:]) == sent(BINARY, payload)
-    assert splitter.held == 0
+    reframer = Reframer()
+    assert fed(reframer, *cut(stream[:-1], read)) == b""
+    assert fed(reframer, stream[-1:]) == sent(BINARY, payload)
+    assert reframer.buffered == 0
 
 
 @pytest.mark.parametrize("sizes", FRAGMENTED.values(), ids=FRAGMENTED)
@@ -105,20 +110,20 @@ def test_control_frames_do_not_cut_a_short_message(sizes: list[int], read: int) 
     """A ping between two fragments is kept to be answered, and the message is still one frame."""
     ping = encode(PING, b"still there?")
     stream, payload = fragmented(sizes[:5000], between=ping)
-    splitter = FrameSplitter()
-    assert fed(splitter, *cut(stream, read)) == sent(BINARY, payload)
-    assert set(splitter.control) == {ping}
+    reframer = Reframer()
+    assert fed(reframer, *cut(stream, read)) == sent(BINARY, payload)
+    assert set(reframer.control) == {ping}
 
 
 def test_message_of_exactly_64_kib_waits_for_its_last_byte() -> None:
     """Of a message of 64 KiB nothing goes on before it is complete."""
-    assert MAX_HELD == 64 * 1024
-    payload = pattern(MAX_HELD)
+    assert MAX_BUFFERED == 64 * 1024
+    payload = pattern(MAX_BUFFERED)
     frame = encode(BINARY, payload)
-    splitter = FrameSplitter()
-    assert fed(splitter, frame[:-1]) == b""
-    assert splitter.held == MAX_HELD - 1
-    assert fed(splitter, frame[-1:]) == sent(BINARY, payload)
+    reframer = Reframer()
+    assert fed(reframer, frame[:-1]) == b""
+    assert reframer.buffered == MAX_BUFFERED - 1
+    assert fed(reframer, frame[-1:]) == sent(BINARY, payload)
 
 
 # Beyond MAX_HELD.
@@ -126,125 +131,125 @@ def test_message_of_exactly_64_kib_waits_for_its_last_byte() -> None:
 
 def test_message_of_a_byte_more_than_64_kib_is_cut_through() -> None:
     """Payload of a message of 64 KiB and 1 goes on as soon as it is worth a fragment."""
-    payload = pattern(MAX_HELD + 1)
+    payload = pattern(MAX_BUFFERED + 1)
     frame = encode(BINARY, payload)
-    header, worth = len(frame) - len(payload), (MAX_HELD + 1) // FRAGMENTS
-    splitter = FrameSplitter()
-    assert fed(splitter, frame[: header + worth - 1]) == b""
-    assert splitter.held == worth - 1
-    assert fed(splitter, frame[header + worth - 1 : header + worth]) == sent(
+    header, worth = len(frame) - len(payload), (MAX_BUFFERED + 1) // TARGET_FRAGMENTS_PER_MESSAGE
+    reframer = Reframer()
+    assert fed(reframer, frame[: header + worth - 1]) == b""
+    assert reframer.buffered == worth - 1
+    assert fed(reframer, frame[header + worth - 1 : header + worth]) == sent(
         BINARY, payload[:worth], fin=False
     )
-    assert splitter.held == 0
-    assert fed(splitter, frame[header + worth :]) == sent(CONTINUATION, payload[worth:])
+    assert reframer.buffered == 0
+    assert fed(reframer, frame[header + worth :]) == sent(CONTINUATION, payload[worth:])
 
 
 def test_long_message_that_is_complete_is_one_frame() -> None:
     """A longer message that is all there in one read is not cut."""
-    stream, payload = fragmented([MAX_HELD, 1])
-    assert fed(FrameSplitter(), stream) == sent(BINARY, payload)
-    payload = pattern(3 * MAX_HELD)
-    assert fed(FrameSplitter(), encode(BINARY, payload)) == sent(BINARY, payload)
+    stream, payload = fragmented([MAX_BUFFERED, 1])
+    assert fed(Reframer(), stream) == sent(BINARY, payload)
+    payload = pattern(3 * MAX_BUFFERED)
+    assert fed(Reframer(), encode(BINARY, payload)) == sent(BINARY, payload)
 
 
 def test_first_frame_of_a_long_message_carries_the_buffer() -> None:
     """Payload kept from earlier fragments leaves in the first frame, ahead of the new payload."""
     payload = pattern(160_000)
-    splitter = FrameSplitter()
-    assert fed(splitter, encode(BINARY, payload[:60_000], fin=False), encode(PING)) == b""
-    assert splitter.held == 60_000
+    reframer = Reframer()
+    assert fed(reframer, encode(BINARY, payload[:60_000], fin=False), encode(PING)) == b""
+    assert reframer.buffered == 60_000
     frame = encode(CONTINUATION, payload[60_000:])
     cuts = len(frame) - 90_000, len(frame) - 80_000
-    assert fed(splitter, frame[: cuts[0]]) == sent(BINARY, payload[:70_000], fin=False)
-    assert splitter.held == 0
-    assert fed(splitter, frame[cuts[0] : cuts[1]]) == sent(
+    assert fed(reframer, frame[: cuts[0]]) == sent(BINARY, payload[:70_000], fin=False)
+    assert reframer.buffered == 0
+    assert fed(reframer, frame[cuts[0] : cuts[1]]) == sent(
         CONTINUATION, payload[70_000:80_000], fin=False
     )
-    assert fed(splitter, frame[cuts[1] :]) == sent(CONTINUATION, payload[80_000:])
+    assert fed(reframer, frame[cuts[1] :]) == sent(CONTINUATION, payload[80_000:])
 
 
 def test_fragment_that_makes_a_message_long_lets_it_go() -> None:
     """A message that grows past 64 KiB by a fragment goes on before its end is known."""
-    payload = pattern(MAX_HELD + 1)
-    splitter = FrameSplitter()
-    assert fed(splitter, encode(BINARY, payload[:-1], fin=False)) == b""
-    assert splitter.held == MAX_HELD
+    payload = pattern(MAX_BUFFERED + 1)
+    reframer = Reframer()
+    assert fed(reframer, encode(BINARY, payload[:-1], fin=False)) == b""
+    assert reframer.buffered == MAX_BUFFERED
     frame = encode(CONTINUATION, payload[-1:], fin=False)
-    assert fed(splitter, frame[:-1]) == b""
-    assert fed(splitter, frame[-1:]) == sent(BINARY, payload, fin=False)
-    assert fed(splitter, encode(CONTINUATION, fin=False)) == b""
-    assert fed(splitter, encode(CONTINUATION)) == sent(CONTINUATION)
+    assert fed(reframer, frame[:-1]) == b""
+    assert fed(reframer, frame[-1:]) == sent(BINARY, payload, fin=False)
+    assert fed(reframer, encode(CONTINUATION, fin=False)) == b""
+    assert fed(reframer, encode(CONTINUATION)) == sent(CONTINUATION)
 
 
 def test_message_after_a_long_one_begins_anew() -> None:
     """After a message that was cut through, the next one is kept until it is complete."""
-    frame = encode(BINARY, pattern(2 * MAX_HELD))
-    splitter = FrameSplitter()
-    fed(splitter, *cut(frame, 1448))
+    frame = encode(BINARY, pattern(2 * MAX_BUFFERED))
+    reframer = Reframer()
+    fed(reframer, *cut(frame, 1448))
     short = encode(BINARY, b"short")
-    assert fed(splitter, short[:-1]) == b""
-    assert fed(splitter, short[-1:]) == sent(BINARY, b"short")
+    assert fed(reframer, short[:-1]) == b""
+    assert fed(reframer, short[-1:]) == sent(BINARY, b"short")
 
 
 def test_huge_frame_is_passed_on_in_fragments_of_64_kib() -> None:
     """A frame that announces the most there can be goes on whenever 64 KiB of it are there."""
-    splitter = FrameSplitter()
+    reframer = Reframer()
     header = b"\x82\xff" + struct.pack("!Q", MAX_LENGTH) + KEY
-    part = b"x" * MAX_HELD
-    assert fed(splitter, header + mask(part)[:-1]) == b""
-    assert splitter.held == MAX_HELD - 1
-    assert fed(splitter, mask(part)[-1:]) == sent(BINARY, part, fin=False)
-    assert splitter.held == 0
-    assert fed(splitter, mask(part)) == sent(CONTINUATION, part, fin=False)
-    assert splitter.violation is None
+    part = b"x" * MAX_BUFFERED
+    assert fed(reframer, header + mask(part)[:-1]) == b""
+    assert reframer.buffered == MAX_BUFFERED - 1
+    assert fed(reframer, mask(part)[-1:]) == sent(BINARY, part, fin=False)
+    assert reframer.buffered == 0
+    assert fed(reframer, mask(part)) == sent(CONTINUATION, part, fin=False)
+    assert reframer.violation is None
 
 
 @pytest.mark.parametrize(
     ("size", "read"),
-    [(MAX_HELD + 1, 1), (2**17, 100), (2**20, 1448), (2**25, 20_000), (2**25, 2**18)],
+    [(MAX_BUFFERED + 1, 1), (2**17, 100), (2**20, 1448), (2**25, 20_000), (2**25, 2**18)],
 )
 def test_a_long_message_that_trickles_in(size: int, read: int) -> None:
     """Its fragments are of a useful size, so that there are not too many of them."""
     payload = pattern(size)
-    worth = min(MAX_HELD, size // FRAGMENTS)
-    splitter, got = FrameSplitter(), list[Frame]()
+    worth = min(MAX_BUFFERED, size // TARGET_FRAGMENTS_PER_MESSAGE)
+    reframer, got = Reframer(), list[Frame]()
     for piece in cut(encode(BINARY, payload), read):
-        got += frames_of(b"".join(splitter.feed(piece)))
-        assert splitter.held < max(14, worth)
+        got += frames_of(b"".join(reframer.feed(piece)))
+        assert reframer.buffered < max(14, worth)
     assert b"".join(part for _, part in got) == payload
     assert [first for first, _ in got] == [FIRST, *[MIDDLE] * (len(got) - 2), LAST]
     assert all(worth <= len(part) < worth + read for _, part in got[:-1])
-    assert len(got) <= FRAGMENTS + size // MAX_HELD + 1
+    assert len(got) <= TARGET_FRAGMENTS_PER_MESSAGE + size // MAX_BUFFERED + 1
 
 
 @pytest.mark.parametrize("fragment", [1, 5, 2000])
 @pytest.mark.parametrize("read", [100, 2**16])
 def test_a_long_message_in_many_fragments(fragment: int, read: int) -> None:
     """The fragments of the sender are joined, also if they announce the size bit by bit."""
-    size = 3 * MAX_HELD
+    size = 3 * MAX_BUFFERED
     stream, payload = fragmented([*[fragment] * (size // fragment), size % fragment])
-    splitter, got = FrameSplitter(), list[Frame]()
+    reframer, got = Reframer(), list[Frame]()
     for piece in cut(stream, read):
-        got += frames_of(b"".join(splitter.feed(piece)))
+        got += frames_of(b"".join(reframer.feed(piece)))
     assert b"".join(part for _, part in got) == payload
-    assert len(got[0][1]) > MAX_HELD - fragment
-    assert all(len(part) >= MAX_HELD // FRAGMENTS for _, part in got[:-1])
-    assert len(got) <= FRAGMENTS + size // MAX_HELD + 1
+    assert len(got[0][1]) > MAX_BUFFERED - fragment
+    assert all(len(part) >= MAX_BUFFERED // TARGET_FRAGMENTS_PER_MESSAGE for _, part in got[:-1])
+    assert len(got) <= TARGET_FRAGMENTS_PER_MESSAGE + size // MAX_BUFFERED + 1
 
 
 def test_limit_ends_a_message_that_was_cut_through() -> None:
     """Of a message over the limit, the part that is gone has no end, and the rest is dropped."""
-    limit = 2 * MAX_HELD
-    splitter = FrameSplitter(limit)
+    limit = 2 * MAX_BUFFERED
+    reframer = Reframer(limit)
     payload = pattern(limit)
-    assert fed(splitter, encode(BINARY, payload[:-10], fin=False)) == sent(
+    assert fed(reframer, encode(BINARY, payload[:-10], fin=False)) == sent(
         BINARY, payload[:-10], fin=False
     )
-    assert fed(splitter, encode(CONTINUATION, payload[-10:], fin=False)) == b""
-    assert splitter.held == 10
-    assert fed(splitter, encode(CONTINUATION, b"y")) == b""
-    assert refusal(splitter) == (1009, "message too big")
-    assert splitter.held == 0
+    assert fed(reframer, encode(CONTINUATION, payload[-10:], fin=False)) == b""
+    assert reframer.buffered == 10
+    assert fed(reframer, encode(CONTINUATION, b"y")) == b""
+    assert refusal(reframer) == (1009, "message too big")
+    assert reframer.buffered == 0
 
 
 # Held bytes.
@@ -252,41 +257,41 @@ def test_limit_ends_a_message_that_was_cut_through() -> None:
 
 def test_held_of_a_control_frame() -> None:
     """A control frame is kept until its last byte is there."""
-    splitter = FrameSplitter()
+    reframer = Reframer()
     frame = encode(PING, b"x" * 125)
     for count, byte in enumerate(one_by_one(frame), 1):
-        fed(splitter, byte)
-        assert splitter.held == count % len(frame)
+        fed(reframer, byte)
+        assert reframer.buffered == count % len(frame)
 
 
 @pytest.mark.parametrize(("size", "header"), [(1, 6), (126, 8), (255, 8), (2**16, 14)])
 def test_held_of_a_short_message(size: int, header: int) -> None:
     """Of a short message an incomplete header is kept, and after that its payload."""
-    splitter = FrameSplitter()
+    reframer = Reframer()
     frame = encode(BINARY, b"x" * size)
     for count, byte in enumerate(one_by_one(frame), 1):
-        fed(splitter, byte)
+        fed(reframer, byte)
         arrived = count if count < header else count - header
-        assert splitter.held == (arrived if count < len(frame) else 0)
+        assert reframer.buffered == (arrived if count < len(frame) else 0)
 
 
 def test_most_that_is_held() -> None:
     """A full buffer and a control frame that lacks a byte are the most that is held."""
-    splitter = FrameSplitter()
-    fed(splitter, encode(BINARY, bytes(MAX_HELD), fin=False), encode(PING, bytes(125))[:-1])
-    assert splitter.held == MAX_HELD + MAX_CONTROL - 1
+    reframer = Reframer()
+    fed(reframer, encode(BINARY, bytes(MAX_BUFFERED), fin=False), encode(PING, bytes(125))[:-1])
+    assert reframer.buffered == MAX_BUFFERED + MAX_CONTROL - 1
 
 
 @pytest.mark.parametrize("end", [encode_close(1000), encode(CLOSE), encode(BINARY), encode(3)])
 def test_end_releases_the_buffer(end: bytes) -> None:
     """A close frame or a violation drops a full buffer and passes nothing of it on."""
     for pieces in ([end], one_by_one(end)):
-        splitter = FrameSplitter()
-        fed(splitter, encode(BINARY, bytes(MAX_HELD), fin=False))
-        assert splitter.held == MAX_HELD
-        assert fed(splitter, *pieces, encode(CONTINUATION)) == b""
-        assert splitter.over
-        assert splitter.held == 0
+        reframer = Reframer()
+        fed(reframer, encode(BINARY, bytes(MAX_BUFFERED), fin=False))
+        assert reframer.buffered == MAX_BUFFERED
+        assert fed(reframer, *pieces, encode(CONTINUATION)) == b""
+        assert reframer.finished
+        assert reframer.buffered == 0
 
 
 @pytest.mark.parametrize(
@@ -297,25 +302,25 @@ def test_end_releases_the_buffer(end: bytes) -> None:
 @pytest.mark.parametrize("read", [1, 1448, 2**30])
 def test_text_is_not_held(sizes: list[int], read: int) -> None:
     """Of a text message nothing is kept, however it is fragmented and cut."""
-    splitter = FrameSplitter()
+    reframer = Reframer()
     for i, size in enumerate(sizes):
         opcode = CONTINUATION if i else TEXT
         frame = encode(opcode, bytes(size), fin=i == len(sizes) - 1)
         header = len(frame) - size
-        assert splitter.feed(frame[:header]) == []
-        assert splitter.held == 0
+        assert reframer.feed(frame[:header]) == []
+        assert reframer.buffered == 0
         for piece in cut(frame[header:][:100_000], read):
-            assert splitter.feed(piece) == []
-            assert splitter.held == 0
-        assert splitter.feed(frame[header:][100_000:]) == []
-    assert splitter.held == 0
-    assert splitter.finished == {TEXT: 1, BINARY: 0}
+            assert reframer.feed(piece) == []
+            assert reframer.buffered == 0
+        assert reframer.feed(frame[header:][100_000:]) == []
+    assert reframer.buffered == 0
+    assert reframer.message_counts == {TEXT: 1, BINARY: 0}
 
 
 # Memory.
 
 
-class Watched(FrameSplitter):
+class Watched(Reframer):
     """A splitter that a weak reference can refer to."""
 
     __slots__ = ("__weakref__",)
@@ -334,11 +339,11 @@ def test_splitter_dies_with_its_last_reference(stream: bytes) -> None:
     """After a violation, no reference cycle keeps a splitter for the garbage collector."""
     gc.disable()
     try:
-        splitter = Watched(1000)
-        fed(splitter, stream)
-        violation, reference = splitter.violation, weakref.ref(splitter)
+        reframer = Watched(1000)
+        fed(reframer, stream)
+        violation, reference = reframer.violation, weakref.ref(reframer)
         assert isinstance(violation, Violation)
-        del splitter
+        del reframer
         assert reference() is None
     finally:
         gc.enable()

@@ -10,18 +10,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.protocol.request import (
+    FAST_PATH,
     FORBIDDEN,
     PROXY_V1,
     PROXY_V2,
-    USUAL,
-    HeadReader,
     Request,
+    RequestParser,
     in_origin_form,
     parsed,
     parsed_by_h11,
     parsed_usual,
 )
-from relay.protocol.response import MAX_FIELDS, NOT_HTTP, PROXY_PROTOCOL, TOO_MANY_FIELDS, Answer
+from relay.protocol.response import MAX_FIELDS, NOT_HTTP, PROXY_PROTOCOL, TOO_MANY_FIELDS, Response
 from tests.support.requests import UPGRADE, plain, with_lines
 
 LINES = [
@@ -94,7 +94,7 @@ def whole(data: bytes) -> tuple[bytes, bytes]:
 
 def by_expression(head: bytes) -> Request | None:
     """Return the request that the regular expression finds."""
-    usual = USUAL.fullmatch(head)
+    usual = FAST_PATH.fullmatch(head)
     return usual and parsed_usual(usual)
 
 
@@ -158,23 +158,23 @@ def test_control_character_in_a_value(control: int) -> None:
     """No control character but a tab passes on either path (RFC 9110 section 5.5)."""
     head = UPGRADE.removesuffix(b"\r\n") + b"X: a" + bytes((control,)) + b"b\r\n\r\n"
     for path in (head, head.replace(b"\r\n", b"\n").replace(b"\r", b"\r\r")):
-        assert HeadReader().feed(path) is NOT_HTTP
+        assert RequestParser().feed(path) is NOT_HTTP
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "content-length"])
 def test_long_list_of_lengths(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Content-Length that is a long list is refused without h11, which is slow for it."""
-    assert isinstance(HeadReader().feed(with_lines(UPGRADE, f"{name}: 0, 0")), Request)
+    assert isinstance(RequestParser().feed(with_lines(UPGRADE, f"{name}: 0, 0")), Request)
     monkeypatch.setattr("relay.protocol.request.h11", None)
-    assert HeadReader().feed(with_lines(UPGRADE, f"{name}: 0{',0' * 50}")) is NOT_HTTP
+    assert RequestParser().feed(with_lines(UPGRADE, f"{name}: 0{',0' * 50}")) is NOT_HTTP
 
 
-def refusal_of(*pieces: bytes) -> Answer:
+def refusal_of(*pieces: bytes) -> Response:
     """Return the refusal of bytes, which comes with the last piece."""
-    reader = HeadReader()
+    reader = RequestParser()
     *answers, last = map(reader.feed, pieces)
     assert answers == [None] * len(answers)
-    assert isinstance(last, Answer)
+    assert isinstance(last, Response)
     return last
 
 
@@ -193,8 +193,8 @@ def refusal_of(*pieces: bytes) -> Answer:
 def test_refusal_of_head_has_no_body(before: bytes, rest: bytes, status: int) -> None:
     """The refusal of a HEAD request has no body, also where its head cannot be parsed."""
     for method in (b"HEAD ", b"GET "):
-        answer = refusal_of(before + method[:2], method[2:] + rest)
-        assert (answer.status, answer.bodiless) == (status, method == b"HEAD ")
+        response = refusal_of(before + method[:2], method[2:] + rest)
+        assert (response.status, response.omit_body) == (status, method == b"HEAD ")
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 11])
@@ -207,7 +207,7 @@ def test_proxy_protocol_in_pieces(signature: bytes, size: int) -> None:
 
 def test_begun() -> None:
     """Empty lines begin no head."""
-    reader = HeadReader()
+    reader = RequestParser()
     for piece, begun in ((b"\r", False), (b"\n", False), (b"G", True), (b"\r\n", True)):
         reader.feed(piece)
         assert reader.begun is begun
@@ -222,11 +222,11 @@ def check_both_paths(data: bytes) -> None:
         assert expected == (request, behind)
     if FORBIDDEN.search(head):
         assert request is None
-    reader = HeadReader()
+    reader = RequestParser()
     read = reader.feed(data)
     if isinstance(read, Request) and not data.startswith((b"\r", b"\n")):
         assert expected is not None
-        assert (read, reader.rest) == (in_origin_form(expected[0]), expected[1])
+        assert (read, reader.trailing_data) == (in_origin_form(expected[0]), expected[1])
 
 
 @given(
@@ -238,15 +238,15 @@ def test_in_pieces(head: bytes, before: bytes, data: st.DataObject) -> None:
     """A head in pieces is the same request, and what is behind it is not lost."""
     behind = b"behind"
     cuts = sorted(data.draw(st.sets(st.integers(1, len(before + head) - 1), max_size=5)))
-    reader, at_once = HeadReader(), HeadReader()
+    reader, at_once = RequestParser(), RequestParser()
     expected = at_once.feed(head + behind)
     assert isinstance(expected, Request)
-    assert at_once.rest == behind
+    assert at_once.trailing_data == behind
     for begin, end in zip([0, *cuts], [*cuts, None], strict=True):
         request = reader.feed((before + head + behind)[begin:end])
         assert (request is None) == (end is not None)
     assert request == expected
-    assert reader.rest == behind
+    assert reader.trailing_data == behind
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_in_pieces(head: bytes, before: bytes, data: st.DataObject) -> None:
 )
 def test_not_http(noise: bytes) -> None:
     """What cannot become a head is told from its first byte, or the first line that is none."""
-    assert HeadReader().feed(noise) is NOT_HTTP
+    assert RequestParser().feed(noise) is NOT_HTTP
 
 
 def head_of(fields: int, line: bytes = b"a:") -> bytes:
@@ -275,10 +275,10 @@ def head_of(fields: int, line: bytes = b"a:") -> bytes:
 @pytest.mark.parametrize("line", [b"a:", b"a:\xff", b"a:\t", b" folded"])
 def test_number_of_fields(line: bytes) -> None:
     """A head has so many fields at most, whichever way it is parsed, and in however many pieces."""
-    assert isinstance(HeadReader().feed(head_of(MAX_FIELDS, line)), Request)
+    assert isinstance(RequestParser().feed(head_of(MAX_FIELDS, line)), Request)
     head = head_of(MAX_FIELDS + 1, line)
-    assert HeadReader().feed(head) is TOO_MANY_FIELDS
-    reader = HeadReader()
+    assert RequestParser().feed(head) is TOO_MANY_FIELDS
+    reader = RequestParser()
     read = [reader.feed(bytes((byte,))) for byte in head.removesuffix(b"\r\n")]
     assert read == [None] * (len(read) - 1) + [TOO_MANY_FIELDS]
 
@@ -289,19 +289,19 @@ def test_hopeless_head_is_not_parsed(byte: bytes, monkeypatch: pytest.MonkeyPatc
     head = with_lines(UPGRADE, f"X:  {byte.decode()}")
     assert by_h11(head) is None
     monkeypatch.setattr("relay.protocol.request.h11", None)
-    assert HeadReader().feed(head) is NOT_HTTP
+    assert RequestParser().feed(head) is NOT_HTTP
 
 
 def test_bytes_behind_the_head_are_no_fields() -> None:
     """Lines in what follows the head do not count."""
-    assert isinstance(HeadReader().feed(head_of(MAX_FIELDS) + b"\n" * 1000), Request)
+    assert isinstance(RequestParser().feed(head_of(MAX_FIELDS) + b"\n" * 1000), Request)
 
 
 def test_too_many_fields_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is refused for its size costs no parsing, nor does what is not complete."""
     monkeypatch.setattr("relay.protocol.request.parsed", None)
-    assert HeadReader().feed(head_of(5000)) is TOO_MANY_FIELDS
-    reader = HeadReader()
+    assert RequestParser().feed(head_of(5000)) is TOO_MANY_FIELDS
+    reader = RequestParser()
     assert reader.feed(head_of(MAX_FIELDS)[:-1]) is None
     assert reader.feed(b"x: y\r\n") is TOO_MANY_FIELDS
 
@@ -323,6 +323,6 @@ def test_too_many_fields_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None
 def test_absolute_form(target: bytes, origin_form: bytes, host: bytes) -> None:
     """A target in absolute form is understood, and its host counts (RFC 9112 section 3.2.2)."""
     for end in (b"\r\n", b"\n"):
-        request = HeadReader().feed(b"GET " + target + b" HTTP/1.1\r\nHost: other" + end + end)
+        request = RequestParser().feed(b"GET " + target + b" HTTP/1.1\r\nHost: other" + end + end)
         assert isinstance(request, Request)
         assert (request.target, request.headers) == (origin_form, {b"host": host})

@@ -6,15 +6,15 @@ import h11
 import pytest
 
 import relay.protocol.response
-from relay.protocol.response import Answer, health_answer, too_many_requests
+from relay.protocol.response import Response, health_response, too_many_requests
 
-ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Answer)]
+ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Response)]
 LATER = {"Retry-After": "5"}
 NOW = 784111777  # as in RFC 9110 section 5.6.7
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.body)
-def test_answer_is_http(answer: Answer) -> None:
+def test_answer_is_http(answer: Response) -> None:
     """Every answer says that the connection ends, and has one line of text of a known length."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="GET", target="/", headers=[("Host", "relay")]))
@@ -74,7 +74,7 @@ CONTRACT: list[tuple[int, str, dict[str, str]]] = [
 
 def test_contract() -> None:
     """The answers that need no request to be looked at are those of the contract."""
-    said = [(int(answer.status), answer.body, dict(answer.headers)) for answer in ANSWERS]
+    said = [(int(response.status), response.body, dict(response.headers)) for response in ANSWERS]
     assert sorted(said, key=repr) == sorted(CONTRACT, key=repr)
 
 
@@ -89,9 +89,9 @@ def test_date_is_of_the_answer() -> None:
 )
 def test_too_many_requests(seconds: float, told: str) -> None:
     """A client over its limit is told a whole number of seconds, which is never too early."""
-    answer = too_many_requests("too many attempts from this client", seconds)
-    assert (answer.status, answer.body) == (429, "too many attempts from this client")
-    assert answer.headers == (("Retry-After", told),)
+    response = too_many_requests("too many attempts from this client", seconds)
+    assert (response.status, response.body) == (429, "too many attempts from this client")
+    assert response.headers == (("Retry-After", told),)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_too_many_requests(seconds: float, told: str) -> None:
 )
 def test_health_answer(draining: bool, full: bool, status: int, body: str) -> None:
     """The health of a relay is one line of JSON, and its status says whether it is good."""
-    answer = health_answer(7, draining=draining, full=full)
-    assert (answer.status, answer.body, answer.headers) == (
+    response = health_response(7, draining=draining, full=full)
+    assert (response.status, response.body, response.headers) == (
         status,
         body,
         (("Cache-Control", "no-store"),),
     )
-    assert b"\r\nContent-Type: application/json\r\n" in answer.encode(NOW)
-    assert answer.encode(NOW).endswith(f"\r\n\r\n{body}".encode())
+    assert b"\r\nContent-Type: application/json\r\n" in response.encode(NOW)
+    assert response.encode(NOW).endswith(f"\r\n\r\n{body}".encode())

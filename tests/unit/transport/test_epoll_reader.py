@@ -17,9 +17,9 @@ import trio
 import trio.testing
 
 from relay.transport import epoll_reader as lookout_module
-from relay.transport.epoll_reader import TURN, Lookout, open_lookout
+from relay.transport.epoll_reader import TURN, EpollReader, open_epoll_reader
 from relay.transport.read_size import MIN_READ, READ_SIZE, READ_TIME, ReadSize
-from relay.transport.wrap import open_wire
+from relay.transport.wrap import wrap_stream
 
 SIZE = 100
 RESET = struct.pack("ii", 1, 0)
@@ -36,12 +36,12 @@ def connected() -> Iterator[tuple[int, socket.socket]]:
 
 
 @pytest.fixture
-async def lookout() -> AsyncIterator[Lookout]:
+async def lookout() -> AsyncIterator[EpollReader]:
     """Return a lookout that watches."""
-    with open_lookout() as opened:
+    with open_epoll_reader() as opened:
         assert opened is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(opened.watch)
+            nursery.start_soon(opened.run)
             yield opened
             nursery.cancel_scope.cancel()
 
@@ -58,7 +58,7 @@ class Taker:
         return data == self._enough
 
 
-async def test_until_enough(lookout: Lookout, nursery: trio.Nursery) -> None:
+async def test_until_enough(lookout: EpollReader, nursery: trio.Nursery) -> None:
     """What comes is given to the call; its task sleeps until the call returns True."""
     taker, woken = Taker(), trio.Event()
 
@@ -81,7 +81,7 @@ async def test_until_enough(lookout: Lookout, nursery: trio.Nursery) -> None:
         assert os.read(fd, SIZE) == b"more"
 
 
-async def test_max_bytes(lookout: Lookout) -> None:
+async def test_max_bytes(lookout: EpollReader) -> None:
     """No more than max_bytes is read at once, and the rest with the next call."""
     taker = Taker(b"cc")
     with connected() as (fd, theirs):
@@ -90,7 +90,7 @@ async def test_max_bytes(lookout: Lookout) -> None:
     assert taker.taken == [b"aa", b"bb", b"cc"]
 
 
-async def test_again(lookout: Lookout) -> None:
+async def test_again(lookout: EpollReader) -> None:
     """Whoever was woken may wait for the same descriptor again."""
     taker = Taker()
     with connected() as (fd, theirs):
@@ -100,7 +100,7 @@ async def test_again(lookout: Lookout) -> None:
     assert taker.taken == [b"enough"] * 3
 
 
-async def test_end_of_the_stream(lookout: Lookout) -> None:
+async def test_end_of_the_stream(lookout: EpollReader) -> None:
     """The end of a stream is given to the call as no bytes."""
     taker = Taker(b"")
     with connected() as (fd, theirs):
@@ -110,7 +110,7 @@ async def test_end_of_the_stream(lookout: Lookout) -> None:
     assert taker.taken == [b"last", b""]
 
 
-async def test_cancelled(lookout: Lookout) -> None:
+async def test_cancelled(lookout: EpollReader) -> None:
     """Whoever is cancelled loses nothing, is called no more, and may wait again."""
     taker = Taker(b"late")
     with connected() as (fd, theirs):
@@ -124,7 +124,7 @@ async def test_cancelled(lookout: Lookout) -> None:
     assert taker.taken == [b"late"]
 
 
-async def test_one_ends_another(lookout: Lookout) -> None:
+async def test_one_ends_another(lookout: EpollReader) -> None:
     """A call may end the wait for a descriptor that has something to read in the same moment."""
     called = []
     with connected() as (one, ones), connected() as (two, twos):
@@ -143,7 +143,7 @@ async def test_one_ends_another(lookout: Lookout) -> None:
     assert called == [b"something"]
 
 
-async def test_a_call_that_raises(lookout: Lookout) -> None:
+async def test_a_call_that_raises(lookout: EpollReader) -> None:
     """What a call raises is raised where somebody waits for it, and the lookout goes on."""
 
     def fail(_: bytes) -> bool:
@@ -157,7 +157,9 @@ async def test_a_call_that_raises(lookout: Lookout) -> None:
         await lookout.read_until(fd, Taker(), SIZE, ReadSize())
 
 
-async def test_nothing_to_read_after_all(lookout: Lookout, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_to_read_after_all(
+    lookout: EpollReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That there is something to read is a hint; the call is for what there is."""
     taker, reads, really_read = Taker(), 0, os.read
 
@@ -175,7 +177,7 @@ async def test_nothing_to_read_after_all(lookout: Lookout, monkeypatch: pytest.M
     assert taker.taken == [b"enough"]
 
 
-async def test_a_failure_keeps_nobody(lookout: Lookout) -> None:
+async def test_a_failure_keeps_nobody(lookout: EpollReader) -> None:
     """What was raised is gone with whoever waited, without the cyclic garbage collector."""
 
     class Fails:
@@ -196,7 +198,7 @@ async def test_a_failure_keeps_nobody(lookout: Lookout) -> None:
         gc.enable()
 
 
-async def test_the_last_one_is_forgotten(lookout: Lookout) -> None:
+async def test_the_last_one_is_forgotten(lookout: EpollReader) -> None:
     """Whoever was read last is not kept until something else comes."""
     taker = Taker()
     gone = weakref.ref(taker)
@@ -207,7 +209,7 @@ async def test_the_last_one_is_forgotten(lookout: Lookout) -> None:
         assert gone() is None
 
 
-async def test_closed_by_somebody_else(lookout: Lookout, nursery: trio.Nursery) -> None:
+async def test_closed_by_somebody_else(lookout: EpollReader, nursery: trio.Nursery) -> None:
     """A number that the system gave to another one is that one's, and the first can be ended."""
     first, second, scope = Taker(), Taker(), trio.CancelScope()
 
@@ -228,7 +230,7 @@ async def test_closed_by_somebody_else(lookout: Lookout, nursery: trio.Nursery) 
     assert (first.taken, second.taken) == ([], [b"enough"])
 
 
-async def test_closed_and_cancelled(lookout: Lookout) -> None:
+async def test_closed_and_cancelled(lookout: EpollReader) -> None:
     """Whoever waits for a descriptor that is closed already can be cancelled like any other."""
     with trio.CancelScope() as scope, connected() as (fd, _):
         async with trio.open_nursery() as nursery:
@@ -241,7 +243,7 @@ async def test_closed_and_cancelled(lookout: Lookout) -> None:
 
 async def test_it_ends_first() -> None:
     """If the lookout fails, whoever waits in it is cancelled, and nothing else comes of it."""
-    with open_lookout() as opened, connected() as (fd, theirs):
+    with open_epoll_reader() as opened, connected() as (fd, theirs):
         assert opened is not None
 
         def interrupt(_: bytes) -> bool:
@@ -249,7 +251,7 @@ async def test_it_ends_first() -> None:
 
         async def run() -> None:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(opened.watch)
+                nursery.start_soon(opened.run)
                 nursery.start_soon(opened.read_until, fd, interrupt, SIZE, ReadSize())
 
         theirs.send(b"something")
@@ -269,7 +271,7 @@ class Clock:
 async def test_time_bounds_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other tasks run once the turn is over, and sockets that were left out are read first."""
     clock, reads, most, turns = Clock(monkeypatch), list[int](), 0, 0
-    with open_lookout() as opened, ExitStack() as stack:
+    with open_epoll_reader() as opened, ExitStack() as stack:
         assert opened is not None
         async with trio.open_nursery() as nursery:
 
@@ -283,7 +285,7 @@ async def test_time_bounds_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
                 theirs.send(bytes(10 * SIZE))
                 nursery.start_soon(opened.read_until, fd, partial(take, number), 1, ReadSize())
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(opened.watch)
+            nursery.start_soon(opened.run)
             while len(reads) < 33:
                 before = len(reads)
                 await trio.lowlevel.checkpoint()
@@ -298,7 +300,7 @@ async def test_time_bounds_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_expensive_reads_become_small(
-    lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+    lookout: EpollReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A side whose data takes long to handle gets smaller reads, and larger ones afterwards."""
     clock, sizes, size = Clock(monkeypatch), list[int](), ReadSize()
@@ -319,7 +321,7 @@ async def test_expensive_reads_become_small(
     assert sizes == [MIN_READ * 2**n for n in range(5)]
 
 
-async def test_more_than_the_descriptor_has(lookout: Lookout) -> None:
+async def test_more_than_the_descriptor_has(lookout: EpollReader) -> None:
     """A source that has more is read on, in turn with others, though nothing else comes."""
     order, left = list[str](), [b"two", b"three", b"enough"]
 
@@ -365,7 +367,7 @@ def test_read_size_has_bounds() -> None:
     assert size.bytes == READ_SIZE
 
 
-async def test_hangup(lookout: Lookout) -> None:
+async def test_hangup(lookout: EpollReader) -> None:
     """The end of a stream is noticed behind data that is not read, and not before it is there."""
     with connected() as (fd, theirs):
         theirs.send(b"unread")
@@ -377,7 +379,7 @@ async def test_hangup(lookout: Lookout) -> None:
         assert os.read(fd, SIZE) == b"unread"
 
 
-async def test_reset(lookout: Lookout) -> None:
+async def test_reset(lookout: EpollReader) -> None:
     """A reset is told from an end."""
     ours, theirs = await pair_of_streams()
     async with ours:
@@ -388,7 +390,7 @@ async def test_reset(lookout: Lookout) -> None:
 
 async def test_data_is_no_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that was taken from the system before the wait began does not end it."""
-    with open_lookout() as opened, connected() as (one, ones), connected() as (two, twos):
+    with open_epoll_reader() as opened, connected() as (one, ones), connected() as (two, twos):
         assert opened is not None
         clock, taken = Clock(monkeypatch), list[int]()
 
@@ -414,7 +416,7 @@ async def test_data_is_no_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
                 nursery.start_soon(wait, fd)
             await trio.testing.wait_all_tasks_blocked()
             async with trio.open_nursery() as inner:
-                inner.start_soon(opened.watch)
+                inner.start_soon(opened.run)
                 await trio.sleep(0.1)
                 inner.cancel_scope.cancel()
         assert len(taken) == 1
@@ -423,7 +425,7 @@ async def test_data_is_no_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system has no epoll there is no lookout."""
     monkeypatch.delattr(select, "epoll")
-    with open_lookout() as opened:
+    with open_epoll_reader() as opened:
         assert opened is None
 
 
@@ -436,30 +438,32 @@ async def pair_of_streams() -> tuple[trio.SocketStream, trio.SocketStream]:
 
 
 @pytest.mark.parametrize("watched", [True, False])
-async def test_wire(lookout: Lookout, nursery: trio.Nursery, *, watched: bool) -> None:
+async def test_wire(lookout: EpollReader, nursery: trio.Nursery, *, watched: bool) -> None:
     """A wire gives first what was put back, and does the same with a lookout and without."""
     ours, theirs = await pair_of_streams()
     async with ours, theirs:
-        wire = open_wire(ours, nursery, lookout if watched else None)
+        transport = wrap_stream(ours, nursery, lookout if watched else None)
         taker = Taker(b"ack")
-        wire.unread(b"put back")
+        transport.push_back(b"put back")
         await theirs.send_all(b"ack")
-        await wire.receive_until(taker, 5)
+        await transport.receive_until(taker, 5)
         assert taker.taken == [b"put b", b"ack"]
-        await wire.receive_until(taker, 5)
+        await transport.receive_until(taker, 5)
         assert taker.taken == [b"put b", b"ack", b"ack"]
 
 
 @pytest.mark.parametrize("watched", [True, False])
-async def test_wire_that_breaks(lookout: Lookout, nursery: trio.Nursery, *, watched: bool) -> None:
+async def test_wire_that_breaks(
+    lookout: EpollReader, nursery: trio.Nursery, *, watched: bool
+) -> None:
     """A reset is trio's BrokenResourceError, and noted."""
     ours, theirs = await pair_of_streams()
     async with ours:
-        wire = open_wire(ours, nursery, lookout if watched else None)
+        transport = wrap_stream(ours, nursery, lookout if watched else None)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         await theirs.aclose()
         with pytest.raises(trio.BrokenResourceError):
-            await wire.receive_until(Taker(), SIZE)
-        assert wire.broken
+            await transport.receive_until(Taker(), SIZE)
+        assert transport.broken
     with pytest.raises(trio.BrokenResourceError):
-        await wire.send_all(b"gone")
+        await transport.send_all(b"gone")

@@ -10,13 +10,13 @@ import pytest
 import trio
 import trio.testing
 
-from relay.transport.base import Wire
-from relay.transport.wrap import open_wire
+from relay.transport.base import Transport
+from relay.transport.wrap import wrap_stream
 from tests.support.tls_peers import over_tls
 
 BLOCK = bytes(range(256)) * 4096  # 1 MiB, more than a socket takes at once
 
-Ends = tuple[Wire, trio.abc.Stream]
+Ends = tuple[Transport, trio.abc.Stream]
 
 
 @pytest.fixture(params=["socket", "TLS", "memory"])
@@ -26,15 +26,15 @@ async def ends(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIt
     theirs: trio.abc.Stream
     if request.param == "memory":
         ours, theirs = trio.testing.lockstep_stream_pair()
-        wire = open_wire(ours, nursery)
+        transport = wrap_stream(ours, nursery)
     elif request.param == "socket":
         ours, theirs = sockets()
-        wire = open_wire(ours, nursery)
+        transport = wrap_stream(ours, nursery)
     else:
-        wire, theirs = await over_tls(*sockets(), nursery)
+        transport, theirs = await over_tls(*sockets(), nursery)
     async with theirs:
-        yield wire, theirs
-        await trio.aclose_forcefully(wire)
+        yield transport, theirs
+        await trio.aclose_forcefully(transport)
 
 
 def sockets() -> tuple[trio.SocketStream, trio.SocketStream]:
@@ -53,38 +53,38 @@ async def receive(stream: trio.abc.ReceiveStream, size: int) -> bytes:
 
 async def test_room(ends: Ends) -> None:
     """Where there is room it goes out at once, and nothing is blocked afterwards."""
-    wire, theirs = ends
-    assert not wire.blocked
-    wire.send_soon(b"first")
-    wire.send_soon(b"second")
+    transport, theirs = ends
+    assert not transport.write_blocked
+    transport.send_deferred(b"first")
+    transport.send_deferred(b"second")
     assert await receive(theirs, 11) == b"firstsecond"
     await trio.testing.wait_all_tasks_blocked()
-    assert not wire.blocked
+    assert not transport.write_blocked
 
 
 async def test_latest(ends: Ends) -> None:
     """While data waits, it is kept for behind that, and a later call replaces it."""
-    wire, theirs = ends
+    transport, theirs = ends
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wire.send_all, BLOCK)
+        nursery.start_soon(transport.send_all, BLOCK)
         await trio.testing.wait_all_tasks_blocked()
-        assert wire.blocked
-        wire.send_soon(b"first")
-        wire.send_soon(b"latest")
+        assert transport.write_blocked
+        transport.send_deferred(b"first")
+        transport.send_deferred(b"latest")
         assert await receive(theirs, len(BLOCK) + 6) == BLOCK + b"latest"
     await trio.testing.wait_all_tasks_blocked()
-    assert not wire.blocked
+    assert not transport.write_blocked
     await expect_nothing(theirs)
 
 
 async def test_between_writers(ends: Ends) -> None:
     """It comes before what others send later."""
-    wire, theirs = ends
+    transport, theirs = ends
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wire.send_all, BLOCK)
+        nursery.start_soon(transport.send_all, BLOCK)
         await trio.testing.wait_all_tasks_blocked()
-        wire.send_soon(b"soon")
-        nursery.start_soon(wire.send_all, b"later")
+        transport.send_deferred(b"soon")
+        nursery.start_soon(transport.send_all, b"later")
         assert await receive(theirs, len(BLOCK) + 9) == BLOCK + b"soonlater"
 
 
@@ -92,53 +92,53 @@ async def test_no_room(nursery: trio.Nursery) -> None:
     """Where there is no room though nobody waits, it goes out as soon as there is."""
     ours, theirs = sockets()
     async with ours, theirs:
-        wire, size = open_wire(ours, nursery), 0
+        transport, size = wrap_stream(ours, nursery), 0
         with suppress(BlockingIOError):
             while True:
                 size += os.write(ours.socket.fileno(), b"x")
-        wire.send_soon(b"soon")
-        assert wire.blocked
-        wire.send_soon(b"latest")
+        transport.send_deferred(b"soon")
+        assert transport.write_blocked
+        transport.send_deferred(b"latest")
         assert await receive(theirs, size + 10) == b"x" * size + b"soonlatest"
-        assert not wire.blocked
+        assert not transport.write_blocked
 
 
 async def test_queued(nursery: trio.Nursery) -> None:
     """A wire tells what its socket has not got rid of; of memory nothing is known."""
     ours, theirs = sockets()
     async with ours, theirs:
-        await open_wire(ours, nursery).send_all(b"on its way")
-        assert open_wire(ours, nursery).queued > 0
-    assert open_wire(trio.testing.memory_stream_pair()[0], nursery).queued == 0
+        await wrap_stream(ours, nursery).send_all(b"on its way")
+        assert wrap_stream(ours, nursery).unsent_bytes > 0
+    assert wrap_stream(trio.testing.memory_stream_pair()[0], nursery).unsent_bytes == 0
 
 
 async def test_broken(ends: Ends) -> None:
     """What goes wrong is not its matter."""
-    wire, theirs = ends
+    transport, theirs = ends
     await trio.aclose_forcefully(theirs)
-    wire.send_soon(b"in vain")
+    transport.send_deferred(b"in vain")
     await trio.testing.wait_all_tasks_blocked()
-    assert wire.broken
-    wire.send_soon(b"in vain")
+    assert transport.broken
+    transport.send_deferred(b"in vain")
     await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_closed(ends: Ends) -> None:
     """Nor is that the wire is closed, also while it waits."""
-    wire, _ = ends
+    transport, _ = ends
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(fail, wire)
+        nursery.start_soon(fail, transport)
         await trio.testing.wait_all_tasks_blocked()
-        wire.send_soon(b"in vain")
-        await trio.aclose_forcefully(wire)
-    wire.send_soon(b"in vain")
+        transport.send_deferred(b"in vain")
+        await trio.aclose_forcefully(transport)
+    transport.send_deferred(b"in vain")
     await trio.testing.wait_all_tasks_blocked()
 
 
-async def fail(wire: Wire) -> None:
+async def fail(transport: Transport) -> None:
     """Send until the wire is closed."""
     with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
-        await wire.send_all(BLOCK)
+        await transport.send_all(BLOCK)
 
 
 async def expect_nothing(stream: trio.abc.ReceiveStream) -> None:

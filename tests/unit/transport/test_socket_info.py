@@ -16,13 +16,13 @@ import trio
 import trio.testing
 
 from relay.transport.socket_info import (
-    Uptake,
+    AckState,
+    ack_state,
     descriptor_limit,
-    peer_of,
+    peer_address,
     pending,
-    queued,
     socket_of,
-    uptake,
+    unsent_bytes,
 )
 
 SocketPair = tuple[trio.SocketStream, trio.SocketStream]
@@ -84,12 +84,12 @@ class TestQueued:
     async def test_queued(self, pair: SocketPair) -> None:
         """They are there while the client does not read, and gone once it has read all."""
         ours, theirs = pair
-        assert queued(ours.socket) == 0
+        assert unsent_bytes(ours.socket) == 0
         size = fill(ours)
-        assert queued(ours.socket) > 0
+        assert unsent_bytes(ours.socket) > 0
         await drain(theirs, size)
         with trio.fail_after(5):
-            while queued(ours.socket):
+            while unsent_bytes(ours.socket):
                 await trio.sleep(0.001)
 
     @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
@@ -97,7 +97,7 @@ class TestQueued:
         """A closed socket has none."""
         fill(pair[0])
         pair[0].socket.close()
-        assert queued(pair[0].socket) == 0
+        assert unsent_bytes(pair[0].socket) == 0
 
     async def test_unknown(self, tcp: SocketPair, monkeypatch: pytest.MonkeyPatch) -> None:
         """Nor has one of a system that cannot tell."""
@@ -106,7 +106,7 @@ class TestQueued:
             raise OSError(errno.ENOTTY, "no such request")
 
         monkeypatch.setattr("fcntl.ioctl", ioctl)
-        assert queued(tcp[0].socket) == 0
+        assert unsent_bytes(tcp[0].socket) == 0
 
 
 @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
@@ -130,68 +130,68 @@ class TestUptake:
     async def test_taken(self, tcp: SocketPair) -> None:
         """What the client's system acknowledged is counted, and it owes nothing."""
         ours, theirs = tcp
-        before = uptake(ours.socket)
-        assert before.unanswered == before.vain == 0
+        before = ack_state(ours.socket)
+        assert before.seconds_since_ack == before.unacked_probes == 0
         await ours.send_all(bytes(1000))
         await drain(theirs, 1000)
         with trio.fail_after(5):
-            while uptake(ours.socket).taken < before.taken + 1000:
+            while ack_state(ours.socket).acked_bytes < before.acked_bytes + 1000:
                 await trio.sleep(0.001)
-        assert uptake(ours.socket) == Uptake(before.taken + 1000)
+        assert ack_state(ours.socket) == AckState(before.acked_bytes + 1000)
 
     async def test_not_read(self, tcp: SocketPair) -> None:
         """A client that does not read takes no more at some point, and then again if it does."""
         ours, theirs = tcp
         size = fill(ours)
-        before = uptake(ours.socket).taken
+        before = ack_state(ours.socket).acked_bytes
         assert before < size
         await drain(theirs, size)
         with trio.fail_after(5):
-            while uptake(ours.socket).taken < size:
+            while ack_state(ours.socket).acked_bytes < size:
                 await trio.sleep(0.001)
 
     async def test_unix(self, unix: SocketPair) -> None:
         """What a client takes of a Unix socket is seen in steps smaller than its buffer."""
         ours, theirs = unix
         size = fill(ours)
-        taken = [uptake(ours.socket).taken]
+        taken = [ack_state(ours.socket).acked_bytes]
         for _ in range(4):
             await drain(theirs, size // 4)
-            taken.append(uptake(ours.socket).taken)
+            taken.append(ack_state(ours.socket).acked_bytes)
         assert taken == sorted(set(taken))
-        assert uptake(ours.socket)[1:] == (0.0, 0)
+        assert ack_state(ours.socket)[1:] == (0.0, 0)
 
     async def test_closed(self, tcp: SocketPair) -> None:
         """Of a closed socket nothing is known."""
         fill(tcp[0])
         tcp[0].socket.close()
-        assert uptake(tcp[0].socket) == Uptake()
+        assert ack_state(tcp[0].socket) == AckState()
 
     async def test_another_system(self, tcp: SocketPair, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the system is not Linux, what is queued tells how much the client takes."""
         fill(tcp[0])
         monkeypatch.delattr(trio.socket, "TCP_INFO")
-        assert uptake(tcp[0].socket) == Uptake(-queued(tcp[0].socket))
+        assert ack_state(tcp[0].socket) == AckState(-unsent_bytes(tcp[0].socket))
 
     @pytest.mark.parametrize(
         ("retransmits", "probes", "expected"),
         [
-            (0, 0, Uptake(123_456_789_012)),
-            (2, 0, Uptake(123_456_789_012, 1.5, 2)),
-            (0, 3, Uptake(123_456_789_012, 1.5, 3)),
+            (0, 0, AckState(123_456_789_012)),
+            (2, 0, AckState(123_456_789_012, 1.5, 2)),
+            (0, 3, AckState(123_456_789_012, 1.5, 3)),
         ],
     )
-    async def test_unanswered(self, retransmits: int, probes: int, expected: Uptake) -> None:
+    async def test_unanswered(self, retransmits: int, probes: int, expected: AckState) -> None:
         """Silence means something only while the client's system is asked in vain."""
         info = bytearray(TCP_INFO_SIZE)
         info[2], info[3] = retransmits, probes
         struct.pack_into("=I", info, 56, 1500)  # tcpi_last_ack_recv, in milliseconds
         struct.pack_into("=Q", info, 120, 123_456_789_012)  # tcpi_bytes_acked
-        assert uptake(Known(bytes(info))) == expected
+        assert ack_state(Known(bytes(info))) == expected
 
     async def test_old_kernel(self) -> None:
         """Likewise with a kernel that tells less."""
-        assert uptake(Known(bytes(104))) == Uptake()
+        assert ack_state(Known(bytes(104))) == AckState()
 
 
 class Known(trio.socket.SocketType):
@@ -218,14 +218,14 @@ class TestPeer:
             theirs = await trio.testing.open_stream_to_socket_listener(listener)
             ours = await listener.accept()
             async with ours, theirs:
-                assert peer_of(ours) == host
+                assert peer_address(ours) == host
                 tls = trio.SSLStream(ours, ssl.create_default_context(), server_side=False)
-                assert peer_of(tls) == host
+                assert peer_address(tls) == host
                 assert socket_of(tls) is ours.socket
 
     async def test_unix(self, unix: SocketPair) -> None:
         """It is a word of its own for a Unix socket, named or not."""
-        assert peer_of(unix[0]) == "unix"
+        assert peer_address(unix[0]) == "unix"
 
     async def test_named_unix(self, tmp_path: Path) -> None:
         """A client on a path has no address either."""
@@ -236,15 +236,15 @@ class TestPeer:
             theirs = await trio.open_unix_socket(str(tmp_path / "relay"))
             accepted, _ = await sock.accept()
             async with theirs, trio.SocketStream(accepted) as ours:
-                assert peer_of(ours) == "unix"
+                assert peer_address(ours) == "unix"
 
     async def test_memory(self) -> None:
         """There is none of a stream in memory, also under TLS."""
         ours, _ = trio.testing.memory_stream_pair()
-        assert peer_of(ours) == ""
+        assert peer_address(ours) == ""
         assert socket_of(ours) is None
         tls = trio.SSLStream(ours, ssl.create_default_context(), server_side=False)
-        assert peer_of(tls) == ""
+        assert peer_address(tls) == ""
 
     async def test_gone(self, tcp: SocketPair) -> None:
         """Nor of a client that is gone already."""
@@ -254,7 +254,7 @@ class TestPeer:
         await theirs.aclose()
         with suppress(trio.BrokenResourceError):
             await ours.receive_some()
-        assert peer_of(ours) == ""
+        assert peer_address(ours) == ""
 
 
 def test_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ import pytest
 import trio
 import trio.testing
 
-from relay.transport.epoll_reader import Lookout, open_lookout
-from relay.transport.tls_transport import MAX_REPLIES, TlsSocket, TlsWire
+from relay.transport.epoll_reader import EpollReader, open_epoll_reader
+from relay.transport.tls_transport import MAX_REPLIES, TLSSocket, TLSTransport
 from tests.support.certificates import client_context
 from tests.support.tls_peers import APPLICATION_DATA, Forger, OldForger, TlsPeer, server_context
 
@@ -37,32 +37,32 @@ async def connected() -> tuple[trio.SocketStream, trio.SocketStream]:
 async def wired(
     nursery: trio.Nursery,
     *,
-    lookout: Lookout | None = None,
+    reader: EpollReader | None = None,
     behind: bytes = b"",
     context: ssl.SSLContext | None = None,
-) -> AsyncIterator[tuple[TlsWire, TlsPeer]]:
+) -> AsyncIterator[tuple[TLSTransport, TlsPeer]]:
     """Give a wire and its client, after their handshake."""
     ours, theirs = await connected()
     peer = TlsPeer(theirs, context)
-    async with theirs, TlsWire(TlsSocket(ours, CONTEXT), nursery, lookout) as wire:
+    async with theirs, TLSTransport(TLSSocket(ours, CONTEXT), nursery, reader) as transport:
         async with trio.open_nursery() as shaking:
             shaking.start_soon(peer.shake_hands, behind)
-            await wire.begin()
-        yield wire, peer
+            await transport.handshake()
+        yield transport, peer
 
 
 @pytest.fixture(params=["own task", "epoll reader"])
 async def lookout(
     request: pytest.FixtureRequest, nursery: trio.Nursery
-) -> AsyncIterator[Lookout | None]:
+) -> AsyncIterator[EpollReader | None]:
     """Read by the task that waits, or by the epoll reader."""
     if request.param == "own task":
         yield None
         return
-    with open_lookout() as lookout:
-        assert lookout is not None
-        nursery.start_soon(lookout.watch)
-        yield lookout
+    with open_epoll_reader() as reader:
+        assert reader is not None
+        nursery.start_soon(reader.run)
+        yield reader
         nursery.cancel_scope.cancel()
 
 
@@ -78,22 +78,22 @@ class Taken:
         return not data or len(b"".join(self.pieces)) >= self._size
 
 
-async def receive(wire: TlsWire, size: int, max_bytes: int = 1 << 20) -> list[bytes]:
+async def receive(transport: TLSTransport, size: int, max_bytes: int = 1 << 20) -> list[bytes]:
     """Return the pieces in which so many bytes, or the end, were received."""
     taken = Taken(size)
     with trio.fail_after(5):
-        await wire.receive_until(taken, max_bytes)
+        await transport.receive_until(taken, max_bytes)
     return taken.pieces
 
 
-async def test_behind_the_handshake(nursery: trio.Nursery, lookout: Lookout | None) -> None:
+async def test_behind_the_handshake(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
     """Data in the segment of the last handshake message makes no descriptor readable."""
-    async with wired(nursery, lookout=lookout, behind=b"request") as (wire, _):
+    async with wired(nursery, reader=lookout, behind=b"request") as (wire, _):
         assert await receive(wire, 1) == [b"request"]
-    async with wired(nursery, lookout=lookout, behind=b"request") as (wire, _):
+    async with wired(nursery, reader=lookout, behind=b"request") as (transport, _):
         with trio.fail_after(5):
-            assert await wire.receive_some(3) == b"req"
-            assert await wire.receive_some(9) == b"uest"
+            assert await transport.receive_some(3) == b"req"
+            assert await transport.receive_some(9) == b"uest"
 
 
 async def test_no_room_for_the_handshake(nursery: trio.Nursery) -> None:
@@ -104,39 +104,39 @@ async def test_no_room_for_the_handshake(nursery: trio.Nursery) -> None:
         while True:
             filling += os.write(ours.socket.fileno(), bytes(65536))
     peer = TlsPeer(theirs)
-    async with theirs, TlsWire(TlsSocket(ours, CONTEXT), nursery) as wire:
+    async with theirs, TLSTransport(TLSSocket(ours, CONTEXT), nursery) as transport:
         async with trio.open_nursery() as shaking:
-            shaking.start_soon(wire.begin)
+            shaking.start_soon(transport.handshake)
             await peer.send_hello()
             await trio.testing.wait_all_tasks_blocked(0.01)
-            assert wire.blocked
+            assert transport.write_blocked
             while filling:
                 filling -= len(await theirs.receive_some(min(filling, 65536)))
             await peer.shake_hands()
-        assert wire.begun
+        assert transport.handshake_done
 
 
-async def test_several_records(nursery: trio.Nursery, lookout: Lookout | None) -> None:
+async def test_several_records(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
     """All records of one read come in one piece, but for what exceeds the limit."""
-    async with wired(nursery, lookout=lookout) as (wire, peer):
+    async with wired(nursery, reader=lookout) as (transport, peer):
         await peer.stream.send_all(peer.records(b"one", b"two", b"three"))
-        assert await receive(wire, 11) == [b"onetwothree"]
+        assert await receive(transport, 11) == [b"onetwothree"]
         await peer.stream.send_all(peer.records(b"one", b"two", b"three"))
-        assert await receive(wire, 11, 400) == [b"onetwothree"]
+        assert await receive(transport, 11, 400) == [b"onetwothree"]
         await peer.stream.send_all(peer.records(bytes(1000)))
-        assert [len(piece) for piece in await receive(wire, 1000, 400)] == [400, 400, 200]
+        assert [len(piece) for piece in await receive(transport, 1000, 400)] == [400, 400, 200]
         await peer.stream.send_all(peer.records(b"x" * 1000))
-        assert await receive(wire, 1, 400) == [b"x" * 400]  # and is not asked any more
-        assert await wire.receive_some(1000) == b"x" * 600
+        assert await receive(transport, 1, 400) == [b"x" * 400]  # and is not asked any more
+        assert await transport.receive_some(1000) == b"x" * 600
 
 
-async def test_partial_record(nursery: trio.Nursery, lookout: Lookout | None) -> None:
+async def test_partial_record(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
     """A record is delivered when its last byte is there."""
-    async with wired(nursery, lookout=lookout) as (wire, peer):
+    async with wired(nursery, reader=lookout) as (transport, peer):
         record = peer.records(b"whole")
         async with trio.open_nursery() as reading:
             taken = Taken(5)
-            reading.start_soon(wire.receive_until, taken, 1000)
+            reading.start_soon(transport.receive_until, taken, 1000)
             for at in range(len(record)):
                 assert not taken.pieces
                 await peer.stream.send_all(record[at : at + 1])
@@ -144,72 +144,72 @@ async def test_partial_record(nursery: trio.Nursery, lookout: Lookout | None) ->
         assert taken.pieces == [b"whole"]
 
 
-async def test_large(nursery: trio.Nursery, lookout: Lookout | None) -> None:
+async def test_large(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
     """What the socket does not take at once goes out as there is room, in both directions."""
-    async with wired(nursery, lookout=lookout) as (wire, peer):
+    async with wired(nursery, reader=lookout) as (transport, peer):
         async with trio.open_nursery() as sending:
-            sending.start_soon(wire.send_all, BLOCK)
+            sending.start_soon(transport.send_all, BLOCK)
             assert await peer.receive_exactly(len(BLOCK)) == BLOCK
         async with trio.open_nursery() as sending:
             sending.start_soon(peer.stream.send_all, peer.records(BLOCK))
-            pieces = await receive(wire, len(BLOCK), 100_000)
+            pieces = await receive(transport, len(BLOCK), 100_000)
         assert b"".join(pieces) == BLOCK
         assert max(map(len, pieces)) <= 100_000
 
 
 @pytest.mark.parametrize("notify", [True, False])
-async def test_end(nursery: trio.Nursery, lookout: Lookout | None, *, notify: bool) -> None:
+async def test_end(nursery: trio.Nursery, lookout: EpollReader | None, *, notify: bool) -> None:
     """The end of TLS and the end of TCP end the stream, behind what was sent before."""
-    async with wired(nursery, lookout=lookout) as (wire, peer):
+    async with wired(nursery, reader=lookout) as (transport, peer):
         last = peer.records(b"last")
         await peer.stream.send_all(last + (peer.close_notify() if notify else b""))
         if not notify:
             await peer.stream.send_eof()
-        assert await receive(wire, 1) == [b"last"]
-        assert await receive(wire, 1) == [b""]
-        assert await wire.receive_some(1) == b""
-        assert not wire.broken
+        assert await receive(transport, 1) == [b"last"]
+        assert await receive(transport, 1) == [b""]
+        assert await transport.receive_some(1) == b""
+        assert not transport.broken
 
 
-async def test_end_with_data(nursery: trio.Nursery, lookout: Lookout | None) -> None:
+async def test_end_with_data(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
     """Data and the end that come in one read are both delivered at once."""
-    async with wired(nursery, lookout=lookout) as (wire, peer):
+    async with wired(nursery, reader=lookout) as (transport, peer):
         await peer.stream.send_all(peer.records(b"last") + peer.close_notify() + b"ignored")
-        assert await receive(wire, 100) == [b"last", b""]
+        assert await receive(transport, 100) == [b"last", b""]
 
 
-async def test_not_tls_any_more(nursery: trio.Nursery, lookout: Lookout | None) -> None:
+async def test_not_tls_any_more(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
     """A forged record breaks the wire, and the client gets an alert."""
-    async with wired(nursery, lookout=lookout) as (wire, peer):
+    async with wired(nursery, reader=lookout) as (transport, peer):
         record = bytearray(peer.records(b"forged"))
         record[-1] ^= 1
         await peer.stream.send_all(record)
         with pytest.raises(trio.BrokenResourceError):
-            await receive(wire, 1)
-        assert wire.broken
+            await receive(transport, 1)
+        assert transport.broken
         with pytest.raises(trio.BrokenResourceError):
-            wire.send_now(b"x")
+            transport.try_send(b"x")
         with pytest.raises(ssl.SSLError, match="BAD_RECORD_MAC"):
             await peer.receive()
 
 
 async def test_alert(nursery: trio.Nursery) -> None:
     """A fatal alert of the client breaks the wire."""
-    async with wired(nursery) as (wire, peer):
+    async with wired(nursery) as (transport, peer):
         await peer.stream.send_all(peer.alert())
         with pytest.raises(trio.BrokenResourceError):
-            await wire.receive_some(1)
-        assert wire.broken
+            await transport.receive_some(1)
+        assert transport.broken
 
 
 @pytest.mark.parametrize("lingering", [True, False])
 async def test_close_notify(nursery: trio.Nursery, *, lingering: bool) -> None:
     """The relay ends TLS behind the last frame, and reads on until the client leaves."""
-    async with wired(nursery) as (wire, peer):
-        await wire.send_all(b"last")
+    async with wired(nursery) as (transport, peer):
+        await transport.send_all(b"last")
         if lingering:
             async with trio.open_nursery() as leaving:
-                leaving.start_soon(wire.linger)
+                leaving.start_soon(transport.drain_and_wait_eof)
                 assert await peer.receive() == b"last"
                 assert await peer.receive() == b""
                 assert await peer.stream.receive_some(1) == b""  # TCP is ended as well
@@ -219,80 +219,80 @@ async def test_close_notify(nursery: trio.Nursery, *, lingering: bool) -> None:
                 assert leaving.child_tasks
                 await peer.stream.send_all(peer.close_notify())
             with pytest.raises(trio.BrokenResourceError):
-                await wire.send_all(b"behind the end")
-        await wire.aclose()
+                await transport.send_all(b"behind the end")
+        await transport.aclose()
         if not lingering:
             assert await peer.receive() == b"last"
             assert await peer.receive() == b""
         assert await peer.stream.receive_some(1) == b""
-        await wire.aclose()
+        await transport.aclose()
 
 
 async def test_close_with_unread_data(nursery: trio.Nursery) -> None:
     """A client that ended TLS in time gets the end of TCP, and no reset."""
-    async with wired(nursery) as (wire, peer):
+    async with wired(nursery) as (transport, peer):
         await peer.stream.send_all(peer.close_notify())
         await trio.sleep(0.01)
-        await wire.aclose()
+        await transport.aclose()
         assert await peer.receive() == b""
         assert await peer.stream.receive_some(1) == b""
         await peer.stream.send_all(b"x")
-    assert wire.blocked is False
+    assert transport.write_blocked is False
 
 
 async def test_no_close_notify_inside_a_record(nursery: trio.Nursery) -> None:
     """A wire that is closed while frames wait ends where it is, and claims no good end."""
-    async with wired(nursery) as (wire, peer):
-        assert not wire.send_now(BLOCK)
-        await wire.aclose()
+    async with wired(nursery) as (transport, peer):
+        assert not transport.try_send(BLOCK)
+        await transport.aclose()
         with pytest.raises(ssl.SSLEOFError):
             await peer.receive_exactly(len(BLOCK))
 
 
 async def test_nothing_after_a_reset(nursery: trio.Nursery) -> None:
     """A connection that was reset is closed without another write."""
-    async with wired(nursery) as (wire, peer):
+    async with wired(nursery) as (transport, peer):
         peer.stream.setsockopt(
             trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0)
         )
         await peer.stream.aclose()
         with pytest.raises(trio.BrokenResourceError):
-            await wire.receive_some(1)
-        assert wire.broken
-        await wire.linger()
-        await wire.aclose()
+            await transport.receive_some(1)
+        assert transport.broken
+        await transport.drain_and_wait_eof()
+        await transport.aclose()
         with pytest.raises(trio.BrokenResourceError):
-            wire.send_now(b"")
+            transport.try_send(b"")
 
 
 async def test_nothing_before_the_handshake(nursery: trio.Nursery) -> None:
     """Frames are not sent before the handshake is complete, not even in clear."""
     ours, theirs = await connected()
     async with theirs:
-        wire = TlsWire(TlsSocket(ours, CONTEXT), nursery)
+        transport = TLSTransport(TLSSocket(ours, CONTEXT), nursery)
         with pytest.raises(trio.BrokenResourceError):
-            wire.send_now(b"HTTP/1.1 408 ")
-        await wire.aclose()
+            transport.try_send(b"HTTP/1.1 408 ")
+        await transport.aclose()
         assert await theirs.receive_some(1000) == b""
     ours, theirs = await connected()
     async with theirs:
-        await TlsSocket(ours, CONTEXT).aclose()
+        await TLSSocket(ours, CONTEXT).aclose()
         assert await theirs.receive_some(1000) == b""
 
 
 async def test_waiting_frames_are_plaintext(nursery: trio.Nursery) -> None:
     """Frames that wait are encrypted in the order in which they are written."""
-    async with wired(nursery) as (wire, peer):
-        assert not wire.send_now(BLOCK)
-        wire.send_soon(b"first pong")
-        assert not wire.send_now(b"frame")
-        wire.send_soon(b"second pong")
-        wire.send_soon(b"latest pong")
+    async with wired(nursery) as (transport, peer):
+        assert not transport.try_send(BLOCK)
+        transport.send_deferred(b"first pong")
+        assert not transport.try_send(b"frame")
+        transport.send_deferred(b"second pong")
+        transport.send_deferred(b"latest pong")
         async with trio.open_nursery() as flushing:
-            flushing.start_soon(wire.flush)
+            flushing.start_soon(transport.flush)
             whole = BLOCK + b"first pong" + b"frame" + b"latest pong"
             assert await peer.receive_exactly(len(whole)) == whole
-        assert not wire.blocked
+        assert not transport.write_blocked
 
 
 @pytest.fixture
@@ -305,29 +305,29 @@ def key_log(tmp_path: Path) -> ssl.SSLContext:
 
 async def test_key_update(nursery: trio.Nursery, key_log: ssl.SSLContext) -> None:
     """A client that asks for new keys gets them with what it is sent next."""
-    async with wired(nursery, context=key_log) as (wire, peer):
+    async with wired(nursery, context=key_log) as (transport, peer):
         forger = Forger(Path(key_log.keylog_filename))
         await peer.stream.send_all(
             forger.key_update() + forger.record(APPLICATION_DATA, b"with new keys")
         )
-        assert await wire.receive_some(100) == b"with new keys"
-        await wire.send_all(b"with new keys, too")
+        assert await transport.receive_some(100) == b"with new keys"
+        await transport.send_all(b"with new keys, too")
         assert await peer.receive() == b"with new keys, too"
 
 
 async def test_key_update_behind_frames(nursery: trio.Nursery, key_log: ssl.SSLContext) -> None:
     """While frames wait, the answer is sent behind their records."""
-    async with wired(nursery, context=key_log) as (wire, peer):
+    async with wired(nursery, context=key_log) as (transport, peer):
         forger = Forger(Path(key_log.keylog_filename))
-        assert not wire.send_now(BLOCK)
+        assert not transport.try_send(BLOCK)
         await peer.stream.send_all(
             forger.key_update() + forger.record(APPLICATION_DATA, b"with new keys")
         )
-        assert await wire.receive_some(100) == b"with new keys"
+        assert await transport.receive_some(100) == b"with new keys"
         async with trio.open_nursery() as flushing:
-            flushing.start_soon(wire.flush)
+            flushing.start_soon(transport.flush)
             assert await peer.receive_exactly(len(BLOCK)) == BLOCK
-        await wire.send_all(b"behind")
+        await transport.send_all(b"behind")
         assert await peer.receive() == b"behind"
 
 
@@ -341,10 +341,10 @@ def old_key_log(key_log: ssl.SSLContext) -> ssl.SSLContext:
 
 async def test_renegotiation(nursery: trio.Nursery, old_key_log: ssl.SSLContext) -> None:
     """A client that begins another handshake is told at once that there is none."""
-    async with wired(nursery, context=old_key_log) as (wire, peer):
+    async with wired(nursery, context=old_key_log) as (transport, peer):
         forger = OldForger(Path(old_key_log.keylog_filename), peer.server_random)
         async with trio.open_nursery() as reading:
-            reading.start_soon(wire.receive_some, 100)
+            reading.start_soon(transport.receive_some, 100)
             await peer.stream.send_all(forger.hello())
             with pytest.raises(ssl.SSLError, match="NO_RENEGOTIATION"):
                 await peer.receive()
@@ -355,14 +355,14 @@ async def test_renegotiation_behind_frames(
     nursery: trio.Nursery, old_key_log: ssl.SSLContext
 ) -> None:
     """While frames wait, the answer is sent behind their records, though nothing else is."""
-    async with wired(nursery, context=old_key_log) as (wire, peer):
+    async with wired(nursery, context=old_key_log) as (transport, peer):
         forger = OldForger(Path(old_key_log.keylog_filename), peer.server_random)
-        assert not wire.send_now(BLOCK)
+        assert not transport.try_send(BLOCK)
         await peer.stream.send_all(forger.hello())
         with trio.move_on_after(0.01):
-            await wire.receive_some(100)
+            await transport.receive_some(100)
         async with trio.open_nursery() as flushing:
-            flushing.start_soon(wire.flush)
+            flushing.start_soon(transport.flush)
             assert await peer.receive_exactly(len(BLOCK)) == BLOCK
         with pytest.raises(ssl.SSLError, match="NO_RENEGOTIATION"):
             await peer.receive()
@@ -372,13 +372,13 @@ async def test_renegotiation_without_end(
     nursery: trio.Nursery, old_key_log: ssl.SSLContext
 ) -> None:
     """A client that asks for more than it takes is disconnected, and nothing is kept for it."""
-    async with wired(nursery, context=old_key_log) as (wire, peer):
+    async with wired(nursery, context=old_key_log) as (transport, peer):
         forger = OldForger(Path(old_key_log.keylog_filename), peer.server_random)
-        assert not wire.send_now(BLOCK)
+        assert not transport.try_send(BLOCK)
         hellos = b"".join(forger.hello() for _ in range(MAX_REPLIES // 20))
         async with trio.open_nursery() as sending:
             sending.start_soon(peer.stream.send_all, hellos)
             with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
-                await wire.receive_some(100)
-        assert wire.broken
-        assert not wire.blocked
+                await transport.receive_some(100)
+        assert transport.broken
+        assert not transport.write_blocked

@@ -12,17 +12,17 @@ import trio
 import trio.testing
 
 from relay.transport import socket_transport as wires_module
-from relay.transport.base import Wire
-from relay.transport.epoll_reader import open_lookout
-from relay.transport.socket_transport import SocketWire
-from relay.transport.stream_transport import StreamWire
-from relay.transport.tls_transport import TlsSocket, TlsWire
-from relay.transport.wrap import open_wire
+from relay.transport.base import Transport
+from relay.transport.epoll_reader import open_epoll_reader
+from relay.transport.socket_transport import SocketTransport
+from relay.transport.stream_transport import StreamTransport
+from relay.transport.tls_transport import TLSSocket, TLSTransport
+from relay.transport.wrap import wrap_stream
 from tests.support.tls_peers import over_tls, server_context
 
 BLOCK = bytes(range(256)) * 4096  # 1 MiB, more than a socket takes at once
 
-Ends = tuple[SocketWire, trio.abc.Stream]
+Ends = tuple[SocketTransport, trio.abc.Stream]
 
 
 @pytest.fixture(params=["plain", "TLS"])
@@ -33,7 +33,7 @@ async def sockets(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Asyn
         if request.param == "TLS":
             yield await over_tls(ours, theirs, nursery)
         else:
-            yield SocketWire(ours, nursery), theirs
+            yield SocketTransport(ours, nursery), theirs
 
 
 async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
@@ -48,27 +48,27 @@ async def test_fastest_wire_for_a_stream(nursery: trio.Nursery) -> None:
     """A socket gets the wire for sockets, any other stream the one for any stream."""
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
-        assert isinstance(open_wire(ours, nursery), SocketWire)
-        assert isinstance(open_wire(TlsSocket(ours, server_context()), nursery), TlsWire)
-    assert isinstance(open_wire(trio.testing.memory_stream_pair()[0], nursery), StreamWire)
+        assert isinstance(wrap_stream(ours, nursery), SocketTransport)
+        assert isinstance(wrap_stream(TLSSocket(ours, server_context()), nursery), TLSTransport)
+    assert isinstance(wrap_stream(trio.testing.memory_stream_pair()[0], nursery), StreamTransport)
 
 
 async def test_unread(sockets: Ends) -> None:
     """What was put back is received first, in pieces of the size that is asked for."""
-    wire, theirs = sockets
+    transport, theirs = sockets
     await theirs.send_all(b"behind")
-    wire.unread(b"before")
-    assert await wire.receive_some(4) == b"befo"
-    wire.unread(b"be")
-    assert await wire.receive_some(100) == b"bere"
-    assert await wire.receive_some(100) == b"behind"
+    transport.push_back(b"before")
+    assert await transport.receive_some(4) == b"befo"
+    transport.push_back(b"be")
+    assert await transport.receive_some(100) == b"bere"
+    assert await transport.receive_some(100) == b"behind"
 
 
 async def test_backpressure(sockets: Ends) -> None:
     """What the socket does not take at once goes out as there is room."""
-    wire, theirs = sockets
+    transport, theirs = sockets
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wire.send_all, BLOCK)
+        nursery.start_soon(transport.send_all, BLOCK)
         await trio.testing.wait_all_tasks_blocked()
         assert len(nursery.child_tasks) == 1
         assert await receive_exactly(theirs, len(BLOCK)) == BLOCK
@@ -76,23 +76,23 @@ async def test_backpressure(sockets: Ends) -> None:
 
 async def test_cancelled_writer(sockets: Ends) -> None:
     """The rest of what a cancelled writer had begun goes out before the next writer's bytes."""
-    wire, theirs = sockets
+    transport, theirs = sockets
     with trio.move_on_after(0):
-        await wire.send_all(BLOCK)
+        await transport.send_all(BLOCK)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wire.send_all, b"next")
+        nursery.start_soon(transport.send_all, b"next")
         assert await receive_exactly(theirs, len(BLOCK) + 4) == BLOCK + b"next"
 
 
 async def test_several_writers(sockets: Ends) -> None:
     """The bytes of writers that wait at the same time are not mixed."""
-    wire, theirs = sockets
+    transport, theirs = sockets
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wire.send_all, BLOCK)
+        nursery.start_soon(transport.send_all, BLOCK)
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(wire.send_all, b"2" * 10)
+        nursery.start_soon(transport.send_all, b"2" * 10)
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(wire.send_all, b"3" * 10)
+        nursery.start_soon(transport.send_all, b"3" * 10)
         await trio.testing.wait_all_tasks_blocked()
         expected = BLOCK + b"2" * 10 + b"3" * 10
         assert await receive_exactly(theirs, len(expected)) == expected
@@ -100,49 +100,49 @@ async def test_several_writers(sockets: Ends) -> None:
 
 async def test_reset(sockets: Ends) -> None:
     """Once writing failed, the wire is broken and takes nothing more."""
-    wire, theirs = sockets
+    transport, theirs = sockets
     await theirs.aclose()
     with pytest.raises(trio.BrokenResourceError):
-        await wire.send_all(BLOCK)
-    assert wire.broken
+        await transport.send_all(BLOCK)
+    assert transport.broken
     with pytest.raises(trio.BrokenResourceError):
-        await wire.send_all(b"x")
-    await wire.linger()
+        await transport.send_all(b"x")
+    await transport.drain_and_wait_eof()
 
 
 async def test_reset_while_waiting(sockets: Ends) -> None:
     """A writer that waits for room learns that there will be none."""
-    wire, theirs = sockets
+    transport, theirs = sockets
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(expect_broken, wire)
+        nursery.start_soon(expect_broken, transport)
         await trio.testing.wait_all_tasks_blocked()
         await theirs.aclose()
 
 
-async def expect_broken(wire: Wire) -> None:
+async def expect_broken(transport: Transport) -> None:
     """Send until it fails."""
     with pytest.raises(trio.BrokenResourceError):
-        await wire.send_all(BLOCK)
+        await transport.send_all(BLOCK)
 
 
 async def test_closed(sockets: Ends) -> None:
     """A closed wire forgets its descriptor, which may be another connection's by then."""
-    wire, _ = sockets
-    await wire.aclose()
+    transport, _ = sockets
+    await transport.aclose()
     with pytest.raises(trio.ClosedResourceError):
-        await wire.receive_some(100)
+        await transport.receive_some(100)
     with pytest.raises(trio.ClosedResourceError):
-        await wire.send_all(b"x")
+        await transport.send_all(b"x")
 
 
 async def test_closed_while_waiting(sockets: Ends) -> None:
     """Whoever waits for a wire that is closed is woken."""
-    wire, _ = sockets
+    transport, _ = sockets
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(expect_closed, partial(wire.receive_some, 100))
-        nursery.start_soon(expect_closed, partial(wire.send_all, BLOCK))
+        nursery.start_soon(expect_closed, partial(transport.receive_some, 100))
+        nursery.start_soon(expect_closed, partial(transport.send_all, BLOCK))
         await trio.testing.wait_all_tasks_blocked()
-        await wire.aclose()
+        await transport.aclose()
 
 
 async def expect_closed(use: Callable[[], Awaitable[object]]) -> None:
@@ -153,7 +153,7 @@ async def expect_closed(use: Callable[[], Awaitable[object]]) -> None:
 
 async def test_spurious_readiness(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket that is readable, and then is not, is waited for again."""
-    wire, theirs = sockets
+    transport, theirs = sockets
     surprises = [BlockingIOError()]
 
     class Os:
@@ -167,12 +167,12 @@ async def test_spurious_readiness(sockets: Ends, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(wires_module, "os", Os)
     await theirs.send_all(b"there")
-    assert await wire.receive_some(100) == b"there"
+    assert await transport.receive_some(100) == b"there"
 
 
 async def test_read_fails(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that the system refuses breaks the wire."""
-    wire, theirs = sockets
+    transport, theirs = sockets
 
     class Os:
         """A system in which the connection was reset."""
@@ -184,8 +184,8 @@ async def test_read_fails(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(wires_module, "os", Os)
     await theirs.send_all(b"lost")
     with pytest.raises(trio.BrokenResourceError):
-        await wire.receive_some(100)
-    assert wire.broken
+        await transport.receive_some(100)
+    assert transport.broken
 
 
 @pytest.mark.parametrize("watched", [True, False])
@@ -193,65 +193,65 @@ async def test_hangup(nursery: trio.Nursery, autojump_clock: object, *, watched:
     """A hang-up is noticed behind data that nobody reads, or never where nobody can tell."""
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
-        with open_lookout() as lookout:
-            assert lookout is not None
-            wire = open_wire(ours, nursery, lookout if watched else None)
+        with open_epoll_reader() as reader:
+            assert reader is not None
+            transport = wrap_stream(ours, nursery, reader if watched else None)
             await theirs.send_all(b"unread")
             await theirs.aclose()
             async with trio.open_nursery() as watching:
-                watching.start_soon(lookout.watch)
+                watching.start_soon(reader.run)
                 with trio.move_on_after(1000) as scope:
-                    await wire.wait_hangup()
+                    await transport.wait_hangup()
                 watching.cancel_scope.cancel()
         assert scope.cancelled_caught is not watched
-        assert not wire.broken
-        assert wire.look(100) == b"unread"
+        assert not transport.broken
+        assert transport.look(100) == b"unread"
 
 
 async def test_stream_wire(nursery: trio.Nursery) -> None:
     """Over any stream, too, a cancelled writer's bytes come whole and first."""
     ours, theirs = trio.testing.lockstep_stream_pair()
-    wire = StreamWire(ours, nursery)
-    nursery.start_soon(wire.send_all, b"first")
+    transport = StreamTransport(ours, nursery)
+    nursery.start_soon(transport.send_all, b"first")
     await trio.testing.wait_all_tasks_blocked()
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as writers:
-            writers.start_soon(wire.send_all, b"second")
+            writers.start_soon(transport.send_all, b"second")
             await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
-    nursery.start_soon(wire.send_all, b"third")
+    nursery.start_soon(transport.send_all, b"third")
     assert await receive_exactly(theirs, 16) == b"firstsecondthird"
 
 
 async def test_stream_wire_breaks(nursery: trio.Nursery) -> None:
     """Over any stream, too, a failed write breaks the wire and lingering ends."""
     ours, theirs = trio.testing.memory_stream_pair()
-    wire = StreamWire(ours, nursery)
+    transport = StreamTransport(ours, nursery)
     await theirs.aclose()
-    await expect_broken(wire)
-    assert wire.broken
-    await trio.aclose_forcefully(wire)
-    await wire.linger()
+    await expect_broken(transport)
+    assert transport.broken
+    await trio.aclose_forcefully(transport)
+    await transport.drain_and_wait_eof()
 
 
 async def test_broken_keeps_nothing(sockets: Ends) -> None:
     """What is sent to a wire that is broken is not kept, however much there was before."""
-    wire, theirs = sockets
-    assert not wire.send_now(BLOCK)
+    transport, theirs = sockets
+    assert not transport.try_send(BLOCK)
     await theirs.aclose()
     for _ in range(3):
         with pytest.raises(trio.BrokenResourceError):
-            wire.send_now(BLOCK)
-        assert not wire.blocked
+            transport.try_send(BLOCK)
+        assert not transport.write_blocked
 
 
 async def test_two_that_wait_for_a_broken_wire(
     sockets: Ends,
 ) -> None:
     """Each of several writers that wait learns that there will be no room."""
-    wire, theirs = sockets
+    transport, theirs = sockets
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(expect_broken, wire)
-        nursery.start_soon(expect_broken, wire)
+        nursery.start_soon(expect_broken, transport)
+        nursery.start_soon(expect_broken, transport)
         await trio.testing.wait_all_tasks_blocked()
         await theirs.aclose()

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.cli.probe.client import Watched, host_side
+from relay.cli.probe.client import RecordingStream, run_client
 from relay.cli.probe.dial import Awaited
 from relay.cli.probe.hints import Failure
 from tests.support.probe_proxies import Impostor, Proxy, Script, plan_for, probe
@@ -89,7 +89,7 @@ async def test_side_that_was_cut(
     """Whatever a side does after its end says so, and does not wait."""
     impostor = Impostor(nursery)
     request = plan_for(impostor.open_stream).request
-    side = await nursery.start(host_side, "A", request, Awaited())
+    side = await nursery.start(run_client, "A", request, Awaited())
     assert side.failure is None
     await impostor.cut()
     for action in (side.receive, side.ping, lambda: side.send(b"late")):
@@ -107,7 +107,7 @@ async def test_side_that_is_cut(
     """A ping, for which trio-websocket would wait for ever, ends with the connection."""
     hole = Proxy(nursery, Impostor(nursery).open_stream, silence=5, hole=True)
     cutter = Proxy(nursery, hole.open_stream, silence=8)
-    side = await nursery.start(host_side, "A", plan_for(cutter.open_stream).request, Awaited())
+    side = await nursery.start(run_client, "A", plan_for(cutter.open_stream).request, Awaited())
     await trio.sleep(6)
     with trio.fail_after(9), pytest.raises(Failure, match=CUT):
         await side.ping()
@@ -134,7 +134,7 @@ async def test_ping_behind_a_close_frame(nursery: trio.Nursery) -> None:
         await far.send_all(b"\x89\x00")
 
     nursery.start_soon(ping_late)
-    side = await nursery.start(host_side, "A", plan_for(open_stream).request, Awaited())
+    side = await nursery.start(run_client, "A", plan_for(open_stream).request, Awaited())
     with trio.fail_after(10):
         await side.close()
     assert side.ended.is_set()
@@ -143,4 +143,4 @@ async def test_ping_behind_a_close_frame(nursery: trio.Nursery) -> None:
 async def test_watched_stream() -> None:
     """The stream that trio-websocket gets waits like the one below."""
     near, _ = trio.testing.memory_stream_pair()
-    await Watched(near).wait_send_all_might_not_block()
+    await RecordingStream(near).wait_send_all_might_not_block()

@@ -20,7 +20,7 @@ import typer
 from typer.testing import CliRunner
 
 from relay import RelayHandle, serve_relay
-from relay.cli.probe.command import probe, run, with_code
+from relay.cli.probe.command import add_pair_code, probe, run
 from relay.cli.probe.report import JsonReport, TextReport, duration
 from relay.cli.probe.runner import Result
 from relay.daemon.standard_streams import OutputFailed
@@ -147,7 +147,7 @@ def test_wrong_usage(arguments: Sequence[str], said: str) -> None:
 )
 def test_code(query: str, pattern: str) -> None:
     """The code of a URL is used; without one, there is a new one that nobody can guess."""
-    assert re.fullmatch(pattern, with_code(query))
+    assert re.fullmatch(pattern, add_pair_code(query))
 
 
 async def test_interrupt(nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]) -> None:

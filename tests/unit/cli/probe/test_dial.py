@@ -12,7 +12,7 @@ import pytest
 import trio
 import trustme
 
-from relay.cli.probe.dial import Awaited, dial, no_tcp, no_tls
+from relay.cli.probe.dial import Awaited, dial, tcp_failure, tls_failure
 from relay.cli.probe.hints import HINTS, Failure, hint_for
 from relay.cli.url import Url, client_context
 
@@ -157,17 +157,17 @@ def test_unreachable() -> None:
     error = OSError("all attempts failed")
     numbers = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETUNREACH)
     error.__cause__ = ExceptionGroup("", [OSError(number, "") for number in numbers])
-    failure = no_tcp(error)
+    failure = tcp_failure(error)
     assert failure.text == "network is unreachable, no route to host"
     assert failure.causes == ("unreachable",)
-    assert no_tcp(OSError("odd")).text == "odd"
+    assert tcp_failure(OSError("odd")).text == "odd"
 
 
 def test_odd_certificate() -> None:
     """A certificate that is refused for a rarer reason is told with that reason."""
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = 26, "unsuitable certificate purpose"
-    failure = no_tls(error)
+    failure = tls_failure(error)
     assert failure.text == "certificate refused: unsuitable certificate purpose"
     assert failure.causes == ("tls certificate",)
 
