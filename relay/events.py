@@ -18,15 +18,15 @@ __all__ = [
     "Observer",
     "PairEnded",
     "PairJoined",
-    "Probed",
-    "Refused",
-    "Stopping",
+    "RelayStopping",
+    "RequestRefused",
+    "TakeoverChecked",
     "TlsHandshakeFailed",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RequestRefused:
     """A request was answered with an error: its status and the line of its body."""
 
     status: int
@@ -41,7 +41,7 @@ class PairJoined:
 
     pair: str
     """A short hash of the code, under a key that this relay chose at its start and keeps."""
-    waited: float
+    wait_time: float
     """Seconds that side A waited."""
 
 
@@ -57,22 +57,22 @@ class PairEnded:
     """The same hash as in `PairJoined`."""
     outcome: Outcome
     joined: bool
-    waited: float
+    wait_time: float
     """Seconds that side A waited, for B or for the end."""
-    lasted: float
+    duration: float
     """Seconds from B's coming to the end; 0 if B never came."""
     bytes: tuple[int, int] = (0, 0)
     messages: tuple[int, int] = (0, 0)
-    texts: tuple[int, int] = (0, 0)
+    text_messages_dropped: tuple[int, int] = (0, 0)
     """Text messages that were dropped."""
-    stalled: tuple[float, float] = (0.0, 0.0)
+    blocked_time: tuple[float, float] = (0.0, 0.0)
     """Seconds for which the side's data waited for its peer to take it."""
     clients: tuple[str, str] = field(default=("", ""), repr=False)
     """Addresses of side A and side B, "" where not known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class TakeoverChecked:
     """A newcomer had the relay ping the sides of its code; ``answered`` is whether all did."""
 
     pair: str
@@ -80,7 +80,7 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopping:
+class RelayStopping:
     """The relay began to stop, with so many codes in use and so many of them waiting."""
 
     pairs: int
@@ -98,7 +98,9 @@ class TlsHandshakeFailed:
     """The address that the connection came from; "" if not known."""
 
 
-Event = Refused | PairJoined | PairEnded | Probed | Stopping | TlsHandshakeFailed
+Event = (
+    RequestRefused | PairJoined | PairEnded | TakeoverChecked | RelayStopping | TlsHandshakeFailed
+)
 
 
 class Observer(Protocol):
@@ -107,5 +109,5 @@ class Observer(Protocol):
     It must not wait. What it raises is logged and has no other effect.
     """
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take note of an event."""

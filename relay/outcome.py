@@ -43,7 +43,7 @@ class Outcome(Enum):
     """A side from which nothing was heard did not answer a ping."""
     STALLED = "stalled", Close(CloseCode.INTERNAL_ERROR, "stall timeout"), PEER_FAILED
     """A side took nothing though data waited for it."""
-    EVICTED = "evicted", Close(CloseCode.INTERNAL_ERROR, "probe timeout"), PEER_FAILED
+    EVICTED = "evicted", Close(CloseCode.INTERNAL_ERROR, "takeover timeout"), PEER_FAILED
     """A side did not answer the ping that a newcomer with its code gave rise to."""
     EXPIRED = "expired", *(2 * (Close(CloseCode.GOING_AWAY, "pair expired"),))
     """A side waited too long for its peer."""

@@ -60,7 +60,7 @@ class RelaySettings:
 
     pair_ttl: float = seconds(300.0, "How long one side may wait for the other.")
     sweep_interval: float = seconds(30.0, "How often sides that waited too long are looked for.")
-    head_timeout: float = seconds(10.0, "How long a client may take to send its HTTP head.")
+    handshake_timeout: float = seconds(10.0, "How long a client may take to send its HTTP head.")
     close_timeout: float = seconds(
         5.0,
         "How long a client may take to complete the closing handshake, or to read the 101"
@@ -83,7 +83,7 @@ class RelaySettings:
         "How long a side may take nothing of the data that waits for it before it is ended.",
         zero="for no limit",
     )
-    probe_timeout: float = seconds(
+    takeover_timeout: float = seconds(
         2.0,
         "How long a silent side may take to answer when a newcomer asks for its code, before the"
         " newcomer gets its place.",
@@ -98,12 +98,12 @@ class RelaySettings:
     max_waiting: int = integer(
         0, "How many codes may have one side that waits; newcomers are refused with 503."
     )
-    max_per_client: int = integer(
+    max_connections_per_client: int = integer(
         0,
         "How many connections one client (an IPv4 address or an IPv6 /64) may have open at once;"
         " further ones are refused with 429.",
     )
-    connects_per_minute: int = integer(
+    max_connects_per_minute: int = integer(
         0,
         "How many upgrades one client (an IPv4 address or an IPv6 /64) may attempt in a minute,"
         " refused ones included; further ones are refused with 429.",
@@ -115,7 +115,7 @@ class RelaySettings:
         absent="none",
     )
 
-    max_rate: int = integer(
+    max_bytes_per_second: int = integer(
         0,
         "How much may pass in each direction of a pair; its senders are slowed down to that.",
         of="bytes per second",
@@ -138,7 +138,7 @@ class RelaySettings:
         origin,
         absent="all",
     )
-    host_token_file: str = path(
+    token_file: str = path(
         "The file with the token that a client must show to open a new code. A client without the"
         " token can only join a side that showed it."
     )

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .events import Event, PairEnded, Probed, Refused, TlsHandshakeFailed
+from .events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
 from .outcome import Outcome
 
 __all__ = ["Counters", "OpenPair", "RelayStatistics"]
@@ -27,19 +27,19 @@ class RelayStatistics:
     """Connections open, those still at the door or closing among them."""
     draining: bool = False
     """Whether the relay is stopping, and takes no new side."""
-    accepted: int = 0
+    connections_accepted: int = 0
     """Connections accepted since the start."""
-    refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
+    requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """How often each error was answered: by status and reason."""
-    ended: Mapping[Outcome, int] = field(default_factory=dict)
+    pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
     """How many pairs ended in each way, those that were never joined among them."""
     bytes: tuple[int, int] = (0, 0)
     """Bytes of frames passed on, of side A and of side B, open pairs among them."""
     messages: tuple[int, int] = (0, 0)
     """Binary messages passed on, of side A and of side B."""
-    texts: tuple[int, int] = (0, 0)
+    text_messages_dropped: tuple[int, int] = (0, 0)
     """Text messages dropped, of side A and of side B."""
-    probes: int = 0
+    takeover_checks: int = 0
     """How often sides were pinged because of a newcomer."""
     evictions: int = 0
     """How many of those times a side did not answer."""
@@ -67,27 +67,29 @@ class OpenPair:
 class Counters:
     """What has been since the start; an observer of its relay."""
 
-    accepted: int = 0
-    refused: Counter[tuple[int, str]] = field(default_factory=Counter)
-    ended: Counter[Outcome] = field(default_factory=Counter)
+    connections_accepted: int = 0
+    requests_refused: Counter[tuple[int, str]] = field(default_factory=Counter)
+    pairs_ended: Counter[Outcome] = field(default_factory=Counter)
     bytes: tuple[int, int] = (0, 0)
     messages: tuple[int, int] = (0, 0)
-    texts: tuple[int, int] = (0, 0)
-    probes: int = 0
+    text_messages_dropped: tuple[int, int] = (0, 0)
+    takeover_checks: int = 0
     evictions: int = 0
     tls_handshakes_failed: Counter[str] = field(default_factory=Counter)
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Count an event."""
         if isinstance(event, PairEnded):
-            self.ended[event.outcome] += 1
+            self.pairs_ended[event.outcome] += 1
             self.bytes = plus(self.bytes, event.bytes)
             self.messages = plus(self.messages, event.messages)
-            self.texts = plus(self.texts, event.texts)
-        elif isinstance(event, Refused):
-            self.refused[event.status, event.reason] += 1
-        elif isinstance(event, Probed):
-            self.probes += 1
+            self.text_messages_dropped = plus(
+                self.text_messages_dropped, event.text_messages_dropped
+            )
+        elif isinstance(event, RequestRefused):
+            self.requests_refused[event.status, event.reason] += 1
+        elif isinstance(event, TakeoverChecked):
+            self.takeover_checks += 1
             self.evictions += not event.answered
         elif isinstance(event, TlsHandshakeFailed):
             self.tls_handshakes_failed[event.kind.value] += 1

@@ -29,7 +29,10 @@ def local_listener() -> LocalListener:
     """Return where the relay of this machine listens, as the environment says."""
     settings = settings_from_environment()
     return LocalListener(
-        settings.host, settings.port, "" if settings.tcp else settings.unix, bool(settings.tls_cert)
+        settings.host,
+        settings.port,
+        "" if settings.tcp else settings.unix_socket,
+        bool(settings.tls_cert),
     )
 
 

@@ -60,9 +60,9 @@ class Observers:
     def __init__(self, *members: Observer) -> None:
         self.members = list(members)
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         for member in self.members:
-            member.notice(event)
+            member.on_event(event)
 
 
 async def run(
@@ -106,7 +106,7 @@ def load_files(
 
     Raises `Complaint` if a file cannot be used.
     """
-    path = relay_settings.host_token_file
+    path = relay_settings.token_file
     try:
         if path:
             read_token(path)
@@ -163,6 +163,6 @@ async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
         await conduct.wait_for_stop_signal(signals)
         nursery.start_soon(conduct.end_at_once, signals, opened.listeners)
         await systemd.stopping(conduct.status)
-        await handle.stop(accepting=not opened.inherited)
+        await handle.stop(close_listeners=opened.inherited)
         log_stopped(log)
         nursery.cancel_scope.cancel()

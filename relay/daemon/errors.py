@@ -67,10 +67,10 @@ def start_problem(error: OSError | ValueError) -> str:
     Of the errors of `serve_relay`, those about a file, and each ValueError, are about the token.
     """
     if isinstance(error, ValueError):
-        return f"--host-token-file {error}"
+        return f"--token-file {error}"
     if error.filename is None:
         return os_error_text(error)
-    return f"cannot read --host-token-file {error.filename!r}: {os_error_text(error)}"
+    return f"cannot read --token-file {error.filename!r}: {os_error_text(error)}"
 
 
 def shortage(error: BaseException) -> str:

@@ -56,8 +56,8 @@ async def open_listeners(
         tcp = settings.tcp and not inherited
         on_tcp = await open_tcp(settings.host, settings.port) if tcp else []
         listeners += on_tcp
-        if settings.unix:
-            unix = open_unix(settings.unix, int(settings.unix_mode, 8))
+        if settings.unix_socket:
+            unix = open_unix(settings.unix_socket, int(settings.unix_socket_mode, 8))
             listeners.insert(len(listeners) - len(on_tcp), unix)
     except StartError:
         for listener in listeners:

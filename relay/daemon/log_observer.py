@@ -16,9 +16,9 @@ from ..events import (
     Event,
     PairEnded,
     PairJoined,
-    Probed,
-    Refused,
-    Stopping,
+    RelayStopping,
+    RequestRefused,
+    TakeoverChecked,
     TlsHandshakeFailed,
 )
 from ..fields import non_defaults
@@ -60,17 +60,17 @@ class LogObserver:
         self._clock = clock
         self._refusals: dict[int | str, TokenBucket] = {}
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event:
             case PairEnded():
                 self._log_ended(event)
-            case Refused():
+            case RequestRefused():
                 self._log_refused(event)
             case PairJoined():
-                self._log.debug("pair joined", pair=event.pair, waited=rounded(event.waited))
-            case Probed():
+                self._log.debug("pair joined", pair=event.pair, wait_time=rounded(event.wait_time))
+            case TakeoverChecked():
                 # What follows from silence, the end of a pair, has a line of its own.
-                self._log.debug("pair probed", pair=event.pair, answered=event.answered)
+                self._log.debug("takeover checked", pair=event.pair, answered=event.answered)
             case TlsHandshakeFailed():
                 self._say_handshake_failed(event)
             case _:
@@ -84,7 +84,7 @@ class LogObserver:
                 "waiting ended",
                 pair=ended.pair,
                 outcome=ended.outcome.label,
-                waited=rounded(ended.waited),
+                wait_time=rounded(ended.wait_time),
                 **drop_empty(client_a=a),
             )
             return
@@ -92,23 +92,23 @@ class LogObserver:
             "pair ended",
             pair=ended.pair,
             outcome=ended.outcome.label,
-            waited=rounded(ended.waited),
-            lasted=rounded(ended.lasted),
+            wait_time=rounded(ended.wait_time),
+            duration=rounded(ended.duration),
             bytes_a=ended.bytes[0],
             bytes_b=ended.bytes[1],
             messages_a=ended.messages[0],
             messages_b=ended.messages[1],
             **drop_empty(
-                texts_a=ended.texts[0],
-                texts_b=ended.texts[1],
-                stalled_a=rounded(ended.stalled[0]),
-                stalled_b=rounded(ended.stalled[1]),
+                text_messages_dropped_a=ended.text_messages_dropped[0],
+                text_messages_dropped_b=ended.text_messages_dropped[1],
+                blocked_time_a=rounded(ended.blocked_time[0]),
+                blocked_time_b=rounded(ended.blocked_time[1]),
                 client_a=a,
                 client_b=b,
             ),
         )
 
-    def _log_refused(self, refused: Refused) -> None:
+    def _log_refused(self, refused: RequestRefused) -> None:
         now = self._clock()
         bucket = self._refusals.setdefault(refused.status, TokenBucket(now))
         if not bucket.take(now):
@@ -139,7 +139,7 @@ class LogObserver:
                 ),
             )
 
-    def _log_stopping(self, stopping: Stopping) -> None:
+    def _log_stopping(self, stopping: RelayStopping) -> None:
         left_out = sum(each.take_suppressed() for each in self._refusals.values())
         self._log.info(
             "stopping",

@@ -83,21 +83,21 @@ class MetricsObserver:
             registry=registry,
         )
         self._stalls = Histogram(
-            "arc_relay_pair_stall_seconds",
+            "arc_relay_pair_blocked_seconds",
             "Seconds for which data of a joined pair waited to be taken, both directions together.",
             buckets=STALLS,
             registry=registry,
         )
         ProcessCollector(registry=registry)
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event:
             case PairJoined():
-                self._waits.observe(event.waited)
+                self._waits.observe(event.wait_time)
             case PairEnded(joined=True):
-                self._durations.observe(event.lasted)
+                self._durations.observe(event.duration)
                 self._sizes.observe(sum(event.bytes))
-                self._stalls.observe(sum(event.stalled))
+                self._stalls.observe(sum(event.blocked_time))
             case _:
                 pass  # it is counted in the statistics
 
@@ -135,22 +135,28 @@ def gauges(stats: RelayStatistics) -> Iterator[Metric]:
 def counters(stats: RelayStatistics) -> Iterator[Metric]:
     """Yield what there has been since the start."""
     for name, about, value in (
-        ("connections", "Connections accepted.", stats.accepted),
-        ("probes", "How often sides were pinged because of a newcomer.", stats.probes),
+        ("connections_accepted", "Connections accepted.", stats.connections_accepted),
+        (
+            "takeover_checks",
+            "How often sides were pinged because of a newcomer.",
+            stats.takeover_checks,
+        ),
         ("evictions", "How many of those times a side did not answer.", stats.evictions),
     ):
         yield CounterMetricFamily(f"arc_relay_{name}", about, value=value)
     refusals = CounterMetricFamily(
-        "arc_relay_refusals", "Requests answered with an error.", labels=("status", "reason")
+        "arc_relay_requests_refused",
+        "Requests answered with an error.",
+        labels=("status", "reason"),
     )
-    for (status, reason), count in stats.refused.items():
+    for (status, reason), count in stats.requests_refused.items():
         refusals.add_metric((str(status), reason), count)
     yield refusals
     ended = CounterMetricFamily(
         "arc_relay_pairs_ended", "Pairs that are over, joined or not.", labels=("outcome",)
     )
     for outcome in Outcome:
-        ended.add_metric((outcome.label,), stats.ended.get(outcome, 0))
+        ended.add_metric((outcome.label,), stats.pairs_ended.get(outcome, 0))
     yield ended
     handshakes = CounterMetricFamily(
         "arc_relay_tls_handshakes_failed", "TLS handshakes that failed.", labels=("kind",)
@@ -164,7 +170,7 @@ def counters(stats: RelayStatistics) -> Iterator[Metric]:
         (
             "text_messages_dropped",
             "Text messages dropped, by the side that sent them.",
-            stats.texts,
+            stats.text_messages_dropped,
         ),
     ):
         family = CounterMetricFamily(f"arc_relay_{name}", about, labels=("side",))

@@ -74,10 +74,10 @@ class DaemonSettings:
             maximum=MAX_PORT,
         ),
     )
-    unix: str = path(
+    unix_socket: str = path(
         "The unix socket to listen on; TCP is then listened on only if a host or a port is given."
     )
-    unix_mode: str = text(
+    unix_socket_mode: str = text(
         "0660",
         "The permissions of the unix socket.",
         "an octal number from 000 to 777",
@@ -116,7 +116,7 @@ class DaemonSettings:
     @property
     def tcp(self) -> bool:
         """Whether to listen on host and port: if either was given, or there is no unix socket."""
-        return not self.unix or not self.given.isdisjoint({"host", "port"})
+        return not self.unix_socket or not self.given.isdisjoint({"host", "port"})
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:

@@ -85,7 +85,7 @@ class SignalHandler:
                 failed = True
                 log_not_reloaded(self._log, "certificate", str(complaint))
         try:
-            if self._handle.reload():
+            if self._handle.reload_token():
                 done.append("token")
         except (OSError, ValueError) as error:
             failed = True

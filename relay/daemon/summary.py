@@ -18,9 +18,9 @@ __all__ = ["Summary"]
 
 LIMITS: Final = (
     "max_waiting",
-    "max_per_client",
-    "connects_per_minute",
-    "max_rate",
+    "max_connections_per_client",
+    "max_connects_per_minute",
+    "max_bytes_per_second",
     "max_pair_bytes",
     "max_pair_seconds",
 )

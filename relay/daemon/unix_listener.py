@@ -74,7 +74,7 @@ def open_unix(path: str, mode: int) -> UnixListener:
             raise
     except OSError as error:
         why = os_error_text(error)
-    raise StartError(f"cannot listen on --unix {path!r}: {why}")
+    raise StartError(f"cannot listen on --unix-socket {path!r}: {why}")
 
 
 def remove_stale_socket(path: str) -> None:

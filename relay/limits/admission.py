@@ -43,17 +43,19 @@ class AdmissionControl:
         self.closed = False
         """True once the relay stops and admits no connection."""
         self._proxies = TrustedProxies(settings.trusted_proxies)
-        self._counts = bool(settings.max_per_client or settings.connects_per_minute)
-        self.client_limits = ClientLimits(settings.max_per_client, settings.connects_per_minute)
+        self._counts = bool(settings.max_connections_per_client or settings.max_connects_per_minute)
+        self.client_limits = ClientLimits(
+            settings.max_connections_per_client, settings.max_connects_per_minute
+        )
         """Limits of each client."""
         self._token = b""
         self.authorized: set[trio.CancelScope] = set()
         """Scopes of the connections that showed the token in force, and are not over."""
-        self.reload()
+        self.reload_token()
 
-    def reload(self) -> bool:
+    def reload_token(self) -> bool:
         """Read the token again, if there is one; if that fails, the old one stays in force."""
-        path = self._settings.host_token_file
+        path = self._settings.token_file
         if not path:
             return False
         token = read_token(path)

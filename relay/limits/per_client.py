@@ -39,16 +39,19 @@ class Refusal:
 class ClientLimits:
     """Counts clients; a limit that is 0 is off.
 
-    A client has an allowance of ``connects_per_minute`` attempts, which refills evenly: so many at
-    once, and so many in each minute from then on. An attempt that finds none left costs nothing, so
-    that the time it is told is true; one that fails because of ``max_per_client`` does cost one.
+    A client has an allowance of ``max_connects_per_minute`` attempts, which refills evenly: so many
+    at once, and so many in each minute from then on. An attempt that finds none left costs nothing,
+    so that the time it is told is true; one that fails because of ``max_connections_per_client``
+    does cost one.
     """
 
     __slots__ = ("_connections", "_full_at", "_interval", "_max_per_client")
 
-    def __init__(self, max_per_client: int = 0, connects_per_minute: int = 0) -> None:
-        self._max_per_client = max_per_client
-        self._interval = MINUTE / connects_per_minute if connects_per_minute else 0.0
+    def __init__(
+        self, max_connections_per_client: int = 0, max_connects_per_minute: int = 0
+    ) -> None:
+        self._max_per_client = max_connections_per_client
+        self._interval = MINUTE / max_connects_per_minute if max_connects_per_minute else 0.0
         self._connections: dict[str, int] = {}
         # When each allowance is whole again; the client that was let in last is the last.
         self._full_at: OrderedDict[str, float] = OrderedDict()

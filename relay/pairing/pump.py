@@ -67,7 +67,7 @@ class Pump:
         self._sink = sink
         self._scope = scope
         self._settings = settings
-        self._limited = bool(settings.max_rate or settings.max_pair_bytes)
+        self._limited = bool(settings.max_bytes_per_second or settings.max_pair_bytes)
         self._sent = True
 
     async def run(self) -> None:

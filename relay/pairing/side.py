@@ -79,7 +79,11 @@ class Side:
         self.released = trio.Event()  # set once its pair is done with it
         self.received = 0  # bytes that came from it
         self.passed_on = 0  # bytes of the frames made of them for its peer
-        self._pacer = Pacer(settings.max_rate, READ_SIZE) if settings.max_rate else None
+        self._pacer = (
+            Pacer(settings.max_bytes_per_second, READ_SIZE)
+            if settings.max_bytes_per_second
+            else None
+        )
         self.reading_paused = False  # True while it is not read, and not because its peer is slow
         self.heard_at = 0.0  # when it last was; with a peer, not noted for every message
         self.keepalive: KeepaliveState

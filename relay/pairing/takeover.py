@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import trio
 
-from ..events import Probed
+from ..events import TakeoverChecked
 from ..outcome import Outcome
 from ..server.state import RelayState
 from .pump import end_pair
@@ -24,14 +24,14 @@ SILENCE_BEFORE_CHECK = 5.0
 async def evict_if_dead(state: RelayState, code: str, newcomer: trio.CancelScope) -> bool:
     """Check that the sides of the pair with this code are alive, for a newcomer that asks for it.
 
-    Sides that may be dead are pinged, and get ``probe_timeout`` to answer. If one does not, its
+    Sides that may be dead are pinged, and get ``takeover_timeout`` to answer. If one does not, its
     pair is ended, and the code is free. Newcomers that come meanwhile wait for the same answers.
     Nothing is pinged if neither the newcomer nor a side showed the host token in force.
 
     Returns:
         True if this newcomer ended a pair, so that a new one replaces it.
     """
-    settled, evicted = not state.settings.probe_timeout, False
+    settled, evicted = not state.settings.takeover_timeout, False
     while not settled:
         pair = state.pairs.find(code)
         if pair is None or pair.outcome is not None or not sides_to_check(pair):
@@ -63,14 +63,14 @@ async def check_alive(state: RelayState, pair: Pair[Side]) -> None:
     """Ping the sides of a pair that are in doubt, and end it if one of them is gone."""
     over = state.takeover_checks[pair] = trio.Event()
     trials = [AliveCheck(pair, side) for side in sides_to_check(pair)]
-    timeout = state.settings.probe_timeout
+    timeout = state.settings.takeover_timeout
     try:
         with trio.move_on_after(timeout):
             for check in trials:
                 await check.answered.wait()
         ghosts = [check.side for check in trials if not check.passed(timeout)]
         if pair.outcome is None:
-            state.publish(Probed(state.pair_id(pair.code), answered=not ghosts))
+            state.publish(TakeoverChecked(state.pair_id(pair.code), answered=not ghosts))
             if ghosts:
                 state.pairs.end(pair)
                 end_pair(pair, Outcome.EVICTED, ghosts[0])

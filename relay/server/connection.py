@@ -12,7 +12,7 @@ from traceback import format_tb
 
 import trio
 
-from ..events import Refused, TlsHandshakeFailed
+from ..events import RequestRefused, TlsHandshakeFailed
 from ..outcome import Outcome
 from ..pairing.pump import end_pair, run_pair
 from ..pairing.rendezvous import Pair
@@ -49,7 +49,7 @@ async def serve_connection(
             response = await serve_request(state, side)
             if response is not None:
                 if response.is_error:
-                    state.publish(Refused(response.status.value, response.body, side.client))
+                    state.publish(RequestRefused(response.status.value, response.body, side.client))
                 await send_response(wire, response)
             if not wire.handshake_done and wire.heard:
                 state.publish(TlsHandshakeFailed(*wire.failure, side.client))
@@ -113,7 +113,7 @@ async def find_place(state: RelayState, side: Side) -> Place | Response | None:
     A refused connection holds no slot. Limits that need the client's address alone are checked
     before the request is judged, so that a client over its limit costs little.
     """
-    request = await read_request(side.transport, state.settings.head_timeout)
+    request = await read_request(side.transport, state.settings.handshake_timeout)
     if not isinstance(request, Request):
         return request
     found: Place | Response | None = None

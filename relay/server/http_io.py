@@ -21,14 +21,14 @@ DRAIN_TIMEOUT: Final = 2.0
 """Seconds that a refused client has to close its end."""
 
 
-async def read_request(transport: Transport, head_timeout: float) -> Request | Response | None:
+async def read_request(transport: Transport, handshake_timeout: float) -> Request | Response | None:
     """Read the head of a request; bytes that follow it stay to be received.
 
-    Return an answer if the head is invalid, or not complete within head_timeout seconds. Return
-    None if there is nobody to answer: the client is gone, or sent nothing but empty lines.
+    Return an answer if the head is invalid, or not complete within handshake_timeout seconds.
+    Return None if there is nobody to answer: the client is gone, or sent nothing but empty lines.
     """
     reader = RequestParser()
-    with trio.move_on_after(head_timeout):
+    with trio.move_on_after(handshake_timeout):
         return await receive_request(transport, reader)
     return reader.refusal(HEAD_TOO_SLOW) if reader.begun else None
 

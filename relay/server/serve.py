@@ -69,14 +69,14 @@ class RelayHandle:
         """Return a snapshot of each pair that is open now, joined or waiting, oldest first."""
         return self._relay.open_pairs(trio.current_time())
 
-    def reload(self) -> bool:
-        """Read ``host_token_file`` again; return whether there is one.
+    def reload_token(self) -> bool:
+        """Read ``token_file`` again; return whether there is one.
 
         Raises OSError or ValueError, saying what was wrong, and keeps the old token, if that fails.
         """
-        return self._relay.admission.reload()
+        return self._relay.admission.reload_token()
 
-    async def stop(self, *, accepting: bool = True) -> None:
+    async def stop(self, *, close_listeners: bool = False) -> None:
         """Stop gracefully: refuse new sides with 503, close all others with 1001; return then.
 
         The others are closed after ``drain_delay``, those that wait for a peer first, between
@@ -84,11 +84,11 @@ class RelayHandle:
         by no more than ``close_timeout``. `serve_relay` then returns. If cancelled, the relay stops
         all the same. A further call waits for the same end; its argument has no effect.
 
-        With ``accepting`` false, nothing is accepted any more, and ``drain_delay`` is skipped: for
+        With ``close_listeners``, nothing is accepted any more, and ``drain_delay`` is skipped: for
         a listening socket that outlives this relay, so that who comes waits for the next one.
         Whoever was accepted before gets a place, and is then closed as the others.
         """
-        self._shutdown.ask(accepting=accepting)
+        self._shutdown.ask(accepting=not close_listeners)
         await self._shutdown.done.wait()
 
 
@@ -112,7 +112,7 @@ async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
     ``relay stopping``, and those that do not answer hold it up for ``close_timeout`` at most.
 
     Raises OSError if host does not resolve, the port cannot be bound or no descriptor is left, and
-    OSError or ValueError if ``host_token_file`` cannot be read or holds no token. Raises ValueError
+    OSError or ValueError if ``token_file`` cannot be read or holds no token. Raises ValueError
     if there are no listeners among the given ones.
     """
     given: list[trio.abc.Listener[Any]] = list(listeners or ())

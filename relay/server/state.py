@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import trio
 
-from ..events import Event, Observer, PairEnded, PairJoined, Stopping
+from ..events import Event, Observer, PairEnded, PairJoined, RelayStopping
 from ..limits.admission import AdmissionControl
 from ..outcome import Outcome
 from ..pairing.pump import end_pair
@@ -59,7 +59,7 @@ class RelayState:
         """Return the scope of a new connection."""
         scope = trio.CancelScope()
         self.connections.add(scope)
-        self.counters.accepted += 1
+        self.counters.connections_accepted += 1
         if self.dropped:
             scope.cancel()
         return scope
@@ -82,7 +82,7 @@ class RelayState:
         if not self.draining:
             self.draining = True
             self.admission.closed = refusing
-            self.publish(Stopping(len(self.pairs), self.pairs.waiting))
+            self.publish(RelayStopping(len(self.pairs), self.pairs.waiting))
 
     async def stop_waiting(self) -> None:
         """Close the sides that wait for a peer, and return when they have been told."""
@@ -132,10 +132,10 @@ class RelayState:
 
     def publish(self, event: Event) -> None:
         """Count an event and show it to the observer, who may not disturb."""
-        self.counters.notice(event)
+        self.counters.on_event(event)
         if self._observer is not None:
             try:
-                self._observer.notice(event)
+                self._observer.on_event(event)
             except Exception as error:  # noqa: BLE001 - an observer is a stranger
                 logger.error("the observer failed: %s", type(error).__name__)  # noqa: TRY400
 
@@ -153,12 +153,15 @@ class RelayState:
                 pair=self.pair_id(pair.code),
                 outcome=pair.outcome or Outcome.BROKEN,
                 joined=b is not None,
-                waited=joined - pair.since,
-                lasted=now - joined,
+                wait_time=joined - pair.since,
+                duration=now - joined,
                 bytes=each.bytes,
                 messages=each.messages,
-                texts=each.texts,
-                stalled=(b.transport.seconds_blocked if b else 0.0, a.transport.seconds_blocked),
+                text_messages_dropped=each.text_messages_dropped,
+                blocked_time=(
+                    b.transport.seconds_blocked if b else 0.0,
+                    a.transport.seconds_blocked,
+                ),
                 clients=(a.client, b.client if b else ""),
             )
         )
@@ -170,24 +173,24 @@ class RelayState:
     def statistics(self) -> RelayStatistics:
         """Return a snapshot of what is there, and of what has been."""
         tally = self.counters
-        moved, messages, texts = tally.bytes, tally.messages, tally.texts
+        moved, messages, texts = tally.bytes, tally.messages, tally.text_messages_dropped
         for pair in self.live_pairs:
             each = traffic(pair)
             moved = plus(moved, each.bytes)
             messages = plus(messages, each.messages)
-            texts = plus(texts, each.texts)
+            texts = plus(texts, each.text_messages_dropped)
         return RelayStatistics(
             pairs=len(self.pairs),
             waiting=self.pairs.waiting,
             connections=len(self.connections),
             draining=self.draining,
-            accepted=tally.accepted,
-            refused=dict(tally.refused),
-            ended=dict(tally.ended),
+            connections_accepted=tally.connections_accepted,
+            requests_refused=dict(tally.requests_refused),
+            pairs_ended=dict(tally.pairs_ended),
             bytes=moved,
             messages=messages,
-            texts=texts,
-            probes=tally.probes,
+            text_messages_dropped=texts,
+            takeover_checks=tally.takeover_checks,
             evictions=tally.evictions,
             tls_handshakes_failed=dict(tally.tls_handshakes_failed),
         )
@@ -211,7 +214,7 @@ class Traffic(NamedTuple):
 
     bytes: tuple[int, int]
     messages: tuple[int, int]
-    texts: tuple[int, int]
+    text_messages_dropped: tuple[int, int]
 
 
 def traffic(pair: Pair[Side]) -> Traffic:
@@ -222,5 +225,5 @@ def traffic(pair: Pair[Side]) -> Traffic:
     return Traffic(
         bytes=(a.passed_on, b.passed_on),
         messages=(a.reframer.message_counts[BINARY], b.reframer.message_counts[BINARY]),
-        texts=(a.reframer.message_counts[TEXT], b.reframer.message_counts[TEXT]),
+        text_messages_dropped=(a.reframer.message_counts[TEXT], b.reframer.message_counts[TEXT]),
     )

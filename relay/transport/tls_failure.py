@@ -32,7 +32,7 @@ class TlsFailure(StrEnum):
     RESET = "reset"
     """The connection was reset before the handshake was complete."""
     TIMEOUT = "timeout"
-    """The handshake was not complete within ``head_timeout``."""
+    """The handshake was not complete within ``handshake_timeout``."""
     OTHER = "other"
     """A message of the handshake was malformed or out of order."""
 

@@ -32,7 +32,7 @@ def options() -> Sequence[str]:
         *("--metrics", "127.0.0.1:0"),
         *("--max-connections", str(MAX_CONNECTIONS)),
         *("--max-waiting", str(MAX_WAITING)),
-        *("--pair-ttl", "4", "--sweep-interval", "0.1", "--probe-timeout", "0.2"),
+        *("--pair-ttl", "4", "--sweep-interval", "0.1", "--takeover-timeout", "0.2"),
     ]
 
 
@@ -80,7 +80,7 @@ async def refused(relay: ProcessRelay, target: str, status: int) -> None:
 async def overfill(relay: ProcessRelay, prometheus: Prometheus, reason: str) -> None:
     """Have newcomers turned away for a reason, one that begins a count, and one that adds to it."""
     await refused(relay, "/?pair=one-more", 503)
-    await prometheus.until(f'arc_relay_refusals_total{{reason="{reason}"}} == 1')
+    await prometheus.until(f'arc_relay_requests_refused_total{{reason="{reason}"}} == 1')
     await refused(relay, "/?pair=one-more", 503)
 
 

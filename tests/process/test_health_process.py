@@ -42,7 +42,7 @@ class TestPlain:
     @pytest.fixture
     def options(self, path: str) -> Sequence[str]:
         """Return the options."""
-        return ["--unix", path, "--ping-interval", "0"]
+        return ["--unix-socket", path, "--ping-interval", "0"]
 
     async def test_well(self, process_relay: ProcessRelay, path: str) -> None:
         """Both find it; the environment is what `health` goes by without a URL."""
@@ -51,7 +51,7 @@ class TestPlain:
         async with trio.open_nursery() as nursery:
             asked = Asked(nursery)
             asked.start("port", "health", PORT=port)
-            asked.start("unix", "health", UNIX=path)
+            asked.start("unix", "health", UNIX_SOCKET=path)
             asked.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
             asked.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
             asked.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")

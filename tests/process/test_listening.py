@@ -24,7 +24,7 @@ class TestTls:
     @pytest.fixture
     def options(self, tmp_path: Path) -> Sequence[str]:
         """Return the options."""
-        return [*Certificate(tmp_path).options, "--head-timeout", "0.5"]
+        return [*Certificate(tmp_path).options, "--handshake-timeout", "0.5"]
 
     @pytest.fixture
     def client_tls(self) -> ssl.SSLContext:
@@ -91,7 +91,7 @@ async def test_unix_socket(tmp_path: Path, time_limit: None) -> None:
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
-    options = ("--unix", str(path), "--unix-mode", "0600")
+    options = ("--unix-socket", str(path), "--unix-socket-mode", "0600")
     async with run_program(*options, log=tmp_path / "log") as program:
         assert program.places == [f"unix:{path}"]
         assert mode_of(path) == 0o600
@@ -104,7 +104,7 @@ async def test_unix_socket(tmp_path: Path, time_limit: None) -> None:
             status, out, err = await run_to_its_end("start", *options)
             assert (status, out) == (1, "")
             assert err == (
-                f"arc-relay: cannot listen on --unix '{path}': a program listens there;"
+                f"arc-relay: cannot listen on --unix-socket '{path}': a program listens there;"
                 " stop it, or choose another path\n"
             )
         assert (await health(await trio.open_unix_socket(str(path)))).status == 200

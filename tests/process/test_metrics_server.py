@@ -95,10 +95,15 @@ async def test_figures_move(process_relay: ProcessRelay, scraper: Scraper) -> No
         "arc_relay_pair_duration_seconds_count",
         "arc_relay_time_to_pair_seconds_count",
     }
-    refused = 'arc_relay_refusals_total{reason="not found: this is a WebSocket relay, its health'
+    refused = (
+        'arc_relay_requests_refused_total{reason="not found: this is a WebSocket relay, its health'
+    )
     assert [after[name] for name in after if name.startswith(refused)] == [1]
     assert after["arc_relay_pairs"] == 0
-    assert after["arc_relay_connections_total"] == before["arc_relay_connections_total"] + 3
+    assert (
+        after["arc_relay_connections_accepted_total"]
+        == before["arc_relay_connections_accepted_total"] + 3
+    )
 
 
 async def test_prometheus_likes_it(process_relay: ProcessRelay, scraper: Scraper) -> None:

@@ -67,7 +67,7 @@ class TestKeepalive:
         with trio.fail_after(INTERVAL + TIMEOUT + MARGIN):
             assert await b.closed() == PEER_DISCONNECTED
         statistics = near_relay.handle.statistics()
-        assert statistics.ended == {Outcome.UNRESPONSIVE: 1}
+        assert statistics.pairs_ended == {Outcome.UNRESPONSIVE: 1}
         assert statistics.pairs == 0
         await near_relay.pair("code")
 
@@ -78,7 +78,7 @@ class TestNewcomer:
     @pytest.fixture
     def settings(self) -> RelaySettings:
         """Return settings in which a probe is short."""
-        return RelaySettings(probe_timeout=TIMEOUT, close_timeout=0.2)
+        return RelaySettings(takeover_timeout=TIMEOUT, close_timeout=0.2)
 
     @pytest.mark.parametrize("payload", [None, b"", BULK], ids=["silent", "small", "bulk"])
     async def test_pair(
@@ -94,7 +94,7 @@ class TestNewcomer:
         with trio.fail_after(TIMEOUT + MARGIN):
             await near_relay.join("code")
             assert await b.closed() == PEER_DISCONNECTED
-        assert near_relay.handle.statistics().ended == {Outcome.EVICTED: 1}
+        assert near_relay.handle.statistics().pairs_ended == {Outcome.EVICTED: 1}
 
     async def test_alone(
         self, near_relay: NearRelay, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
@@ -120,7 +120,7 @@ class TestSlow:
             ping_interval=INTERVAL,
             ping_timeout=TIMEOUT,
             stall_timeout=60,
-            probe_timeout=2 * TIMEOUT,
+            takeover_timeout=2 * TIMEOUT,
             close_timeout=0.2,
         )
 
@@ -140,4 +140,4 @@ class TestSlow:
         await trio.sleep(1.8)
         refused = await (await near_relay.connect()).upgrade("/?pair=code")
         assert refused.status == 409
-        assert near_relay.handle.statistics().ended == {}
+        assert near_relay.handle.statistics().pairs_ended == {}

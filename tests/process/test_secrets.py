@@ -120,7 +120,7 @@ async def test_nothing_shows(tmp_path: Path, time_limit: None, variant: Variant)
         options += Certificate(tmp_path).options
         tls = client_context()
         tls.check_hostname = False
-    options += ["--host-token-file", str(token)]
+    options += ["--token-file", str(token)]
     async with (
         run_program(*LOOPBACK, *options, log=tmp_path / "log") as program,
         Visitors(program.port, tls) as visitors,

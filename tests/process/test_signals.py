@@ -50,7 +50,7 @@ class TestReload:
     @pytest.fixture
     def options(self, files: Certificate, token_file: Path) -> Sequence[str]:
         """Return the options with both files."""
-        return [*files.options, "--host-token-file", str(token_file)]
+        return [*files.options, "--token-file", str(token_file)]
 
     @pytest.fixture
     def client_tls(self) -> ssl.SSLContext:
@@ -109,7 +109,7 @@ class TestReload:
         files.renew()
         write(token_file, None)
         relay.process.send_signal(signal.SIGHUP)
-        await program.line("level=error", f"cannot read --host-token-file '{token_file}': No such")
+        await program.line("level=error", f"cannot read --token-file '{token_file}': No such")
         assert files.matches(await self.certificate(relay))
         log = program.log.read_text()
         assert log.count("not reloaded") == 3
@@ -133,7 +133,7 @@ async def test_nothing_to_reload(process_relay: ProcessRelay) -> None:
 async def test_second_signal(tmp_path: Path, time_limit: None, by: signal.Signals) -> None:
     """It kills the process, whatever that still waited for; the socket file is gone."""
     path = tmp_path / "socket"
-    options = (*LOOPBACK, "--unix", str(path), "--drain-delay", "60")
+    options = (*LOOPBACK, "--unix-socket", str(path), "--drain-delay", "60")
     async with run_program(*options, log=tmp_path / "log") as program:
         async with Client(await trio.open_unix_socket(str(path))) as client:
             assert (await client.upgrade("/?pair=code")).status == 101
@@ -175,7 +175,7 @@ async def test_fifo_at_reload(
     """A FIFO in the place of a file is refused, and holds nothing up."""
     path = {"token": token_file, "cert": files.cert, "key": files.key}[name]
     unix = tmp_path / "socket"
-    options = ("--unix", str(unix), *files.options, "--host-token-file", str(token_file))
+    options = ("--unix-socket", str(unix), *files.options, "--token-file", str(token_file))
     async with run_program(*options, log=tmp_path / "log") as program:
         path.unlink()
         os.mkfifo(path)

@@ -109,7 +109,7 @@ class Started:
 
     def __init__(self, folder: Path, redirections: str, *options: str) -> None:
         self.socket = folder / "relay.sock"
-        command = [*PROGRAM, "start", "--unix", str(self.socket), *options]
+        command = [*PROGRAM, "start", "--unix-socket", str(self.socket), *options]
         self.process = subprocess.Popen(
             ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *command],
             env=clean_environment({}),

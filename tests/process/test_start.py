@@ -182,11 +182,11 @@ def test_bad_token_file(
     path = tmp_path / "token"
     if content is not None:
         path.write_bytes(content)
-    assert run(monkeypatch, "start", "-p", "0", "--host-token-file", str(path)) == 1
+    assert run(monkeypatch, "start", "-p", "0", "--token-file", str(path)) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "--host-token-file" in err
+    assert "--token-file" in err
     assert str(path) in err
 
 
@@ -270,7 +270,7 @@ def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "options", [["--host-token-file", "/no"], ["--tls-cert", "/no", "--tls-key", "/no"]]
+    "options", [["--token-file", "/no"], ["--tls-cert", "/no", "--tls-key", "/no"]]
 )
 def test_no_port_without_files(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
@@ -284,7 +284,7 @@ def test_no_port_without_files(
     assert not opening.called
 
 
-@pytest.mark.parametrize("option", ["--unix", "--host"])
+@pytest.mark.parametrize("option", ["--unix-socket", "--host"])
 def test_failed_start_closes_everything(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:

@@ -29,7 +29,7 @@ def _bare_logging() -> Iterator[None]:
 
 async def lines(relay: WatchedRelay, log: Log, **settings: Any) -> list[dict[str, Any]]:
     """Return the lines of a summary of a relay that is 10 s old."""
-    limits = RelaySettings(max_waiting=7, max_rate=9)
+    limits = RelaySettings(max_waiting=7, max_bytes_per_second=9)
     summary = Summary(relay.handle, log.log, DaemonSettings(**settings), limits)
     await trio.sleep(10)
     await summary.write()
@@ -53,7 +53,7 @@ async def test_summary(autojump_clock: MockClock) -> None:
                 "bytes_b": 7,
                 "max_connections": 50,
                 "max_waiting": 7,
-                "max_rate": 9,
+                "max_bytes_per_second": 9,
             }
         ]
 

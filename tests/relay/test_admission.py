@@ -94,7 +94,7 @@ class TestHostToken:
 
     async def test_opening(self, token_file: Path) -> None:
         """Without the token, no new code is opened."""
-        async with running(host_token_file=str(token_file)) as relay:
+        async with running(token_file=str(token_file)) as relay:
             for lines in ([], ["Authorization: Bearer wrong"], ["Authorization: Basic s3cret"]):
                 response = await relay.refused(*TOKEN_NEEDED, lines=lines)
                 assert response.headers["www-authenticate"] == "Bearer"
@@ -105,7 +105,7 @@ class TestHostToken:
 
     async def test_joining(self, token_file: Path) -> None:
         """To join a code, it is enough to know it; once it is free again, it is not."""
-        async with running(host_token_file=str(token_file)) as relay:
+        async with running(token_file=str(token_file)) as relay:
             a = await relay.join("code&token=s3cret")
             b = await relay.join("code")
             await exchange(a, b)
@@ -117,16 +117,16 @@ class TestHostToken:
 
     async def test_health_needs_none(self, token_file: Path) -> None:
         """The health is told to anybody."""
-        async with running(host_token_file=str(token_file)) as relay:
+        async with running(token_file=str(token_file)) as relay:
             assert (await relay.get("/health"))[0] == 200
 
     async def test_reload(self, token_file: Path) -> None:
         """After a reload the new token opens, the old one no more; who is there stays."""
-        async with running(host_token_file=str(token_file)) as relay:
+        async with running(token_file=str(token_file)) as relay:
             await relay.join("code&token=s3cret")
             renew(token_file, "other")
             await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=other")
-            assert relay.handle.reload() is True
+            assert relay.handle.reload_token() is True
             await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=s3cret")
             await enters(relay, "/?pair=newcomer&token=other")
             assert relay.kept.waiting == 1
@@ -134,10 +134,10 @@ class TestHostToken:
     @pytest.mark.parametrize("content", [None, "", " \n"])
     async def test_failing_reload(self, token_file: Path, content: str | None) -> None:
         """If the file is gone or empty, a reload says so and the old token stays in force."""
-        async with running(host_token_file=str(token_file)) as relay:
+        async with running(token_file=str(token_file)) as relay:
             renew(token_file, content)
             with pytest.raises((OSError, ValueError), match=str(token_file)):
-                relay.handle.reload()
+                relay.handle.reload_token()
             await relay.refused(*TOKEN_NEEDED)
             await enters(relay, "/?pair=code&token=s3cret")
 
@@ -145,7 +145,7 @@ class TestHostToken:
         """By default anybody opens codes, whatever token comes along; there is none to reload."""
         async with running() as relay:
             await enters(relay, "/?pair=code&token=any")
-            assert relay.handle.reload() is False
+            assert relay.handle.reload_token() is False
             judged = relay.inside.respond(request_of(upgrade_request("/?pair=code&token=any")))
             assert isinstance(judged, Handshake)
             assert judged.token is None  # it is not even read
@@ -167,7 +167,7 @@ class TestHostToken:
         path.touch()
         renew(path, content)
         listener = MemoryListener()
-        settings = RelaySettings(host_token_file=str(path))
+        settings = RelaySettings(token_file=str(path))
         serve = partial(serve_relay, listeners=[listener], settings=settings)
         async with trio.open_nursery() as nursery:
             with pytest.raises(error, match=str(path)):

@@ -61,7 +61,7 @@ def breaking_pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
     return client, trio.StapledStream(server.send_stream, Breaking(server.receive_stream))
 
 
-@pytest.mark.parametrize("settings", [RelaySettings(max_rate=10, ping_interval=0)])
+@pytest.mark.parametrize("settings", [RelaySettings(max_bytes_per_second=10, ping_interval=0)])
 async def test_nothing_is_paid_twice(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -66,7 +66,7 @@ async def relay(tmp_path: Path) -> AsyncIterator[WatchedRelay]:
     token = tmp_path / "token"
     token.write_text("s3cret")
     async with running(
-        host_token_file=str(token), allowed_origins=("https://here",), head_timeout=1.0
+        token_file=str(token), allowed_origins=("https://here",), handshake_timeout=1.0
     ) as relay:
         await relay.pair("code&token=s3cret")
         yield relay
@@ -85,7 +85,7 @@ async def test_refusals(
 async def test_refusals_on_tcp(time_limit: None) -> None:
     """Likewise on a socket."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with running(listeners=listeners, head_timeout=0.2) as relay:
+    async with running(listeners=listeners, handshake_timeout=0.2) as relay:
         for name in ("not-http", "bad-for-h11", "unknown-path", "slow", "too-big", "silent"):
             status, head = HEADS[name]
             with no_cycles():
@@ -100,7 +100,7 @@ async def test_refusals_on_tcp(time_limit: None) -> None:
 async def test_refusals_for_limits(autojump_clock: MockClock) -> None:
     """Nor is it if a limit is over, or the relay stops."""
     head = with_lines(upgrade_request("/?pair=code"), FILLER)
-    async with running(connects_per_minute=1) as relay:
+    async with running(max_connects_per_minute=1) as relay:
         await relay.join("code")
         with no_cycles():
             await come(relay, 429, head)
@@ -113,7 +113,7 @@ async def test_refusals_for_limits(autojump_clock: MockClock) -> None:
 async def test_eviction(autojump_clock: MockClock) -> None:
     """Nor is it if the client had sides pinged first."""
     head = with_lines(upgrade_request("/?pair=code"), FILLER)
-    async with running(probe_timeout=2.0) as relay:
+    async with running(takeover_timeout=2.0) as relay:
         await relay.pair()
         with no_cycles():
             client = await relay.connect()

@@ -138,9 +138,9 @@ ENDS: list[tuple[End, dict[str, Any]]] = [
     (flood_with_empty_fragments, {}),
     (stay, QUICK),
     (stay, {"max_pair_seconds": 0.2}),
-    (come_third, {"probe_timeout": 0.2}),
+    (come_third, {"takeover_timeout": 0.2}),
     (pass_the_limit, {"max_pair_bytes": 50_000}),
-    (pass_the_limit, {"max_pair_bytes": 50_000, "max_rate": 1_000_000}),
+    (pass_the_limit, {"max_pair_bytes": 50_000, "max_bytes_per_second": 1_000_000}),
     (stop, {}),
 ]
 

@@ -9,7 +9,16 @@ import pytest
 import trio
 import trio.testing
 
-from relay import Event, Outcome, PairEnded, PairJoined, Probed, Refused, RelayStatistics, Stopping
+from relay import (
+    Event,
+    Outcome,
+    PairEnded,
+    PairJoined,
+    RelayStatistics,
+    RelayStopping,
+    RequestRefused,
+    TakeoverChecked,
+)
 from tests.support.raw_client import TEXT, encode, encode_close, upgrade_request
 from tests.support.running_relay import exchange, running
 
@@ -22,7 +31,7 @@ class Failing:
     def __init__(self) -> None:
         self.told = 0
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Fail, with a message that holds what nobody should read."""
         self.told += 1
         raise ValueError(CODE)
@@ -33,7 +42,7 @@ class TestEvents:
 
     async def test_a_life(self, autojump_clock: trio.testing.MockClock) -> None:
         """What is told, and in which order, from a pair's beginning to the end of the relay."""
-        async with running(probe_timeout=2.0) as relay:
+        async with running(takeover_timeout=2.0) as relay:
             a = await relay.join("code")
             await trio.sleep(2.5)
             b = await relay.join("code")
@@ -48,12 +57,12 @@ class TestEvents:
             await relay.handle.stop()
         joined, probed, refused, ended, stopping = relay.events
         assert isinstance(joined, PairJoined)
-        assert joined.waited == pytest.approx(2.5)
+        assert joined.wait_time == pytest.approx(2.5)
         assert isinstance(ended, PairEnded)
         assert ended.outcome is Outcome.CLOSED
-        assert probed == Probed(joined.pair, answered=True)
-        assert refused == Refused(409, "pair is full")
-        assert stopping == Stopping(0, 0)
+        assert probed == TakeoverChecked(joined.pair, answered=True)
+        assert refused == RequestRefused(409, "pair is full")
+        assert stopping == RelayStopping(0, 0)
 
     @pytest.mark.parametrize(
         ("head", "status", "reason"),
@@ -76,10 +85,10 @@ class TestEvents:
             await client.send(head)
             assert (await client.response()).status == status
             (event,) = relay.events
-            assert isinstance(event, Refused)
+            assert isinstance(event, RequestRefused)
             assert event.status == status
             assert event.reason.startswith(reason)
-            assert relay.handle.statistics().refused == {(status, event.reason): 1}
+            assert relay.handle.statistics().requests_refused == {(status, event.reason): 1}
 
     async def test_health_is_no_refusal(self, autojump_clock: trio.testing.MockClock) -> None:
         """Nor is it one if the relay is full, or stops, or somebody leaves without a word."""
@@ -91,7 +100,7 @@ class TestEvents:
                 nursery.start_soon(relay.handle.stop)
                 await trio.sleep(1)
                 assert (await relay.get("/health"))[0] == 503
-            assert not relay.told(Refused)
+            assert not relay.told(RequestRefused)
 
 
 class TestFailingObserver:
@@ -111,8 +120,8 @@ class TestFailingObserver:
             assert await b.closed() == (1000, "peer disconnected")
             await exchange(*await relay.pair())
             statistics = relay.handle.statistics()
-            assert statistics.refused == {(409, "pair is full"): 1}
-            assert statistics.ended == {Outcome.ENDED: 1}
+            assert statistics.requests_refused == {(409, "pair is full"): 1}
+            assert statistics.pairs_ended == {Outcome.ENDED: 1}
             await relay.all_gone()
             await relay.handle.stop()
         assert observer.told == 6
@@ -140,25 +149,25 @@ class TestStatistics:
                 pairs=4,
                 waiting=1,
                 connections=7,
-                accepted=7,
+                connections_accepted=7,
                 bytes=(300, 2 * 3 * 1002),
                 messages=(3, 6),
-                texts=(3, 0),
+                text_messages_dropped=(3, 0),
             )
             await relay.gone(a)
             await b.closed()
             await relay.until_left(5)
             after = relay.handle.statistics()
-            assert (after.bytes, after.messages, after.texts) == (
+            assert (after.bytes, after.messages, after.text_messages_dropped) == (
                 expected.bytes,
                 expected.messages,
-                expected.texts,
+                expected.text_messages_dropped,
             )
-            assert (after.pairs, after.connections, after.accepted) == (3, 5, 7)
-            assert after.ended == {Outcome.ENDED: 1}
+            assert (after.pairs, after.connections, after.connections_accepted) == (3, 5, 7)
+            assert after.pairs_ended == {Outcome.ENDED: 1}
             await relay.all_gone()
             assert relay.handle.statistics().bytes == expected.bytes
-            assert relay.handle.statistics().ended == {Outcome.ENDED: 4}
+            assert relay.handle.statistics().pairs_ended == {Outcome.ENDED: 4}
 
     async def test_nothing_is_ever_taken_back(self, autojump_clock: trio.testing.MockClock) -> None:
         """Also between the end of a pair by the relay and what its task makes of that."""
@@ -174,19 +183,22 @@ class TestStatistics:
             await b.message()
             await trio.sleep(60)
             trio.lowlevel.remove_instrument(instrument)
-            assert relay.handle.statistics().ended == {Outcome.OVER_BYTES: 1, Outcome.EXPIRED: 1}
+            assert relay.handle.statistics().pairs_ended == {
+                Outcome.OVER_BYTES: 1,
+                Outcome.EXPIRED: 1,
+            }
         moved = [statistics.bytes[0] for statistics in seen]
         assert moved == sorted(moved)
         assert moved[-1] == 100  # nobody got what the lone side sent
 
     async def test_probes(self, autojump_clock: trio.testing.MockClock) -> None:
         """Probes are counted, and those that found a ghost."""
-        async with running(probe_timeout=2.0) as relay:
+        async with running(takeover_timeout=2.0) as relay:
             await relay.pair()
             await relay.join("code")
             statistics = relay.handle.statistics()
-            assert (statistics.probes, statistics.evictions) == (1, 1)
-            (probed,) = relay.told(Probed)
+            assert (statistics.takeover_checks, statistics.evictions) == (1, 1)
+            (probed,) = relay.told(TakeoverChecked)
             assert not probed.answered
 
 

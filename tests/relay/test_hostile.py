@@ -179,7 +179,7 @@ async def test_refused_client_that_floods(relay: TcpRelay) -> None:
     await only_bystanders(relay)
 
 
-@pytest.mark.parametrize("settings", [RelaySettings(head_timeout=0.3)])
+@pytest.mark.parametrize("settings", [RelaySettings(handshake_timeout=0.3)])
 @pytest.mark.parametrize("data", [b"G", GOOD_HEAD[:-1]])
 async def test_slow_head(relay: TcpRelay, settings: RelaySettings, data: bytes) -> None:
     """A client that does not send its whole head in time gets 408."""
@@ -188,15 +188,15 @@ async def test_slow_head(relay: TcpRelay, settings: RelaySettings, data: bytes) 
     assert_refused(await client.response(), 408)
 
 
-@pytest.mark.parametrize("settings", [RelaySettings(head_timeout=0.3)])
+@pytest.mark.parametrize("settings", [RelaySettings(handshake_timeout=0.3)])
 async def test_silent(relay: TcpRelay, settings: RelaySettings) -> None:
     """A client that sends nothing at all is closed without an answer, and counted nowhere."""
     client = await relay.connect()
     assert await client.rest() == b""
-    assert not relay.handle.statistics().refused
+    assert not relay.handle.statistics().requests_refused
 
 
-@pytest.mark.parametrize("settings", [RelaySettings(head_timeout=0.5)])
+@pytest.mark.parametrize("settings", [RelaySettings(handshake_timeout=0.5)])
 async def test_head_that_trickles(relay: TcpRelay, settings: RelaySettings) -> None:
     """A head that never stops coming does not buy time with every byte."""
     client = await relay.connect()

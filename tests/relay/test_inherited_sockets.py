@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from relay import Outcome, PairEnded, PairJoined, Refused
+from relay import Outcome, PairEnded, PairJoined, RequestRefused
 from tests.support.raw_client import upgrade_request
 from tests.support.running_relay import running
 from tests.support.shutdown import TOLD, expect_told, stop_accepting, stopped_within
@@ -24,7 +24,7 @@ async def test_delay_is_skipped(nursery: trio.Nursery, autojump_clock: MockClock
         for client in clients:
             nursery.start_soon(expect_told, client)
         start = trio.current_time()
-        await relay.handle.stop(accepting=False)
+        await relay.handle.stop(close_listeners=True)
         assert trio.current_time() == start
 
 
@@ -56,7 +56,7 @@ async def test_heads_that_come_later(
         assert (await client.response()).status == 101
         await expect_told(client)
         await stopped_within(relay, 0)
-        assert not relay.told(Refused)
+        assert not relay.told(RequestRefused)
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])
@@ -76,7 +76,7 @@ async def test_heads_that_share_a_code(
             assert (await client.response()).status == 101
             assert await client.close_frame() == TOLD
         await relay.handle.stop()
-        assert not relay.told(Refused)
+        assert not relay.told(RequestRefused)
         assert {event.outcome for event in relay.told(PairEnded)} == {Outcome.STOPPED}
         assert len(relay.told(PairJoined)) == 1
 

@@ -93,7 +93,7 @@ class TestSilence:
         assert await peer.closed() == PEER_DISCONNECTED
         assert 0.75 * INTERVAL + TIMEOUT <= trio.current_time() - since <= INTERVAL + TIMEOUT
         assert memory_relay.handle.statistics().pairs == 0
-        assert memory_relay.handle.statistics().ended == {Outcome.UNRESPONSIVE: 1}
+        assert memory_relay.handle.statistics().pairs_ended == {Outcome.UNRESPONSIVE: 1}
         assert (await clients[mute].frame()).opcode == PING
         assert await clients[mute].closed() == KEEPALIVE_TIMEOUT
         fresh_a, fresh_b = await memory_relay.pair()
@@ -150,7 +150,7 @@ class TestBackpressure:
             await trio.sleep(pause)
             await b.read(len(CHUNK))
         assert memory_relay.handle.statistics().pairs == 1
-        assert memory_relay.handle.statistics().probes == 0
+        assert memory_relay.handle.statistics().takeover_checks == 0
 
     async def test_held_full(self, memory_relay: MemoryRelay, autojump_clock: MockClock) -> None:
         """A side that sent more than is held is not read, and not ended for its silence."""
@@ -187,12 +187,14 @@ class TestSettings:
         assert [side.pings for side in sides] == [0, 0]
 
     @pytest.mark.parametrize(
-        "settings", [{"max_rate": 1000, "ping_interval": 4, "ping_timeout": 4}], indirect=True
+        "settings",
+        [{"max_bytes_per_second": 1000, "ping_interval": 4, "ping_timeout": 4}],
+        indirect=True,
     )
     async def test_paced(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """A side that is read slowly because of max_rate is not missed meanwhile."""
+        """A side that is read slowly because of max_bytes_per_second is not missed meanwhile."""
         a = await memory_relay.join("code")
         b = Lively(await memory_relay.join("code"), nursery)
         await a.send_message(bytes(1_000_000))

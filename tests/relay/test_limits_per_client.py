@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay import PairEnded, Refused
+from relay import PairEnded, RequestRefused
 from relay.daemon.unix_listener import open_unix
 from tests.support.raw_client import Client, encode_close, upgrade_request
 from tests.support.requests import with_lines
@@ -42,7 +42,7 @@ class TestMaxPerClient:
 
     async def test_by_address(self, time_limit: None) -> None:
         """One address has so many sides at once; another has its own, and a side gone is room."""
-        async with running(listeners=await on_tcp(), max_per_client=2) as relay:
+        async with running(listeners=await on_tcp(), max_connections_per_client=2) as relay:
             one = await join(await relay.come_from("127.0.0.2"), "one")
             await join(await relay.come_from("127.0.0.2"), "two")
             response = await relay.refused(*TOO_MANY, client=await relay.come_from("127.0.0.2"))
@@ -55,7 +55,7 @@ class TestMaxPerClient:
 
     async def test_who_was_refused_is_not_counted(self, time_limit: None) -> None:
         """A connection that got no place for another reason leaves room for one that may."""
-        async with running(listeners=await on_tcp(), max_per_client=1) as relay:
+        async with running(listeners=await on_tcp(), max_connections_per_client=1) as relay:
             await join(await relay.come_from("127.0.0.2"), "code")
             await join(await relay.come_from("127.0.0.3"), "code")
             lingering = await relay.come_from("127.0.0.4")
@@ -75,7 +75,7 @@ class TestConnectsPerMinute:
 
     async def test_by_the_minute(self, autojump_clock: trio.testing.MockClock) -> None:
         """So many at once, then so many in a minute; the time that is told is when to return."""
-        async with running(connects_per_minute=3) as relay:
+        async with running(max_connects_per_minute=3) as relay:
             for _ in range(3):
                 client = await relay.join("code")
                 await client.send(encode_close(1000))
@@ -91,7 +91,7 @@ class TestConnectsPerMinute:
 
     async def test_by_address(self, time_limit: None) -> None:
         """Each address has its own count, and asking for the health costs nothing."""
-        async with running(listeners=await on_tcp(), connects_per_minute=1) as relay:
+        async with running(listeners=await on_tcp(), max_connects_per_minute=1) as relay:
             for address in ("127.0.0.2", "127.0.0.3"):
                 for _ in range(3):
                     async with await relay.come_from(address) as client:
@@ -99,7 +99,7 @@ class TestConnectsPerMinute:
                 await join(await relay.come_from(address), address)
                 await relay.refused(*TOO_OFTEN, client=await relay.come_from(address))
 
-    @pytest.mark.parametrize("setting", ["connects_per_minute", "max_per_client"])
+    @pytest.mark.parametrize("setting", ["max_connects_per_minute", "max_connections_per_client"])
     async def test_nothing_is_kept_of_who_is_gone(
         self, setting: str, autojump_clock: trio.testing.MockClock
     ) -> None:
@@ -121,7 +121,7 @@ class TestBeforeJudging:
         self, target: str, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A client over its limit is told so, whatever it asks for, and costs no more."""
-        async with running(connects_per_minute=1) as relay:
+        async with running(max_connects_per_minute=1) as relay:
             client = await relay.connect()
             assert (await client.upgrade("/")).status == 400
             await relay.gone(client)
@@ -142,11 +142,11 @@ class TestBeforeJudging:
         async with running(listeners=listeners, trusted_proxies=("127.0.0.1",)) as relay:
             client = await relay.come_from("127.0.0.1")
             await relay.refused(400, BAD_CODE, "/", [forwarded("192.0.2.1")], client=client)
-            assert [event.client for event in relay.told(Refused)] == ["192.0.2.1"]
+            assert [event.client for event in relay.told(RequestRefused)] == ["192.0.2.1"]
 
     async def test_bad_upgrade_leaves_its_place(self) -> None:
         """A client whose upgrade was bad holds no place, however long it stays."""
-        async with running(max_per_client=1) as relay:
+        async with running(max_connections_per_client=1) as relay:
             lingering = await relay.connect()
             assert (await lingering.upgrade("/")).status == 400
             await relay.join("code")
@@ -157,7 +157,10 @@ class TestTrustedProxies:
 
     async def test_behind_a_proxy(self, time_limit: None) -> None:
         """Clients behind a trusted proxy count apart, an IPv6 one by its /64."""
-        settings: dict[str, Any] = {"max_per_client": 1, "trusted_proxies": ("127.0.0.2",)}
+        settings: dict[str, Any] = {
+            "max_connections_per_client": 1,
+            "trusted_proxies": ("127.0.0.2",),
+        }
         async with running(listeners=await on_tcp(), **settings) as relay:
             clients = ["192.0.2.1", "192.0.2.2", "2001:db8:0:1::1", "2001:db8:0:2::1"]
             for number, client in enumerate(clients):
@@ -174,7 +177,7 @@ class TestTrustedProxies:
     async def test_several_lines(self, time_limit: None) -> None:
         """Several lines are one list; the right-most entry that is no trusted proxy counts."""
         settings: dict[str, Any] = {
-            "max_per_client": 1,
+            "max_connections_per_client": 1,
             "trusted_proxies": ("127.0.0.2", "10.0.0.0/8"),
         }
         lines = [forwarded("192.0.2.1"), "X-Other: 1", forwarded("192.0.2.2", "10.1.2.3")]
@@ -190,7 +193,7 @@ class TestTrustedProxies:
     @pytest.mark.parametrize("trusted", [(), ("127.0.0.2",), ("unix",)])
     async def test_forged(self, trusted: tuple[str, ...], time_limit: None) -> None:
         """A client that is no trusted proxy counts by its own address, whatever it sends."""
-        settings: dict[str, Any] = {"max_per_client": 1, "trusted_proxies": trusted}
+        settings: dict[str, Any] = {"max_connections_per_client": 1, "trusted_proxies": trusted}
         async with running(listeners=await on_tcp(), **settings) as relay:
             await join(await relay.come_from("127.0.0.3"), "code", forwarded("192.0.2.1"))
             forger = await relay.come_from("127.0.0.3")
@@ -204,14 +207,16 @@ class TestTrustedProxies:
     async def test_unix(self, tmp_path: Path, time_limit: None) -> None:
         """With `unix`, whatever comes by a Unix socket is believed; without, it is one client."""
         path = str(tmp_path / "relay.sock")
-        settings: dict[str, Any] = {"max_per_client": 1, "trusted_proxies": ("unix",)}
+        settings: dict[str, Any] = {"max_connections_per_client": 1, "trusted_proxies": ("unix",)}
         async with running(listeners=[open_unix(path, 0o600)], **settings) as relay:
             for client in ("192.0.2.1", "192.0.2.2"):
                 proxy = await relay.adopt(await trio.open_unix_socket(path))
                 await join(proxy, client, forwarded("198.51.100.1", client))
                 proxy = await relay.adopt(await trio.open_unix_socket(path))
                 await relay.refused(*TOO_MANY, lines=[forwarded(client)], client=proxy)
-        async with running(listeners=[open_unix(path, 0o600)], max_per_client=1) as relay:
+        async with running(
+            listeners=[open_unix(path, 0o600)], max_connections_per_client=1
+        ) as relay:
             peer = await relay.adopt(await trio.open_unix_socket(path))
             await join(peer, "code", forwarded("192.0.2.1"))
             peer = await relay.adopt(await trio.open_unix_socket(path))
@@ -219,7 +224,7 @@ class TestTrustedProxies:
 
     async def test_ipv6(self, time_limit: None) -> None:
         """IPv6 peers count as well, and an IPv4 address in IPv6 is an IPv4 address."""
-        settings: dict[str, Any] = {"max_per_client": 1, "trusted_proxies": ("::1",)}
+        settings: dict[str, Any] = {"max_connections_per_client": 1, "trusted_proxies": ("::1",)}
         async with running(listeners=await on_tcp("::1"), **settings) as relay:
             await join(await relay.come_from("::1"), "code")
             await relay.refused(*TOO_MANY, client=await relay.come_from("::1"))
@@ -229,13 +234,16 @@ class TestTrustedProxies:
 
     async def test_the_address_that_is_told(self, time_limit: None) -> None:
         """Observers are told the client behind the proxy, of a side and of a refusal."""
-        settings: dict[str, Any] = {"max_per_client": 1, "trusted_proxies": ("127.0.0.2",)}
+        settings: dict[str, Any] = {
+            "max_connections_per_client": 1,
+            "trusted_proxies": ("127.0.0.2",),
+        }
         async with running(listeners=await on_tcp(), **settings) as relay:
             await join(await relay.come_from("127.0.0.2"), "code", forwarded("192.0.2.1"))
             await join(await relay.come_from("127.0.0.2"), "code", forwarded("2001:db8::1"))
             proxy = await relay.come_from("127.0.0.2")
             await relay.refused(*TOO_MANY, lines=[forwarded("192.0.2.1")], client=proxy)
-            assert relay.told(Refused)[-1].client == "192.0.2.1"
+            assert relay.told(RequestRefused)[-1].client == "192.0.2.1"
             await relay.all_gone()
             (ended,) = relay.told(PairEnded)
             assert ended.clients == ("192.0.2.1", "2001:db8::1")

@@ -98,7 +98,7 @@ CASES = [
     Case(Outcome.VIOLATED, violate),
     Case(Outcome.UNRESPONSIVE, do_nothing, KEEPALIVE, 40.0),
     Case(Outcome.STALLED, send_much, {"stall_timeout": 60.0}, 70.0, lockstep=True),
-    Case(Outcome.EVICTED, come_third, {"probe_timeout": 2.0}, 12.0),
+    Case(Outcome.EVICTED, come_third, {"takeover_timeout": 2.0}, 12.0),
     Case(Outcome.OVER_TIME, do_nothing, {"max_pair_seconds": 33.0}, 33.0),
     Case(Outcome.OVER_BYTES, send_over_limit, {"max_pair_bytes": 10_000}),
     Case(Outcome.STOPPED, stop),
@@ -127,11 +127,11 @@ async def test_pair(case: Case, autojump_clock: trio.testing.MockClock) -> None:
                 await trio.sleep(0.1)
         told, ended = relay.told(PairJoined), relay.told(PairEnded)[0]
         assert [ended.pair] == [event.pair for event in told]
-        assert told[0].waited == ended.waited == pytest.approx(3, abs=0.1)
+        assert told[0].wait_time == ended.wait_time == pytest.approx(3, abs=0.1)
         assert ended.outcome is case.outcome
         assert ended.joined
-        assert ended.lasted == pytest.approx(case.lasted, rel=0.1)
-        assert ended.texts == (1, 2)
+        assert ended.duration == pytest.approx(case.lasted, rel=0.1)
+        assert ended.text_messages_dropped == (1, 2)
         sent, answered = ended.bytes
         # Frames have a header of two or four bytes; what a deed adds is about A alone.
         assert sent >= 2 + 100
@@ -139,7 +139,7 @@ async def test_pair(case: Case, autojump_clock: trio.testing.MockClock) -> None:
         if case.deed not in (send_much, send_over_limit):
             assert sent == 2 + 100
             assert ended.messages == (1, 2)
-        stalled_a, stalled_b = ended.stalled
+        stalled_a, stalled_b = ended.blocked_time
         assert stalled_b == pytest.approx(0, abs=0.01)
         assert stalled_a == pytest.approx(60 * (case.outcome is Outcome.STALLED), rel=0.1, abs=0.01)
 
@@ -174,9 +174,9 @@ async def test_waiting_side(case: Case, autojump_clock: trio.testing.MockClock) 
             while not relay.told(PairEnded):
                 await trio.sleep(0.1)
         (ended,) = relay.told(PairEnded)
-        assert (ended.outcome, ended.joined, ended.lasted) == (case.outcome, False, 0.0)
-        assert ended.waited == pytest.approx(case.lasted, rel=0.15)
-        assert (ended.bytes, ended.messages, ended.texts) == ((0, 0),) * 3
+        assert (ended.outcome, ended.joined, ended.duration) == (case.outcome, False, 0.0)
+        assert ended.wait_time == pytest.approx(case.lasted, rel=0.15)
+        assert (ended.bytes, ended.messages, ended.text_messages_dropped) == ((0, 0),) * 3
         assert not relay.told(PairJoined)
 
 
@@ -201,7 +201,7 @@ async def test_side_that_sent_too_much_while_alone(
             await trio.sleep(5)
         (ended,) = relay.told(PairEnded)
         assert ended.outcome is Outcome.UNRESPONSIVE
-        assert ended.lasted == pytest.approx(40, rel=0.15)
+        assert ended.duration == pytest.approx(40, rel=0.15)
 
 
 async def test_code_is_used_again(autojump_clock: trio.testing.MockClock) -> None:

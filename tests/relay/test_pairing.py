@@ -330,7 +330,7 @@ class StopsAsTheyMeet:
 
     relay: WatchedRelay
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, PairJoined):
             self.relay.inside.stop()

@@ -44,7 +44,7 @@ class TestMaxPairSeconds:
             await trio.sleep(0.1)
             ended = await both_closed(relay, a, b, TOO_LONG)
             assert ended.outcome is Outcome.OVER_TIME
-            assert ended.lasted == pytest.approx(60, abs=0.1)
+            assert ended.duration == pytest.approx(60, abs=0.1)
 
     async def test_waiting_side(self, autojump_clock: trio.testing.MockClock) -> None:
         """Who waits is no pair yet."""
@@ -68,7 +68,7 @@ class TestMaxPairSeconds:
 
     async def test_in_a_flow(self, autojump_clock: trio.testing.MockClock) -> None:
         """Nor does a pair that is never idle last longer."""
-        async with running(max_pair_seconds=60.0, max_rate=1000) as relay:
+        async with running(max_pair_seconds=60.0, max_bytes_per_second=1000) as relay:
             a, b = await relay.pair()
             await a.send(encode(BINARY, bytes(100_000)))
             start, size = trio.current_time(), 0
@@ -158,7 +158,7 @@ class TestMaxPairBytes:
     @pytest.mark.parametrize("sent", [1, 5_000_000])
     async def test_off(self, sent: int) -> None:
         """By default any amount may pass, also where another limit is set."""
-        async with running(max_pair_bytes=0, max_rate=10**9 * (sent > 1)) as relay:
+        async with running(max_pair_bytes=0, max_bytes_per_second=10**9 * (sent > 1)) as relay:
             a, b = await relay.pair()
             await a.send_message(bytes(sent))
             assert len(await b.message()) == sent
@@ -167,7 +167,9 @@ class TestMaxPairBytes:
 
 async def test_both_limits(autojump_clock: trio.testing.MockClock) -> None:
     """A pair that keeps to its rate is ended at its bytes, without waiting for what it may."""
-    async with running(max_pair_bytes=10_000, max_rate=1000, max_pair_seconds=1000.0) as relay:
+    async with running(
+        max_pair_bytes=10_000, max_bytes_per_second=1000, max_pair_seconds=1000.0
+    ) as relay:
         a, b = await relay.pair()
         await a.send(encode(BINARY, bytes(100_000)))
         start = trio.current_time()

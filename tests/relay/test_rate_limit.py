@@ -1,4 +1,4 @@
-"""Each direction of a pair keeps to max_rate, by delays between reads."""
+"""Each direction of a pair keeps to max_bytes_per_second, by delays between reads."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_accuracy(rate: int, each: int, autojump_clock: trio.testing.MockC
     """Over a long transfer, bytes of the sender by the time it took are the rate, to 2 %."""
     size = 10 * max(rate, 8 * KIB)
     sent = messages(size, each)
-    async with running(max_rate=rate) as relay:
+    async with running(max_bytes_per_second=rate) as relay:
         a = await relay.join("code", lockstep=True)
         b = await relay.join("code")
         start = trio.current_time()
@@ -59,7 +59,7 @@ async def test_accuracy(rate: int, each: int, autojump_clock: trio.testing.MockC
 
 async def test_directions_are_apart(autojump_clock: trio.testing.MockClock) -> None:
     """Both directions at once have the rate each, and what one does not use is not the other's."""
-    async with running(max_rate=100_000) as relay:
+    async with running(max_bytes_per_second=100_000) as relay:
         a, b = await relay.pair()
         for client in (a, b):
             await client.send(messages(1_000_000))
@@ -76,7 +76,7 @@ async def test_directions_are_apart(autojump_clock: trio.testing.MockClock) -> N
 
 async def test_one_direction_waits_for_itself(autojump_clock: trio.testing.MockClock) -> None:
     """While one direction is held back, a message the other way passes at once."""
-    async with running(max_rate=1000) as relay:
+    async with running(max_bytes_per_second=1000) as relay:
         a, b = await relay.pair()
         await a.send(messages(100_000))
         for _ in range(5):
@@ -89,7 +89,7 @@ async def test_one_direction_waits_for_itself(autojump_clock: trio.testing.MockC
 
 async def test_pairs_are_apart(autojump_clock: trio.testing.MockClock) -> None:
     """Each pair has the rate for itself."""
-    async with running(max_rate=10_000) as relay:
+    async with running(max_bytes_per_second=10_000) as relay:
         pairs = [await relay.pair(f"{number}") for number in range(5)]
         for a, _ in pairs:
             await a.send(messages(100_000))
@@ -101,7 +101,7 @@ async def test_pairs_are_apart(autojump_clock: trio.testing.MockClock) -> None:
 
 async def test_by_delaying_reads(autojump_clock: trio.testing.MockClock) -> None:
     """A sender that is too fast is not read, so that its own system slows it down."""
-    async with running(max_rate=10_000) as relay:
+    async with running(max_bytes_per_second=10_000) as relay:
         a = await relay.join("code", lockstep=True)
         b = await relay.join("code")
         start = trio.current_time()
@@ -112,7 +112,7 @@ async def test_by_delaying_reads(autojump_clock: trio.testing.MockClock) -> None
 
 async def test_a_side_that_waits(autojump_clock: trio.testing.MockClock) -> None:
     """Early data is read at the rate, and delivered at once when side B comes."""
-    async with running(max_rate=1000) as relay:
+    async with running(max_bytes_per_second=1000) as relay:
         a = await relay.join("code", lockstep=True)
         start = trio.current_time()
         await a.send(messages(50_000))
@@ -126,7 +126,7 @@ async def test_flood_of_a_side_that_waits(
     opcode: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     """A side that waits is slowed down too where nothing of what it sends is held."""
-    async with running(max_rate=1000, pair_ttl=10_000) as relay:
+    async with running(max_bytes_per_second=1000, pair_ttl=10_000) as relay:
         a = await relay.join("code", lockstep=True)
         start = trio.current_time()
         async with trio.open_nursery() as nursery:
@@ -142,7 +142,7 @@ async def test_tiny_messages_hide_nothing(
 ) -> None:
     """Text and pings are charged also where binary messages are mixed with them."""
     flood = (encode(opcode, bytes(100)) * 9 + encode(BINARY, b"x")) * 100
-    async with running(max_rate=1000) as relay:
+    async with running(max_bytes_per_second=1000) as relay:
         a = await relay.join("code", lockstep=True)
         await relay.join("code")
         start = trio.current_time()
@@ -155,7 +155,7 @@ async def test_tiny_messages_hide_nothing(
 
 async def test_idle_time_is_not_saved_up(autojump_clock: trio.testing.MockClock) -> None:
     """A pair that was idle for long has no more than its rate."""
-    async with running(max_rate=10_000) as relay:
+    async with running(max_bytes_per_second=10_000) as relay:
         a, b = await relay.pair()
         await trio.sleep(1000)
         await a.send(messages(100_000))
@@ -171,7 +171,7 @@ async def test_keepalive_spares_a_side_that_is_held_back(
     gone.
     """
     times: dict[str, Any] = {"ping_interval": 20.0, "ping_timeout": 20.0, "stall_timeout": 60.0}
-    async with running(max_rate=500, **times) as relay:
+    async with running(max_bytes_per_second=500, **times) as relay:
         start = trio.current_time()
         a = await relay.join("code")
         await a.send(messages(100_000))
@@ -182,7 +182,7 @@ async def test_keepalive_spares_a_side_that_is_held_back(
 
 async def test_close_of_a_side_that_is_held_back(autojump_clock: trio.testing.MockClock) -> None:
     """All that a side sent before its close frame arrives before that of the relay."""
-    async with running(max_rate=1000) as relay:
+    async with running(max_bytes_per_second=1000) as relay:
         a, b = await relay.pair()
         await a.send(messages(10_000) + encode_close(1000))
         assert await live(b) == 11_000
@@ -192,7 +192,7 @@ async def test_close_of_a_side_that_is_held_back(autojump_clock: trio.testing.Mo
 
 async def test_peer_of_a_side_that_is_held_back(autojump_clock: trio.testing.MockClock) -> None:
     """A side whose peer is held back can leave at once."""
-    async with running(max_rate=1000) as relay:
+    async with running(max_bytes_per_second=1000) as relay:
         a, b = await relay.pair()
         await a.send(messages(100_000))
         start = trio.current_time()
@@ -203,7 +203,7 @@ async def test_peer_of_a_side_that_is_held_back(autojump_clock: trio.testing.Moc
 
 async def test_discarded_while_closing(autojump_clock: trio.testing.MockClock) -> None:
     """A side that goes on sending after its close frame is read no further than its pace allows."""
-    async with running(max_rate=1000, close_timeout=5) as relay:
+    async with running(max_bytes_per_second=1000, close_timeout=5) as relay:
         a = await relay.join("code", lockstep=True)
         b = await relay.join("code")
         await b.send(encode_close(1000))
@@ -226,7 +226,7 @@ async def test_off(autojump_clock: trio.testing.MockClock) -> None:
 
 async def test_what_is_dropped_is_slowed_down_too(autojump_clock: trio.testing.MockClock) -> None:
     """A side that sends text, which goes nowhere, has no more of the line than another."""
-    async with running(max_rate=1000) as relay:
+    async with running(max_bytes_per_second=1000) as relay:
         a, b = await relay.pair()
         text = encode(TEXT, bytes(94)) * 100
         start = trio.current_time()

@@ -57,7 +57,7 @@ def held() -> int:
 async def held_by_sides(large: Large | None, *, joined: bool, token_file: str) -> int:
     """Return the bytes that sides with large heads, or small ones, add to what a relay holds."""
     proxies = ("unix", "10.0.0.0/8")
-    async with running(trusted_proxies=proxies, host_token_file=token_file) as relay:
+    async with running(trusted_proxies=proxies, token_file=token_file) as relay:
         before = held()
         for number in range(SIDES):
             code = f"{number // 2 if joined else number}"

@@ -32,7 +32,7 @@ EXPECTED = {
     "Pair",
     "PairEnded",
     "PairJoined",
-    "Refused",
+    "RequestRefused",
     "RelayState",
     "RelayHandle",
     "Rendezvous",
@@ -64,10 +64,10 @@ class Observers:
         """Return the statistics of the relay."""
         return self.handle.statistics()
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.events.append(event)
-        self.metrics.notice(event)
-        self._lines.notice(event)
+        self.metrics.on_event(event)
+        self._lines.on_event(event)
 
 
 def representations() -> dict[str, str]:
@@ -125,12 +125,12 @@ async def test_representations(
     settings = RelaySettings(
         ping_interval=0,
         stall_timeout=0,
-        probe_timeout=30,
+        takeover_timeout=30,
         close_timeout=30,
         trusted_proxies=("127.0.0.1",),
-        host_token_file=str(token),
-        max_per_client=100,
-        connects_per_minute=100,
+        token_file=str(token),
+        max_connections_per_client=100,
+        max_connects_per_minute=100,
     )
     observers = Observers(log)
     serve = partial(serve_relay, host="127.0.0.1", port=0, settings=settings, observer=observers)

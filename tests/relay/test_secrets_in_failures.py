@@ -146,8 +146,8 @@ async def test_observer(
     """Nor is that of an observer; the relay goes on."""
 
     class Bad:
-        def notice(self, event: Event) -> None:
-            LogObserver(log.log, "full").notice(event)
+        def on_event(self, event: Event) -> None:
+            LogObserver(log.log, "full").on_event(event)
             raise RuntimeError(f"{WORD} in {event}")
 
     relay, bad = MemoryRelay(), Bad()

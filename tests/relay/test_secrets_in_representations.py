@@ -38,10 +38,10 @@ async def test_no_representation(
     path = tmp_path / "token"
     path.write_text(TOKEN)
     settings: dict[str, Any] = {
-        "host_token_file": str(path),
+        "token_file": str(path),
         "trusted_proxies": ("127.0.0.64/26",),
-        "max_per_client": 2,
-        "connects_per_minute": 100,
+        "max_connections_per_client": 2,
+        "max_connects_per_minute": 100,
     }
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     shown: list[object] = []

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from relay import PairEnded, Stopping
+from relay import PairEnded, RelayStopping
 from relay.server.serve import Shutdown
 from tests.support.raw_client import BINARY, Client, encode, encode_close, upgrade_request
 from tests.support.running_relay import WatchedRelay, exchange, running
@@ -207,7 +207,7 @@ class TestCancelled:
             relay.scope.cancel()
             await stopped_within(relay, 0)
             assert trio.current_time() == start
-            assert relay.told(Stopping) == [Stopping(2, 1)]
+            assert relay.told(RelayStopping) == [RelayStopping(2, 1)]
 
 
 @pytest.mark.parametrize("by", [stop, stop_accepting])
@@ -222,9 +222,9 @@ async def test_stopping_is_noticed_once(
             nursery.start_soon(by, relay)
         await a.send(encode_close(1000))
         await relay.handle.stop()
-        assert relay.told(Stopping) == [Stopping(pairs=2, waiting=1)]
+        assert relay.told(RelayStopping) == [RelayStopping(pairs=2, waiting=1)]
         names = [type(event).__name__ for event in relay.events]
-        assert names == ["PairJoined", "Stopping", "PairEnded", "PairEnded"]
+        assert names == ["PairJoined", "RelayStopping", "PairEnded", "PairEnded"]
 
 
 class TestTwoStops:

@@ -20,14 +20,14 @@ TIMEOUT = 0.2
 
 async def test_plain(autojump_clock: MockClock) -> None:
     """A client that sends nothing is closed when its time is over, and counted nowhere."""
-    async with running(head_timeout=10.0) as relay:
+    async with running(handshake_timeout=10.0) as relay:
         client = await relay.connect()
         since = trio.current_time()
         assert await client.rest() == b""
         assert trio.current_time() - since == pytest.approx(10, abs=0.1)
         await relay.until_left(0)
         assert relay.events == []
-        assert not relay.handle.statistics().refused
+        assert not relay.handle.statistics().requests_refused
 
 
 @pytest.mark.parametrize("handshake", [False, True])
@@ -37,7 +37,7 @@ async def test_tls(nursery: trio.Nursery, time_limit: None, handshake: bool) -> 
     AUTHORITY.issue_cert("localhost").configure_cert(context)
     tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
     listeners = [trio.SSLListener(listener, context) for listener in tcp]
-    settings = RelaySettings(head_timeout=TIMEOUT, close_timeout=1)
+    settings = RelaySettings(handshake_timeout=TIMEOUT, close_timeout=1)
     handle: RelayHandle = await nursery.start(
         partial(serve_relay, listeners=listeners, settings=settings)
     )
@@ -52,5 +52,5 @@ async def test_tls(nursery: trio.Nursery, time_limit: None, handshake: bool) -> 
             assert await stream.receive_some() == b""
     while handle.statistics().connections:
         await trio.sleep(0.01)
-    assert not handle.statistics().refused
+    assert not handle.statistics().requests_refused
     await handle.stop()

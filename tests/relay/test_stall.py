@@ -43,7 +43,7 @@ class TestStall:
         assert await clients[1 - mute].closed() == PEER_DISCONNECTED
         assert STALL <= trio.current_time() - since <= STALL * 18 / 16
         assert memory_relay.handle.statistics().pairs == 0
-        assert memory_relay.handle.statistics().ended == {Outcome.STALLED: 1}
+        assert memory_relay.handle.statistics().pairs_ended == {Outcome.STALLED: 1}
         *data, close = await clients[mute].last_frames()
         assert sum(len(frame.payload) for frame in data) <= len(CHUNK)
         assert close.payload[2:] == STALL_TIMEOUT[1].encode()

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay import Event, PairEnded, Refused, RelaySettings, Stopping, serve_relay
+from relay import Event, PairEnded, RelaySettings, RelayStopping, RequestRefused, serve_relay
 from tests.support.raw_client import Client, upgrade_request
 from tests.support.relay_fixtures import MemoryRelay
 
@@ -43,7 +43,7 @@ async def test_accepted_just_now(
 
     async def stop() -> None:
         await pass_ticks(ticks)
-        await memory_relay.handle.stop(accepting=False)
+        await memory_relay.handle.stop(close_listeners=True)
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connect)
@@ -62,7 +62,7 @@ async def test_head_on_its_way(
     client = await memory_relay.connect()
     await client.send(REQUEST[:20])
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(memory_relay.handle.stop, accepting=False))
+        nursery.start_soon(partial(memory_relay.handle.stop, close_listeners=True))
         await trio.sleep(4)
         await client.send(REQUEST[20:])
         await expect_served(client)
@@ -75,7 +75,7 @@ async def test_nothing_comes(
     client = await memory_relay.connect()
     await trio.testing.wait_all_tasks_blocked()
     began = trio.current_time()
-    await memory_relay.handle.stop(accepting=False)
+    await memory_relay.handle.stop(close_listeners=True)
     assert trio.current_time() - began == 5
     assert await client.rest() == b""
 
@@ -83,7 +83,7 @@ async def test_nothing_comes(
 class Events(list[Event]):
     """An observer that keeps what it notices."""
 
-    notice = list.append
+    on_event = list.append
 
 
 @pytest.mark.parametrize("ticks", range(-5, 6))
@@ -106,10 +106,10 @@ async def test_code_of_a_pair_that_ends(
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(ask)
         await pass_ticks(ticks)
-        await relay.handle.stop(accepting=False)
+        await relay.handle.stop(close_listeners=True)
     assert isinstance(events.pop(), PairEnded)
     since = [type(event) for event in events]
-    assert Refused not in since[since.index(Stopping) :]
+    assert RequestRefused not in since[since.index(RelayStopping) :]
 
 
 class TestProbing:
@@ -130,7 +130,7 @@ class TestProbing:
             await newcomer.send(REQUEST)
         await trio.sleep(1)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(partial(memory_relay.handle.stop, accepting=False))
+            nursery.start_soon(partial(memory_relay.handle.stop, close_listeners=True))
             for newcomer in newcomers:
                 nursery.start_soon(expect_served, newcomer)
             await trio.sleep(0.1)

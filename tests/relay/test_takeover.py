@@ -8,7 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.events import PairEnded, Probed
+from relay.events import PairEnded, TakeoverChecked
 from relay.outcome import Outcome
 from tests.support.auto_client import Lively
 from tests.support.raw_client import BINARY, PING, PONG, TEXT, encode, encode_close
@@ -17,8 +17,8 @@ from tests.support.takeover_fixtures import OpenRelay, relay, settings, work
 __all__ = ["relay", "settings"]
 
 PEER_DISCONNECTED = (1011, "peer disconnected")
-PROBE_TIMEOUT = (1011, "probe timeout")
-TIMEOUT = RelaySettings().probe_timeout
+PROBE_TIMEOUT = (1011, "takeover timeout")
+TIMEOUT = RelaySettings().takeover_timeout
 
 
 async def test_alive(relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
@@ -56,7 +56,7 @@ async def test_ghost(
     for other in mute[1:]:
         assert (await clients[other].frame()).opcode == PING
         assert await clients[other].closed() == PEER_DISCONNECTED
-    assert relay.relay.statistics().ended == {Outcome.EVICTED: 1}
+    assert relay.relay.statistics().pairs_ended == {Outcome.EVICTED: 1}
     assert relay.relay.pairs.waiting == 1
     await work(fresh, await relay.join("code"))
 
@@ -65,9 +65,9 @@ async def test_events(relay: OpenRelay, autojump_clock: MockClock) -> None:
     """The event has the name of the pair in public, as the event of its end has."""
     await relay.pair()
     await relay.ask()
-    probed = [event for event in relay.events if isinstance(event, Probed)]
+    probed = [event for event in relay.events if isinstance(event, TakeoverChecked)]
     ended = [event for event in relay.events if isinstance(event, PairEnded)]
-    assert probed == [Probed(relay.relay.pair_id("code"), answered=False)]
+    assert probed == [TakeoverChecked(relay.relay.pair_id("code"), answered=False)]
     assert [event.pair for event in ended] == [probed[0].pair]
 
 

@@ -22,7 +22,7 @@ from tests.support.takeover_fixtures import OpenRelay, relay, settings, work
 
 __all__ = ["relay", "settings"]
 
-TIMEOUT = RelaySettings().probe_timeout
+TIMEOUT = RelaySettings().takeover_timeout
 STOPPING = (1001, "relay stopping")
 CHUNK = bytes(100_000)
 
@@ -149,7 +149,7 @@ class TestEnding:
             await trio.testing.wait_all_tasks_blocked()
             await trio.aclose_forcefully(newcomer.stream)
         assert trio.current_time() - since < TIMEOUT
-        assert memory_relay.handle.statistics().probes == 0
+        assert memory_relay.handle.statistics().takeover_checks == 0
 
     async def test_ended_pair(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
         """A pair that ended, and still has its code, is not pinged any more."""
@@ -178,12 +178,12 @@ class TestOff:
     @pytest.fixture
     def settings(self) -> RelaySettings:
         """Return settings in which nothing ends a side."""
-        return RelaySettings(ping_interval=0, stall_timeout=0, probe_timeout=0)
+        return RelaySettings(ping_interval=0, stall_timeout=0, takeover_timeout=0)
 
     async def test_full(
         self, relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """With probe_timeout 0 a full pair is full, and a silent side is joined."""
+        """With takeover_timeout 0 a full pair is full, and a silent side is joined."""
         a = await relay.join("code")
         await trio.sleep(100)
         b, _ = await relay.ask(101)
@@ -198,12 +198,12 @@ class TestTimeout:
     @pytest.fixture
     def settings(self) -> RelaySettings:
         """Return settings in which an answer may take longer."""
-        return RelaySettings(ping_interval=0, stall_timeout=0, probe_timeout=9)
+        return RelaySettings(ping_interval=0, stall_timeout=0, takeover_timeout=9)
 
     async def test_effect(
         self, relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """A side may take probe_timeout to answer."""
+        """A side may take takeover_timeout to answer."""
         a, b = await relay.pair()
         Lively(a, nursery)
         async with trio.open_nursery() as newcomers:

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from relay.events import PairEnded, Probed
+from relay.events import PairEnded, TakeoverChecked
 from relay.outcome import Outcome
 from relay.protocol.response import NO_AUTHORIZED_HOST, PAIR_IS_FULL, TOKEN_REQUIRED
 from tests.support.auto_client import Lively
@@ -41,7 +41,7 @@ def token_file(tmp_path: Path) -> Path:
 async def relay(token_file: Path) -> AsyncIterator[WatchedRelay]:
     """Run a relay with a token, where newcomers have silent sides pinged."""
     token = str(token_file)
-    async with running(host_token_file=token, probe_timeout=2.0, max_waiting=1) as relay:
+    async with running(token_file=token, takeover_timeout=2.0, max_waiting=1) as relay:
         yield relay
 
 
@@ -66,7 +66,7 @@ async def ask(relay: WatchedRelay, query: str) -> int:
 def renew(relay: WatchedRelay, token_file: Path, token: str) -> None:
     """Replace the token."""
     token_file.write_text(token)
-    assert relay.handle.reload()
+    assert relay.handle.reload_token()
 
 
 async def test_guest_joins_a_host(
@@ -90,7 +90,7 @@ async def test_host_joins_a_guest(
     b = await relay.join(NEW_HOST)
     await exchange(a, b)
     assert await ask(relay, GUEST) == HOST_MISSING  # the pair was dead, and is gone
-    assert len(relay.told(Probed)) == 1
+    assert len(relay.told(TakeoverChecked)) == 1
 
 
 @pytest.mark.parametrize("sides", [[HOST], [HOST, GUEST], [HOST, HOST]])
@@ -154,7 +154,7 @@ async def test_pair_ends_while_it_is_checked(
             assert (await client.frame()).opcode == PING
         await clients[0].send(encode_close(1000))
     assert statuses == [HOST_MISSING if newcomer == GUEST else 101]
-    assert relay.told(Probed) == []
+    assert relay.told(TakeoverChecked) == []
     assert relay.told(PairEnded)[0].outcome is Outcome.CLOSED
 
 
@@ -165,7 +165,7 @@ async def test_live_pair_is_full(
     for side in (HOST, GUEST):
         Lively(await relay.join(side), nursery)
     assert [await ask(relay, third) for third in (GUEST, HOST)] == [409, 409]
-    assert [event.answered for event in relay.told(Probed)] == [True, True]
+    assert [event.answered for event in relay.told(TakeoverChecked)] == [True, True]
 
 
 async def silent(client: Client) -> None:

@@ -15,8 +15,8 @@ from tests.support.takeover_fixtures import OpenRelay, relay, settings, work
 
 __all__ = ["relay", "settings"]
 
-PROBE_TIMEOUT = (1011, "probe timeout")
-TIMEOUT = RelaySettings().probe_timeout
+PROBE_TIMEOUT = (1011, "takeover timeout")
+TIMEOUT = RelaySettings().takeover_timeout
 
 SAID = {
     "message": encode(BINARY, b"data"),

@@ -200,7 +200,7 @@ async def test_no_cycle(tmp_path: Path, time_limit: None, scenario: Scenario) ->
     # Where sides are visited, the sweeper keeps the pair that it visited last.
     stall_timeout = 0.6 if scenario is stalls else 0
     async with running_tls(
-        tmp_path, head_timeout=1, close_timeout=0.3, stall_timeout=stall_timeout, max_waiting=2
+        tmp_path, handshake_timeout=1, close_timeout=0.3, stall_timeout=stall_timeout, max_waiting=2
     ) as relay:
         with no_collector():
             await scenario(relay)

@@ -27,7 +27,7 @@ BROKEN = (1011, "peer disconnected")
 @pytest.fixture
 async def relay(tmp_path: Path, time_limit: None) -> AsyncIterator[WatchedRelay]:
     """Run a relay that does not wait for long."""
-    async with running_tls(tmp_path, head_timeout=0.5, close_timeout=0.5) as relay:
+    async with running_tls(tmp_path, handshake_timeout=0.5, close_timeout=0.5) as relay:
         yield relay
 
 

@@ -38,7 +38,7 @@ def embedded(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 async def relay(tmp_path: Path, time_limit: None, *, embedded: bool) -> AsyncIterator[WatchedRelay]:
     """Run a relay in which a handshake has half a second."""
-    async with running_tls(tmp_path, embedded=embedded, head_timeout=0.5) as relay:
+    async with running_tls(tmp_path, embedded=embedded, handshake_timeout=0.5) as relay:
         yield relay
 
 

@@ -115,7 +115,7 @@ async def test_keepalive(tmp_path: Path) -> None:
             assert await b.close_frame() == (1011, "keepalive timeout")
             nursery.cancel_scope.cancel()
         await relay.all_gone()
-        assert relay.handle.statistics().ended == {Outcome.UNRESPONSIVE: 1}
+        assert relay.handle.statistics().pairs_ended == {Outcome.UNRESPONSIVE: 1}
 
 
 async def answer_pings(client: Client) -> None:
@@ -133,7 +133,7 @@ async def test_stall(tmp_path: Path) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send_until_closed, b)
             assert await b.close_frame() == BROKEN
-        assert relay.handle.statistics().ended == {Outcome.STALLED: 1}
+        assert relay.handle.statistics().pairs_ended == {Outcome.STALLED: 1}
 
 
 async def send_until_closed(client: Client) -> None:
@@ -145,14 +145,14 @@ async def send_until_closed(client: Client) -> None:
 
 async def test_takeover(tmp_path: Path) -> None:
     """A newcomer takes the place of a side that does not answer."""
-    async with running_tls(tmp_path, probe_timeout=0.2) as relay:
+    async with running_tls(tmp_path, takeover_timeout=0.2) as relay:
         a, b = await pair(relay)
         await trio.sleep(0.1)  # for their systems to acknowledge what they were sent
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer_pings_until_closed, a)
             newcomer = await join(relay)
             assert (await b.frame()).opcode == PING
-            assert await b.close_frame() == (1011, "probe timeout")
+            assert await b.close_frame() == (1011, "takeover timeout")
         await exchange(newcomer, await join(relay))
 
 
@@ -164,7 +164,7 @@ async def answer_pings_until_closed(client: Client) -> None:
 
 async def test_max_rate(tmp_path: Path) -> None:
     """The rate of a pair is limited, with records larger than one read may be."""
-    async with running_tls(tmp_path, max_rate=200_000) as relay:
+    async with running_tls(tmp_path, max_bytes_per_second=200_000) as relay:
         a, b = await pair(relay)
         since = trio.current_time()
         await send_messages(a, 3, 50_000)

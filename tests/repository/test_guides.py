@@ -57,7 +57,7 @@ def test_walks(title: str) -> None:
     names = {
         name for name in re.findall(r"`(\w+(?:\.\w+)?)`", text) if not name.islower() or "_" in name
     }
-    settings = {"head_timeout", "close_timeout"}
+    settings = {"handshake_timeout", "close_timeout"}
     assert names - settings - defined() == set()
 
 

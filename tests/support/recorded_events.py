@@ -25,9 +25,9 @@ from relay.events import (
     Event,
     PairEnded,
     PairJoined,
-    Probed,
-    Refused,
-    Stopping,
+    RelayStopping,
+    RequestRefused,
+    TakeoverChecked,
     TlsHandshakeFailed,
 )
 from relay.outcome import Outcome
@@ -36,30 +36,30 @@ from relay.transport.tls_failure import TlsFailure
 CANARY_V4 = "192.0.2.77"
 CANARY_V6 = "2001:db8:beef:cafe::77"
 
-REFUSED = Refused(409, "pair is full", client=CANARY_V4)
-JOINED = PairJoined("5f3a91c2", waited=2.5)
+REFUSED = RequestRefused(409, "pair is full", client=CANARY_V4)
+JOINED = PairJoined("5f3a91c2", wait_time=2.5)
 ENDED = PairEnded(
     "5f3a91c2",
     Outcome.CLOSED,
     joined=True,
-    waited=2.5,
-    lasted=61.23456,
+    wait_time=2.5,
+    duration=61.23456,
     bytes=(3000, 70),
     messages=(12, 3),
-    texts=(0, 1),
-    stalled=(0.0, 1.25),
+    text_messages_dropped=(0, 1),
+    blocked_time=(0.0, 1.25),
     clients=(CANARY_V4, CANARY_V6),
 )
 ALONE = PairEnded(
     "0badc0de",
     Outcome.EXPIRED,
     joined=False,
-    waited=300.0,
-    lasted=0.0,
+    wait_time=300.0,
+    duration=0.0,
     clients=(CANARY_V6, ""),
 )
-PROBED = Probed("5f3a91c2", answered=True)
-STOPPING = Stopping(pairs=3, waiting=1)
+PROBED = TakeoverChecked("5f3a91c2", answered=True)
+STOPPING = RelayStopping(pairs=3, waiting=1)
 HANDSHAKE_FAILED = TlsHandshakeFailed(
     TlsFailure.CERTIFICATE_REFUSED, "tlsv1 alert unknown ca", client=CANARY_V4
 )

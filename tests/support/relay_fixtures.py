@@ -187,7 +187,7 @@ def settings() -> RelaySettings:
 
     The clients of most tests answer no pings, and some take nothing for long.
     """
-    return RelaySettings(ping_interval=0, stall_timeout=0, probe_timeout=0)
+    return RelaySettings(ping_interval=0, stall_timeout=0, takeover_timeout=0)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay import Event, Observer, Refused, RelayHandle, RelaySettings, serve_relay
+from relay import Event, Observer, RelayHandle, RelaySettings, RequestRefused, serve_relay
 from relay.server import serve as serve_module
 from relay.server.state import RelayState
 
@@ -24,7 +24,7 @@ from .requests import with_lines
 
 EventT = TypeVar("EventT", bound=Event)
 
-QUIET: Final = {"ping_interval": 0, "stall_timeout": 0, "probe_timeout": 0}
+QUIET: Final = {"ping_interval": 0, "stall_timeout": 0, "takeover_timeout": 0}
 """Settings for clients that answer no pings, as most here."""
 
 TRY_LATER: Final = {409, 429, 503}
@@ -54,7 +54,7 @@ class WatchedRelay(MemoryRelay):
         self.scope = trio.CancelScope()
         """Around the relay, to cancel it by."""
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take note of an event."""
         self.events.append(event)
 
@@ -90,7 +90,7 @@ class WatchedRelay(MemoryRelay):
         client = Client(stream)
         self._clients.append(client)
         with trio.fail_after(10):
-            while self.inside.counters.accepted < len(self._clients):
+            while self.inside.counters.connections_accepted < len(self._clients):
                 await trio.sleep(0.001)
         return client
 
@@ -124,7 +124,7 @@ class WatchedRelay(MemoryRelay):
         await self.until_left(before.connections - (client is not None))
         assert self.kept._replace(connections=0) == before._replace(connections=0)
         last = self.events[-1]
-        assert isinstance(last, Refused)
+        assert isinstance(last, RequestRefused)
         assert (last.status, last.reason) == (status, reason)
         assert type(last.status) is int  # and no member of an enumeration, which a log would show
         return response

@@ -46,10 +46,15 @@ MAX_CONNECTIONS = 50
 
 OPTIONS = (
     *("--log-level", "debug", "--metrics", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1"),
-    *("--pair-ttl", "1.5", "--sweep-interval", "0.1", "--head-timeout", "1"),
-    *("--ping-interval", "1", "--ping-timeout", "1", "--probe-timeout", "0.5"),
+    *("--pair-ttl", "1.5", "--sweep-interval", "0.1", "--handshake-timeout", "1"),
+    *("--ping-interval", "1", "--ping-timeout", "1", "--takeover-timeout", "0.5"),
     *("--close-timeout", "1", "--max-message-size", str(MAX_MESSAGE)),
-    *("--max-per-client", str(MAX_PER_CLIENT), "--connects-per-minute", str(CONNECTS_PER_MINUTE)),
+    *(
+        "--max-connections-per-client",
+        str(MAX_PER_CLIENT),
+        "--max-connects-per-minute",
+        str(CONNECTS_PER_MINUTE),
+    ),
     *("--max-waiting", str(MAX_WAITING), "--max-connections", str(MAX_CONNECTIONS)),
     *("--max-pair-seconds", "3", "--drain-delay", "0.3"),
 )
@@ -229,7 +234,7 @@ async def vanish(visitors: Visitors) -> None:
 async def be_ghosts(visitors: Visitors) -> None:
     """Be a pair that answers no pings, and a newcomer that takes its code."""
     reasons: list[str] = []
-    while "probe timeout" not in reasons:  # on a busy machine, the keepalive may be first
+    while "takeover timeout" not in reasons:  # on a busy machine, the keepalive may be first
         code = f"ghost-{len(reasons)}"
         ghosts = await visitors.pair(code)
         await trio.sleep(0.1)  # what waits to be acknowledged would be an excuse for them

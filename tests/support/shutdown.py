@@ -22,7 +22,7 @@ async def stop(relay: WatchedRelay) -> None:
 
 async def stop_accepting(relay: WatchedRelay) -> None:
     """Stop a relay whose listening sockets outlive it."""
-    await relay.handle.stop(accepting=False)
+    await relay.handle.stop(close_listeners=True)
 
 
 async def expect_told(client: Client) -> None:

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from relay import RelaySettings
-from relay.events import Event, Probed
+from relay.events import Event, TakeoverChecked
 from relay.server.connection import serve_connection
 from relay.server.state import RelayState
 
@@ -26,16 +26,19 @@ class OpenRelay(RunningRelay):
         self.relay = RelayState(settings, self)
         self._nursery = nursery
 
-    def notice(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Keep an event."""
         self.events.append(event)
 
     @property
     def probed(self) -> list[bool]:
         """For each time that sides were probed, whether all answered."""
-        probed = [event.answered for event in self.events if isinstance(event, Probed)]
+        probed = [event.answered for event in self.events if isinstance(event, TakeoverChecked)]
         statistics = self.relay.statistics()
-        assert (statistics.probes, statistics.evictions) == (len(probed), probed.count(False))
+        assert (statistics.takeover_checks, statistics.evictions) == (
+            len(probed),
+            probed.count(False),
+        )
         return probed
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:

@@ -79,8 +79,9 @@ HINTS: Final[Mapping[str, str]] = {
     "status 404": f"there is no relay at this path; or {NO_UPGRADE}",
     "status 409": "two others share this code: leave the pair parameter out, for a code of its own",
     "status 426": f"it does not see a WebSocket upgrade: {NO_UPGRADE}",
-    "status 429": "too many connections from one address: see max_per_client and"
-    " connects_per_minute, with trusted_proxies if there is a proxy; or the proxy has such a limit",
+    "status 429": "too many connections from one address: see max_connections_per_client and"
+    " max_connects_per_minute, with trusted_proxies if there is a proxy; or the proxy has"
+    " such a limit",
     "status 500": "the proxy has an error of its own: see its log",
     "status 502": "the proxy does not reach the relay: it is down, or at another address or port",
     "status 503": "the relay is full (max_connections, max_waiting) or draining before a restart,"

@@ -22,14 +22,14 @@ NAMES = [name for name, _, _ in DEFINITIONS]
 # Two good texts, and one bad, of every setting that is a text or a list.
 TEXTS = {
     "host": ("a.example", "b.example", ""),
-    "unix": ("/a", "/b", None),
-    "unix_mode": ("600", "0666", "888"),
+    "unix_socket": ("/a", "/b", None),
+    "unix_socket_mode": ("600", "0666", "888"),
     "tls_cert": ("/a", "/b", None),
     "tls_key": ("/a", "/b", None),
     "metrics": ("a:1", "b:2", "a"),
     "trusted_proxies": ("unix, ::1", "10.0.0.0/8", "unix,proxy"),
     "allowed_origins": ("null,https://a.example", "https://b.example", "b.example"),
-    "host_token_file": ("/a", "/b", None),
+    "token_file": ("/a", "/b", None),
 }
 
 
@@ -212,7 +212,7 @@ def test_empty_variable(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch
     assert asked.start.given == frozenset()
 
 
-@pytest.mark.parametrize("name", ["unix", "trusted_proxies"])
+@pytest.mark.parametrize("name", ["unix_socket", "trusted_proxies"])
 def test_empty_flag(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty flag undoes a variable, where there may be nothing."""
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "unix")
@@ -296,11 +296,11 @@ def test_short_flags(asked: Asked) -> None:
 def test_settings_from_environment(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another command finds the settings of a start in the same environment."""
     assert options.settings_from_environment() == DaemonSettings()
-    monkeypatch.setenv("ARC_RELAY_UNIX", "/a")
+    monkeypatch.setenv("ARC_RELAY_UNIX_SOCKET", "/a")
     monkeypatch.setenv("ARC_RELAY_PORT", "5")
     assert asked.status() == 0
     assert options.settings_from_environment() == asked.start
-    assert options.settings_from_environment().given == {"unix", "port"}
+    assert options.settings_from_environment().given == {"unix_socket", "port"}
 
 
 @pytest.mark.parametrize(

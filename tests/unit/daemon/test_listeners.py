@@ -184,7 +184,9 @@ async def test_port_in_use() -> None:
 async def test_unix_instead_of_host_and_port(tmp_path: Path) -> None:
     """With a Unix socket, no port is opened that nobody asked for."""
     path = tmp_path / "relay.sock"
-    listeners, _ = await open_listeners(DaemonSettings(unix=str(path), unix_mode="0600"), {})
+    listeners, _ = await open_listeners(
+        DaemonSettings(unix_socket=str(path), unix_socket_mode="0600"), {}
+    )
     [listener] = listeners
     assert display_url(listener) == f"unix:{path}"
     assert path.stat().st_mode & 0o777 == 0o600
@@ -196,7 +198,9 @@ async def test_unix_instead_of_host_and_port(tmp_path: Path) -> None:
 async def test_unix_and_port(tmp_path: Path) -> None:
     """A port that was asked for by name is listened on beside the Unix socket."""
     path = tmp_path / "relay.sock"
-    settings = DaemonSettings(host="127.0.0.1", port=0, unix=str(path), given=frozenset({"port"}))
+    settings = DaemonSettings(
+        host="127.0.0.1", port=0, unix_socket=str(path), given=frozenset({"port"})
+    )
     listeners, _ = await open_listeners(settings, {})
     assert [display_url(listener).partition(":")[0] for listener in listeners] == ["unix", "ws"]
     await close(listeners)
@@ -217,7 +221,7 @@ def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str,
 async def test_supervisor_and_unix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What the supervisor passed comes first; a Unix socket that was asked for comes, too."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
-        settings = DaemonSettings(unix=str(tmp_path / "relay.sock"))
+        settings = DaemonSettings(unix_socket=str(tmp_path / "relay.sock"))
         listeners, inherited = await open_listeners(settings, activated(monkeypatch, sock))
         assert inherited
         assert [display_url(listener) for listener in listeners] == [
@@ -235,8 +239,8 @@ async def test_no_unix_beside_the_supervisors(
     """If the Unix socket cannot be had, what the supervisor passed is closed."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         environment = activated(monkeypatch, sock)
-        with pytest.raises(StartError, match=r"^cannot listen on --unix "):
-            await open_listeners(DaemonSettings(unix=str(tmp_path)), environment)
+        with pytest.raises(StartError, match=r"^cannot listen on --unix-socket "):
+            await open_listeners(DaemonSettings(unix_socket=str(tmp_path)), environment)
         port = sock.getsockname()[1]
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream("127.0.0.1", port)

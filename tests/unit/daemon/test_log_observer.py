@@ -21,7 +21,7 @@ from relay.daemon.log_observer import (
     log_stopped,
 )
 from relay.daemon.settings import DaemonSettings
-from relay.events import Refused, TlsHandshakeFailed
+from relay.events import RequestRefused, TlsHandshakeFailed
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
     ALONE,
@@ -37,7 +37,7 @@ from tests.support.recorded_events import (
     bare_logging,
 )
 
-FULL = Refused(503, "relay is full")
+FULL = RequestRefused(503, "relay is full")
 
 
 @pytest.fixture(autouse=True)
@@ -49,21 +49,21 @@ def _bare_logging() -> Iterator[None]:
 def test_a_pair_that_was_joined() -> None:
     """Its end is one line: how, how long, and how much each way; no address by default."""
     log = Log()
-    LogObserver(log.log).notice(ENDED)
+    LogObserver(log.log).on_event(ENDED)
     assert log.lines() == [
         {
             "level": "info",
             "event": "pair ended",
             "pair": "5f3a91c2",
             "outcome": "closed",
-            "waited": 2.5,
-            "lasted": 61.235,
+            "wait_time": 2.5,
+            "duration": 61.235,
             "bytes_a": 3000,
             "bytes_b": 70,
             "messages_a": 12,
             "messages_b": 3,
-            "texts_b": 1,
-            "stalled_b": 1.25,
+            "text_messages_dropped_b": 1,
+            "blocked_time_b": 1.25,
         }
     ]
 
@@ -71,14 +71,14 @@ def test_a_pair_that_was_joined() -> None:
 def test_a_side_that_waited_in_vain() -> None:
     """Its line tells nothing of a pair that never was."""
     log = Log()
-    LogObserver(log.log, "full").notice(ALONE)
+    LogObserver(log.log, "full").on_event(ALONE)
     assert log.lines() == [
         {
             "level": "info",
             "event": "waiting ended",
             "pair": "0badc0de",
             "outcome": "expired",
-            "waited": 300.0,
+            "wait_time": 300.0,
             "client_a": CANARY_V6,
         }
     ]
@@ -88,23 +88,23 @@ def test_what_only_debugging_needs() -> None:
     """Joining and probing are said at the level debug alone."""
     log = Log()
     for event in (JOINED, PROBED):
-        LogObserver(log.log).notice(event)
+        LogObserver(log.log).on_event(event)
     joined, probed = log.lines()
     assert joined == {
         "level": "debug",
         "event": "pair joined",
         "pair": "5f3a91c2",
-        "waited": 2.5,
+        "wait_time": 2.5,
     }
     assert probed == {
         "level": "debug",
-        "event": "pair probed",
+        "event": "takeover checked",
         "pair": "5f3a91c2",
         "answered": True,
     }
     quiet = Log("info")
     for event in (JOINED, PROBED):
-        LogObserver(quiet.log).notice(event)
+        LogObserver(quiet.log).on_event(event)
     assert quiet.text() == ""
 
 
@@ -112,8 +112,8 @@ def test_refusals() -> None:
     """A client's own fault is information; one of the relay's state is a warning."""
     log = Log()
     observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
-    observer.notice(REFUSED)
-    observer.notice(FULL)
+    observer.on_event(REFUSED)
+    observer.on_event(FULL)
     assert log.lines() == [
         {
             "level": "info",
@@ -131,17 +131,17 @@ async def test_refusals_are_limited_in_rate(autojump_clock: trio.testing.MockClo
     log = Log()
     observer = LogObserver(log.log)
     for _ in range(1000):
-        observer.notice(REFUSED)
+        observer.on_event(REFUSED)
     lines = log.lines()
     assert len(lines) == 10
     assert not any("suppressed" in line for line in lines)
     await trio.sleep(1)
-    observer.notice(REFUSED)
-    observer.notice(REFUSED)
+    observer.on_event(REFUSED)
+    observer.on_event(REFUSED)
     assert [line["suppressed"] for line in log.lines()] == [990]
     await trio.sleep(3600)
     for _ in range(1000):
-        observer.notice(REFUSED)
+        observer.on_event(REFUSED)
     lines = log.lines()
     assert len(lines) == 10
     assert [line.get("suppressed") for line in lines] == [1] + [None] * 9
@@ -152,11 +152,11 @@ def test_one_kind_of_refusal_does_not_hide_another() -> None:
     log = Log()
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for _ in range(15):
-        observer.notice(REFUSED)
-        observer.notice(FULL)
+        observer.on_event(REFUSED)
+        observer.on_event(FULL)
     assert [line["status"] for line in log.lines()] == [409, 503] * 10
-    observer.notice(STOPPING)
-    observer.notice(STOPPING)
+    observer.on_event(STOPPING)
+    observer.on_event(STOPPING)
     said = {"level": "info", "event": "stopping", "pairs": 3, "waiting": 1}
     assert log.lines() == [said | {"suppressed": 10}, said]
 
@@ -166,8 +166,8 @@ def test_failed_handshakes() -> None:
     log = Log()
     observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
     for _ in range(15):
-        observer.notice(HANDSHAKE_FAILED)
-    observer.notice(TlsHandshakeFailed(TlsFailure.TIMEOUT))
+        observer.on_event(HANDSHAKE_FAILED)
+    observer.on_event(TlsHandshakeFailed(TlsFailure.TIMEOUT))
     *refused, timeout = log.lines()
     assert refused == 10 * [
         {
@@ -246,5 +246,5 @@ def test_a_line_for_each_event() -> None:
     log = Log(format="text")
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for event in (*EVERY_EVENT, replace(ENDED, pair="77777777")):
-        observer.notice(event)
+        observer.on_event(event)
         assert log.text().count("\n") == 1

@@ -13,7 +13,7 @@ from typing import TextIO
 
 import pytest
 
-from relay import Refused
+from relay import RequestRefused
 from relay.daemon.log_observer import LogObserver
 from relay.daemon.logging import configure_logging
 from tests.support.recorded_events import bare_logging
@@ -113,7 +113,7 @@ def test_status(
         format, stream=stream if terminal_ else pipe.stream, environment={"NO_COLOR": "1"}
     )
     observer = LogObserver(log, clock=lambda: 0.0)
-    observer.notice(Refused(HTTPStatus.CONFLICT, "pair is full"))
+    observer.on_event(RequestRefused(HTTPStatus.CONFLICT, "pair is full"))
     assert expected in (os.read(screen, PAGE).decode() if terminal_ else pipe.read())
 
 

@@ -25,19 +25,19 @@ from tests.support.recorded_events import (
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
-NOTHING = RelayStatistics(refused={}, ended={})
+NOTHING = RelayStatistics(requests_refused={}, pairs_ended={})
 MUCH = RelayStatistics(
     pairs=5,
     waiting=2,
     connections=9,
     draining=True,
-    accepted=100,
-    refused={(409, "pair is full"): 3, (400, "missing or invalid pair code"): 1},
-    ended={Outcome.CLOSED: 40, Outcome.EXPIRED: 2},
+    connections_accepted=100,
+    requests_refused={(409, "pair is full"): 3, (400, "missing or invalid pair code"): 1},
+    pairs_ended={Outcome.CLOSED: 40, Outcome.EXPIRED: 2},
     bytes=(1 << 40, 70),
     messages=(12, 3),
-    texts=(0, 1),
-    probes=6,
+    text_messages_dropped=(0, 1),
+    takeover_checks=6,
     evictions=4,
     tls_handshakes_failed={"plain_http": 7},
 )
@@ -74,11 +74,14 @@ def test_what_there_is_now() -> None:
 def test_what_there_has_been() -> None:
     """Counters are the statistics since the start, exactly."""
     found = samples(observer(MUCH))
-    assert value(found, "connections_total") == 100
-    assert value(found, "probes_total") == 6
+    assert value(found, "connections_accepted_total") == 100
+    assert value(found, "takeover_checks_total") == 6
     assert value(found, "evictions_total") == 4
-    assert value(found, "refusals_total", status="409", reason="pair is full") == 3
-    assert value(found, "refusals_total", status="400", reason="missing or invalid pair code") == 1
+    assert value(found, "requests_refused_total", status="409", reason="pair is full") == 3
+    assert (
+        value(found, "requests_refused_total", status="400", reason="missing or invalid pair code")
+        == 1
+    )
     for name, (a, b) in {
         "bytes_total": (1 << 40, 70),
         "messages_total": (12, 3),
@@ -93,7 +96,7 @@ def test_every_outcome_is_there_from_the_start() -> None:
     none, some = samples(observer()), samples(observer(MUCH))
     for outcome in Outcome:
         assert value(none, "pairs_ended_total", outcome=outcome.label) == 0
-        expected = MUCH.ended.get(outcome, 0)
+        expected = MUCH.pairs_ended.get(outcome, 0)
         assert value(some, "pairs_ended_total", outcome=outcome.label) == expected
 
 
@@ -112,10 +115,10 @@ def test_statistics_are_read_once_a_scrape() -> None:
 
     def statistics() -> RelayStatistics:
         asked.append(1)
-        return RelayStatistics(pairs=len(asked), refused={}, ended={})
+        return RelayStatistics(pairs=len(asked), requests_refused={}, pairs_ended={})
 
     metrics = MetricsObserver(statistics, version="1.0")
-    metrics.notice(JOINED)
+    metrics.on_event(JOINED)
     assert not asked
     assert value(samples(metrics), "pairs") == 1
     assert value(samples(metrics), "pairs") == 2
@@ -124,13 +127,13 @@ def test_statistics_are_read_once_a_scrape() -> None:
 def test_histograms() -> None:
     """Joined pairs are in the histograms: waiting at the joining, the rest at the end."""
     metrics = observer()
-    metrics.notice(JOINED)
+    metrics.on_event(JOINED)
     found = samples(metrics)
     assert value(found, "time_to_pair_seconds_bucket", le="2.0") == 0
     assert value(found, "time_to_pair_seconds_bucket", le="5.0") == 1
     assert value(found, "time_to_pair_seconds_sum") == 2.5
     assert value(found, "pair_duration_seconds_count") == 0
-    metrics.notice(ENDED)
+    metrics.on_event(ENDED)
     found = samples(metrics)
     assert value(found, "time_to_pair_seconds_count") == 1
     assert value(found, "pair_duration_seconds_bucket", le="60.0") == 0
@@ -138,14 +141,14 @@ def test_histograms() -> None:
     assert value(found, "pair_bytes_sum") == 3070
     assert value(found, "pair_bytes_bucket", le="1024.0") == 0
     assert value(found, "pair_bytes_bucket", le="16384.0") == 1
-    assert value(found, "pair_stall_seconds_sum") == 1.25
+    assert value(found, "pair_blocked_seconds_sum") == 1.25
 
 
 def test_what_is_counted_elsewhere() -> None:
     """Other events, a side that waited in vain among them, change no histogram."""
     metrics = observer()
     for event in (ALONE, REFUSED, PROBED, STOPPING):
-        metrics.notice(event)
+        metrics.on_event(event)
     counts = {
         name: number
         for (name, _), number in samples(metrics).items()
@@ -166,7 +169,7 @@ def test_the_process_and_the_build() -> None:
 def test_a_registry_of_its_own() -> None:
     """Two relays in a process do not add up, and nothing but the relay's figures is shown."""
     first, second = observer(), observer()
-    first.notice(JOINED)
+    first.on_event(JOINED)
     assert value(samples(second), "time_to_pair_seconds_count") == 0
     assert all(name.startswith(("arc_relay_", "process_")) for name, _ in samples(first))
     assert not any(name.endswith("_created") for name, _ in samples(first))
@@ -176,7 +179,7 @@ def test_no_canary() -> None:
     """No address and no hash of a code gets into a metric or a representation."""
     metrics = observer(MUCH)
     for event in EVERY_EVENT:
-        metrics.notice(event)
+        metrics.on_event(event)
     shown = metrics.render().decode() + repr(metrics)
     assert not any(canary in shown for canary in ("192.0.2", "2001:db8", "5f3a91c2", "0badc0de"))
     labels = {label for _, labels in samples(metrics) for label, _ in labels}
@@ -190,7 +193,7 @@ def test_promtool() -> None:
         pytest.skip("promtool is not installed")
     metrics = observer(MUCH)
     for event in EVERY_EVENT:
-        metrics.notice(event)
+        metrics.on_event(event)
     done = subprocess.run(
         [promtool, "check", "metrics"],
         input=metrics.render(),

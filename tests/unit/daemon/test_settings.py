@@ -21,8 +21,8 @@ def test_defaults() -> None:
     assert asdict(DaemonSettings()) == {
         "host": "0.0.0.0",  # noqa: S104 - nothing listens
         "port": 8765,
-        "unix": "",
-        "unix_mode": "0660",
+        "unix_socket": "",
+        "unix_socket_mode": "0660",
         "tls_cert": "",
         "tls_key": "",
         "metrics": "",
@@ -41,8 +41,12 @@ def test_defaults() -> None:
     [
         ("host", ["*", "::1", "a.example", "[a]"], ["", "a\0"]),
         ("port", [0, 65535], [-1, 65536]),
-        ("unix", ["", "/run/a b"], ["\0abstract"]),
-        ("unix_mode", ["000", "0777", "660"], ["", "66", "0o660", "1777", "668", "06600", "660\n"]),
+        ("unix_socket", ["", "/run/a b"], ["\0abstract"]),
+        (
+            "unix_socket_mode",
+            ["000", "0777", "660"],
+            ["", "66", "0o660", "1777", "668", "06600", "660\n"],
+        ),
         ("log_format", ["auto", "text", "json"], ["", "xml"]),
         ("log_level", ["debug", "info", "warning", "error"], ["", "critical", "INFO"]),
         ("log_addresses", ["off", "truncated", "full"], ["", "on"]),
@@ -93,16 +97,16 @@ def test_certificate_and_key() -> None:
     ("unix", "given", "tcp"),
     [
         ("", set[str](), True),
-        ("", {"unix"}, True),
-        ("/a", {"unix"}, False),
-        ("/a", {"unix", "metrics"}, False),
-        ("/a", {"unix", "host"}, True),
-        ("/a", {"unix", "port"}, True),
+        ("", {"unix_socket"}, True),
+        ("/a", {"unix_socket"}, False),
+        ("/a", {"unix_socket", "metrics"}, False),
+        ("/a", {"unix_socket", "host"}, True),
+        ("/a", {"unix_socket", "port"}, True),
     ],
 )
 def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
     """A unix socket takes the place of TCP, unless a host or a port was given as well."""
-    assert DaemonSettings(unix=unix, given=frozenset(given)).tcp is tcp
+    assert DaemonSettings(unix_socket=unix, given=frozenset(given)).tcp is tcp
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def refused(path: Path) -> str:
     """Return the complaint about a path, without what all complaints say."""
     with pytest.raises(StartError) as caught:
         open_unix(str(path), 0o660)
-    start = f"cannot listen on --unix {str(path)!r}: "
+    start = f"cannot listen on --unix-socket {str(path)!r}: "
     assert str(caught.value).startswith(start)
     return str(caught.value).removeprefix(start)
 

@@ -50,7 +50,7 @@ def test_no_address_unless_asked_for(format: str) -> None:
         log = Log(format=format)
         observer = LogObserver(log.log, how, clock=lambda: 0.0)
         for event in EVERY_EVENT:
-            observer.notice(event)
+            observer.on_event(event)
         shown[how] = log.text() + repr(EVERY_EVENT) + repr(observer) + repr(log.log)
     assert not any(part in shown["off"] for part in ("192.0.2", "2001:db8"))
     assert not any(canary in shown["truncated"] for canary in (CANARY_V4, CANARY_V6, "cafe"))

@@ -30,7 +30,7 @@ def test_limits_are_off_by_default() -> None:
 
 def test_connections_of_a_client() -> None:
     """A client has so many connections at a time; one that ends makes room for another."""
-    limits = ClientLimits(max_per_client=2)
+    limits = ClientLimits(max_connections_per_client=2)
     assert [let_in(limits, "client", 0.0) for _ in range(4)] == [True, True, False, False]
     assert limits.acquire("client", 0.0) == Refusal(TOO_MANY, 5)
     assert let_in(limits, "other", 0.0)
@@ -40,7 +40,7 @@ def test_connections_of_a_client() -> None:
 
 def test_who_is_gone_is_forgotten() -> None:
     """Once the last connection of a client is over, it is forgotten."""
-    limits = ClientLimits(max_per_client=2)
+    limits = ClientLimits(max_connections_per_client=2)
     for client in ("a", "a", "b"):
         assert let_in(limits, client, 0.0)
     assert len(limits) == 2
@@ -51,7 +51,7 @@ def test_who_is_gone_is_forgotten() -> None:
 
 def test_attempts_of_a_client() -> None:
     """A client has so many attempts at once, and then one whenever its part of a minute is over."""
-    limits = ClientLimits(connects_per_minute=3)
+    limits = ClientLimits(max_connects_per_minute=3)
     assert [let_in(limits, "client", 100.0) for _ in range(4)] == [True, True, True, False]
     assert let_in(limits, "other", 100.0)
     assert [let_in(limits, "client", now) for now in (119.9, 120.0, 120.0)] == [False, True, False]
@@ -60,7 +60,7 @@ def test_attempts_of_a_client() -> None:
 
 def test_time_that_a_client_is_told() -> None:
     """A client is told when its next attempt will do; attempts before then do not change it."""
-    limits = ClientLimits(connects_per_minute=2)
+    limits = ClientLimits(max_connects_per_minute=2)
     assert let_in(limits, "client", 0.0)
     assert let_in(limits, "client", 10.0)
     for now in (10.0, 15.0, 29.0):
@@ -73,7 +73,7 @@ def test_time_that_a_client_is_told() -> None:
 
 def test_refused_connection_costs_an_attempt() -> None:
     """A client that has too many connections uses up its attempts, and then is told so."""
-    limits = ClientLimits(max_per_client=1, connects_per_minute=3)
+    limits = ClientLimits(max_connections_per_client=1, max_connects_per_minute=3)
     whys = [refusal and refusal.why for refusal in (limits.acquire("c", 0.0) for _ in range(5))]
     assert whys == [None, TOO_MANY, TOO_MANY, TOO_OFTEN, TOO_OFTEN]
     limits.release("c")
@@ -82,7 +82,7 @@ def test_refused_connection_costs_an_attempt() -> None:
 
 def test_whole_allowance_is_forgotten() -> None:
     """A client is forgotten as soon as it has its whole allowance again, and not before."""
-    limits = ClientLimits(connects_per_minute=6)
+    limits = ClientLimits(max_connects_per_minute=6)
     for client, now in (("a", 0.0), ("a", 0.0), ("b", 5.0)):
         assert let_in(limits, client, now)
     for now, left in ((14.9, 2), (15.0, 2), (20.0, 0), (20.0, 0)):
@@ -92,7 +92,7 @@ def test_whole_allowance_is_forgotten() -> None:
 
 def test_table_empties_while_others_come() -> None:
     """Those who were many are forgotten while few come after them."""
-    limits = ClientLimits(connects_per_minute=60)
+    limits = ClientLimits(max_connects_per_minute=60)
     for i in range(100):
         assert let_in(limits, str(i), 0.0)
     sizes = []
@@ -106,7 +106,7 @@ def test_table_empties_while_others_come() -> None:
 def test_flood_from_many_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The table has a bound: past it, who was let in longest ago is forgotten first."""
     monkeypatch.setattr(per_client, "MAX_CLIENTS", 10)
-    limits = ClientLimits(connects_per_minute=1)
+    limits = ClientLimits(max_connects_per_minute=1)
     assert let_in(limits, "old", 0.0)
     assert let_in(limits, "new", 1.0)
     assert all(let_in(limits, str(i), 2.0) for i in range(9))
@@ -172,7 +172,7 @@ def test_limits_hold(
 @given(st.integers(1, 1000), st.floats(0, 1e6), st.integers(0, 50))
 def test_client_is_let_in_when_it_was_told(often: int, now: float, early: int) -> None:
     """Exactly the whole allowance is let in at once, and the next one when it was told to come."""
-    limits = ClientLimits(connects_per_minute=often)
+    limits = ClientLimits(max_connects_per_minute=often)
     for _ in range(often):
         assert let_in(limits, "client", now)
     for _ in range(3):

@@ -75,10 +75,10 @@ async def test_reload(tmp_path: Path, content: bytes, why: str) -> None:
     """The same holds for a reload, which leaves the old token in force."""
     path = tmp_path / "token"
     path.write_bytes(b"s3cret")
-    async with running(host_token_file=str(path)) as relay:
+    async with running(token_file=str(path)) as relay:
         path.write_bytes(content)
         with pytest.raises(ValueError, match="token"):
-            relay.handle.reload()
+            relay.handle.reload_token()
         await relay.refused(401, "opening a new code needs a token")
         client = await relay.connect()
         assert (await client.upgrade("/?pair=code&token=s3cret")).status == 101
