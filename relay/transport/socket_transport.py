@@ -23,6 +23,8 @@ class SocketTransport(Transport):
 
     __slots__ = ("_behind", "_fd", "_flushing")
 
+    _socket: trio.socket.SocketType
+
     def __init__(
         self, stream: trio.SocketStream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
@@ -148,6 +150,12 @@ class SocketTransport(Transport):
                 self._completed_writes += 1
         if self.broken:  # as another writer found, who had the lock
             raise trio.BrokenResourceError
+
+    async def send_eof(self) -> None:
+        # The method of the stream would leave an exception in a reference cycle. The next read
+        # finds a connection that is gone.
+        with suppress(OSError):
+            self._socket.shutdown(trio.socket.SHUT_WR)
 
     def _descriptor(self) -> int:
         if self._fd < 0:
