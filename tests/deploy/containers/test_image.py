@@ -49,7 +49,7 @@ def test_what_it_says_about_itself(podman: Podman, image: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     config = podman.inspect(image)["Config"]
     labels = config["Labels"]
-    assert labels[f"{LABELS}.title"] == project["name"]
+    assert [labels[f"{LABELS}.title"]] == [*project["scripts"]]
     assert labels[f"{LABELS}.description"] == project["description"]
     assert labels[f"{LABELS}.version"] == project["version"]
     assert labels[f"{LABELS}.licenses"] == project["license"]
