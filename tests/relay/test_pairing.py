@@ -309,7 +309,7 @@ async def test_unread_sides_take_one_descriptor_each() -> None:
 
 
 async def test_held_in_all() -> None:
-    """What is held, and what is kept of a message that is still arriving, have one bound."""
+    """Early data and the part of a message that is still arriving have one bound."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(listeners=listeners) as relay:
         a = await relay.come_from("127.0.0.1")

@@ -72,7 +72,7 @@ class TestExcused:
     async def test_unread_bytes_prove_nothing(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What a side sent before the relay stopped reading it does not show it to be alive."""
+        """Data sent before the relay stopped reading a side does not show the side to be alive."""
         a = await relay.join("code")
         await relay.join("code", lockstep=True)
         await a.send_message(CHUNK)

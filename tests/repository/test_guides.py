@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[2]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 RELAY = ROOT / "relay"
 ROOMS = re.findall(r"^\| `([a-z]+)` \| .* \| (?:all|no room)", CONTRIBUTING, re.MULTILINE)
-MOVED = pytest.mark.skipif(not (RELAY / "protocol").is_dir(), reason="the rooms do not exist yet")
 SHIPPED = ("Caddyfile", ".cfg", ".conf", ".container", ".json", ".service", ".socket", ".yaml")
 
 
@@ -38,13 +37,11 @@ def defined() -> set[str]:
     return names
 
 
-@MOVED
 def test_rooms() -> None:
     """The map has each package of relay/."""
     assert set(ROOMS) == {path.parent.name for path in RELAY.glob("*/__init__.py")}
 
 
-@MOVED
 @pytest.mark.parametrize(
     "title", ["One byte from socket to socket", "One connection from accept to close"]
 )

@@ -111,7 +111,7 @@ class TestQueued:
 
 @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
 async def test_pending(pair: SocketPair) -> None:
-    """What came and was not read is counted; of a closed socket it is nothing."""
+    """Bytes that were received and not read are counted; a closed socket has none."""
     ours, theirs = pair
     assert pending(ours.socket) == 0
     await theirs.send_all(bytes(1000))
@@ -151,7 +151,7 @@ class TestUptake:
                 await trio.sleep(0.001)
 
     async def test_unix(self, unix: SocketPair) -> None:
-        """What a client takes of a Unix socket is seen in steps smaller than its buffer."""
+        """Progress of a reader on a Unix socket is seen in steps smaller than its buffer."""
         ours, theirs = unix
         size = fill(ours)
         taken = [ack_state(ours.socket).acked_bytes]
