@@ -86,21 +86,21 @@ class AliveCheck:
         self.side = side
         self._peer = pair.b if side is pair.a else pair.a
         self._received = side.received
-        # Not heard while the relay does not read it, and late where a pong comes behind data.
-        self._excused = (
-            side.is_reading_paused(self._peer)
-            or side.transport.write_blocked
-            or side.transport.unsent_bytes > 0
-        )
+        self._excused = self._is_excused() or side.transport.unsent_bytes > 0
         self.answered = side.expect_answer()
         side.ping()
+
+    def _is_excused(self) -> bool:
+        """Return True if no pong can be heard now, or it comes behind data."""
+        side = self.side
+        return side.is_reading_paused(self._peer) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
         """Return whether the side is alive, as far as can be known after timeout seconds."""
         side = self.side
         if side.received != self._received:
             return True
-        if self._excused or side.is_reading_paused(self._peer):
+        if self._excused or self._is_excused():
             return side.transport.ack_state.seconds_since_ack < timeout
         # A relay that is behind with its reading has not looked for the answer yet.
         return side.transport.pending > 0

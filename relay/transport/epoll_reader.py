@@ -73,18 +73,17 @@ class EpollReader:
         """Read each socket that is ready, for as long as the turn lasts."""
         ready = self._ready
         if not ready:
-            for fd, events in self._epoll.poll(0, BATCH):
-                if (found := self._registrations.get(fd)) is not None:
-                    ready.append((found, events))
+            events = self._epoll.poll(0, BATCH)
+            # A descriptor that somebody else closed may have a copy that is still in the set.
+            known = ((self._registrations.get(fd), mask) for fd, mask in events)
+            ready.extend((found, mask) for found, mask in known if found is not None)
         now = perf_counter()
         end = now + TURN
         while ready and now < end:
-            registration, events = ready.popleft()
-            if (
-                self._registrations.get(registration.fd) is not registration
-            ):  # an earlier call ended it
-                continue
-            over = registration.read_once(events)
+            registration, mask = ready.popleft()
+            if self._registrations.get(registration.fd) is not registration:
+                continue  # an earlier call ended it
+            over = registration.read_once(mask)
             began, now = now, perf_counter()
             if over is None:
                 continue
@@ -93,7 +92,7 @@ class EpollReader:
                 self._end(registration)
                 trio.lowlevel.reschedule(registration.task)
             elif registration.has_more():
-                ready.append((registration, events))
+                ready.append((registration, mask))
 
     async def read_until(  # noqa: PLR0913 - two calls, two bounds, two kinds of source
         self,

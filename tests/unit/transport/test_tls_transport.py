@@ -14,6 +14,8 @@ import trio
 import trio.testing
 
 from relay.transport.epoll_reader import EpollReader, open_epoll_reader
+from relay.transport.socket_transport import SocketTransport
+from relay.transport.tls_failure import TlsFailure
 from relay.transport.tls_transport import MAX_REPLIES, TLSSocket, TLSTransport
 from tests.support.certificates import client_context
 from tests.support.tls_peers import APPLICATION_DATA, Forger, OldForger, TlsPeer, server_context
@@ -382,3 +384,25 @@ async def test_renegotiation_without_end(
                 await transport.receive_some(100)
         assert transport.broken
         assert not transport.write_blocked
+
+
+async def reset_before_a_byte() -> trio.SocketStream:
+    """Return the relay's end of a connection that its client reset without a byte."""
+    ours, theirs = await connected()
+    theirs.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await theirs.aclose()
+    with trio.fail_after(5):
+        await trio.lowlevel.wait_readable(ours.socket)
+    return ours
+
+
+async def test_reset_before_a_byte(nursery: trio.Nursery) -> None:
+    """A reset that came before the first read is found by that read, and is no end."""
+    async with TLSTransport(TLSSocket(await reset_before_a_byte(), CONTEXT), nursery) as transport:
+        with pytest.raises(trio.BrokenResourceError):
+            await transport.handshake()
+        assert transport.failure.kind is TlsFailure.RESET
+    async with SocketTransport(await reset_before_a_byte(), nursery) as plain:
+        with pytest.raises(trio.BrokenResourceError):
+            plain.look(100)
+        assert plain.broken

@@ -13,7 +13,7 @@ import trio.testing
 
 from relay.transport import socket_transport as wires_module
 from relay.transport.base import Transport
-from relay.transport.epoll_reader import open_epoll_reader
+from relay.transport.epoll_reader import EpollReader, open_epoll_reader
 from relay.transport.socket_transport import SocketTransport
 from relay.transport.stream_transport import StreamTransport
 from relay.transport.tls_transport import TLSSocket, TLSTransport
@@ -206,6 +206,25 @@ async def test_hangup(nursery: trio.Nursery, autojump_clock: object, *, watched:
         assert scope.cancelled_caught is not watched
         assert not transport.broken
         assert transport.look(100) == b"unread"
+
+
+async def test_hangup_where_the_system_watches_no_more(
+    nursery: trio.Nursery, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system watches no further socket, a hang-up is not noticed, and that is all."""
+
+    async def refuse(self: EpollReader, fd: int) -> bool:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(EpollReader, "wait_hangup", refuse)
+    ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
+    async with ours, theirs:
+        with open_epoll_reader() as reader:
+            transport = wrap_stream(ours, nursery, reader)
+            with trio.move_on_after(1000) as scope:
+                await transport.wait_hangup()
+    assert scope.cancelled_caught
+    assert not transport.broken
 
 
 async def test_stream_wire(nursery: trio.Nursery) -> None:
