@@ -103,7 +103,7 @@ class Reframer:
         self._left, self._fin, self._key = 0, 0, b""
         # The message that is arriving: TEXT, BINARY, or 0 between two messages.
         self._message = self._message_size = self._empty_fragments = 0
-        self._part = bytearray()  # its payload that is not worth a frame yet, unmasked
+        self._part: bytes | bytearray = b""  # its payload that is not worth a frame yet, unmasked
         self._opcode_out = BINARY  # of its next frame to the peer; CONTINUATION after the first
 
         self.control: list[bytes] = []
@@ -159,7 +159,7 @@ class Reframer:
             self.violation = Violation(violation.code, violation.reason)
             self.finished = True
             self.control.clear()
-            self._part = bytearray()
+            self._part = b""
         return out
 
     def _fast_path(self, data: bytes, pos: int, end: int, out: Pieces) -> int:
@@ -226,10 +226,14 @@ class Reframer:
                 out.append(server_header(fin | self._opcode_out, length))
                 if part:
                     out.append(part)
-                    self._part = bytearray()
+                    self._part = b""
                 out.append(piece)
                 self._opcode_out = CONTINUATION
+            elif not part:
+                self._part = piece  # mostly the next read completes the message: no copy
             else:
+                if isinstance(part, bytes):
+                    part = self._part = bytearray(part)
                 part += piece
         if fin:
             self.message_counts[self._message] += 1
@@ -247,7 +251,7 @@ class Reframer:
             validate_close_payload(control_payload(frame))
             self.closed = self.finished = True
             control.clear()
-            self._part = bytearray()
+            self._part = b""
         if opcode != PONG or not control:  # one pong is enough to show that the client is there
             control.append(frame)
         if len(control) > 2 * MAX_CONTROLS:

@@ -23,7 +23,7 @@ from typing import Final
 
 import trio
 
-from .read_size import ReadSize
+from .read_size import READ_SIZE, READ_TIME, ReadSize
 
 __all__ = ["EpollReader", "Read", "Take", "open_epoll_reader"]
 
@@ -73,10 +73,10 @@ class EpollReader:
         """Read each socket that is ready, for as long as the turn lasts."""
         ready = self._ready
         if not ready:
-            events = self._epoll.poll(0, BATCH)
-            # A descriptor that somebody else closed may have a copy that is still in the set.
-            known = ((self._registrations.get(fd), mask) for fd, mask in events)
-            ready.extend((found, mask) for found, mask in known if found is not None)
+            for fd, mask in self._epoll.poll(0, BATCH):
+                # There is none if somebody closed it, and a copy of it is still in the set.
+                if (found := self._registrations.get(fd)) is not None:
+                    ready.append((found, mask))
         now = perf_counter()
         end = now + TURN
         while ready and now < end:
@@ -87,11 +87,13 @@ class EpollReader:
             began, now = now, perf_counter()
             if over is None:
                 continue
-            registration.size.adapt(now - began)
+            size = registration.size
+            if now - began > READ_TIME or size.bytes < READ_SIZE:
+                size.adapt(now - began)
             if over:
                 self._end(registration)
                 trio.lowlevel.reschedule(registration.task)
-            elif registration.has_more():
+            elif registration.has_more is not None and registration.has_more():
                 ready.append((registration, mask))
 
     async def read_until(  # noqa: PLR0913 - two calls, two bounds, two kinds of source
@@ -102,7 +104,7 @@ class EpollReader:
         size: ReadSize,
         *,
         read: Read | None = None,
-        has_more: Callable[[], bool] = bool,
+        has_more: Callable[[], bool] | None = None,
     ) -> None:
         """Give take what can be read, until it returns True.
 
@@ -165,7 +167,7 @@ class Registration:
         take: Take,
         max_bytes: int,
         read: Read,
-        has_more: Callable[[], bool],
+        has_more: Callable[[], bool] | None,
     ) -> None:
         self.fd = fd
         self.size = size
@@ -178,7 +180,8 @@ class Registration:
     def read_once(self, events: int) -> bool | None:
         """Read once; return True if the task is to be woken, None if nothing could be read."""
         try:
-            return self._take(self._read(min(self._max_bytes, self.size.bytes)))
+            size, limit = self.size.bytes, self._max_bytes
+            return self._take(self._read(size if size < limit else limit))  # noqa: FURB136 - half the time
         except BlockingIOError:  # readable is a hint: another reader, or part of a TLS record
             return None
         except Exception as failure:  # noqa: BLE001 - it is raised where somebody waits for it
@@ -192,7 +195,7 @@ class HangupRegistration(Registration):
     __slots__ = ("reset",)
 
     def __init__(self, fd: int) -> None:
-        super().__init__(fd, ReadSize(), bool, 0, bytes, bool)
+        super().__init__(fd, ReadSize(), bool, 0, bytes, None)
         self.reset = False
 
     def read_once(self, events: int) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MIN_READ", "READ_SIZE", "ReadSize"]
+__all__ = ["MIN_READ", "READ_SIZE", "READ_TIME", "ReadSize"]
 
 READ_SIZE: Final = 127 * 1024
 """The most bytes that one read takes, and so about the most that one direction of a pair holds.

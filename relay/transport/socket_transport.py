@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import trio
 
@@ -80,10 +81,18 @@ class SocketTransport(Transport):
             if take(self._read_now(min(max_bytes, self._size.bytes))):
                 return
             await trio.lowlevel.checkpoint()  # there may be much of it, and others wait
-        await self._read_until(take, max_bytes, self._read_now, self._has_more)
+        await self._read_rest(take, max_bytes)
+
+    async def _read_rest(self, take: Take, max_bytes: int) -> None:
+        """Give take what the descriptor has, once nothing else is left."""
+        await self._read_until(take, max_bytes, partial(os.read, self._descriptor()))
 
     async def _read_until(
-        self, take: Take, max_bytes: int, read: Read, has_more: Callable[[], bool]
+        self,
+        take: Take,
+        max_bytes: int,
+        read: Read,
+        has_more: Callable[[], bool] | None = None,
     ) -> None:
         """Give take what read returns, as `Lookout.read_until` does, also without a lookout."""
         try:
@@ -97,7 +106,7 @@ class SocketTransport(Transport):
                 await trio.lowlevel.wait_readable(self._descriptor())
                 with suppress(BlockingIOError):  # readable is a hint
                     over = take(read(min(max_bytes, self._size.bytes)))
-                while has_more() and not over:
+                while has_more is not None and has_more() and not over:
                     await trio.lowlevel.checkpoint()
                     over = take(read(min(max_bytes, self._size.bytes)))
         except OSError as error:

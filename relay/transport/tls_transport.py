@@ -23,7 +23,7 @@ from typing import Final
 
 import trio
 
-from .epoll_reader import EpollReader
+from .epoll_reader import EpollReader, Take
 from .socket_transport import SocketTransport
 from .tls_failure import failure_of
 
@@ -103,7 +103,7 @@ class TLSTransport(SocketTransport):
             if self._unsent:
                 await self.flush()
             else:
-                await self._read_until(self._step, RECORD, self._read_bytes, bool)
+                await self._read_until(self._step, RECORD, self._read_bytes)
         if self._failed:
             raise trio.BrokenResourceError
         await self.flush()
@@ -139,6 +139,9 @@ class TLSTransport(SocketTransport):
         if self._ended:
             return b""
         raise BlockingIOError  # no record is complete
+
+    async def _read_rest(self, take: Take, max_bytes: int) -> None:
+        await self._read_until(take, max_bytes, self._read_now, self._has_more)
 
     def _has_more(self) -> bool:
         return bool(self._pushed_back) or self._ended or self._failed
