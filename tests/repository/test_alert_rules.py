@@ -94,7 +94,7 @@ def test_values_of_labels(label: str, known: set[str]) -> None:
 def test_alerts_in_the_document() -> None:
     """The table has the alerts that there are, in their order, with their severity."""
     rows = re.findall(
-        r"^\| `(\w+)` \| (critical|warning) \|", section("Alerts and a dashboard"), re.MULTILINE
+        r"^\| `(\w+)` \| (critical|warning) \|", section("Alerts and dashboard"), re.MULTILINE
     )
     assert rows == [alert.group("name", "severity") for alert in FOUND]
 

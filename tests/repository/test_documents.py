@@ -82,7 +82,7 @@ def test_metrics() -> None:
 def test_log_lines() -> None:
     """The table has every line of the log, with the fields that it may have."""
     source = Path(relay.daemon.log_observer.__file__).read_text()
-    lines = section("The log")
+    lines = section("Logs")
     events = re.findall(r"(?:log|_log)\.\w+\(\s*\"([a-z ]+)\"", source)
     assert len(events) == 12
     for event in [*events, "refused", "log lines lost"]:
