@@ -1,8 +1,7 @@
-"""What can be set of a relay, each thing in one place.
+"""Settings of a relay, each declared once.
 
-Pure. A field of `RelaySettings` is the single definition of a setting: its default, its unit, its
-range and its description. The command line makes its options from these fields, and the reference
-its table.
+Pure. A field of `RelaySettings` declares the default, unit, range and description of a setting. The
+command line options and the table in docs/settings.md are generated from these fields.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ MAX_PORT: Final = 65535
 
 
 def proxy(text: str) -> str:
-    """Return a trusted proxy in its normal form; raise ValueError if it is none."""
+    """Return the normal form of a trusted proxy; raise ValueError if the text is invalid."""
     text = text.lower()
     if text == UNIX:
         return text
-    if "%" in text:  # the zone of an address is a matter of one machine's interfaces
+    if "%" in text:  # a zone names an interface of this machine only
         raise ValueError
     found = parse_network(text)
     return str(found if "/" in text else found.network_address)
 
 
 def origin(text: str) -> str:
-    """Return an origin as a browser says it; raise ValueError if it is none."""
+    """Return an origin in the form that browsers send; raise ValueError if the text is invalid."""
     text = text.lower()
     if text in {"null", FILE}:
         return text
@@ -51,11 +50,18 @@ def origin(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RelaySettings:
-    """How a relay behaves; times are in seconds, sizes in bytes.
+    """Settings of a relay. Times are in seconds and sizes in bytes.
 
-    Raises TypeError or ValueError on construction, with the name of the setting and the value, if
-    a value is of the wrong type or out of its range. Addresses and origins are kept in the form in
-    which they are compared: in lower case, and without what is understood.
+    Addresses and origins are stored in their normal form: in lower case, and origins without the
+    default port. Construction neither blocks nor is a point of cancellation.
+
+    Args:
+        **settings: A value for each setting that differs from its default. docs/settings.md lists
+            the names, defaults, ranges and meanings.
+
+    Raises:
+        TypeError: A value has the wrong type. The message has the name and the value.
+        ValueError: A value is out of its range. The message has the name and the value.
     """
 
     pair_ttl: float = seconds(300.0, "How long one side may wait for the other.")
