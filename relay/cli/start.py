@@ -82,10 +82,9 @@ async def run(
             close_all(stack, scraped)
             listeners = await open_listeners(start_settings)
             close_all(stack, listeners.listeners)
-            # Until here, SIGINT and SIGTERM end the process and SIGHUP is ignored, because a name may
+            # Until here, SIGINT and SIGTERM end the process, and SIGHUP is ignored: a name may
             # resolve slowly. From here on, signals are queued until they are handled. The files may
-            # have been replaced meanwhile: the certificate is reloaded here, the token by
-            # `serve_relay`.
+            # have changed meanwhile: reload the certificate here; `serve_relay` reads the token.
             signals = stack.enter_context(trio.open_signal_receiver(*HANDLED))
             if tls:
                 tls.reload()

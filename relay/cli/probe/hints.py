@@ -1,8 +1,7 @@
-"""What can go wrong between two endpoints and a relay, and what that usually means.
+"""Failures of a probe, and hints at their usual reasons.
 
-Pure. A failure names its causes, from the most specific to the most general; the table has a
-sentence for the first of them that it knows, in the phase in which it failed if that makes a
-difference.
+Pure. A failure has a list of causes, from the most specific to the most general. The hint is the
+one for the first cause in the table `HINTS`; a hint for the phase of the failed step comes first.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import Final
 __all__ = ["ABNORMAL_CLOSURE", "HINTS", "Failure", "hint_for", "printable"]
 
 ABNORMAL_CLOSURE: Final = "closed 1006"
-"""The cause of a stream that ended without a close frame; RFC 6455 keeps 1006 for that."""
+"""Cause of a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
 
 
 class Failure(Exception):
-    """A step failed: one line that says how, and its causes, the most specific one first."""
+    """Failure of a step: a message of one line, and causes, the most specific one first."""
 
     def __init__(self, text: str, *causes: str) -> None:
         super().__init__(text)
@@ -26,7 +25,7 @@ class Failure(Exception):
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
-    """Return what a failure after so many seconds of a phase usually means; "" if nobody knows."""
+    """Return the hint for a failure after some seconds of a phase; "" if there is none."""
     for cause in failure.causes:
         for key in (f"{phase}: {cause}", cause):
             if key in HINTS:
@@ -35,7 +34,7 @@ def hint_for(phase: str, failure: Failure, seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text of a stranger as one line that a terminal only shows."""
+    """Replace the characters of untrusted text that are not printable by ``?``."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
@@ -49,7 +48,7 @@ READ_TIMEOUT: Final = (
 )
 
 HINTS: Final[Mapping[str, str]] = {
-    # On the way to the relay.
+    # TCP and TLS.
     "dns": "the name has a typo, or no DNS record yet",
     "refused": "nothing listens there: the relay or the proxy is down, or the port is another one",
     "unreachable": "no network leads there: the address is wrong, or a firewall says no",
@@ -63,7 +62,7 @@ HINTS: Final[Mapping[str, str]] = {
     "tls": "whatever answers there does not agree about TLS: it is not meant for this name, or it"
     " wants a certificate of the client",
     "no TLS handshake": "that port does not speak TLS, or its proxy is stuck",
-    # The answer to the upgrade.
+    # Response to the upgrade.
     "no answer to the upgrade": "what listens there waits for something else: it speaks TLS (use"
     " wss://), or the proxy waits for a relay that does not answer",
     "hung up": "that port speaks TLS (use wss://), or something on the way refuses WebSockets",
@@ -90,7 +89,7 @@ HINTS: Final[Mapping[str, str]] = {
     "status 505": "something on the way speaks HTTP/1.0 or HTTP/2 only: an upgrade needs HTTP/1.1",
     "status 4xx": "what answers there does not let this upgrade through: see the proxy's log",
     "status 5xx": "what answers there is in trouble: see the proxy's log",
-    # Between the sides.
+    # Messages between the sides.
     "no first message at side B": "the two sides are at different relays: whatever spreads the load"
     " must choose by the pair parameter (a hash of it); or a proxy holds messages back",
     "early lost": "what answers there is not an arc-relay: one holds what side A sends early",
