@@ -64,58 +64,61 @@ class RelaySettings:
         ValueError: A value is out of its range. The message has the name and the value.
     """
 
-    pair_ttl: float = seconds(300.0, "How long one side may wait for the other.")
-    sweep_interval: float = seconds(30.0, "How often sides that waited too long are looked for.")
-    handshake_timeout: float = seconds(10.0, "How long a client may take to send its HTTP head.")
+    pair_ttl: float = seconds(300.0, "Time that a side may wait for its peer.")
+    sweep_interval: float = seconds(
+        30.0, "Interval between searches for waiting sides whose pair_ttl is over."
+    )
+    handshake_timeout: float = seconds(
+        10.0, "Time that a client has to send its request head, including the TLS handshake."
+    )
     close_timeout: float = seconds(
         5.0,
-        "How long a client may take to complete the closing handshake, or to read the 101"
-        " response.",
+        "Time that a client has to complete the closing handshake, or to read the 101 response.",
     )
     max_message_size: int = integer(
-        100 * 2**20, "The largest binary message.", of="bytes", metavar="BYTES"
+        100 * 2**20, "Maximum size of a binary message.", of="bytes", metavar="BYTES"
     )
 
     ping_interval: float = seconds(
         20.0,
-        "How long a side may be silent before it is pinged, varied by up to a quarter.",
+        "Time of silence before a side is pinged; varied at random by up to a quarter.",
         zero="for no pings",
     )
     ping_timeout: float = seconds(
-        20.0, "How long a side that was pinged may stay silent before it is ended as unresponsive."
+        20.0, "Time that a side may stay silent after a ping before it is closed as unresponsive."
     )
     stall_timeout: float = seconds(
         240.0,
-        "How long a side may take nothing of the data that waits for it before it is ended.",
+        "Time for which a side may accept none of the data that waits for it before it is closed.",
         zero="for no limit",
     )
     takeover_timeout: float = seconds(
         2.0,
-        "How long a silent side may take to answer when a newcomer asks for its code, before the"
-        " newcomer gets its place.",
-        zero="to never ask it",
+        "Time that the sides of a code have to answer a ping when a new client asks for the code."
+        " If one does not, its pair is evicted, and the new client opens a new pair.",
+        zero="for no takeover checks",
     )
 
     max_connections: int | None = integer(
         None,
-        "How many sides may be connected at once; newcomers are refused with 503.",
+        "Maximum number of admitted connections; further clients are refused with 503.",
         absent="90 % of the descriptor limit",
     )
     max_waiting: int = integer(
-        0, "How many codes may have one side that waits; newcomers are refused with 503."
+        0, "Maximum number of codes with a waiting side; new codes are refused with 503."
     )
     max_connections_per_client: int = integer(
         0,
-        "How many connections one client (an IPv4 address or an IPv6 /64) may have open at once;"
-        " further ones are refused with 429.",
+        "Maximum number of open connections of one client (an IPv4 address or an IPv6 /64);"
+        " further connections are refused with 429.",
     )
     max_connects_per_minute: int = integer(
         0,
-        "How many upgrades one client (an IPv4 address or an IPv6 /64) may attempt in a minute,"
-        " refused ones included; further ones are refused with 429.",
+        "Maximum number of upgrades in a minute by one client (an IPv4 address or an IPv6 /64),"
+        " including refused upgrades; further upgrades are refused with 429.",
     )
     trusted_proxies: tuple[str, ...] = listing(
-        "The proxies of which X-Forwarded-For is believed; unix is every client of a unix socket.",
+        "The proxies whose X-Forwarded-For is believed; unix is every client of a unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
         proxy,
         absent="none",
@@ -123,16 +126,16 @@ class RelaySettings:
 
     max_bytes_per_second: int = integer(
         0,
-        "How much may pass in each direction of a pair; its senders are slowed down to that.",
+        "Maximum rate of each direction of a pair; a faster sender is slowed down.",
         of="bytes per second",
         metavar="BYTES",
     )
     max_pair_seconds: float = seconds(
-        0.0, "How long a pair may last before it is closed with 1008.", zero="for no limit"
+        0.0, "Maximum duration of a pair; at the limit it is closed with 1008.", zero="for no limit"
     )
     max_pair_bytes: int = integer(
         0,
-        "How much may pass through a pair, both ways together, before it is closed with 1008.",
+        "Maximum traffic of a pair, both directions together; at the limit it is closed with 1008.",
         of="bytes",
         metavar="BYTES",
     )
@@ -150,13 +153,12 @@ class RelaySettings:
     )
     strict_codes: bool = flag(
         False,
-        "Whether a code may have only the characters A-Z a-z 0-9 . _ ~ -, and a request only one"
-        " code; others are refused with 400.",
+        "Restrict codes to the characters A-Z a-z 0-9 . _ ~ -, and requests to one code each; other"
+        " requests are refused with 400.",
     )
     drain_delay: float = seconds(
         0.0,
-        "How long a relay that was told to stop only refuses newcomers before it closes the sides"
-        " that are there.",
+        "Delay of a shutdown: new clients are refused for this time before the sides are closed.",
         zero="for no delay",
     )
 

@@ -77,13 +77,13 @@ class MetricsObserver:
         )
         self._sizes = Histogram(
             "arc_relay_pair_bytes",
-            "Bytes of frames that a joined pair passed on, both directions together.",
+            "Bytes of frames that a joined pair forwarded, both directions together.",
             buckets=SIZES,
             registry=registry,
         )
         self._stalls = Histogram(
             "arc_relay_pair_blocked_seconds",
-            "Seconds for which data of a joined pair waited to be taken, both directions together.",
+            "Seconds that data of a joined pair waited for its reader, both directions together.",
             buckets=STALLS,
             registry=registry,
         )
@@ -115,7 +115,9 @@ class StatisticsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families, from one snapshot."""
         now = self._statistics()
-        yield InfoMetricFamily("arc_relay_build", "What runs here.", value=self._about)
+        yield InfoMetricFamily(
+            "arc_relay_build", "Version of the relay and of Python.", value=self._about
+        )
         yield from gauges(now)
         yield from counters(now)
 
@@ -123,10 +125,14 @@ class StatisticsCollector(Collector):
 def gauges(stats: RelayStatistics) -> Iterator[Metric]:
     """Yield the gauges: the state at this moment."""
     for name, about, value in (
-        ("pairs", "Codes in use, with one side or two.", stats.pairs),
-        ("waiting", "Codes with one side, which waits for the other.", stats.waiting),
-        ("connections", "Connections open, on whatever business.", stats.connections),
-        ("draining", "1 while the relay stops and takes no new side, else 0.", stats.draining),
+        ("pairs", "Codes in use, waiting or joined.", stats.pairs),
+        ("waiting", "Codes with one side, which waits for its peer.", stats.waiting),
+        (
+            "connections",
+            "Open connections, including those still in their handshake or closing.",
+            stats.connections,
+        ),
+        ("draining", "1 once the relay has begun to stop, else 0.", stats.draining),
     ):
         yield GaugeMetricFamily(f"arc_relay_{name}", about, value=value)
 
@@ -137,35 +143,39 @@ def counters(stats: RelayStatistics) -> Iterator[Metric]:
         ("connections_accepted", "Connections accepted.", stats.connections_accepted),
         (
             "takeover_checks",
-            "How often sides were pinged because of a newcomer.",
+            "Takeover checks: pings to the sides of a code that a new client asked for.",
             stats.takeover_checks,
         ),
-        ("evictions", "How many of those times a side did not answer.", stats.evictions),
+        (
+            "evictions",
+            "Pairs evicted because a side did not answer a takeover check.",
+            stats.evictions,
+        ),
     ):
         yield CounterMetricFamily(f"arc_relay_{name}", about, value=value)
     refusals = CounterMetricFamily(
         "arc_relay_requests_refused",
-        "Requests answered with an error.",
+        "Requests refused, by status and reason.",
         labels=("status", "reason"),
     )
     for (status, reason), count in stats.requests_refused.items():
         refusals.add_metric((str(status), reason), count)
     yield refusals
     ended = CounterMetricFamily(
-        "arc_relay_pairs_ended", "Pairs that are over, joined or not.", labels=("outcome",)
+        "arc_relay_pairs_ended", "Pairs ended, joined or waiting, by outcome.", labels=("outcome",)
     )
     for outcome in Outcome:
         ended.add_metric((outcome.label,), stats.pairs_ended.get(outcome, 0))
     yield ended
     handshakes = CounterMetricFamily(
-        "arc_relay_tls_handshakes_failed", "TLS handshakes that failed.", labels=("kind",)
+        "arc_relay_tls_handshakes_failed", "Failed TLS handshakes, by kind.", labels=("kind",)
     )
     for kind in TlsFailure:
         handshakes.add_metric((kind.value,), stats.tls_handshakes_failed.get(kind, 0))
     yield handshakes
     for name, about, (a, b) in (
-        ("bytes", "Bytes of frames passed on, by the side that sent them.", stats.bytes),
-        ("messages", "Binary messages passed on, by the side that sent them.", stats.messages),
+        ("bytes", "Bytes of frames forwarded, by the side that sent them.", stats.bytes),
+        ("messages", "Binary messages forwarded, by the side that sent them.", stats.messages),
         (
             "text_messages_dropped",
             "Text messages dropped, by the side that sent them.",

@@ -84,9 +84,7 @@ class DaemonSettings:
         _octal_mode,
         metavar="MODE",
     )
-    tls_cert: str = path(
-        "The PEM file with the certificate, and its chain, to serve TLS with; needs the key, too."
-    )
+    tls_cert: str = path("The PEM file with the TLS certificate and its chain; needs the key, too.")
     tls_key: str = path("The PEM file with the private key of the certificate.")
     metrics: str = text(
         "",
@@ -98,7 +96,7 @@ class DaemonSettings:
     log_format: str = choice(
         "auto",
         ("auto", "text", "json"),
-        "The form of log lines: text is key=value, and auto the same but for a terminal, or for"
+        "The format of log lines: text is key=value, and auto the same except on a terminal or in"
         " systemd's journal.",
     )
     log_level: str = choice(
@@ -107,7 +105,7 @@ class DaemonSettings:
     log_addresses: str = choice(
         "off",
         ("off", "truncated", "full"),
-        "How much of the addresses of clients log lines have.",
+        "The form of client addresses in log lines.",
     )
 
     given: frozenset[str] = field(default=frozenset(), repr=False)
