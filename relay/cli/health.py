@@ -24,7 +24,7 @@ def health_command(listening: Callable[[], LocalListener]) -> Callable[[str | No
             typer.Argument(
                 metavar="[URL]",
                 help="A relay, as ws://, wss://, http://, https:// or unix:/path; by default the"
-                " one of this machine, as the environment of `start` says.",
+                " relay on this machine, from the environment variables of `start`.",
             ),
         ] = None,
     ) -> None:

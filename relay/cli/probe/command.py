@@ -55,19 +55,19 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         ),
     ],
     token: Annotated[
-        str, typer.Option(metavar="TOKEN", help="Sent as Authorization: Bearer TOKEN.")
+        str, typer.Option(metavar="TOKEN", help="The token, sent as Authorization: Bearer TOKEN.")
     ] = "",
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trust the authorities in FILE alone.")
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Trust whoever answers the TLS handshake.")
+        bool, typer.Option("--insecure", help="Do not verify the certificate of the relay.")
     ] = False,
     idle: Annotated[
         float,
         typer.Option(
             metavar="SECONDS",
-            help="Keep silent for so long, to find read timeouts.",
+            help="Time of silence, to detect read timeouts of proxies.",
             parser=partial(number, float),
         ),
     ] = 0.0,
@@ -81,9 +81,7 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     ] = 4 * 2**20,
     timeout: Annotated[
         float,
-        typer.Option(
-            metavar="SECONDS", help="How long a step may take.", parser=partial(number, float)
-        ),
+        typer.Option(metavar="SECONDS", help="Timeout of a step.", parser=partial(number, float)),
     ] = 30.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, at the end.")
