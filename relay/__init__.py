@@ -1,7 +1,9 @@
 """arc-relay: a blind WebSocket relay that joins two endpoints with the same pair code.
 
+The public API is what this package exports. Everything else may change between two versions.
+
 A public name is imported at its first use. The command imports this package before anything else,
-and has to set its signal dispositions before the import of trio, which takes most of the start.
+and must set its signal dispositions before it imports trio, which takes most of the start-up time.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ __all__ = [
     "serve_relay",
 ]
 
-TYPE_CHECKING = False  # True for type checkers; the import of typing would take as long as Python's
+TYPE_CHECKING = False  # type checkers assume True; to import typing takes as long as Python's start
 
 if TYPE_CHECKING:
     from .events import (
@@ -65,5 +67,5 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        """List the public names, used already or not."""
+        """List the public names, including names that are not imported yet."""
         return sorted({*globals(), *__all__})

@@ -1,8 +1,8 @@
 """Entry point of the command ``arc-relay``, and of ``python -m relay``.
 
-The command line takes about 0.4 s to import. Signals that arrive meanwhile, and what is written to
-a standard stream, must already have their right effects, so both are prepared first: the signals
-before anything else is imported, and then the streams.
+The command line takes about 0.4 s to import. A signal that arrives during the import must already
+have its final effect, and so must a write to a standard stream. Both are prepared first: the signal
+dispositions before any other import, then the streams.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a relay tells whoever observes it: frozen records, and the Protocol that takes them.
+"""Events of a relay, and the protocol of the observer that receives them.
 
-Pure. Metrics and logs are observers; the relay knows neither. No record holds a pair code or a
-payload. Client addresses are in the records, so that an observer may count or show them, but not in
-their representation.
+Pure. Events are frozen records. Metrics and logs are observers, and the relay knows neither. No
+record holds a pair code or a payload. Records hold client addresses, so that an observer can count
+or log them, but ``repr`` omits them.
 """
 
 from __future__ import annotations
@@ -27,53 +27,72 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """A request was answered with an error: its status and the line of its body."""
+    """A request was refused.
+
+    Args:
+        status: HTTP status of the response.
+        reason: Body of the response, one line of fixed text.
+        client: Address of the client; that of its proxy if the request head was invalid; "" if
+            unknown.
+    """
 
     status: int
     reason: str
     client: str = field(default="", repr=False)
-    """The client's address, or that of its proxy where its head was no good; "" if not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairJoined:
-    """Side B came to side A."""
+    """Side B joined side A.
+
+    Args:
+        pair: Short hash of the code. Its key is random and valid until the relay ends.
+        wait_time: Seconds that side A waited for side B.
+    """
 
     pair: str
-    """A short hash of the code, under a key that this relay chose at its start and keeps."""
     wait_time: float
-    """Seconds that side A waited."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairEnded:
-    """A pair is over, joined or not.
+    """A pair ended, joined or waiting.
 
-    Bytes are those of frames as they went to the peer, messages are binary ones; of each two
-    numbers the first is about what side A sent, the second about side B.
+    The first item of each tuple belongs to side A, the second to side B.
+
+    Args:
+        pair: Short hash of the code, the same as in `PairJoined`.
+        outcome: Cause of the end.
+        joined: True if side B had joined.
+        wait_time: Seconds that side A waited, until side B joined or the pair ended.
+        duration: Seconds from the joining to the end; 0 if side B never joined.
+        bytes: Bytes of frames from this side that were forwarded to its peer.
+        messages: Binary messages from this side that were forwarded.
+        text_messages_dropped: Text messages from this side that were dropped.
+        blocked_time: Seconds for which data from this side waited for its peer to accept it.
+        clients: Addresses of the clients; "" if unknown.
     """
 
     pair: str
-    """The same hash as in `PairJoined`."""
     outcome: Outcome
     joined: bool
     wait_time: float
-    """Seconds that side A waited, for B or for the end."""
     duration: float
-    """Seconds from B's coming to the end; 0 if B never came."""
     bytes: tuple[int, int] = (0, 0)
     messages: tuple[int, int] = (0, 0)
     text_messages_dropped: tuple[int, int] = (0, 0)
-    """Text messages that were dropped."""
     blocked_time: tuple[float, float] = (0.0, 0.0)
-    """Seconds for which the side's data waited for its peer to take it."""
     clients: tuple[str, str] = field(default=("", ""), repr=False)
-    """Addresses of side A and side B, "" where not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class TakeoverChecked:
-    """A newcomer had the relay ping the sides of its code; ``answered`` is whether all did."""
+    """A takeover check ended: the relay pinged the sides of a code that a new client asked for.
+
+    Args:
+        pair: Short hash of the code, the same as in `PairJoined`.
+        answered: True if every side answered. If False, the pair is evicted.
+    """
 
     pair: str
     answered: bool
@@ -81,7 +100,12 @@ class TakeoverChecked:
 
 @dataclass(frozen=True, slots=True)
 class RelayStopping:
-    """The relay began to stop, with so many codes in use and so many of them waiting."""
+    """The relay began to stop.
+
+    Args:
+        pairs: Codes in use, waiting or joined.
+        waiting: Codes with one side, which waits for its peer.
+    """
 
     pairs: int
     waiting: int
@@ -89,13 +113,17 @@ class RelayStopping:
 
 @dataclass(frozen=True, slots=True)
 class TlsHandshakeFailed:
-    """A connection ended before its TLS handshake was complete."""
+    """A connection ended before its TLS handshake was complete.
+
+    Args:
+        kind: Cause of the failure.
+        detail: Reason given by OpenSSL, such as ``tlsv1 alert unknown ca``; "" if there is none.
+        client: Remote address of the connection; "" if unknown.
+    """
 
     kind: TlsFailure
     detail: str = ""
-    """The reason that OpenSSL gave, such as ``tlsv1 alert unknown ca``; "" if there is none."""
     client: str = field(default="", repr=False)
-    """The address that the connection came from; "" if not known."""
 
 
 Event = (
@@ -104,10 +132,17 @@ Event = (
 
 
 class Observer(Protocol):
-    """Takes the events of a relay, in the relay's own thread, one at a time.
-
-    It must not wait. What it raises is logged and has no other effect.
-    """
+    """Receiver of the events of a relay."""
 
     def on_event(self, event: Event) -> None:
-        """Take note of an event."""
+        """Receive an event.
+
+        The relay calls this method in its own thread, one event at a time. The method must not
+        block: the event loop would wait for it. It is not async, so it cannot be cancelled.
+
+        Args:
+            event: The event, a frozen record.
+
+        Raises:
+            Exception: The relay logs the type of the exception and goes on.
+        """

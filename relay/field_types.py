@@ -1,6 +1,6 @@
-"""The kinds of settings: which values are allowed, and how they are written as text.
+"""Types of settings: their allowed values and the text form of a value.
 
-Pure. `definitions` makes fields of dataclasses of them.
+Pure. `relay.fields` declares dataclass fields with them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DIGITS: Final[Mapping[type[int | float], re.Pattern[str]]] = {
     int: re.compile(r"[+-]?[0-9]+"),
     float: re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"),
 }
-"""Text of a number. Python also takes underscores, and the digits of every script."""
+"""Syntax of a number. Python's own parsers also accept underscores and non-ASCII digits."""
 
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -27,21 +27,24 @@ FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting(ABC):
-    """What a setting means, which values it may have, and how they are written as text."""
+    """Meaning of a setting, its allowed values and their text form."""
 
     help: str
-    """What it is, in one sentence."""
+    """Meaning of the setting, in one sentence."""
     values: str
-    """The allowed values in words, as in "must be ..."."""
+    """Allowed values in words, to follow "must be" in an error message."""
     metavar: str = "TEXT"
-    """What stands for a value in a line of help."""
+    """Placeholder for a value in a line of ``--help``."""
     absent: str = "none"
-    """What None, an empty text or an empty list means, in words."""
+    """Meaning of None, an empty text or an empty list, in words."""
     short: str = ""
-    """A second flag, such as -p."""
+    """Short flag, such as -p."""
 
     def parse(self, name: str, text: str) -> Any:
-        """Return the value that text stands for; raise ValueError, naming both, if it has none."""
+        """Parse and validate the text of a value.
+
+        Raises ValueError, with the name and the text, if the text is not an allowed value.
+        """
         try:
             value = self.convert(text)
         except ValueError:
@@ -50,25 +53,25 @@ class Setting(ABC):
 
     @abstractmethod
     def convert(self, text: str) -> Any:
-        """Return what text says, be it in range or not; raise ValueError if it says nothing."""
+        """Parse text without checking the range; raise ValueError if the syntax is wrong."""
 
     @abstractmethod
     def validate(self, name: str, value: Any) -> Any:
         """Return the value in its normal form.
 
-        Raises TypeError or ValueError, naming both, if it cannot have this value.
+        Raises TypeError or ValueError, with the name and the value, if it is not allowed.
         """
 
     def format(self, value: Any) -> str:
-        """Return the text that `parse` reads as this value."""
+        """Return the text that `parse` turns into this value."""
         return str(value)
 
     def display(self, value: Any) -> str:
-        """Return a value as a person should read it."""
+        """Return the text of a value for documents and ``--help``."""
         return self.absent if value in (None, "", ()) else self.format(value)
 
     def error_message(self, name: str, value: object) -> str:
-        """Return what to say of a value that is not allowed."""
+        """Return the error message for a value that is not allowed."""
         return f"{name} must be {self.values}, not {value!r}"
 
 
@@ -79,11 +82,11 @@ class Number(Setting):
     kind: type[int | float]
     minimum: float
     maximum: float = MAX_FLOAT
-    """By default, what a float can hold: infinity is no setting."""
+    """Largest allowed value. The default, the largest finite float, excludes infinity."""
     zero: bool = False
-    """Whether 0 is good as well."""
+    """True if 0 is allowed although it is below the minimum."""
     optional: bool = False
-    """Whether None is good as well."""
+    """True if None is allowed."""
 
     def convert(self, text: str) -> int | float:
         return read_number(text, self.kind)
@@ -103,7 +106,7 @@ class Number(Setting):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flag(Setting):
-    """Something that is so or not."""
+    """A boolean setting."""
 
     def convert(self, text: str) -> bool:
         word = text.strip().lower()
@@ -122,7 +125,7 @@ class Flag(Setting):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice(Setting):
-    """One of a few words."""
+    """One of several fixed words."""
 
     choices: tuple[str, ...]
 
@@ -139,7 +142,7 @@ class Choice(Setting):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Text(Setting):
-    """A text of which ``normal`` returns the normal form, or raises ValueError."""
+    """A text; ``normal`` returns its normal form, or raises ValueError."""
 
     normal: Callable[[str], str]
 
@@ -157,10 +160,10 @@ class Text(Setting):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListOf(Setting):
-    """Any number of texts, written with commas between them."""
+    """A list of texts, separated by commas."""
 
     item: Text
-    """What each of them may be."""
+    """Setting that validates each item."""
 
     def convert(self, text: str) -> tuple[str, ...]:
         return tuple(part for part in map(str.strip, text.split(",")) if part)
@@ -178,9 +181,9 @@ NumberT = TypeVar("NumberT", int, float)
 
 
 def read_number(text: str, kind: type[NumberT]) -> NumberT:
-    """Return the number that text has in ASCII digits, perhaps with white space around it.
+    """Parse a number in ASCII digits; surrounding white space is ignored.
 
-    Raises ValueError if text is anything else.
+    Raises ValueError if the text is not a number.
     """
     text = text.strip()
     if not DIGITS[kind].fullmatch(text):

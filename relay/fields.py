@@ -1,8 +1,8 @@
-"""How a setting is defined: once, as a field of a frozen dataclass.
+"""Declaration of settings as fields of a frozen dataclass, once for each setting.
 
-Pure. `seconds`, `integer`, `flag`, `choice`, `text`, `path` and `listing` define a field, which has
-its `Setting` in its metadata. The dataclass calls `validate` when it is constructed. Who needs the
-settings, for the options of a command or the table of a document, finds them by `iter_fields`.
+Pure. `seconds`, `integer`, `flag`, `choice`, `text`, `path` and `listing` declare a field and store
+its `Setting` in the metadata of the field. The dataclass calls `validate` from ``__post_init__``.
+The command line options and the settings table of the documents are generated with `iter_fields`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class Definition(NamedTuple):
-    """A setting where it is defined: the field's name, its default, and what it means."""
+    """A declared setting: name of the field, default value and `Setting`."""
 
     name: str
     default: Any
@@ -38,24 +38,24 @@ class Definition(NamedTuple):
 
 
 def iter_fields(settings: Any) -> Iterator[Definition]:
-    """Find the settings of a dataclass, or of an instance of one, in order."""
+    """Yield the settings of a dataclass or of its instance, in the order of declaration."""
     for item in fields(settings):
         if "setting" in item.metadata:
             yield Definition(item.name, item.default, item.metadata["setting"])
 
 
 def validate(settings: Any) -> None:
-    """Check every setting of a new instance and put it in its normal form.
+    """Validate every setting of a new instance and replace it by its normal form.
 
     Raises TypeError or ValueError, with the name of the setting and the value.
     """
     for name, _, about in iter_fields(settings):
-        # The instance is frozen, but for its own construction.
+        # A frozen dataclass refuses setattr, also from its own __post_init__.
         object.__setattr__(settings, name, about.validate(name, getattr(settings, name)))
 
 
 def non_defaults(*settings: Any) -> list[tuple[str, Any]]:
-    """Return the name and the value of each setting that is not what it is by default."""
+    """Return the name and the value of each setting that differs from its default."""
     return [
         (name, value)
         for instance in settings
@@ -65,12 +65,12 @@ def non_defaults(*settings: Any) -> list[tuple[str, Any]]:
 
 
 def define(default: Any, about: Setting) -> Any:
-    """Define a field that is a setting."""
+    """Declare a field that is a setting."""
     return field(default=default, metadata={"setting": about})
 
 
 def seconds(default: float, help: str, *, zero: str = "") -> Any:
-    """Define a time, of which 0 is allowed if ``zero`` says what for."""
+    """Declare a time in seconds; 0 is allowed if ``zero`` gives its meaning."""
     values = "a number of seconds from 0.001" + (f", or 0 {zero}" if zero else "")
     about = Number(
         help=help,
@@ -91,9 +91,9 @@ def integer(
     metavar: str = "NUMBER",
     absent: str = "",
 ) -> Any:
-    """Define a size or a count ``of`` something, of which 0 means no limit.
+    """Declare a size or a count, in the unit ``of``; 0 means no limit.
 
-    It may be None if ``absent`` says what that means.
+    None is allowed if ``absent`` gives its meaning.
     """
     values = f"a whole number{of and ' of '}{of}, or 0 for no limit"
     about = Number(
@@ -109,18 +109,18 @@ def integer(
 
 
 def flag(default: bool, help: str) -> Any:
-    """Define something that is so or not."""
+    """Declare a boolean setting."""
     values = "true or false (or 1 or 0, yes or no, on or off)"
     return define(default, Flag(help=help, values=values))
 
 
 def choice(default: str, choices: tuple[str, ...], help: str) -> Any:
-    """Define a choice between a few words."""
+    """Declare a choice between several words."""
     values = f"one of {', '.join(choices)}"
     return define(default, Choice(help=help, values=values, metavar="WORD", choices=choices))
 
 
-def text(  # noqa: PLR0913 - what a line of help has, a text may have
+def text(  # noqa: PLR0913 - a text has each part of a line of help
     default: str,
     help: str,
     values: str,
@@ -129,13 +129,13 @@ def text(  # noqa: PLR0913 - what a line of help has, a text may have
     metavar: str,
     short: str = "",
 ) -> Any:
-    """Define a text, of which ``normal`` returns the normal form or raises ValueError."""
+    """Declare a text; ``normal`` returns its normal form or raises ValueError."""
     about = Text(help=help, values=values, metavar=metavar, short=short, normal=normal)
     return define(default, about)
 
 
 def path(help: str) -> Any:
-    """Define the path of a file, by default none."""
+    """Declare the path of a file; the default is no file."""
     return text("", help, "a path", _as_path, metavar="PATH")
 
 
@@ -146,7 +146,7 @@ def listing(
     *,
     absent: str,
 ) -> Any:
-    """Define a list of texts, as in `text`, that is empty by default, which ``absent`` explains."""
+    """Declare a list of texts, each as in `text`; ``absent`` explains the empty default."""
     item = Text(help=help, values=values, normal=normal)
     about = ListOf(help=help, values=values, metavar="LIST", absent=absent, item=item)
     return define((), about)

@@ -1,7 +1,7 @@
-"""How a pair can end, and what its sides are told then.
+"""Outcomes of a pair, and the close frames that its sides receive.
 
-Pure. One row for each way: it is what `relay.events.PairEnded` reports, and it decides the close
-codes (RFC 6455 section 7.4.1) of both sides.
+Pure. `relay.events.PairEnded` reports the outcome. The outcome decides the close codes (RFC 6455
+section 7.4.1) of both sides.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Close", "Outcome"]
 
 
 class Close(NamedTuple):
-    """What a close frame of the relay says."""
+    """Status code and reason of a close frame."""
 
     code: CloseCode
     reason: str
@@ -26,27 +26,29 @@ PEER_FAILED: Final = Close(CloseCode.INTERNAL_ERROR, "peer disconnected")
 
 
 class Outcome(Enum):
-    """How a pair ended: its name, what its cause is told, and what the other side is told.
+    """Cause of the end of a pair.
 
-    A side that left by itself, or broke a rule, is told what that calls for instead.
+    ``label`` is its name in logs and metrics. ``close_for_cause`` is the close frame for the side
+    that caused the end, and ``close_for_peer`` that for the other side. A side that sent a close
+    frame gets its own code back, and a side that violated RFC 6455 gets the code for the violation.
     """
 
     CLOSED = "closed", PEER_LEFT, PEER_LEFT
     """A side sent a close frame."""
     ENDED = "ended", PEER_LEFT, PEER_LEFT
-    """A side ended its stream without one."""
+    """A side ended its stream without a close frame."""
     BROKEN = "broken", PEER_FAILED, PEER_FAILED
-    """A side's connection was reset, or it did not take the relay's answer."""
+    """A connection was reset, or a side did not read its 101 response."""
     VIOLATED = "violated", PEER_FAILED, PEER_FAILED
-    """A side broke a rule of RFC 6455, or a limit for messages."""
+    """A side violated RFC 6455 or exceeded a limit for messages."""
     UNRESPONSIVE = "unresponsive", Close(CloseCode.INTERNAL_ERROR, "keepalive timeout"), PEER_FAILED
-    """A side from which nothing was heard did not answer a ping."""
+    """A silent side did not answer a keepalive ping within ``ping_timeout``."""
     STALLED = "stalled", Close(CloseCode.INTERNAL_ERROR, "stall timeout"), PEER_FAILED
-    """A side took nothing though data waited for it."""
+    """A side accepted none of the data that waited for it within ``stall_timeout``."""
     EVICTED = "evicted", Close(CloseCode.INTERNAL_ERROR, "takeover timeout"), PEER_FAILED
-    """A side did not answer the ping that a newcomer with its code gave rise to."""
+    """A side did not answer a takeover check within ``takeover_timeout``."""
     EXPIRED = "expired", *(2 * (Close(CloseCode.GOING_AWAY, "pair expired"),))
-    """A side waited too long for its peer."""
+    """A side waited for its peer for longer than ``pair_ttl``."""
     OVER_TIME = "over_time", *(2 * (Close(CloseCode.POLICY_VIOLATION, "pair lasted too long"),))
     """The pair reached ``max_pair_seconds``."""
     OVER_BYTES = "over_bytes", *(2 * (Close(CloseCode.POLICY_VIOLATION, "pair sent too much"),))

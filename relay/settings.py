@@ -1,8 +1,7 @@
-"""What can be set of a relay, each thing in one place.
+"""Settings of a relay, each declared once.
 
-Pure. A field of `RelaySettings` is the single definition of a setting: its default, its unit, its
-range and its description. The command line makes its options from these fields, and the reference
-its table.
+Pure. A field of `RelaySettings` declares the default, unit, range and description of a setting. The
+command line options and the table in docs/settings.md are generated from these fields.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ MAX_PORT: Final = 65535
 
 
 def proxy(text: str) -> str:
-    """Return a trusted proxy in its normal form; raise ValueError if it is none."""
+    """Return the normal form of a trusted proxy; raise ValueError if the text is invalid."""
     text = text.lower()
     if text == UNIX:
         return text
-    if "%" in text:  # the zone of an address is a matter of one machine's interfaces
+    if "%" in text:  # a zone names an interface of this machine only
         raise ValueError
     found = parse_network(text)
     return str(found if "/" in text else found.network_address)
 
 
 def origin(text: str) -> str:
-    """Return an origin as a browser says it; raise ValueError if it is none."""
+    """Return an origin in the form that browsers send; raise ValueError if the text is invalid."""
     text = text.lower()
     if text in {"null", FILE}:
         return text
@@ -51,65 +50,75 @@ def origin(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RelaySettings:
-    """How a relay behaves; times are in seconds, sizes in bytes.
+    """Settings of a relay. Times are in seconds and sizes in bytes.
 
-    Raises TypeError or ValueError on construction, with the name of the setting and the value, if
-    a value is of the wrong type or out of its range. Addresses and origins are kept in the form in
-    which they are compared: in lower case, and without what is understood.
+    Addresses and origins are stored in their normal form: in lower case, and origins without the
+    default port. Construction neither blocks nor is a point of cancellation.
+
+    Args:
+        **settings: A value for each setting that differs from its default. docs/settings.md lists
+            the names, defaults, ranges and meanings.
+
+    Raises:
+        TypeError: A value has the wrong type. The message has the name and the value.
+        ValueError: A value is out of its range. The message has the name and the value.
     """
 
-    pair_ttl: float = seconds(300.0, "How long one side may wait for the other.")
-    sweep_interval: float = seconds(30.0, "How often sides that waited too long are looked for.")
-    handshake_timeout: float = seconds(10.0, "How long a client may take to send its HTTP head.")
+    pair_ttl: float = seconds(300.0, "Time that a side may wait for its peer.")
+    sweep_interval: float = seconds(
+        30.0, "Interval between searches for waiting sides whose pair_ttl is over."
+    )
+    handshake_timeout: float = seconds(
+        10.0, "Time that a client has to send its request head, including the TLS handshake."
+    )
     close_timeout: float = seconds(
         5.0,
-        "How long a client may take to complete the closing handshake, or to read the 101"
-        " response.",
+        "Time that a client has to complete the closing handshake, or to read the 101 response.",
     )
     max_message_size: int = integer(
-        100 * 2**20, "The largest binary message.", of="bytes", metavar="BYTES"
+        100 * 2**20, "Maximum size of a binary message.", of="bytes", metavar="BYTES"
     )
 
     ping_interval: float = seconds(
         20.0,
-        "How long a side may be silent before it is pinged, varied by up to a quarter.",
+        "Time of silence before a side is pinged; varied at random by up to a quarter.",
         zero="for no pings",
     )
     ping_timeout: float = seconds(
-        20.0, "How long a side that was pinged may stay silent before it is ended as unresponsive."
+        20.0, "Time that a side may stay silent after a ping before it is closed as unresponsive."
     )
     stall_timeout: float = seconds(
         240.0,
-        "How long a side may take nothing of the data that waits for it before it is ended.",
+        "Time for which a side may accept none of the data that waits for it before it is closed.",
         zero="for no limit",
     )
     takeover_timeout: float = seconds(
         2.0,
-        "How long a silent side may take to answer when a newcomer asks for its code, before the"
-        " newcomer gets its place.",
-        zero="to never ask it",
+        "Time that the sides of a code have to answer a ping when a new client asks for the code."
+        " If one does not, its pair is evicted, and the new client opens a new pair.",
+        zero="for no takeover checks",
     )
 
     max_connections: int | None = integer(
         None,
-        "How many sides may be connected at once; newcomers are refused with 503.",
+        "Maximum number of admitted connections; further clients are refused with 503.",
         absent="90 % of the descriptor limit",
     )
     max_waiting: int = integer(
-        0, "How many codes may have one side that waits; newcomers are refused with 503."
+        0, "Maximum number of codes with a waiting side; new codes are refused with 503."
     )
     max_connections_per_client: int = integer(
         0,
-        "How many connections one client (an IPv4 address or an IPv6 /64) may have open at once;"
-        " further ones are refused with 429.",
+        "Maximum number of open connections of one client (an IPv4 address or an IPv6 /64);"
+        " further connections are refused with 429.",
     )
     max_connects_per_minute: int = integer(
         0,
-        "How many upgrades one client (an IPv4 address or an IPv6 /64) may attempt in a minute,"
-        " refused ones included; further ones are refused with 429.",
+        "Maximum number of upgrades in a minute by one client (an IPv4 address or an IPv6 /64),"
+        " including refused upgrades; further upgrades are refused with 429.",
     )
     trusted_proxies: tuple[str, ...] = listing(
-        "The proxies of which X-Forwarded-For is believed; unix is every client of a unix socket.",
+        "The proxies whose X-Forwarded-For is believed; unix is every client of a unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
         proxy,
         absent="none",
@@ -117,16 +126,16 @@ class RelaySettings:
 
     max_bytes_per_second: int = integer(
         0,
-        "How much may pass in each direction of a pair; its senders are slowed down to that.",
+        "Maximum rate of each direction of a pair; a faster sender is slowed down.",
         of="bytes per second",
         metavar="BYTES",
     )
     max_pair_seconds: float = seconds(
-        0.0, "How long a pair may last before it is closed with 1008.", zero="for no limit"
+        0.0, "Maximum duration of a pair; at the limit it is closed with 1008.", zero="for no limit"
     )
     max_pair_bytes: int = integer(
         0,
-        "How much may pass through a pair, both ways together, before it is closed with 1008.",
+        "Maximum traffic of a pair, both directions together; at the limit it is closed with 1008.",
         of="bytes",
         metavar="BYTES",
     )
@@ -144,13 +153,12 @@ class RelaySettings:
     )
     strict_codes: bool = flag(
         False,
-        "Whether a code may have only the characters A-Z a-z 0-9 . _ ~ -, and a request only one"
-        " code; others are refused with 400.",
+        "Restrict codes to the characters A-Z a-z 0-9 . _ ~ -, and requests to one code each; other"
+        " requests are refused with 400.",
     )
     drain_delay: float = seconds(
         0.0,
-        "How long a relay that was told to stop only refuses newcomers before it closes the sides"
-        " that are there.",
+        "Delay of a shutdown: new clients are refused for this time before the sides are closed.",
         zero="for no delay",
     )
 

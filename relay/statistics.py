@@ -1,6 +1,6 @@
-"""What a relay counts, for its handle and for metrics.
+"""Statistics of a relay, for its handle and for metrics.
 
-Pure. Pairs count in plain integers of their own; they are added up when somebody asks.
+Pure. Each open pair counts in its own integers, which are summed when a snapshot is taken.
 """
 
 from __future__ import annotations
@@ -17,55 +17,62 @@ __all__ = ["Counters", "OpenPair", "RelayStatistics"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelayStatistics:
-    """A snapshot of a relay: what is there now, and what has been since its start."""
+    """Snapshot of the state of a relay, and its counters since the start.
+
+    The first item of each tuple belongs to side A, the second to side B. Counters of traffic
+    include the pairs that are open.
+    """
 
     pairs: int = 0
-    """Codes present, waiting or joined."""
+    """Codes in use, waiting or joined."""
     waiting: int = 0
-    """Codes with one side, which waits for the other."""
+    """Codes with one side, which waits for its peer."""
     connections: int = 0
-    """Connections open, those still at the door or closing among them."""
+    """Open connections, including those in their handshake or closing."""
     draining: bool = False
-    """Whether the relay is stopping, and takes no new side."""
+    """True once the relay has begun to stop."""
     connections_accepted: int = 0
     """Connections accepted since the start."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
-    """How often each error was answered: by status and reason."""
+    """Refused requests by status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
-    """How many pairs ended in each way, those that were never joined among them."""
+    """Ended pairs by outcome, including pairs that were never joined."""
     bytes: tuple[int, int] = (0, 0)
-    """Bytes of frames passed on, of side A and of side B, open pairs among them."""
+    """Bytes of frames forwarded from each side."""
     messages: tuple[int, int] = (0, 0)
-    """Binary messages passed on, of side A and of side B."""
+    """Binary messages forwarded from each side."""
     text_messages_dropped: tuple[int, int] = (0, 0)
-    """Text messages dropped, of side A and of side B."""
+    """Text messages from each side that were dropped."""
     takeover_checks: int = 0
-    """How often sides were pinged because of a newcomer."""
+    """Takeover checks: pings to the sides of a code that a new client asked for."""
     evictions: int = 0
-    """How many of those times a side did not answer."""
+    """Takeover checks that a side did not answer, so that its pair was evicted."""
     tls_handshakes_failed: Mapping[str, int] = field(default_factory=dict)
-    """Failed TLS handshakes by their kind, a value of `TlsFailure`."""
+    """Failed TLS handshakes by kind, a value of `TlsFailure`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenPair:
-    """A pair that is open now, joined or waiting; of each two values the first is about side A."""
+    """Snapshot of an open pair, joined or waiting.
+
+    The first item of each tuple belongs to side A, the second to side B.
+    """
 
     pair: str
-    """The same hash of the code as in the events of the pair."""
+    """Short hash of the code, the same as in the events of the pair."""
     joined: bool
     """True once side B has joined."""
     age: float
-    """Seconds since side A came."""
+    """Seconds since the handshake of side A."""
     bytes: tuple[int, int] = (0, 0)
-    """Bytes of frames passed on."""
+    """Bytes of frames forwarded from each side."""
     clients: tuple[str, str] = field(default=("", ""), repr=False)
-    """Addresses of the clients, "" where not known."""
+    """Addresses of the clients; "" if unknown."""
 
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """What has been since the start; an observer of its relay."""
+    """Counters of a relay since its start, updated by its events."""
 
     connections_accepted: int = 0
     requests_refused: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -96,5 +103,5 @@ class Counters:
 
 
 def plus(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
-    """Return the sums of what is about the same side."""
+    """Add two (side A, side B) counters."""
     return one[0] + other[0], one[1] + other[1]

@@ -1,1 +1,1 @@
-"""The command line: start, health, probe."""
+"""Commands of the command line: start, health, probe."""

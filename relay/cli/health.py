@@ -1,4 +1,4 @@
-"""`arc-relay health`: one question to a relay, for a container's health check."""
+"""`arc-relay health`: request the health of a relay, for the health check of a container."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["health_command"]
 
 
 def health_command(listening: Callable[[], LocalListener]) -> Callable[[str | None], None]:
-    """Return the command; ``listening`` tells, if no URL is given, where ``start`` would listen."""
+    """Return the command; without a URL, it asks the relay that ``listening`` returns."""
 
     def health(
         url: Annotated[
@@ -24,7 +24,7 @@ def health_command(listening: Callable[[], LocalListener]) -> Callable[[str | No
             typer.Argument(
                 metavar="[URL]",
                 help="A relay, as ws://, wss://, http://, https:// or unix:/path; by default the"
-                " one of this machine, as the environment of `start` says.",
+                " relay on this machine, from the environment variables of `start`.",
             ),
         ] = None,
     ) -> None:
@@ -32,9 +32,9 @@ def health_command(listening: Callable[[], LocalListener]) -> Callable[[str | No
         found = check_health(local_target(listening()) if url is None else url_parameter(url))
         try:
             typer.echo(str(found))
-        except BrokenPipeError:  # the status tells as much
+        except BrokenPipeError:  # the exit status has the result
             pass
-        except OutputFailed as error:  # and so does it here
+        except OutputFailed as error:  # the exit status has the result here, too
             print_error(output_failure(error))
         raise typer.Exit(0 if found.healthy else 1)
 
@@ -42,7 +42,7 @@ def health_command(listening: Callable[[], LocalListener]) -> Callable[[str | No
 
 
 def url_parameter(text: str) -> ConnectTarget:
-    """Return what a URL on the command line stands for."""
+    """Parse a URL argument; report an invalid one as wrong usage."""
     try:
         return parse_target(text)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""One question to a relay, and its answer: is it well?
+"""Request the health of a relay over HTTP.
 
-Sockets, and the HTTP of the standard library; no event loop.
+The module uses sockets and the HTTP client of the standard library, without an event loop.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from .url import ConnectTarget
 __all__ = ["Health", "check_health"]
 
 TIMEOUT: Final = 5.0
-"""Seconds until a relay that does not answer counts as unhealthy."""
+"""Seconds after which a relay that has not answered counts as unhealthy."""
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes that are read of an answer; a relay's has fewer than a hundred."""
+"""Maximum bytes read from a response body; that of a relay has fewer than a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What came of asking."""
+    """Result of a health check."""
 
     healthy: bool
     text: str
-    """One line: how many pairs, or what is wrong."""
+    """Number of pairs, or the problem, in one line."""
     pairs: int | None = None
-    """Codes in use; None if it is not healthy."""
+    """Codes in use; None if the relay is not healthy."""
 
     def __str__(self) -> str:
         return f"{'healthy' if self.healthy else 'unhealthy'}: {self.text}"
 
 
 def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Health:
-    """Ask for the health of a relay; never raises for what is at the other end.
+    """Request the health of a relay. No behaviour of the server raises an exception.
 
-    It takes ``timeout`` seconds at most, besides what the system takes to resolve a name.
+    The check takes at most ``timeout`` seconds, plus the time to resolve a name.
     """
     deadline = time.monotonic() + timeout
     try:
@@ -64,7 +64,7 @@ def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Health:
 
 
 def connect(target: ConnectTarget, deadline: float) -> socket.socket:
-    """Return a connection to the target, under TLS if it has that; raise OSError if it has none."""
+    """Connect to a target, with TLS if it has a context; raise OSError on failure."""
     stream = connect_unix(target, deadline) if target.unix else connect_tcp(target, deadline)
     if target.tls is None:
         return stream
@@ -76,12 +76,12 @@ def connect(target: ConnectTarget, deadline: float) -> socket.socket:
 
 
 def connect_unix(target: ConnectTarget, deadline: float) -> socket.socket:
-    """Return a connection to the target's unix path."""
+    """Connect to the unix socket of a target."""
     return connected(socket.AF_UNIX, target.unix, deadline)
 
 
 def connect_tcp(target: ConnectTarget, deadline: float) -> socket.socket:
-    """Return a connection to the first of the target's addresses that takes one."""
+    """Connect to the first address of a target that accepts the connection."""
     failure: OSError = OSError("no address")
     for host in target.addresses:
         for family, _, _, _, address in socket.getaddrinfo(
@@ -95,7 +95,7 @@ def connect_tcp(target: ConnectTarget, deadline: float) -> socket.socket:
 
 
 def connected(family: int, address: Any, deadline: float) -> socket.socket:
-    """Return a new socket, connected to an address before the deadline."""
+    """Return a new socket that is connected to an address before the deadline."""
     stream = socket.socket(family)
     try:
         stream.settimeout(left(deadline))
@@ -107,7 +107,7 @@ def connected(family: int, address: Any, deadline: float) -> socket.socket:
 
 
 def left(deadline: float) -> float:
-    """Return the seconds until the deadline; raise TimeoutError if there are none."""
+    """Return the seconds until the deadline; raise TimeoutError if it has passed."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
         raise TimeoutError
@@ -115,7 +115,7 @@ def left(deadline: float) -> float:
 
 
 class Reading(io.RawIOBase):
-    """The reading end of a socket, up to a deadline, however the bytes trickle in."""
+    """Raw stream that reads from a socket until one deadline for all reads together."""
 
     def __init__(self, stream: socket.socket, deadline: float) -> None:
         super().__init__()
@@ -130,18 +130,18 @@ class Reading(io.RawIOBase):
         return self._stream.recv_into(buffer)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """Return the file that `http.client.HTTPResponse` asks of what it takes for a socket."""
+        """Return a buffered reader, as `http.client.HTTPResponse` requests it from a socket."""
         return io.BufferedReader(self)
 
 
 def ask(target: ConnectTarget, stream: socket.socket, deadline: float) -> tuple[int, bytes]:
-    """Return the status and the body of the answer to a request for the target's path."""
+    """Request the path of a target; return the status and the body of the response."""
     name = f"[{target.name}]" if ":" in target.name else target.name
     request = f"GET {target.path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
     stream.settimeout(left(deadline))
     stream.sendall(request.encode())
-    # Taken apart by `http.client`, but read by `Reading`: a time limit of a socket is one for
-    # each read, and a container's health check has one for all of it.
+    # http.client parses the response, and `Reading` reads it: a socket timeout applies to each
+    # single read, but a health check needs one deadline for the whole response.
     with closing(
         http.client.HTTPResponse(cast(socket.socket, Reading(stream, deadline)))
     ) as answer:
@@ -150,7 +150,7 @@ def ask(target: ConnectTarget, stream: socket.socket, deadline: float) -> tuple[
 
 
 def judge(target: ConnectTarget, status: int, body: bytes) -> Health:
-    """Return what an answer means."""
+    """Return the health that a response reports."""
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The command line: its commands, and how it exits."""
+"""Command line: commands and exit statuses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 
 
 def local_listener() -> LocalListener:
-    """Return where the relay of this machine listens, as the environment says."""
+    """Return the listener of the relay on this machine, from the environment variables."""
     settings = settings_from_environment()
     return LocalListener(
         settings.host,
@@ -42,7 +42,7 @@ app.command()(probe)
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 could not start, 2 wrong usage."""
+    """Run the command line and exit: status 0 for success, 1 for failure, 2 for wrong usage."""
     try:
         status = app(prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
@@ -51,7 +51,7 @@ def main() -> None:
     except OutputFailed as error:
         print_error(output_failure(error))
         status = 1
-    except Exception as error:  # noqa: BLE001 - a traceback could quote a client, and helps nobody
+    except Exception as error:  # noqa: BLE001 - a traceback could quote client data
         lacking = shortage(error)
         print_error(
             f"the system is short of resources: {lacking} ({describe_crash(error)})"
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and exit, if wanted."""
+    """Print the version and exit, if ``--version`` is given."""
     if wanted:
         typer.echo(f"{PROGRAM} {program_version()}")
         raise typer.Exit
@@ -78,4 +78,4 @@ def global_options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before the command."""
+    """Accept the options before the command."""

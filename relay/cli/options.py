@@ -1,4 +1,7 @@
-"""Settings as options: a flag and a variable for each; a flag beats a variable beats a default."""
+"""Settings as command line options: a flag and an environment variable for each.
+
+A flag overrides a variable, and a variable overrides the default.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +34,16 @@ ENVIRONMENT: Final = "ARC_RELAY_"
 
 
 class WrongUsage(typer.TyperException):
-    """What was asked for makes no sense: the program says so in one line, and exits with 2."""
+    """Wrong usage of a command; the program prints one line and exits with status 2."""
 
     exit_code = 2
 
 
 def options() -> inspect.Signature:
-    """Return the signature of a command that takes every setting as an option.
+    """Return the signature of a command with one option for each setting.
 
-    The command gets what was said, in keyword arguments of the settings' names: None for what was
-    not, a bool for a flag without a value, else the text. `settings_from` makes settings of it.
+    The command receives a keyword argument for each setting: the text of the option, a bool for a
+    boolean flag, or None if the option is not given. `settings_from` turns them into settings.
     """
     return inspect.Signature(
         [
@@ -54,9 +57,9 @@ def options() -> inspect.Signature:
 def settings_from(
     given_options: Mapping[str, str | bool | None],
 ) -> tuple[DaemonSettings, RelaySettings]:
-    """Return the settings of what was said in flags, else in variables, else by default.
+    """Return the settings from flags, environment variables and defaults, in this order.
 
-    Raises WrongUsage, with the name of the flag or the variable, for what is not allowed.
+    Raises WrongUsage, with the name of the flag or variable, for a value that is not allowed.
     """
     with _usage():
         for_start, for_relay = (
@@ -70,9 +73,9 @@ def settings_from(
 
 
 def settings_from_environment() -> DaemonSettings:
-    """Return the settings that a relay has that was started in this environment without flags.
+    """Return the settings of a relay that is started in this environment without flags.
 
-    Raises WrongUsage, with the name of the variable, for what is not allowed.
+    Raises WrongUsage, with the name of the variable, for a value that is not allowed.
     """
     with _usage():
         given = _given(DaemonSettings, {})
@@ -80,7 +83,7 @@ def settings_from_environment() -> DaemonSettings:
 
 
 def refuse_unknown_variables() -> None:
-    """Raise WrongUsage, with the nearest name that is known, if a variable is none of ours."""
+    """Raise WrongUsage, with the nearest known name, for an unknown ``ARC_RELAY_`` variable."""
     known = {
         variable_of(name)
         for kind in (DaemonSettings, RelaySettings)
@@ -93,19 +96,19 @@ def refuse_unknown_variables() -> None:
 
 
 def variable_of(name: str) -> str:
-    """Return the name of the variable of a setting."""
+    """Return the name of the environment variable of a setting."""
     return f"{ENVIRONMENT}{name.upper()}"
 
 
 def flags_of(name: str, about: Setting) -> list[str]:
-    """Return the flags of a setting, the long one first; what is so or not has one for each."""
+    """Return the flags of a setting, the long one first; a boolean has a negated flag, too."""
     words = name.replace("_", "-")
     flags = [f"--{words}", f"--no-{words}"] if isinstance(about, Flag) else [f"--{words}"]
     return [*flags, about.short] if about.short else flags
 
 
 def help_text(about: Setting) -> str:
-    """Return what a setting means and which values it may have, in two sentences."""
+    """Return the meaning and the allowed values of a setting, in two sentences."""
     return f"{about.help} {about.values[0].upper()}{about.values[1:]}."
 
 
@@ -116,7 +119,7 @@ def _parameter(definition: Definition) -> inspect.Parameter:
         bool | None if isinstance(about, Flag) else str | None,
         typer.Option(
             *(["/".join(flags)] if isinstance(about, Flag) else flags),
-            # Variables are read in one place, for commands with these options and without them.
+            # `_given` reads the variables, also for commands without these options.
             help=f"{help_text(about)}  [default: {about.display(default)};"
             f" variable: {variable_of(name)}]",
             metavar=None if isinstance(about, Flag) else about.metavar,
@@ -129,7 +132,7 @@ def _parameter(definition: Definition) -> inspect.Parameter:
 
 
 def _given(kind: type, given_options: Mapping[str, str | bool | None]) -> dict[str, Any]:
-    """Return the values of the settings that a flag or a variable gives; raise ValueError."""
+    """Return the settings that a flag or variable sets; raise ValueError for an invalid value."""
     given = {}
     for name, _, about in iter_fields(kind):
         flag, variable = given_options.get(name), os.environ.get(variable_of(name))
@@ -137,7 +140,7 @@ def _given(kind: type, given_options: Mapping[str, str | bool | None]) -> dict[s
             given[name] = flag
         elif flag is not None:
             given[name] = about.parse(flags_of(name, about)[0], flag)
-        elif variable:  # an empty one counts as not set
+        elif variable:  # an empty variable counts as unset
             given[name] = about.parse(variable_of(name), variable)
     return given
 

@@ -1,4 +1,4 @@
-"""The command that runs a relay: what it consists of, from its listeners to its end."""
+"""`arc-relay start`: assemble and run a relay, from its listeners to its shutdown."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def start(**given_options: Any) -> None:
     start_settings, relay_settings = settings_from(given_options)
     log = configure_logging(start_settings.log_format, start_settings.log_level)
     raise_descriptor_limit()
-    # Connections come and go by the thousand, and what one leaves behind is not worth looking
-    # for as eagerly as the defaults do: that took a third of the cost of a new pair.
+    # Collect garbage less often. With the default thresholds, collections took a third of the
+    # cost of a new pair, and a closed connection leaves few reference cycles.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
@@ -55,7 +55,7 @@ start.__signature__ = options()  # type: ignore[attr-defined]
 
 
 class Observers:
-    """Shows each event to several observers."""
+    """Observer that passes each event to several observers."""
 
     def __init__(self, *members: Observer) -> None:
         self.members = list(members)
@@ -68,9 +68,9 @@ class Observers:
 async def run(
     start_settings: DaemonSettings, relay_settings: RelaySettings, log: FilteringBoundLogger
 ) -> None:
-    """Listen, say so, and serve until SIGINT or SIGTERM arrives.
+    """Open the listeners, and run the relay until SIGINT or SIGTERM arrives.
 
-    Raises `Complaint` if the relay cannot be started.
+    Raises `StartError` if the relay cannot be started.
     """
     complaint: BaseException | None = None
     address = start_settings.metrics_address
@@ -82,9 +82,9 @@ async def run(
             close_all(stack, scraped)
             listeners = await open_listeners(start_settings)
             close_all(stack, listeners.listeners)
-            # A name can take long to resolve, so until here a signal ends the process, and SIGHUP
-            # is ignored. From here on signals are kept until they are handled. What may have been
-            # replaced meanwhile is read again, TLS here and the token by `serve_relay`.
+            # Until here, SIGINT and SIGTERM end the process, and SIGHUP is ignored: a name may
+            # resolve slowly. From here on, signals are queued until they are handled. The files may
+            # have changed meanwhile: reload the certificate here; `serve_relay` reads the token.
             signals = stack.enter_context(trio.open_signal_receiver(*HANDLED))
             if tls:
                 tls.reload()
@@ -100,11 +100,11 @@ async def run(
 def load_files(
     start_settings: DaemonSettings, relay_settings: RelaySettings
 ) -> CertificateFiles | None:
-    """Return the files of TLS, if any, and check that of the token.
+    """Load the certificate and its key, if any, and check the token file.
 
-    That is done before a port is open: a client must not connect to a relay that cannot start.
+    This happens before a port is open: no client must connect to a relay that cannot start.
 
-    Raises `Complaint` if a file cannot be used.
+    Raises `StartError` if a file cannot be used.
     """
     path = relay_settings.token_file
     try:
@@ -116,12 +116,12 @@ def load_files(
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
-    """Have listeners closed at the end of a stack, if nothing closed them before."""
+    """Close listeners at the end of a stack, unless they are closed already."""
     for listener in listeners:
         stack.push_async_callback(trio.aclose_forcefully, listener)
 
 
-async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
+async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
     start_settings: DaemonSettings,
     relay_settings: RelaySettings,
     log: FilteringBoundLogger,
@@ -131,7 +131,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
     signals: AsyncIterator[int],
     systemd: SystemdNotifier,
 ) -> None:
-    """Serve on open listeners until the end of the last connection."""
+    """Run the relay on open listeners until the last connection is closed."""
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
     places = [display_url(listener) for listener in listeners]
     observers = Observers(LogObserver(log, start_settings.log_addresses))
@@ -148,7 +148,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - all that `run` opened
             metrics = MetricsObserver(handle.statistics, version=version)
             observers.members.append(metrics)
             nursery.start_soon(serve_metrics, scraped, metrics.render)
-        # A courtesy: standard output may be full, broken or closed.
+        # For interactive users. Standard output may be full, broken or closed.
         NonBlockingHandler(sys.stdout).write(
             f"{PROGRAM} listening on {', '.join(places)} (health at /health)"
         )

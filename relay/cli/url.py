@@ -1,4 +1,4 @@
-"""Where a command is to connect: a URL or the settings taken apart, and whom to trust there."""
+"""Connection targets of the commands: parsed URLs, the local relay, TLS contexts."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ __all__ = [
 ]
 
 SCHEMES: Final = {"ws": False, "http": False, "wss": True, "https": True}
-"""Whether there is TLS below."""
+"""Accepted URL schemes; True if the scheme uses TLS."""
 
 HEALTH: Final = "/health"
 
 LOOPBACK_FOR: Final = {
     "": ("127.0.0.1", "::1"),
     "*": ("127.0.0.1", "::1"),
-    "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - it is what this is not about
+    "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - a key, and not bound
     "::": ("::1",),
 }
-"""Where a relay that listens on every interface is found from its own machine."""
+"""Addresses that reach, from its own machine, a relay that listens on every interface."""
 
 UNIX: Final = "unix:"
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A URL of a relay; path and query are as they stand in a request line."""
+    """Parsed URL of a relay; path and query have the form of a request line."""
 
     tls: bool
     host: str
-    """A name in its ASCII form, or an address without brackets."""
+    """Host name in ASCII form, or address without brackets."""
     port: int
     path: str
     query: str = field(repr=False)
-    """It may hold a pair code or a token, so it is for the relay alone."""
+    """Query, which must not be logged or displayed: it may hold a pair code or a token."""
 
     @property
     def authority(self) -> str:
-        """Host and port as in a Host header: without the port that goes without saying."""
+        """Value of the Host header: host and port, without the default port of the scheme."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == default_port(self.tls) else f"{host}:{self.port}"
 
@@ -61,9 +61,9 @@ class Url:
 
 @dataclass(frozen=True, slots=True)
 class LocalListener:
-    """Where the relay of this machine listens: those of the settings of ``start`` that tell.
+    """Listener of the relay on this machine, from the settings of ``start``.
 
-    With a ``unix`` path, that is asked, and host and port are not.
+    If ``unix`` is set, the command connects to that socket and ignores host and port.
     """
 
     host: str
@@ -74,15 +74,15 @@ class LocalListener:
 
 @dataclass(frozen=True, slots=True)
 class ConnectTarget:
-    """Whom to ask: a unix path, or the first of these addresses that takes a connection."""
+    """Target of a connection: a unix socket, or the first address that accepts a connection."""
 
     addresses: tuple[str, ...] = ()
     port: int = 0
     unix: str = ""
     tls: ssl.SSLContext | None = None
-    """None is no TLS."""
+    """TLS context; None for a connection without TLS."""
     name: str = "localhost"
-    """The host of the request, and of the certificate if that is verified."""
+    """Host name in the request, and in the certificate if it is verified."""
     path: str = HEALTH
 
     def __str__(self) -> str:
@@ -93,14 +93,14 @@ class ConnectTarget:
 
 
 def default_port(tls: bool) -> int:
-    """Return the port of a URL that names none."""
+    """Return the default port of the scheme."""
     return 443 if tls else 80
 
 
 def parse_url(text: str) -> Url:
-    """Return the parts of a ws, wss, http or https URL.
+    """Parse a ws, wss, http or https URL.
 
-    Raises ValueError with one line that says what is wrong, and does not quote the text.
+    Raises ValueError with a message of one line, which does not quote the text.
     """
     try:
         parts = urlsplit(text)
@@ -123,10 +123,10 @@ def parse_url(text: str) -> Url:
 
 
 def client_context(*, verify: bool = True, ca: Path | None = None) -> ssl.SSLContext:
-    """Return how to speak TLS to a relay: trusting the system's authorities, or those in ca alone.
+    """Return a client context that trusts the authorities of the system, or only those in ``ca``.
 
-    Without ``verify``, whoever answers is trusted. Raises OSError if ca cannot be read, or holds no
-    certificate (ssl.SSLError).
+    Without ``verify``, every certificate is trusted. Raises OSError if ``ca`` cannot be read, and
+    its subclass ssl.SSLError if it holds no certificate.
     """
     if verify:
         context = ssl.create_default_context(cafile=ca)
@@ -134,15 +134,15 @@ def client_context(*, verify: bool = True, ca: Path | None = None) -> ssl.SSLCon
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    # As browsers say for a WebSocket; a proxy could choose HTTP/2 otherwise.
+    # Browsers offer the same for WebSockets. A proxy could choose HTTP/2 otherwise.
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 def local_target(listener: LocalListener) -> ConnectTarget:
-    """Return how to ask the relay of this machine.
+    """Return the target for the relay on this machine.
 
-    Its certificate is not verified: it is for the name that others know this machine by.
+    The certificate is not verified, because it is for the public name of this machine.
     """
     context = client_context(verify=False) if listener.tls else None
     if listener.unix:
@@ -152,9 +152,9 @@ def local_target(listener: LocalListener) -> ConnectTarget:
 
 
 def url_target(url: Url) -> ConnectTarget:
-    """Return how to ask the relay at a URL, at /health if it has no path of its own.
+    """Return the target for the health of the relay at a URL; the default path is /health.
 
-    Its certificate is verified, unless the host is this machine. The query is for others.
+    The certificate is verified, unless the host is a loopback address. The query is dropped.
     """
     context = client_context(verify=not is_loopback(url.host)) if url.tls else None
     path = HEALTH if url.path == "/" else url.path
@@ -162,9 +162,9 @@ def url_target(url: Url) -> ConnectTarget:
 
 
 def parse_target(text: str) -> ConnectTarget:
-    """Return how to ask at a URL of a relay, or at ``unix:/path``.
+    """Return the target for a URL of a relay or for ``unix:/path``.
 
-    Raises ValueError, as `parse_url` does, if it is neither.
+    Raises ValueError like `parse_url`.
     """
     if not text.startswith(UNIX):
         return url_target(parse_url(text))
@@ -177,7 +177,7 @@ def parse_target(text: str) -> ConnectTarget:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine by any network's rules."""
+    """Return True if a host is ``localhost`` or a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

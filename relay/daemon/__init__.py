@@ -1,1 +1,1 @@
-"""The process around a server: listeners, certificates, signals, logs, metrics."""
+"""Process of a relay: listeners, certificates, signals, logging and metrics."""

@@ -1,4 +1,4 @@
-"""How many connections the system lets the process have."""
+"""Limit of open descriptors, which bounds the number of connections."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["raise_descriptor_limit"]
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the limit of open descriptors as far as this process may; return the one in force.
+    """Raise the soft limit of open descriptors to the hard limit; return the limit in force.
 
-    Each connection takes one. The usual limit, 1024, is there for programs that use select(2); a
-    sandbox may refuse to lift it. No limit at all is `sys.maxsize`.
+    Each connection uses one descriptor. The usual soft limit, 1024, protects programs that use
+    select(2). A sandbox may refuse the change. `sys.maxsize` stands for no limit.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # a refusal is the one or the other
+    with suppress(ValueError, OSError):  # the kernel or a sandbox refuses
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if soft == resource.RLIM_INFINITY else soft

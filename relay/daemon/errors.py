@@ -1,4 +1,4 @@
-"""Errors of the command line, and their one line on standard error."""
+"""Errors of the command line, and their one-line messages on standard error."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ __all__ = [
 PACKAGE: Final = Path(__file__).parents[1]
 
 SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
-"""Errors of a machine or a process that has too few resources."""
+"""Error numbers of exhausted resources, of the machine or of the process."""
 
 
 class StartError(typer.TyperException):
-    """What cannot be done and why, in one line for the person who runs the relay."""
+    """A relay cannot start; the message is one line with the operation and the cause."""
 
 
 def print_error(problem: str) -> None:
-    """Write one line to standard error; if that takes no line at once, the line is lost."""
+    """Write one line to standard error without blocking; the line is lost if it does not fit."""
     NonBlockingHandler(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
 
 
 def escaped(text: str) -> str:
-    """Return text with an escape sequence in place of each character that a terminal may act on.
+    """Replace each character that is not printable by an escape sequence.
 
-    The names of variables and of files are bytes of any kind, line breaks among them.
+    A terminal acts on control characters. Names of variables and files may contain any byte,
+    including line breaks.
     """
     if text.isprintable():
         return text
@@ -52,19 +53,20 @@ def escaped(text: str) -> str:
 
 
 def os_error_text(error: OSError) -> str:
-    """Return in words why a call failed."""
+    """Return the message of a failed system call."""
     return error.strerror or str(error)
 
 
 def output_failure(error: OSError) -> str:
-    """Return the problem of a command that could not write its output."""
+    """Return the error message of a command that cannot write its output."""
     return f"cannot write to standard output: {os_error_text(error)}"
 
 
 def start_problem(error: OSError | ValueError) -> str:
-    """Return why a relay could not start, or load its token again, in words.
+    """Return the error message for a failed start or a failed reload of the token.
 
-    Of the errors of `serve_relay`, those about a file, and each ValueError, are about the token.
+    Among the errors of `serve_relay`, each ValueError and each OSError with a file name concerns
+    the token file.
     """
     if isinstance(error, ValueError):
         return f"--token-file {error}"
@@ -74,16 +76,16 @@ def start_problem(error: OSError | ValueError) -> str:
 
 
 def shortage(error: BaseException) -> str:
-    """Return which resource a failure is for want of, in words; "" if it has another reason."""
+    """Return the error message if a resource is exhausted; "" for any other failure."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return os_error_text(error) if isinstance(error, OSError) and error.errno in SHORTAGES else ""
 
 
 def describe_crash(error: BaseException) -> str:
-    """Return the kind of a failure that nobody foresaw, and its place in this program.
+    """Return the type of an unexpected exception, and the file and line that raised it.
 
-    Its message is left out: it could quote a client.
+    The message of the exception is omitted, because it could quote client data.
     """
     places = ["an unknown place"]
     while True:

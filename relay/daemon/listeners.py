@@ -1,4 +1,4 @@
-"""The listeners of a relay: on TCP, on a Unix socket, or as the supervisor passed them."""
+"""Open the listeners of a relay: TCP, a Unix socket, or sockets from the service manager."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .unix_listener import UnixListener, open_unix
 __all__ = ["Listeners", "display_url", "open_listeners", "open_tcp"]
 
 PORT_ATTEMPTS: Final = 20
-"""Attempts to find one free port that every address of a host can have."""
+"""Maximum number of attempts to find a port that is free on every address of a host."""
 
 ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-"""Errors of an address that this machine does not have, such as ::1 where IPv6 is off."""
+"""Error numbers of an address that this machine does not have, such as ::1 without IPv6."""
 
 SCOPE_INDEX: Final = 3
-"""Index of the scope in the socket address of IPv6; the address of IPv4 has only two items."""
+"""Index of the scope in an IPv6 socket address; an IPv4 socket address has only two items."""
 
 Plain = trio.SocketListener | UnixListener
 
@@ -34,25 +34,25 @@ class Listeners(NamedTuple):
 
     listeners: list[Plain]
     inherited: bool
-    """True if the supervisor passed some of them, which stay open after the end of the relay."""
+    """True if the service manager passed sockets, which stay open after the relay has ended."""
 
 
 async def open_listeners(
     settings: DaemonSettings, environment: MutableMapping[str, str] = os.environ
 ) -> Listeners:
-    """Open the listeners that were asked for.
+    """Open the listeners that the settings configure.
 
-    They are the sockets that the supervisor passed (see `inherited_listeners`), or else host and
-    port (see `open_tcp`), unless only a Unix socket is wanted; and that one, if a path is given
-    (see `open_unix`).
+    Sockets from the service manager (see `inherited_listeners`) replace host and port (see
+    `open_tcp`). The Unix socket, if its path is set, is opened in either case (see `open_unix`).
+    ``DaemonSettings.tcp`` is False if only the Unix socket is configured.
 
-    Raises `Complaint` if one of them cannot be had; the others are closed then.
+    Raises `StartError` if a listener cannot be opened. All other listeners are closed then.
     """
     listeners: list[Plain] = [*inherited_listeners(environment)]
     inherited = bool(listeners)
     try:
-        # First the host, whose name may take long to resolve: a signal that ends the process
-        # meanwhile leaves no file behind.
+        # Open TCP first, because its host name may resolve slowly: a signal that ends the
+        # process during the lookup must not leave the file of a Unix socket behind.
         tcp = settings.tcp and not inherited
         on_tcp = await open_tcp(settings.host, settings.port) if tcp else []
         listeners += on_tcp
@@ -67,13 +67,13 @@ async def open_listeners(
 
 
 async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.SocketListener]:
-    """Return a listener for each address of host, which may be a name; ``*`` is all interfaces.
+    """Return a listener for each address of a host name or address; ``*`` is all interfaces.
 
-    Addresses that this machine does not have are skipped if there is another one. Port 0 lets the
-    system choose: one port for all addresses, unless there is none.
+    An address that this machine does not have is skipped, unless it has none of them. Port 0 lets
+    the system choose a port, which is the same for all addresses if possible.
 
-    Raises `Complaint` if host does not resolve or the port cannot be bound; it names the option
-    that gave both, if it was one, and the address where that is not the host itself.
+    Raises `StartError` if the host does not resolve or the port cannot be bound. The message names
+    ``option``, if it is set, and the address that failed, if it differs from ``host``.
     """
     try:
         addresses = await resolve(host)
@@ -91,7 +91,7 @@ async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.Socke
 
 
 class Unbound(Exception):
-    """An address that could not be listened on."""
+    """Binding to an address failed."""
 
     def __init__(self, address: str, error: OSError) -> None:
         super().__init__(address, error)
@@ -100,9 +100,9 @@ class Unbound(Exception):
 
 
 async def resolve(host: str) -> list[str]:
-    """Return the addresses of a host, each once.
+    """Return the addresses of a host without duplicates.
 
-    Raises OSError or UnicodeError if there is none.
+    Raises OSError or UnicodeError if the host does not resolve.
     """
     found = await trio.socket.getaddrinfo(
         None if host == "*" else host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -113,14 +113,15 @@ async def resolve(host: str) -> list[str]:
 def with_scope(address: tuple[Any, ...]) -> str:
     """Return the host of a socket address, with the scope of a link-local IPv6 address.
 
-    Python leaves the scope out of the host (RFC 4007 section 11), and has it as a number.
+    A socket address in Python has the scope as a separate number; RFC 4007 section 11 defines the
+    text form.
     """
     host, scope = str(address[0]), address[3] if len(address) > SCOPE_INDEX else 0
     return f"{host}%{scope}" if scope else host
 
 
 async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
-    """Return a listener for each address, on the same port if the system can choose."""
+    """Return a listener for each address; if port is 0, try to use one port for all."""
     listeners = await open_each(addresses, port)
     for _ in range(PORT_ATTEMPTS):
         ports = {listener.socket.getsockname()[1] for listener in listeners}
@@ -137,7 +138,8 @@ async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.Soc
 async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
     """Return a listener for each address that this machine has.
 
-    Raises `Unbound` if another error occurs, or if the machine has none of them.
+    Raises `Unbound` if the machine has none of the addresses, or if binding fails for another
+    reason.
     """
     listeners: list[trio.SocketListener] = []
     absent: list[Unbound] = []
@@ -156,15 +158,15 @@ async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketList
 
 
 def close(listeners: Iterable[trio.SocketListener]) -> None:
-    """Close listeners that nobody uses yet."""
+    """Close listeners that no task uses yet."""
     for listener in listeners:
         listener.socket.close()
 
 
 def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
-    """Return for people where a listener of this package listens, also below TLS.
+    """Return the address of a listener of this package, with or without TLS, for log lines.
 
-    ``ws://HOST:PORT``, or with another scheme, ``wss://HOST:PORT``, ``unix:PATH`` or
+    The form is ``ws://HOST:PORT``, with the given scheme and an ``s`` for TLS, or ``unix:PATH``, or
     ``unix:PATH (TLS)``.
     """
     plain: Any = getattr(listener, "transport_listener", listener)
@@ -173,7 +175,7 @@ def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     if isinstance(name, tuple):
         host = f"[{with_scope(name)}]" if ":" in name[0] else name[0]
         return f"{scheme}{'s' if tls else ''}://{host}:{name[1]}"
-    # In the abstract namespace it is bytes that begin with a zero, written @ everywhere. Bytes that
-    # are not UTF-8 and control characters are escaped: a terminal would act on them.
+    # A name in the abstract namespace begins with a zero byte, which is displayed as @.
+    # Control characters and bytes that are not UTF-8 are escaped: a terminal would act on them.
     path = os.fsencode(name).decode(errors="backslashreplace").replace("\0", "@", 1)
     return f"unix:{escaped(path)}{' (TLS)' if tls else ''}"

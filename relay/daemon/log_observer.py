@@ -1,6 +1,6 @@
-"""What the log says: a line for each pair that ends, for refusals, and for what the relay does.
+"""Log lines of a relay: ended pairs, refused requests, start, reload and stop.
 
-No line holds a code or a payload. A pair is named by the hash that its events carry.
+No line holds a code or a payload. A line identifies a pair by the hash from its events.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ __all__ = [
 ]
 
 DIGITS: Final = 3
-"""Decimal places of seconds."""
+"""Decimal places of seconds in log lines: milliseconds."""
 
 
 class LogObserver:
-    """Writes a log line for each event that an operator wants to know of.
+    """Observer that writes a log line for each event of interest to an operator.
 
-    Client addresses are shown as ``addresses`` says, one of `log_addresses.SHOWN`. Refusals
-    and failed TLS handshakes are limited in rate for each status and kind, since strangers cause
-    them; ``suppressed`` is how many were left out before a line. The clock gives seconds, by
-    default those of the relay's trio loop.
+    ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals and
+    failed TLS handshakes, so their lines are rate-limited for each status and each kind. The field
+    ``suppressed`` counts the lines that were omitted before a line. ``clock`` returns seconds; its
+    default is the clock of trio.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class LogObserver:
             case PairJoined():
                 self._log.debug("pair joined", pair=event.pair, wait_time=rounded(event.wait_time))
             case TakeoverChecked():
-                # What follows from silence, the end of a pair, has a line of its own.
+                # The eviction that follows an unanswered check is logged as the end of a pair.
                 self._log.debug("takeover checked", pair=event.pair, answered=event.answered)
             case TlsHandshakeFailed():
                 self._say_handshake_failed(event)
@@ -77,7 +77,7 @@ class LogObserver:
                 self._log_stopping(event)
 
     def _log_ended(self, ended: PairEnded) -> None:
-        """Say how a pair ended; one that was never joined has nothing but its waiting to tell."""
+        """Log the end of a pair; a pair that was never joined has a shorter line."""
         a, b = (redact_address(client, self._addresses) for client in ended.clients)
         if not ended.joined:
             self._log.info(
@@ -114,18 +114,18 @@ class LogObserver:
         if not bucket.take(now):
             return
         client = redact_address(refused.client, self._addresses)
-        # What clients do wrong is no concern of the operator's; that the relay is full may be.
+        # Client errors need no action of the operator. A full relay may need one.
         ours = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         say = self._log.warning if ours else self._log.info
         say(
             "refused",
-            status=int(refused.status),  # an enumeration would show its name on a terminal
+            status=int(refused.status),  # the console would show an enum name
             reason=refused.reason,
             **drop_empty(client=client, suppressed=bucket.take_suppressed()),
         )
 
     def _say_handshake_failed(self, failed: TlsHandshakeFailed) -> None:
-        """Say why a handshake failed; strangers cause most of them, so the rate is limited."""
+        """Log a failed TLS handshake; the rate is limited, because any client can cause it."""
         now = self._clock()
         bucket = self._refusals.setdefault(failed.kind, TokenBucket(now))
         if bucket.take(now):
@@ -157,7 +157,7 @@ def log_started(
     pid: int,
     metrics: Iterable[str] = (),
 ) -> None:
-    """Say that the relay accepts connections, and where, and where its metrics are, if anywhere."""
+    """Log the addresses of the relay, which now accepts connections, and of its metrics."""
     log.info(
         "started",
         listening=",".join(addresses),
@@ -168,42 +168,42 @@ def log_started(
 
 
 def log_settings(log: FilteringBoundLogger, *settings: Any) -> None:
-    """Say which fields of these dataclasses differ from their defaults; nothing if none does."""
+    """Log the settings that differ from their defaults, if there are any."""
     changed = {name: as_text(value) for name, value in non_defaults(*settings)}
     if changed:
         log.info("settings", **changed)
 
 
 def log_signal(log: FilteringBoundLogger, name: str) -> None:
-    """Say that a signal came, by its name, such as SIGTERM."""
+    """Log the name of a signal, such as SIGTERM."""
     log.info("signal", name=name)
 
 
 def log_reloaded(log: FilteringBoundLogger, what: Iterable[str]) -> None:
-    """Say what was read again."""
+    """Log the names of the reloaded files, such as certificate."""
     log.info("reloaded", what=",".join(what))
 
 
 def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
-    """Say what could not be read again, so that its old content stays in use."""
+    """Log the failed reload of a file, whose old content stays in use."""
     log.error("not reloaded", what=what, why=why)
 
 
 def log_stopped(log: FilteringBoundLogger) -> None:
-    """Say that every connection is closed."""
+    """Log the end of the relay, after every connection is closed."""
     log.info("stopped")
 
 
 def rounded(seconds: float) -> float:
-    """Return seconds as a line shows them."""
+    """Round seconds for a log line."""
     return round(seconds, DIGITS)
 
 
 def drop_empty(**values: Any) -> dict[str, Any]:
-    """Return those of some fields that have something to tell."""
+    """Return the fields whose value is not empty and not 0."""
     return {name: value for name, value in values.items() if value}
 
 
 def as_text(value: object) -> object:
-    """Return a value as its flag would be given."""
+    """Return a value in the form that its flag accepts."""
     return ",".join(value) if isinstance(value, tuple) else value

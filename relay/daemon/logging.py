@@ -1,14 +1,14 @@
-"""Format log lines, and write them to standard error without holding up the relay.
+"""Format log lines, and write them to standard error without blocking the relay.
 
-Records of structlog and of the standard library's loggers take the same way: one line each, with
-a timestamp (ISO 8601, UTC), a level, an event and fields. The format ``auto`` looks at where they
-go:
+Records of structlog and of the standard library's loggers have the same form: one line each, with
+a timestamp (ISO 8601, UTC), a level, an event and fields. The format ``auto`` depends on the
+destination:
 
-- to a terminal: columns, in colours unless NO_COLOR is set;
-- to systemd's journal: logfmt with the priority in front (``<4>``, which the journal takes off, so
-  that ``journalctl -p warning`` works), and no timestamp, because the journal has its own;
-- anywhere else, which is what a container or a file is: logfmt, that is ``key=value`` without
-  colours. It is read by people, by grep and by log collectors alike.
+- terminal: columns, in colours unless NO_COLOR is set;
+- journal of systemd: logfmt after the priority, such as ``<4>``, and no timestamp. The journal
+  strips the priority, for ``journalctl -p warning``, and adds its own timestamp;
+- container, file or pipe: logfmt, that is ``key=value`` without colours, which people, grep and
+  log collectors can read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .nonblocking_handler import NonBlockingHandler, descriptor_of
 __all__ = ["FORMATS", "LEVELS", "configure_logging"]
 
 FORMATS: Final = ("auto", "text", "json")
-"""``text`` is logfmt wherever it goes, ``json`` one object a line."""
+"""Log formats: ``text`` is logfmt for every destination, ``json`` one object per line."""
 
 LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
@@ -51,12 +51,12 @@ def configure_logging(
     stream: TextIO | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> FilteringBoundLogger:
-    """Send every log line of the process to standard error, and return the relay's own logger.
+    """Write every log line of the process to standard error; return the logger of the relay.
 
-    The format is one of `FORMATS`, the level a key of `LEVELS`. The level is that of the relay.
-    Other libraries show warnings and errors alone: below those they tell what clients sent. Of an
-    exception only the kind is shown, never a traceback. A stream takes the place of standard
-    error. To be called again, it replaces what it did before.
+    ``format`` is one of `FORMATS`. ``level`` is a key of `LEVELS` and applies to the relay. Other
+    libraries log only warnings and errors, because their lower levels quote client data. Of an
+    exception only the type is logged, without a traceback. ``stream`` replaces standard error. A
+    further call replaces the configuration of the earlier one.
     """
     stream = stream or sys.stderr
     writer = NonBlockingHandler(stream)
@@ -78,8 +78,8 @@ def configure_logging(
     root.addHandler(writer)
     root.setLevel(max(LEVELS[level], logging.WARNING))
     own.setLevel(LEVELS[level])
-    # A pair that ends has a line: it does not take the way through the standard library's logger,
-    # which takes longer than all the rest of it.
+    # The relay logs each pair that ends. It bypasses the standard library's logger, which takes
+    # longer than all other steps of writing a line together.
     logger: FilteringBoundLogger = structlog.wrap_logger(
         LineLogger(writer),
         processors=processors,
@@ -89,7 +89,7 @@ def configure_logging(
 
 
 class LineLogger:
-    """Writer of the finished lines of structlog's own logger, at any level."""
+    """Logger that structlog wraps; writes rendered lines of every level."""
 
     def __init__(self, writer: NonBlockingHandler) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = writer.write
@@ -98,7 +98,7 @@ class LineLogger:
 def renderers(
     format: str, stream: TextIO | None, environment: Mapping[str, str]
 ) -> tuple[Processor, ...]:
-    """Return what turns the fields of a line into its text, for a format and where it goes."""
+    """Return the processors that render a line for a format and a destination."""
     if format == "json":
         return put_in_order, structlog.processors.JSONRenderer(separators=(",", ":"))
     if format == "auto" and stream is not None:
@@ -112,7 +112,7 @@ def renderers(
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return whether a stream is the one that systemd said leads to its journal."""
+    """Return True if a stream is the one that systemd connected to its journal."""
     descriptor = descriptor_of(stream)
     if descriptor is None:
         return False
@@ -121,14 +121,14 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 
 def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """Return the line in logfmt, with an escape sequence for each control character."""
+    """Render a line in logfmt, with control characters escaped."""
     return escaped(LOGFMT(logger, method, event))
 
 
 def escape_values(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Escape control characters in all values, because a terminal acts on them.
 
-    Line breaks in the event itself stay: the relay's own messages have several lines on a terminal.
+    Line breaks in the event itself stay, because messages of the relay may have several lines.
     """
     shown = {
         key: escaped(value) if isinstance(value, str) else value for key, value in event.items()
@@ -138,18 +138,18 @@ def escape_values(logger: WrappedLogger, method: str, event: EventDict) -> Event
 
 
 def render_for_journal(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """Return the line with its priority in front."""
+    """Render a line in logfmt after its syslog priority, without a timestamp."""
     del event["timestamp"]
     return f"<{PRIORITIES[event['level']]}>{render_logfmt(logger, method, event)}"
 
 
 def put_in_order(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Put what every line has in front."""
+    """Move the fields that every line has to the front."""
     return {key: event[key] for key in FIRST} | dict(event)
 
 
 def name_origin(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Say which library a record comes from, if it is not the relay's."""
+    """Add the name of the logger to records of other libraries."""
     name = event["_record"].name
     if name != "relay":
         event["logger"] = name
@@ -157,7 +157,7 @@ def name_origin(logger: WrappedLogger, method: str, event: EventDict) -> EventDi
 
 
 def name_failure(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Put the kind of an exception in the place of its traceback, which could quote a client."""
+    """Replace a traceback, which could quote client data, by the type of the exception."""
     event.pop("stack_info", None)
     failure = event.pop("exc_info", None)
     if failure:

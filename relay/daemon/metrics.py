@@ -1,8 +1,8 @@
-"""The relay's figures as Prometheus reads them.
+"""Metrics of a relay for Prometheus.
 
-What the relay counts anyway is read at scrape time; what only an event tells, how long and how much
-pairs were, goes into histograms as it comes. No label holds a code or an address: labels are
-statuses, the relay's fixed reasons, outcomes, and the sides ``a`` and ``b``.
+Counters and gauges are read from the statistics of the relay at scrape time. Histograms, of the
+duration and size of pairs, are updated by events. No label holds a code or an address: label values
+are statuses, fixed reasons, outcomes, kinds of TLS failures, and the sides ``a`` and ``b``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..transport.tls_failure import TlsFailure
 __all__ = ["CONTENT_TYPE", "MetricsObserver"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""Of the text format, as every Prometheus since 2014 reads it."""
+"""Content type of the text format, which every Prometheus since 2014 reads."""
 
 MINUTE: Final = 60.0
 HOUR: Final = 60 * MINUTE
@@ -43,21 +43,20 @@ KIB: Final = 2.0**10
 MIB: Final = 2.0**20
 GIB: Final = 2.0**30
 
-# From a QR code scanned at once to the longest that somebody lets a side wait.
+# From a QR code scanned at once to the longest useful pair_ttl.
 WAITS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
-# From a connection that a proxy cuts to a terminal left open for days.
+# From a connection that a proxy closes early to a terminal session of several days.
 DURATIONS: Final = (1, 10, 30, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, DAY, 7 * DAY)
 SIZES: Final = (0, KIB, 16 * KIB, 256 * KIB, MIB, 16 * MIB, 256 * MIB, GIB, 16 * GIB)
-# From a hiccup to a reader that is slow for hours; one that takes nothing ends sooner.
+# From a short delay to a reader that is slow for hours. stall_timeout ends a stalled reader.
 STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, MINUTE, 5 * MINUTE, HOUR)
 
 
 class MetricsObserver:
-    """Notices the events of one relay and renders its figures, in a registry of its own.
+    """Observer that keeps the metrics of one relay in a registry of its own.
 
-    ``statistics`` is called once for each rendering and never before, so it may refer to a handle
-    that comes later. Series of prometheus_client that tell when a metric was created are switched
-    off, for the whole process.
+    ``statistics`` is called once for each `render`, and not before. The ``_created`` series of
+    prometheus_client are disabled for the whole process.
     """
 
     def __init__(self, statistics: Callable[[], RelayStatistics], *, version: str) -> None:
@@ -78,13 +77,13 @@ class MetricsObserver:
         )
         self._sizes = Histogram(
             "arc_relay_pair_bytes",
-            "Bytes of frames that a joined pair passed on, both directions together.",
+            "Bytes of frames that a joined pair forwarded, both directions together.",
             buckets=SIZES,
             registry=registry,
         )
         self._stalls = Histogram(
             "arc_relay_pair_blocked_seconds",
-            "Seconds for which data of a joined pair waited to be taken, both directions together.",
+            "Seconds that data of a joined pair waited for its reader, both directions together.",
             buckets=STALLS,
             registry=registry,
         )
@@ -99,74 +98,84 @@ class MetricsObserver:
                 self._sizes.observe(sum(event.bytes))
                 self._stalls.observe(sum(event.blocked_time))
             case _:
-                pass  # it is counted in the statistics
+                pass  # the statistics count it
 
     def render(self) -> bytes:
-        """Return all figures in the text format, to be sent as `CONTENT_TYPE`."""
+        """Render all metrics in the text format `CONTENT_TYPE`."""
         return generate_latest(self._registry)
 
 
 class StatisticsCollector(Collector):
-    """Reads a relay's statistics when it is asked for metrics."""
+    """Collector that reads the statistics of a relay at scrape time."""
 
     def __init__(self, statistics: Callable[[], RelayStatistics], version: str) -> None:
         self._statistics = statistics
         self._about = {"version": version, "python": platform.python_version()}
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families of metrics, all from one snapshot."""
+        """Yield all metric families, from one snapshot."""
         now = self._statistics()
-        yield InfoMetricFamily("arc_relay_build", "What runs here.", value=self._about)
+        yield InfoMetricFamily(
+            "arc_relay_build", "Version of the relay and of Python.", value=self._about
+        )
         yield from gauges(now)
         yield from counters(now)
 
 
 def gauges(stats: RelayStatistics) -> Iterator[Metric]:
-    """Yield what there is at this moment."""
+    """Yield the gauges: the state at this moment."""
     for name, about, value in (
-        ("pairs", "Codes in use, with one side or two.", stats.pairs),
-        ("waiting", "Codes with one side, which waits for the other.", stats.waiting),
-        ("connections", "Connections open, on whatever business.", stats.connections),
-        ("draining", "1 while the relay stops and takes no new side, else 0.", stats.draining),
+        ("pairs", "Codes in use, waiting or joined.", stats.pairs),
+        ("waiting", "Codes with one side, which waits for its peer.", stats.waiting),
+        (
+            "connections",
+            "Open connections, including those still in their handshake or closing.",
+            stats.connections,
+        ),
+        ("draining", "1 once the relay has begun to stop, else 0.", stats.draining),
     ):
         yield GaugeMetricFamily(f"arc_relay_{name}", about, value=value)
 
 
 def counters(stats: RelayStatistics) -> Iterator[Metric]:
-    """Yield what there has been since the start."""
+    """Yield the counters since the start."""
     for name, about, value in (
         ("connections_accepted", "Connections accepted.", stats.connections_accepted),
         (
             "takeover_checks",
-            "How often sides were pinged because of a newcomer.",
+            "Takeover checks: pings to the sides of a code that a new client asked for.",
             stats.takeover_checks,
         ),
-        ("evictions", "How many of those times a side did not answer.", stats.evictions),
+        (
+            "evictions",
+            "Pairs evicted because a side did not answer a takeover check.",
+            stats.evictions,
+        ),
     ):
         yield CounterMetricFamily(f"arc_relay_{name}", about, value=value)
     refusals = CounterMetricFamily(
         "arc_relay_requests_refused",
-        "Requests answered with an error.",
+        "Requests refused, by status and reason.",
         labels=("status", "reason"),
     )
     for (status, reason), count in stats.requests_refused.items():
         refusals.add_metric((str(status), reason), count)
     yield refusals
     ended = CounterMetricFamily(
-        "arc_relay_pairs_ended", "Pairs that are over, joined or not.", labels=("outcome",)
+        "arc_relay_pairs_ended", "Pairs ended, joined or waiting, by outcome.", labels=("outcome",)
     )
     for outcome in Outcome:
         ended.add_metric((outcome.label,), stats.pairs_ended.get(outcome, 0))
     yield ended
     handshakes = CounterMetricFamily(
-        "arc_relay_tls_handshakes_failed", "TLS handshakes that failed.", labels=("kind",)
+        "arc_relay_tls_handshakes_failed", "Failed TLS handshakes, by kind.", labels=("kind",)
     )
     for kind in TlsFailure:
         handshakes.add_metric((kind.value,), stats.tls_handshakes_failed.get(kind, 0))
     yield handshakes
     for name, about, (a, b) in (
-        ("bytes", "Bytes of frames passed on, by the side that sent them.", stats.bytes),
-        ("messages", "Binary messages passed on, by the side that sent them.", stats.messages),
+        ("bytes", "Bytes of frames forwarded, by the side that sent them.", stats.bytes),
+        ("messages", "Binary messages forwarded, by the side that sent them.", stats.messages),
         (
             "text_messages_dropped",
             "Text messages dropped, by the side that sent them.",

@@ -1,4 +1,4 @@
-"""Serve the metrics, on a listener of their own."""
+"""Serve the metrics over HTTP on separate listeners."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("relay")
 
 PATHS: Final = (b"/metrics", b"/")
 HEAD_TIMEOUT: Final = 10.0
-"""Seconds that whoever asks may take to send the head of the request."""
+"""Seconds that a client has to send the request head, as for the relay by default."""
 
 NOT_FOUND: Final = Response(HTTPStatus.NOT_FOUND, "not found: the metrics are at /metrics")
 
@@ -31,7 +31,7 @@ NOT_FOUND: Final = Response(HTTPStatus.NOT_FOUND, "not found: the metrics are at
 async def serve_metrics(
     listeners: Sequence[trio.abc.Listener[Any]], render: Callable[[], bytes]
 ) -> None:
-    """Answer ``GET /metrics`` on these listeners with what render returns, until cancelled."""
+    """Answer ``GET /metrics`` with the result of ``render``, until cancelled."""
     async with trio.open_nursery() as nursery:
 
         def serve(stream: trio.abc.Stream) -> None:
@@ -43,7 +43,7 @@ async def serve_metrics(
 async def serve_request(
     render: Callable[[], bytes], nursery: trio.Nursery, stream: trio.abc.Stream
 ) -> None:
-    """Answer one request; whatever goes wrong stays in here."""
+    """Answer one request; an exception is logged and does not leave this function."""
     transport = wrap_stream(stream, nursery)
     try:
         request = await read_request(transport, HEAD_TIMEOUT)
@@ -51,13 +51,13 @@ async def serve_request(
         if response is not None:
             await send_response(transport, response)
         await transport.aclose()
-    except Exception as failure:  # noqa: BLE001 - it must not end the relay
+    except Exception as failure:  # noqa: BLE001 - a failed scrape must not end the relay
         logger.error("a scrape failed: %s", type(failure).__name__)  # noqa: TRY400
         await trio.aclose_forcefully(transport)
 
 
 def scraped(request: Request, render: Callable[[], bytes]) -> Response:
-    """Return the answer to a request for the metrics."""
+    """Return the response to a request."""
     if request.target.partition(b"?")[0] not in PATHS:
         return without_body_for_head(request, NOT_FOUND)
     if request.method not in {b"GET", b"HEAD"}:

@@ -1,14 +1,14 @@
-"""Writing lines to a descriptor that may be slow, full or gone.
+"""Write log lines to a descriptor that may be slow, full or closed.
 
-The relay has one thread. If it waited for whoever reads its standard error, a stuck log collector
-would stop every pair, and with a socket or a pipe it would do so without a word. So a line is
-written if the descriptor takes it at once, and lost otherwise; with the next line that can be
-written, it is said how many were. A thread that writes would need a queue, and the queue a bound,
-past which lines are lost too; those in it would go with a crash, just when they are needed.
+The relay has one thread. If it waited for the reader of its standard error, a stuck log collector
+would stop every pair. So a line is written if the descriptor accepts it at once, and lost
+otherwise. The next line that can be written is preceded by the number of lost lines. A writer
+thread is no alternative: its queue needs a bound, past which lines are lost too, and a crash loses
+the queued lines just when they are needed.
 
-The descriptor is not made non-blocking: that would hit every process that shares it. It is asked
-instead whether it takes anything: a pipe or a socket that does takes `PIECE` bytes. A terminal may
-take less; it can be opened once more, and that without blocking.
+The descriptor is not set to non-blocking mode, because that would affect every process that shares
+it. Instead, poll(2) tells if it is writable: a writable pipe or socket accepts `PIECE` bytes. A
+terminal may accept less, so it is opened a second time in non-blocking mode.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Final, TextIO
 __all__ = ["NonBlockingHandler", "descriptor_of"]
 
 PIECE: Final = select.PIPE_BUF
-"""Bytes that a pipe takes as a whole or not at all."""
+"""Bytes per write: PIPE_BUF, the most that a pipe accepts as a whole or not at all."""
 
 
 class NonBlockingHandler(logging.Handler):
-    """Writes each log record as a line to a stream's descriptor, and never waits or raises.
+    """Handler that writes each record to the descriptor of a stream, and never blocks or raises.
 
-    A stream that has no descriptor, as in tests, is written to directly. No stream at all, as when
-    the process was started with standard error closed, takes nothing: a connection may have got
-    its descriptor.
+    A stream without a descriptor, as in tests, is written to directly. ``stream`` is None if the
+    process was started with standard error closed. Lines are discarded then, because a connection
+    may have got descriptor 2.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -46,17 +46,17 @@ class NonBlockingHandler(logging.Handler):
         """Write the record, or count it as lost."""
         try:
             self.write(self.format(record))
-        except Exception:  # noqa: BLE001 - whatever a log line meets, the relay goes on
+        except Exception:  # noqa: BLE001 - a failed log line must not end the relay
             self._lost += 1
 
     def write(self, line: str) -> None:
-        """Write a finished line, or count it as lost."""
+        """Write a rendered line, or count it as lost."""
         try:
             if self._lost:
                 self._write(self.format(self._loss()))
                 self._lost = 0
             self._write(line)
-        except (OSError, ValueError):  # no room, nobody there, or a stream that was closed
+        except (OSError, ValueError):  # full, no reader, or a closed stream
             self._lost += 1
 
     def _loss(self) -> logging.LogRecord:
@@ -71,7 +71,7 @@ class NonBlockingHandler(logging.Handler):
         )
 
     def _write(self, line: str) -> None:
-        """Write a line; raise OSError or ValueError if not all of it was taken."""
+        """Write a line; raise OSError or ValueError if part of it was not written."""
         if self._descriptor is not None:
             self._write_pieces(self._descriptor, line.encode(errors="backslashreplace") + b"\n")
         elif self._stream is not None:
@@ -88,21 +88,21 @@ class NonBlockingHandler(logging.Handler):
 
 
 def descriptor_of(stream: TextIO | None) -> int | None:
-    """Return the descriptor under a stream, if there is one."""
+    """Return the descriptor of a stream, or None if it has none."""
     try:
         return None if stream is None else stream.fileno()
-    except (OSError, ValueError):  # both are what io.UnsupportedOperation is
+    except (OSError, ValueError):  # io.UnsupportedOperation is a subclass of both
         return None
 
 
 def unblocked(descriptor: int | None) -> int | None:
-    """Return a descriptor for the same that never blocks, if it is a terminal that has a name.
+    """Open the terminal of a descriptor in non-blocking mode; return any other descriptor as it is.
 
-    It is never closed: there is one for a process.
+    The new descriptor is never closed, because a process has only one.
     """
     if descriptor is None or not os.isatty(descriptor):
         return descriptor
     try:
         return os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError:  # in a container its name may lead nowhere
+    except OSError:  # in a container, the name of the terminal may not exist
         return descriptor

@@ -17,8 +17,8 @@ UNKNOWN: Final = "unknown"
 
 
 def program_version() -> str:
-    """Return the version, or ``unknown`` where the metadata of the package cannot be read."""
+    """Return the version, or ``unknown`` if the metadata of the package cannot be read."""
     try:
         return version(DISTRIBUTION)
-    except (PackageNotFoundError, OSError):  # OSError: no descriptor was left to read it with
+    except (PackageNotFoundError, OSError):  # OSError: no descriptor is left
         return UNKNOWN

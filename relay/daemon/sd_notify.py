@@ -1,4 +1,4 @@
-"""Tell systemd, or another supervisor, how the relay is (the protocol of sd_notify)."""
+"""Notify systemd, or another service manager, of the state of the relay (sd_notify protocol)."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from .errors import StartError
 
 __all__ = ["SystemdNotifier"]
 
-MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # 64 bits
+MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # 20 digits hold 64 bits
 
 SEND_TIMEOUT: Final = 1.0
-"""Seconds that a supervisor may take to read what it was told before; then it misses this."""
+"""Seconds to wait for space in the socket of the service manager; then a notification is lost."""
 
 
 class SystemdNotifier:
-    """Who started the relay, if it wants to be told; if not, every method does nothing.
+    """Sender of notifications to the service manager; without one, every method does nothing.
 
-    A context manager, which keeps a socket open: what the watchdog is fed with must not depend on
-    a descriptor being free. Reads ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
+    A context manager that keeps one socket open, because watchdog notifications must not depend on
+    a free descriptor. Reads ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
 
-    Raises `Complaint` if one of them is not what a supervisor sets. No method raises or waits for
-    long because the supervisor is gone or busy.
+    Raises `StartError` if one of these variables is malformed. If the service manager is gone or
+    busy, no method raises, and no notification waits longer than `SEND_TIMEOUT` seconds.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         if self._address and self._address[0] not in "/@":
             raise StartError(f"NOTIFY_SOCKET must be a path or an @name, not {self._address!r}")
-        if self._address.startswith("@"):  # the abstract namespace
+        if self._address.startswith("@"):  # abstract namespace
             self._address = "\0" + self._address[1:]
         self._watchdog = watchdog_timeout(environment) if self._address else 0.0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._free = trio.Lock()  # one task at a time may wait for a socket
+        self._free = trio.Lock()  # trio allows one task to wait for a socket
 
     def __enter__(self) -> Self:
         return self
@@ -50,27 +50,27 @@ class SystemdNotifier:
         self._socket.close()
 
     async def ready(self, status: str) -> None:
-        """Say that the relay accepts connections, or that it has reloaded, and what it does."""
+        """Notify that the relay accepts connections or has reloaded, with its status."""
         await self._send("READY=1", f"STATUS={one_line(status)}")
 
     async def set_status(self, status: str) -> None:
-        """Say what the relay does, for people."""
+        """Set the status line, such as ``systemctl status`` shows."""
         await self._send(f"STATUS={one_line(status)}")
 
     async def reloading(self) -> None:
-        """Say that the relay begins to load its files again; `ready` is to follow."""
+        """Notify that the relay begins to reload its files; call `ready` afterwards."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         await self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     async def stopping(self, status: str) -> None:
-        """Say that the relay begins to stop, and what it does."""
+        """Notify that the relay begins to stop, with its status."""
         await self._send("STOPPING=1", f"STATUS={one_line(status)}")
 
     async def feed_watchdog(self) -> None:
-        """Say at half of the supervisor's interval that the relay is alive, until cancelled.
+        """Send watchdog notifications at half of the watchdog timeout, until cancelled.
 
-        The event loop does it: once that hangs, the supervisor kills the relay and starts another.
-        Returns at once where no watchdog waits.
+        They are sent from the event loop: if it hangs, the service manager kills and restarts the
+        relay. Returns at once if the service manager has no watchdog for this process.
         """
         while self._watchdog:
             await self._send("WATCHDOG=1")
@@ -82,8 +82,8 @@ class SystemdNotifier:
         message = "\n".join(lines).encode(errors="replace")
         with suppress(OSError), trio.move_on_after(SEND_TIMEOUT):
             async with self._free:
-                # Each time, for the supervisor may have started anew; and at all, for only then
-                # does the system tell when one that is behind reads on.
+                # Connect each time, because the service manager may have restarted. Without a
+                # connection, the kernel would not report when its socket has space again.
                 self._socket.connect(self._address)
                 while True:
                     try:
@@ -95,7 +95,7 @@ class SystemdNotifier:
 
 
 def watchdog_timeout(environment: Mapping[str, str]) -> float:
-    """Return after how many seconds of silence the supervisor kills this process; 0 is never."""
+    """Return the watchdog timeout of this process in seconds; 0 if there is no watchdog."""
     text = environment.get("WATCHDOG_USEC", "")
     if not text or environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
@@ -105,5 +105,5 @@ def watchdog_timeout(environment: Mapping[str, str]) -> float:
 
 
 def one_line(text: str) -> str:
-    """Return text without line breaks, each of which would begin another field."""
+    """Replace white space by single spaces: a line break would begin another field."""
     return " ".join(text.split())

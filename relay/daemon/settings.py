@@ -1,6 +1,6 @@
-"""What can be set of the command line alone: where it listens, and what it lets be seen.
+"""Settings of ``arc-relay start`` that an embedded relay does not have.
 
-The definitions are made like those of `RelaySettings`.
+They configure listeners, certificates, metrics and logging. They are declared like `RelaySettings`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ __all__ = ["DaemonSettings", "split_address"]
 
 MAX_PORT: Final = 65535
 ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]+)):([0-9]{1,5})")
-BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]*:[^\s\[\]]*)\]")  # as URLs have IPv6 addresses
+BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]*:[^\s\[\]]*)\]")  # IPv6 address, as in a URL
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Return the host, without brackets, and the port of HOST:PORT; raise ValueError if none."""
+    """Split HOST:PORT into host, without brackets, and port; raise ValueError if malformed."""
     found = ADDRESS.fullmatch(text)
     if found is None or (port := int(found[3])) > MAX_PORT:
         raise ValueError(f"no HOST:PORT: {text!r}")
@@ -48,14 +48,14 @@ def _address(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaemonSettings:
-    """How the command line runs a relay.
+    """Settings of the process around a relay.
 
-    Raises TypeError or ValueError on construction, as `RelaySettings` does, and ValueError if a
-    certificate comes without its key, or a key without its certificate.
+    Construction raises TypeError or ValueError like `RelaySettings`, and also ValueError for a
+    certificate without key, or a key without certificate.
     """
 
     host: str = text(
-        "0.0.0.0",  # noqa: S104 - a relay that only this machine reaches joins nobody
+        "0.0.0.0",  # noqa: S104 - clients on other machines must reach the relay
         "The address to listen on.",
         "a host name or an address, or * for all interfaces, IPv4 and IPv6",
         _host,
@@ -84,9 +84,7 @@ class DaemonSettings:
         _octal_mode,
         metavar="MODE",
     )
-    tls_cert: str = path(
-        "The PEM file with the certificate, and its chain, to serve TLS with; needs the key, too."
-    )
+    tls_cert: str = path("The PEM file with the TLS certificate and its chain; needs the key, too.")
     tls_key: str = path("The PEM file with the private key of the certificate.")
     metrics: str = text(
         "",
@@ -98,7 +96,7 @@ class DaemonSettings:
     log_format: str = choice(
         "auto",
         ("auto", "text", "json"),
-        "The form of log lines: text is key=value, and auto the same but for a terminal, or for"
+        "The format of log lines: text is key=value, and auto the same except on a terminal or in"
         " systemd's journal.",
     )
     log_level: str = choice(
@@ -107,20 +105,20 @@ class DaemonSettings:
     log_addresses: str = choice(
         "off",
         ("off", "truncated", "full"),
-        "How much of the addresses of clients log lines have.",
+        "The form of client addresses in log lines.",
     )
 
     given: frozenset[str] = field(default=frozenset(), repr=False)
-    """The names of the settings that a flag or a variable gave."""
+    """Names of the settings that a flag or a variable set."""
 
     @property
     def tcp(self) -> bool:
-        """Whether to listen on host and port: if either was given, or there is no unix socket."""
+        """True if the relay listens on TCP: without a unix socket, or if host or port is given."""
         return not self.unix_socket or not self.given.isdisjoint({"host", "port"})
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
-        """The host and the port to serve metrics on, if any."""
+        """Host and port of the metrics; None if no metrics are served."""
         return split_address(self.metrics) if self.metrics else None
 
     def __post_init__(self) -> None:

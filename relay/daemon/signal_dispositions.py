@@ -1,8 +1,8 @@
 """Signal dispositions of the process, and its death by a signal.
 
-Imports nothing that takes long: until `prepare_signals` is called, SIGHUP, SIGUSR1 and SIGUSR2
-kill the process, SIGINT prints a traceback, and a process that is PID 1 ignores SIGTERM. The start
-of the interpreter takes some tens of milliseconds, and no module can shorten that.
+This module imports nothing that takes long. Until `prepare_signals` is called, SIGHUP, SIGUSR1 and
+SIGUSR2 kill the process, SIGINT prints a traceback, and a process that is PID 1 ignores SIGTERM.
+The interpreter itself takes some tens of milliseconds to start, which no module can shorten.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 __all__ = ["die_by", "prepare_signals"]
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
-"""Signals that end the process."""
+"""Signals that stop a relay, or end any other command."""
 
 IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTOU, signal.SIGCHLD)
 """Signals that a relay ignores, unless it has installed a handler.
@@ -24,7 +24,7 @@ SIGCHLD ignored, orphans that a relay inherits as PID 1 do not remain as zombies
 """
 
 EXIT_STATUS_BASE = 128
-"""Added to the number of a signal for an exit status, as shells do."""
+"""Offset from a signal number to the exit status of a process that it killed, as in shells."""
 
 
 def prepare_signals(*, serving: bool) -> None:

@@ -1,4 +1,4 @@
-"""Signals of a running relay, and the status that its supervisor gets."""
+"""Handle the signals of a running relay, and report its status to the service manager."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that a running relay handles."""
 
 STATUS_INTERVAL: Final = 10.0
-"""Seconds between two times at which the supervisor is told what the relay does."""
+"""Seconds between two status reports to the service manager."""
 
 
 class SignalHandler:
@@ -49,12 +49,12 @@ class SignalHandler:
 
     @property
     def status(self) -> str:
-        """What the relay does, for people."""
+        """Number of pairs, as a status line for people."""
         now = self._handle.statistics()
         return f"{now.pairs} pairs, {now.waiting} of them waiting"
 
     async def report_status(self) -> None:
-        """Tell the supervisor now and then what the relay does, until cancelled."""
+        """Report the status every `STATUS_INTERVAL` seconds, until cancelled."""
         while True:
             await trio.sleep(STATUS_INTERVAL)
             await self._systemd.set_status(self.status)
@@ -69,13 +69,13 @@ class SignalHandler:
             elif number == signal.SIGHUP:
                 await self._systemd.reloading()
                 self._reload()
-                # Also if that failed: the relay goes on with what it had.
+                # A failed reload is reported as ready, too: the relay goes on with the old files.
                 await self._systemd.ready(self.status)
             else:
                 return
 
     def _reload(self) -> None:
-        """Load the certificate and the token again."""
+        """Reload the certificate and the token, and log the result of each."""
         done, failed = [], False
         if self._tls is not None:
             try:
@@ -96,10 +96,10 @@ class SignalHandler:
     async def end_at_once(
         self, signals: AsyncIterator[int], listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
     ) -> None:
-        """Wait for a second SIGINT or SIGTERM while the relay stops, and end the process by it.
+        """Wait for a second SIGINT or SIGTERM during the shutdown, and end the process by it.
 
-        SIGHUP has no effect any more. The files of Unix sockets are removed, and nothing else is
-        closed: a task that lost its listener would fail before the process is gone.
+        SIGHUP has no effect during the shutdown. The files of Unix sockets are removed. Nothing is
+        closed, because a task whose listener is closed would fail before the process has ended.
         """
         while (number := await anext(signals)) not in {signal.SIGINT, signal.SIGTERM}:
             if number == signal.SIGUSR1:

@@ -1,6 +1,6 @@
-"""Sockets that systemd, or another supervisor, opened before it started the relay.
+"""Sockets that systemd, or another service manager, opened before it started the relay.
 
-They stay open while the relay is restarted: clients that come meanwhile wait, and none is refused.
+They stay open during a restart of the relay. Clients that connect meanwhile wait in the backlog.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ FAMILIES: Final = {socket.AF_INET, socket.AF_INET6, socket.AF_UNIX}
 def inherited_listeners(
     environment: MutableMapping[str, str], first: int = FIRST_DESCRIPTOR
 ) -> list[trio.SocketListener]:
-    """Return a listener for each socket that was passed to this process; [] if none was.
+    """Return a listener for each socket that the service manager passed to this process.
 
-    The variables that tell about them are removed, so that nobody takes them a second time. The
-    file of a Unix socket stays, for it is the supervisor's.
+    The variables that describe the sockets are removed, so that no other code uses the sockets. The
+    file of a Unix socket is not removed, because it belongs to the service manager.
 
-    Raises `Complaint` if one is not a listening stream socket; the others are closed then.
+    Raises `StartError` if a descriptor is not a listening stream socket. The sockets before it are
+    closed then.
     """
     pid, count, names, _ = (environment.pop(name, "") for name in VARIABLES)
-    if pid != str(os.getpid()):  # meant for the process that started this one
+    if pid != str(os.getpid()):  # the sockets are for a parent process
         return []
     if not COUNT.fullmatch(count):
         raise StartError(f"LISTEN_FDS must be a whole number, not {count!r}")
@@ -53,8 +54,8 @@ def inherited_listeners(
 
 
 def inherited_socket(descriptor: int, name: str | None) -> socket.socket:
-    """Return the socket with a descriptor; raise `Complaint` if it is not one to listen on."""
-    with suppress(OSError):  # it is not open, or no socket
+    """Return the socket of a descriptor; raise `StartError` if it is no listening stream socket."""
+    with suppress(OSError):  # the descriptor is closed or no socket
         os.set_inheritable(descriptor, False)
         sock = socket.socket(fileno=descriptor)
         if (

@@ -1,6 +1,6 @@
-"""Standard streams that may be closed, full or broken.
+"""Safe writing to standard streams that may be closed, full or broken.
 
-Imports nothing that takes long.
+This module imports nothing that takes long, because it runs before the other imports.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ LAST = 2
 def prepare_streams(*, serving: bool) -> None:
     """Make the standard streams safe to write to; ``serving`` is true for ``start`` alone.
 
-    A closed descriptor is opened on the null device. Otherwise the next socket would get it, and a
-    client would get what a library writes to standard output or standard error.
+    A closed descriptor is opened on the null device. Otherwise the next socket would get the
+    descriptor, and a client would receive the output of a library.
     """
     with suppress(OSError):  # without a null device, descriptors stay closed
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST:
@@ -41,11 +41,11 @@ def text_stream(raw: StandardStream, encoding: str) -> io.TextIOWrapper:
 
 
 class OutputFailed(OSError):
-    """Standard output cannot be written to, for another reason than a reader that left."""
+    """Writing to standard output failed, and not because its reader closed the pipe."""
 
 
 class StandardStream(io.RawIOBase):
-    """A descriptor that is written to and, like a standard stream, never closed."""
+    """Raw stream that writes to a descriptor and never closes it."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -64,11 +64,11 @@ class StandardStream(io.RawIOBase):
 
 
 class StandardOutput(StandardStream):
-    """Standard output, which raises its first failure only.
+    """Standard output, which raises an exception for its first failure only.
 
-    That is BrokenPipeError if the reader left, on which the commands that print end quietly, and
-    `OutputFailed` otherwise. After the first failure, output is discarded: the interpreter flushes
-    the stream at exit, and would report a second failure.
+    The exception is BrokenPipeError if the reader closed the pipe, on which commands that print end
+    silently, and `OutputFailed` otherwise. After the first failure, output is discarded: the
+    interpreter flushes the stream at exit, and would report a second failure.
     """
 
     _broken = False
@@ -89,15 +89,15 @@ class StandardOutput(StandardStream):
 
 
 class StandardError(StandardStream):
-    """Standard error of a relay: what it does not take at once is discarded, and nothing is raised.
+    """Standard error of a relay, which discards output that would block, and raises nothing.
 
-    The log has its own way to the descriptor. Other reports are rare, such as the interpreter's of
-    an exception in a destructor, and must not suspend the event loop.
+    Log lines are written by `NonBlockingHandler`, not by this stream. Other output is rare, such as
+    the interpreter's report of an exception in a destructor. It must not suspend the event loop.
     """
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
         with suppress(OSError):
             if self._poll.poll(0):
-                # A pipe that is writable takes as much without blocking.
+                # A writable pipe accepts PIPE_BUF bytes without blocking.
                 return os.write(self._descriptor, data[: select.PIPE_BUF])
         return len(data)

@@ -24,7 +24,7 @@ LIMITS: Final = (
     "max_pair_bytes",
     "max_pair_seconds",
 )
-"""Settings that the summary shows where they limit anything."""
+"""Settings that the summary shows unless they are 0, which means no limit."""
 
 
 class Summary:

@@ -1,4 +1,4 @@
-"""TLS with a certificate that can be replaced while the relay runs."""
+"""TLS listeners whose certificate can be reloaded while the relay runs."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from .errors import StartError, os_error_text
 __all__ = ["CertificateFiles", "ReloadingTLSListener"]
 
 MAX_SIZE: Final = 1 << 20
-"""Bytes of a file with a certificate and its chain, or a key; usual ones have a few thousand."""
+"""Maximum size in bytes of a certificate file or key file; usual ones have a few thousand."""
 
 
 class CertificateFiles:
-    """A certificate with its chain, and its key, both in PEM form.
+    """Files of a certificate with its chain, and of its private key, both in PEM form.
 
-    Raises `Complaint` if they cannot be used.
+    Raises `StartError` if the files cannot be used.
     """
 
     def __init__(self, cert: str, key: str) -> None:
         self._cert = cert
         self._key = key
         self.context = self._load()
-        """For new connections, with the files as they were when they were loaded last."""
+        """Context for new connections, with the files as of the last load."""
 
     @classmethod
     def of(cls, cert: str, key: str) -> Self | None:
-        """Return what serves TLS with these files; None if no file is given."""
+        """Load the files of a certificate and its key; return None if no file is given."""
         return cls(cert, key) if cert else None
 
     def reload(self) -> None:
-        """Load the files again, for the connections that are still to come.
+        """Load the files again, for new connections.
 
-        Raises `Complaint` if they cannot be used; the relay then goes on with what it had.
+        Raises `StartError` if the files cannot be used. The old context stays in use then.
         """
-        # A context that loads a second certificate keeps the first one where their keys are of
-        # different types, and may go on to serve it. So each load has a context of its own.
+        # If a context loads a second certificate whose key has another type, it keeps the first
+        # certificate and may go on to serve it. So each load uses a new context.
         self.context = self._load()
 
     def wrap(
         self, listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
     ) -> list[ReloadingTLSListener]:
-        """Return listeners whose clients speak TLS with those of the given ones."""
+        """Wrap each listener, so that it accepts TLS connections."""
         return [ReloadingTLSListener(listener, self) for listener in listeners]
 
     def _load(self) -> ssl.SSLContext:
-        """Return a new context with the files as they are now."""
+        """Return a new context with the current content of the files."""
         for option, path in (("cert", self._cert), ("key", self._key)):
             try:
                 read_regular_file(path, MAX_SIZE)
@@ -63,7 +63,7 @@ class CertificateFiles:
         context = new_context()
         try:
             self._load_into(context)
-        except OSError as error:  # gone since it was opened, a moment ago
+        except OSError as error:  # the file was removed since it was read above
             raise StartError(
                 f"cannot read the certificate or its key: {os_error_text(error)}"
             ) from None
@@ -72,7 +72,7 @@ class CertificateFiles:
     def _load_into(self, context: ssl.SSLContext) -> None:
         """Load the files into a context."""
         try:
-            # It tells a bad certificate from a bad key.
+            # This call finds a bad certificate, so that a later error concerns the key.
             new_context().load_verify_locations(self._cert)
         except ssl.SSLError:
             raise StartError(
@@ -91,16 +91,16 @@ class CertificateFiles:
             ) from None
 
     def _refuse_passphrase(self) -> str:
-        """Refuse an encrypted key; without this, OpenSSL asks at the terminal, and waits."""
+        """Refuse an encrypted key; OpenSSL would prompt for its passphrase at the terminal."""
         raise StartError(f"--tls-key {self._key!r} needs a passphrase; give a key without one")
 
 
 class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
-    """A listener whose clients speak TLS with those of another one.
+    """TLS listener on top of a socket listener, with the current context of its certificate.
 
-    The relay does the handshake when it reads the head, under the same time limit. It is not
-    `trio.SSLListener`, whose context stays what it was, and could only be left from a callback for
-    the name that a client asks for: a name that is not ASCII makes Python print it.
+    The relay does the TLS handshake as part of reading the request head, under the same timeout.
+    `trio.SSLListener` is not used, because its context is fixed. Only an SNI callback could replace
+    the context, and Python prints a server name that is not ASCII.
     """
 
     def __init__(
@@ -119,11 +119,11 @@ class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
 
 
 def new_context() -> ssl.SSLContext:
-    """Return a context for a server, for TLS 1.2 and newer, without a certificate."""
+    """Return a server context for TLS 1.2 and newer, without a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
-    # Who resumes what a ticket holds sees no certificate, and so not the new one; and a ticket is
-    # worth little where connections last.
+    # A client that resumes a session by ticket does not see a reloaded certificate. Tickets save
+    # little, because connections last long.
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
     return context

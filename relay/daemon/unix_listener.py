@@ -1,4 +1,4 @@
-"""A listener on a Unix socket, and the file that it has while it listens."""
+"""Listener on a Unix socket, and the lifetime of the socket file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .errors import StartError, os_error_text
 __all__ = ["UnixListener", "open_unix"]
 
 BACKLOG: Final = 0xFFFF
-"""More than the system allows, so that its own maximum counts."""
+"""Requested length of the backlog; larger than the maximum of the kernel, which then applies."""
 
 FileId = tuple[int, int]
 
 
 class UnixListener(trio.abc.Listener[trio.SocketStream]):
-    """A listener on a Unix socket that takes the file away when it is closed."""
+    """Listener on a Unix socket that removes the socket file when it is closed."""
 
     def __init__(self, path: str, sock: socket.socket) -> None:
         self.socket = trio.socket.from_stdlib_socket(sock)
@@ -35,9 +35,9 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
         return await self._listener.accept()
 
     async def aclose(self) -> None:
-        """Remove the file, if it is still the one of this socket, and stop listening."""
-        # In this order: as long as the socket is open, no other file can get its inode number,
-        # and who finds the file finds somebody who listens.
+        """Remove the file, unless another socket has replaced it, and close the socket."""
+        # Remove the file first. While the socket is open, no other file can get its inode
+        # number, and a client that finds the file can connect.
         if self.socket.fileno() >= 0:
             self.remove_file()
         await self._listener.aclose()
@@ -45,23 +45,23 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
     def remove_file(self) -> None:
         """Remove the file, unless another socket has replaced it."""
         if file_id(self._path) == self._file_id:
-            with suppress(OSError):  # a file that stays is stale, and the next start's to remove
+            with suppress(OSError):  # the next start removes a stale file
                 Path(self._path).unlink()
 
 
 def open_unix(path: str, mode: int) -> UnixListener:
-    """Return a listener on a new socket with this path and these permissions.
+    """Return a listener on a new socket with a path and permissions.
 
-    A stale socket, at which nobody listens any more, is replaced.
+    A stale socket, on which no process listens, is replaced.
 
-    Raises `Complaint` if somebody listens there, if the path is that of another kind of file, or
-    if the socket cannot be made.
+    Raises `StartError` if a process listens on the socket, if the path names another kind of file,
+    or if the socket cannot be created.
     """
     try:
         remove_stale_socket(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # At no moment may it be more open than it shall be.
+            # The socket must never have wider permissions than mode, so chmod comes too late.
             umask = os.umask(0o777 & ~mode)
             try:
                 sock.bind(path)
@@ -78,16 +78,16 @@ def open_unix(path: str, mode: int) -> UnixListener:
 
 
 def remove_stale_socket(path: str) -> None:
-    """Remove a socket at which nobody listens.
+    """Remove the file of a socket on which no process listens; a missing file is no error.
 
-    Raises OSError, which says what to do, if something else is there.
+    Raises OSError, whose message says what to do, if a process listens or the file is no socket.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)
         error = client.connect_ex(path)
     if error == errno.ENOENT:
         return
-    if error in {0, errno.EAGAIN}:  # EAGAIN: more clients wait there already than may
+    if error in {0, errno.EAGAIN}:  # EAGAIN: the backlog is full
         raise OSError(errno.EADDRINUSE, "a program listens there; stop it, or choose another path")
     if error != errno.ECONNREFUSED:
         raise OSError(error, os.strerror(error))
@@ -99,7 +99,7 @@ def remove_stale_socket(path: str) -> None:
 
 
 def file_id(path: str) -> FileId | None:
-    """Return what tells the file with this path from any other one; None if there is none."""
+    """Return device and inode number of the file with a path; None if there is no file."""
     try:
         found = os.lstat(path)
     except OSError:

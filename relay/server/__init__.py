@@ -1,1 +1,1 @@
-"""The relay itself: `serve_relay`, its connections and its shutdown."""
+"""Server of the relay: `serve_relay`, its connections and its shutdown."""

@@ -1,4 +1,4 @@
-"""Accept connections, whatever happens."""
+"""Accept connections, and go on after every OSError."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ __all__ = ["Accepting", "accept"]
 logger = logging.getLogger("relay")
 
 ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait after a failed accept, so that a relay out of descriptors does not spin."""
+"""Seconds to wait after a failed accept. A relay without free descriptors would spin otherwise."""
 
 LOG_INTERVAL: Final = 1.0
-"""Seconds between two lines in the log about that."""
+"""Seconds between two log lines about failed accepts."""
 
 
 class Accepting:
-    """Tasks that accept connections."""
+    """Handle of the tasks that accept connections."""
 
     def __init__(self, scope: trio.CancelScope) -> None:
         self._scope = scope
         self.finished = trio.Event()
-        """Set when nothing is accepted any more, and whoever was accepted is being served."""
+        """Set once accepting has ended and every accepted connection is being served."""
 
     def stop(self) -> None:
-        """Have nothing more accepted, but for what is being accepted in this moment."""
+        """Stop accepting; a connection whose accept has completed is still served."""
         self._scope.cancel()
 
 
@@ -43,9 +43,10 @@ async def accept(
     *,
     task_status: trio.TaskStatus[Accepting] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept connections until cancelled, and give each to serve, which must not wait.
+    """Accept connections until cancelled, and call ``serve``, which must not block, with each.
 
-    Closes the listeners at the end. What it starts with can end it, too.
+    The listeners are closed at the end. The `Accepting` that ``task_status`` reports can also end
+    this function.
     """
     complain = AcceptErrorLog()
     async with trio.open_nursery() as nursery:
@@ -57,13 +58,13 @@ async def accept(
 
 
 class AcceptErrorLog:
-    """Says in the log, now and then, that connections cannot be accepted."""
+    """Rate-limited log of failed accepts."""
 
     def __init__(self) -> None:
         self._quiet_until = -math.inf
 
     def __call__(self, error: OSError) -> None:
-        """Say so, unless that was said within `LOG_INTERVAL`."""
+        """Log an error, unless another one was logged within the last `LOG_INTERVAL` seconds."""
         if trio.current_time() >= self._quiet_until:
             self._quiet_until = trio.current_time() + LOG_INTERVAL
             logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
@@ -78,8 +79,8 @@ async def accept_from(
             try:
                 stream = await listener.accept()
             except OSError as error:
-                # Out of descriptors or memory, or a fault of one connection: pairs go on, and
-                # what waits in the backlog is accepted when there is room again.
+                # The process has no descriptor or memory left, or one connection failed. Pairs
+                # go on, and clients in the backlog are accepted once resources are free again.
                 complain(error)
                 await trio.sleep(ACCEPT_PAUSE)
             else:

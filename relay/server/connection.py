@@ -1,6 +1,6 @@
-"""One connection from accept to close: the door, its place in a pair, its end.
+"""Serve one connection from accept to close: request, pair, closing handshake.
 
-This is where a failure of one connection stops: whatever it does, no other one notices.
+An exception in one connection is handled here and affects no other connection.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ logger = logging.getLogger("relay")
 async def serve_connection(
     state: RelayState, nursery: trio.Nursery, stream: trio.abc.Stream, scope: trio.CancelScope
 ) -> None:
-    """Serve one accepted stream, for which the relay opened the scope, and close it.
+    """Serve one accepted stream and close it.
 
-    Whatever goes wrong stays in here. It is to be run shielded from cancellation, and so is the
-    nursery, in which its wire may write on while nobody waits for that: what ends a connection
-    early is `Relay.stop`, after which its client has ``close_timeout`` to take its close frame.
+    ``scope`` is the scope that `RelayState.open_scope` returned for the connection. An exception is
+    logged and does not leave this function.
+
+    The task and ``nursery`` must be shielded from cancellation. The relay ends a connection early
+    by cancelling ``scope``. The client then has ``close_timeout`` for the closing handshake, which
+    runs outside ``scope``. ``nursery`` hosts the writes of the transport that no task waits for.
     """
     wire: trio.abc.AsyncResource = stream
     try:
@@ -54,14 +57,14 @@ async def serve_connection(
             if not wire.handshake_done and wire.heard:
                 state.publish(TlsHandshakeFailed(*wire.failure, side.client))
         await side.close()
-    except* Exception as failures:  # noqa: BLE001 - the one boundary, see above
+    except* Exception as failures:  # noqa: BLE001 - the boundary of one connection
         for failure in leaves(failures):
-            # Its kind and its place: its message could quote what a client sent.
+            # Log the type and the place only: the message could quote client data.
             logger.error("a connection failed: %s", type(failure).__name__)  # noqa: TRY400
             logger.debug("it failed at:\n%s", "".join(format_tb(failure.__traceback__)))
         try:
             await trio.aclose_forcefully(wire)
-        except Exception:  # noqa: BLE001 - what stands here must not fail itself
+        except Exception:  # noqa: BLE001 - the error handler must not fail
             logger.debug("nor could it be closed")
     finally:
         state.close_scope(scope)
@@ -69,18 +72,17 @@ async def serve_connection(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Place:
-    """A connection's place in a pair, and the 101 response that tells its client so."""
+    """Membership of a connection in a pair, and the 101 response for its client."""
 
     pair: Pair[Side]
     response: bytes
 
 
 async def serve_request(state: RelayState, side: Side) -> Response | None:
-    """Read the request of a client, and serve its WebSocket until that is over.
+    """Read the request of a client, and serve its WebSocket until the pair ends.
 
     Returns:
-        The answer to any other request, or to one that is refused. None if there is nothing more
-        to say.
+        The response to a plain or refused request, or None if no response remains to be sent.
     """
     place = await find_place(state, side)
     if not isinstance(place, Place):
@@ -92,7 +94,7 @@ async def serve_request(state: RelayState, side: Side) -> Response | None:
         state.stop_pair(pair)
     try:
         await side.accept(place.response)
-        del place  # an idle connection holds nothing of its request but the code
+        del place  # an idle connection keeps only the code of its request in memory
         if not side.departed:
             await (
                 run_as_first(state, pair) if side is pair.a else run_as_second(state, pair, side)
@@ -108,10 +110,10 @@ async def serve_request(state: RelayState, side: Side) -> Response | None:
 
 
 async def find_place(state: RelayState, side: Side) -> Place | Response | None:
-    """Read the request of a client, and join it to the pair that it asks for.
+    """Read the request of a client, and join the client to the pair of its code.
 
-    A refused connection holds no slot. Limits that need the client's address alone are checked
-    before the request is judged, so that a client over its limit costs little.
+    A refused connection holds no slot. Limits that depend only on the client address are checked
+    before the request is validated, so that a client over its limit costs little.
     """
     request = await read_request(side.transport, state.settings.handshake_timeout)
     if not isinstance(request, Request):
@@ -129,10 +131,10 @@ async def find_place(state: RelayState, side: Side) -> Place | Response | None:
 
 
 async def join(state: RelayState, side: Side, handshake: Handshake) -> Place | Response:
-    """Join a client to the pair with its code; return the refusal if it may not.
+    """Join a client to the pair with its code, or return the response that refuses it.
 
-    The rules of the host token are in docs/protocol.md. They hold for the pair that is there after
-    dead sides were evicted.
+    The rules of the token are in docs/protocol.md. They apply to the pair that remains after dead
+    sides were evicted.
     """
     admission, scope = state.admission, side.scope
     admission.show_token(scope, handshake.token)
@@ -140,7 +142,7 @@ async def join(state: RelayState, side: Side, handshake: Handshake) -> Place | R
     evicted = await evict_if_dead(state, handshake.code, scope)
     pair = state.pairs.find(handshake.code)
     if pair is None:
-        # A new pair in place of the one that this client evicted adds none to those that wait.
+        # The new pair replaces the one that this client evicted, so max_waiting does not apply.
         waiting = 0 if evicted else state.pairs.waiting
         refusal = admission.check_new_code(scope, waiting, reopened=reopened)
     elif pair.b is None:
@@ -153,30 +155,30 @@ async def join(state: RelayState, side: Side, handshake: Handshake) -> Place | R
 
 
 async def run_as_first(state: RelayState, pair: Pair[Side]) -> None:
-    """Wait for side B, holding what A sends, and then run the pair until one side departs."""
+    """Hold the early data of side A until side B joins, then run the pair until a side departs."""
     await pair.a.hold()
-    # Also if A departed in the moment in which B came: what it sent before is for B.
+    # A may have departed at the moment of joining. Its early data must still reach B.
     if pair.b is not None:
         await run_pair(pair, pair.a, pair.b, state.settings)
 
 
 async def run_as_second(state: RelayState, pair: Pair[Side], b: Side) -> None:
-    """Tell side A, whose task runs the pair, that B is there; return when the pair is over."""
+    """Wake the task of side A, which runs the pair, and return when the pair is over."""
     state.note_joined(pair, trio.current_time())
     pair.a.alone.cancel()
     await b.released.wait()
 
 
 def deliver_held(pair: Pair[Side]) -> None:
-    """Send B what is still held for it, if the pair ended in the moment in which B came."""
+    """Send side B the early data that remains if the pair ended at the moment of joining."""
     if pair.b is not None and (held := pair.a.take_held()):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            # What there is no room for goes out before the close frame.
+            # The transport keeps what does not fit and sends it before the close frame.
             pair.b.transport.try_send(held)
 
 
 def release(pair: Pair[Side]) -> None:
-    """Let both sides be closed: the task of side A, which read and wrote them, does so no more."""
+    """Release both sides for closing: the task of side A no longer reads or writes them."""
     pair.a.released.set()
     if pair.b is not None:
         pair.b.released.set()

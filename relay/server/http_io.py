@@ -1,6 +1,6 @@
-"""Read the request of a connection, and send a response that is not 101.
+"""Read the request of a connection, and send a response other than 101.
 
-No library for WebSocket has a hook for plain HTTP, and each trusts the head that it is given.
+WebSocket libraries have no hook for plain HTTP requests, and do not validate the request head.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from ..transport.base import Transport
 __all__ = ["read_request", "send_response"]
 
 DRAIN_TIMEOUT: Final = 2.0
-"""Seconds that a refused client has to close its end."""
+"""Seconds that a client has to read the response and close the connection.
+
+Closing a socket with unread data resets it, and the client could lose the response.
+"""
 
 
 async def read_request(transport: Transport, handshake_timeout: float) -> Request | Response | None:
-    """Read the head of a request; bytes that follow it stay to be received.
+    """Read the head of a request, and leave the bytes after it to the next reader.
 
-    Return an answer if the head is invalid, or not complete within handshake_timeout seconds.
-    Return None if there is nobody to answer: the client is gone, or sent nothing but empty lines.
+    Return a response if the head is invalid or incomplete after ``handshake_timeout`` seconds.
+    Return None if no response is due: the client disconnected, or sent only empty lines.
     """
     reader = RequestParser()
     with trio.move_on_after(handshake_timeout):
@@ -34,9 +37,10 @@ async def read_request(transport: Transport, handshake_timeout: float) -> Reques
 
 
 async def receive_request(transport: Transport, reader: RequestParser) -> Request | Response | None:
-    """Receive the head of a request without a limit of time; otherwise as `read_request`.
+    """Receive the head of a request like `read_request`, but without a timeout.
 
-    The head is parsed where it is read, so that many large ones do not hold up everything else.
+    The head is parsed inside `Transport.receive_until`, which reads less at once if parsing takes
+    long. Many large heads therefore do not delay other tasks.
     """
     found: Request | Response | None = None
     ended = False
@@ -51,7 +55,7 @@ async def receive_request(transport: Transport, reader: RequestParser) -> Reques
 
     try:
         await transport.handshake()
-        if (first := transport.look(MAX_HEAD)) is not None:  # it is mostly there already
+        if (first := transport.look(MAX_HEAD)) is not None:  # usually complete already
             take(first)
         while found is None and not ended:
             await transport.receive_until(take, reader.missing)
@@ -63,10 +67,10 @@ async def receive_request(transport: Transport, reader: RequestParser) -> Reques
 
 
 async def send_response(transport: Transport, response: Response) -> None:
-    """Send the answer, and give the client `DRAIN_TIMEOUT` seconds to read it and leave."""
+    """Send a response, and wait up to `DRAIN_TIMEOUT` seconds until the client disconnects."""
     with trio.move_on_after(DRAIN_TIMEOUT):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await transport.send_all(response.encode(int(time.time())))
-            # Where one direction cannot be ended alone, the client would wait for the other end.
+            # Without half-close, the client would wait for the relay to close the connection.
             if transport.half_closeable:
                 await transport.drain_and_wait_eof()

@@ -1,7 +1,7 @@
-"""Reading small files without blocking.
+"""Read small regular files without blocking.
 
-A path can lead to something that is no file. To open a FIFO waits for a program that writes to it,
-and a device may deliver data without end; the event loop would wait just as long.
+A path may name something else. Opening a FIFO blocks until another process opens it for writing,
+and a device may deliver endless data. Either would block the event loop.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ KINDS: Final = {
 
 
 def read_regular_file(path: str, max_size: int) -> bytes:
-    """Return the content of a regular file, or of one that a symbolic link leads to.
+    """Return the content of a regular file; symbolic links are followed.
 
     Raises OSError if the file cannot be read. Raises ValueError, with the predicate of a sentence
     about the path, if it is not a regular file or is larger than ``max_size`` bytes.
     """
-    # Before it is opened, because that alone can have an effect on a device.
+    # Check before opening, because opening a device can have side effects.
     require_regular(Path(path).stat().st_mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - no path has these flags
-        require_regular(os.fstat(file.fileno()).st_mode)  # it may have been replaced meanwhile
+        require_regular(os.fstat(file.fileno()).st_mode)  # the path may name another file by now
         content = file.read(max_size + 1)
     if len(content) > max_size:
         raise ValueError(f"is larger than {max_size} bytes")
@@ -40,6 +40,6 @@ def read_regular_file(path: str, max_size: int) -> bytes:
 
 
 def require_regular(mode: int) -> None:
-    """Raise ValueError unless a mode is that of a regular file."""
+    """Raise ValueError unless the mode is that of a regular file."""
     if not stat.S_ISREG(mode):
         raise ValueError(f"is a {KINDS.get(stat.S_IFMT(mode), 'special file')}, not a regular file")

@@ -1,4 +1,18 @@
-"""The public face: `serve_relay` and the handle that it starts with."""
+"""Run a relay: `serve_relay`, and the handle that it reports.
+
+A relay runs in nested nurseries. The outer one hosts `connection_nursery`, a task that is shielded
+from cancellation. It contains the epoll reader and one task for each connection. The inner nursery
+of `run_relay` hosts the accept loops and the sweeper, and ends first. So a shutdown, by handle or
+by cancellation, stops accepting while connection tasks still run: each of them owes its client a
+close frame, and a cancelled task could not wait for the closing handshake.
+
+A graceful shutdown has five phases. It refuses new sides (or stops accepting), waits
+``drain_delay``, closes the sides that wait for a peer, closes all other sides, and waits up to
+``close_timeout`` for them to leave. Cancellation skips these phases. Both paths end in the same
+``finally`` block, which closes every side and cancels the scope of every connection. The closing
+handshake runs outside that scope and is itself bounded by ``close_timeout``, so the shielded
+nursery ends in bounded time.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +37,7 @@ DEFAULT_SETTINGS: Final = RelaySettings()
 
 
 class Shutdown:
-    """Request to stop a relay, and its completion. The first request decides how it stops."""
+    """Request to stop a relay, and its completion. Only the first request counts."""
 
     def __init__(self) -> None:
         self.requested = trio.Event()
@@ -32,14 +46,18 @@ class Shutdown:
         self.done = trio.Event()
 
     def ask(self, *, accepting: bool) -> None:
-        """Request the stop, unless that was done before."""
+        """Request the stop; a further request has no effect."""
         if not self.requested.is_set():
             self.accepting = accepting
             self.requested.set()
 
 
 class RelayHandle:
-    """A running relay, as `serve_relay` reports it."""
+    """A running relay, as `serve_relay` reports it.
+
+    All methods must be called in the thread of the relay. `stop` is the only one that waits, and so
+    the only one that can be cancelled.
+    """
 
     def __init__(self, state: RelayState, address: tuple[str, int], shutdown: Shutdown) -> None:
         self._relay = state
@@ -48,72 +66,96 @@ class RelayHandle:
 
     @property
     def host(self) -> str:
-        """The address that was bound; "" if the first listener is not on TCP."""
+        """Address of the first listener; "" if it is not on TCP."""
         return self._host
 
     @property
     def port(self) -> int:
-        """The port that was bound; 0 if the first listener is not on TCP."""
+        """Port of the first listener; 0 if it is not on TCP."""
         return self._port
 
     def statistics(self) -> RelayStatistics:
-        """Return a snapshot of what the relay does now, and of what it did since its start."""
+        """Take a snapshot of the relay.
+
+        Returns:
+            The current state, and the counters since the start.
+        """
         return self._relay.statistics()
 
     @property
     def max_connections(self) -> int:
-        """The limit of admitted connections that is in force; 0 is none."""
+        """Limit of admitted connections in force; 0 means no limit."""
         return self._relay.admission.max_connections
 
     def open_pairs(self) -> list[OpenPair]:
-        """Return a snapshot of each pair that is open now, joined or waiting, oldest first."""
+        """Take a snapshot of the open pairs.
+
+        Returns:
+            One item for each pair, joined or waiting, the oldest first.
+        """
         return self._relay.open_pairs(trio.current_time())
 
     def reload_token(self) -> bool:
-        """Read ``token_file`` again; return whether there is one.
+        """Read ``token_file`` again. If that fails, the old token stays in force.
 
-        Raises OSError or ValueError, saying what was wrong, and keeps the old token, if that fails.
+        Returns:
+            True if the relay has a token file.
+
+        Raises:
+            OSError: The file cannot be read.
+            ValueError: The file does not hold one token.
         """
         return self._relay.admission.reload_token()
 
     async def stop(self, *, close_listeners: bool = False) -> None:
-        """Stop gracefully: refuse new sides with 503, close all others with 1001; return then.
+        """Stop gracefully, and return when the relay has ended.
 
-        The others are closed after ``drain_delay``, those that wait for a peer first, between
-        frames and behind all that was received for them. A client that does not answer delays it
-        by no more than ``close_timeout``. `serve_relay` then returns. If cancelled, the relay stops
-        all the same. A further call waits for the same end; its argument has no effect.
+        The relay refuses new sides with 503. After ``drain_delay`` it closes every side with 1001,
+        sides that wait for a peer first. The close frame follows all data received for the side. A
+        client that does not answer delays the end by at most ``close_timeout``. `serve_relay` then
+        returns. The first call decides; further calls wait for the same end. Cancelling a call
+        does not undo the stop.
 
-        With ``close_listeners``, nothing is accepted any more, and ``drain_delay`` is skipped: for
-        a listening socket that outlives this relay, so that who comes waits for the next one.
-        Whoever was accepted before gets a place, and is then closed as the others.
+        Args:
+            close_listeners: Stop accepting at once, and skip ``drain_delay``. This is for a
+                listening socket that outlives the relay: new clients wait in its backlog for the
+                next relay. Connections accepted earlier are admitted and then closed with 1001.
         """
         self._shutdown.ask(accepting=not close_listeners)
         await self._shutdown.done.wait()
 
 
-async def serve_relay(  # noqa: PLR0913 - all by name, each for a use of its own
+async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
     *,
-    host: str = "0.0.0.0",  # noqa: S104 - a relay that only this machine reaches joins nobody
+    host: str = "0.0.0.0",  # noqa: S104 - clients on other machines must reach the relay
     port: int = 8765,
     settings: RelaySettings = DEFAULT_SETTINGS,
     listeners: Iterable[trio.abc.Listener[Any]] | None = None,
     observer: Observer | None = None,
     task_status: trio.TaskStatus[RelayHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a relay until it is stopped by its handle or cancelled.
+    """Run a relay until its handle stops it or it is cancelled.
 
-    It listens on host and port (0 lets the system choose), or on the given listeners instead, of
-    any kind, which it closes at the end; what they accept is for the relay alone to close. Started
-    with `trio.Nursery.start`, it reports a `RelayHandle` as soon as it accepts connections. The
-    observer, if any, is shown its events.
+    Cancellation stops the relay like `RelayHandle.stop`, but without ``drain_delay``: every side is
+    closed with 1001, and clients that do not answer delay the end by at most ``close_timeout``.
 
-    Cancelling it stops it as `RelayHandle.stop` does, without ``drain_delay``: clients get 1001
-    ``relay stopping``, and those that do not answer hold it up for ``close_timeout`` at most.
+    Args:
+        host: Address or name to listen on.
+        port: Port to listen on; 0 lets the system choose.
+        settings: Settings of the relay.
+        listeners: Listeners of any kind, in place of host and port. The relay closes them, and the
+            streams that they accept.
+        observer: Receiver of the events of the relay.
+        task_status: Reports a `RelayHandle` to `trio.Nursery.start` once the relay accepts
+            connections.
 
-    Raises OSError if host does not resolve, the port cannot be bound or no descriptor is left, and
-    OSError or ValueError if ``token_file`` cannot be read or holds no token. Raises ValueError
-    if there are no listeners among the given ones.
+    Returns:
+        None, after the last connection is closed.
+
+    Raises:
+        OSError: The host does not resolve, the port cannot be bound, no descriptor is left, or
+            ``token_file`` cannot be read.
+        ValueError: ``listeners`` is empty, or ``token_file`` does not hold one token.
     """
     given: list[trio.abc.Listener[Any]] = list(listeners or ())
     if listeners is not None and not given:
@@ -139,7 +181,7 @@ async def run_relay(
     shutdown: Shutdown,
     started: Callable[[], None],
 ) -> None:
-    """Run a relay on its listeners until it is asked to stop or cancelled."""
+    """Run a relay on open listeners until a stop is requested or it is cancelled."""
     over, settings = trio.Event(), state.settings
     async with trio.open_nursery() as hosts:
         connections = await hosts.start(connection_nursery, state.epoll_reader, over)
@@ -170,9 +212,9 @@ async def run_relay(
 
 
 def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
-    """Have a new connection served in a task of its own.
+    """Start the task of a new connection.
 
-    It counts before that task begins, so that a relay that stops does not overlook it.
+    The connection is registered before its task runs, so that a shutdown does not miss it.
     """
     connections.start_soon(serve_connection, state, connections, stream, state.open_scope())
 
@@ -180,12 +222,12 @@ def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.
 async def connection_nursery(
     reader: EpollReader | None, over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]
 ) -> None:
-    """Keep a nursery for connections open until over is set and its last connection is done.
+    """Host the epoll reader and the connections until ``over`` is set and all of them are closed.
 
-    It is shielded: a cancelled relay ends its connections one by one, each within a bounded time,
-    and not by tearing them down.
+    The nursery is shielded, so that a cancelled relay can complete the closing handshake of each
+    connection. Each closing handshake is bounded by ``close_timeout``.
     """
-    # `start` does not hand over a task that was cancelled before; shielded, it would never end.
+    # If `start` is cancelled, no caller would set `over`, and the shielded task would never end.
     await trio.lowlevel.checkpoint_if_cancelled()
     with trio.CancelScope(shield=True):
         async with trio.open_nursery() as nursery:
@@ -198,7 +240,7 @@ async def connection_nursery(
 
 
 def bound_address(listener: trio.abc.Listener[Any]) -> tuple[str, int]:
-    """Return the host and port of a listener on TCP, also under TLS; ("", 0) for any other."""
-    listener = getattr(listener, "transport_listener", listener)  # that of TLS has one
+    """Return host and port of a TCP listener, with or without TLS; ("", 0) for other listeners."""
+    listener = getattr(listener, "transport_listener", listener)  # a TLS listener has one
     name = listener.socket.getsockname() if isinstance(listener, trio.SocketListener) else None
     return (name[0], name[1]) if isinstance(name, tuple) else ("", 0)

@@ -1,4 +1,4 @@
-"""What the connections of one relay share, and what it counts."""
+"""State that the connections of one relay share, and its statistics."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ logger = logging.getLogger("relay")
 
 
 class RelayState:
-    """The table of codes, the open connections and the tally of one relay."""
+    """Codes in use, open connections and counters of one relay."""
 
     def __init__(self, settings: RelaySettings, observer: Observer | None = None) -> None:
         self.settings = settings
         self.pairs: Rendezvous[Side] = Rendezvous()
         self.connections: set[trio.CancelScope] = set()
-        """A scope for each open connection, around all but its closing."""
+        """Scope of each open connection; the closing handshake runs outside it."""
         self.admission = AdmissionControl(settings)
         self.epoll_reader: EpollReader | None = None
-        """Reads the sockets of pairs, once the relay runs."""
+        """Epoll reader of the sockets of pairs; None until the relay runs, or without epoll."""
         self.live_pairs: set[Pair[Side]] = set()
-        """The pairs that count for themselves, as long as they are not in the tally."""
+        """Pairs whose traffic is not yet part of the counters."""
         self.takeover_checks: dict[Pair[Side], trio.Event] = {}
-        """For each pair whose sides are being probed, what is set once they were."""
+        """Pairs with a takeover check in progress, each with the event of its end."""
         self.counters = Counters()
         self.draining = False
-        """Whether the relay is about to end."""
+        """True once the relay has begun to stop."""
         self.stopping = False
-        """Whether every side is being closed, also one that still comes."""
+        """True once every side is being closed, including sides that join later."""
         self.dropped = False
-        """Whether no connection at all is served any more."""
+        """True once every connection is cancelled, including connections accepted later."""
         self._allowed_origins = frozenset(settings.allowed_origins)
         self._observer = observer
         self._key = secrets.token_bytes(16)
         self._changed = trio.Event()
 
     def open_scope(self) -> trio.CancelScope:
-        """Return the scope of a new connection."""
+        """Register a new connection and return its scope."""
         scope = trio.CancelScope()
         self.connections.add(scope)
         self.counters.connections_accepted += 1
@@ -65,19 +65,19 @@ class RelayState:
         return scope
 
     def close_scope(self, scope: trio.CancelScope) -> None:
-        """Forget a connection, which is over."""
+        """Remove a connection that is closed."""
         self.connections.discard(scope)
         self.leave(scope)
 
     def leave(self, scope: trio.CancelScope) -> None:
-        """Give back the place of a connection, if it has one."""
+        """Release the slot of a connection, if it holds one."""
         self.admission.release(scope)
         self._changed.set()
 
     def drain(self, *, refusing: bool) -> None:
-        """Begin to stop: the relay says so to whoever asks, and, if refusing, lets nobody in.
+        """Begin to stop: report draining and, if ``refusing``, refuse new sides.
 
-        May be called again, which changes nothing.
+        Further calls have no effect.
         """
         if not self.draining:
             self.draining = True
@@ -85,7 +85,7 @@ class RelayState:
             self.publish(RelayStopping(len(self.pairs), self.pairs.waiting))
 
     async def stop_waiting(self) -> None:
-        """Close the sides that wait for a peer, and return when they have been told."""
+        """Close the sides that wait for a peer; return once their pairs have released them."""
         self.stopping = True
         waiting = [pair for pair in self.pairs if pair.b is None]
         for pair in waiting:
@@ -94,30 +94,37 @@ class RelayState:
             await pair.a.released.wait()
 
     def stop(self) -> None:
-        """Close every side, and free their codes."""
+        """Close every side and free every code."""
         self.stopping = True
         for pair in self.pairs:
             self.stop_pair(pair)
 
     def stop_pair(self, pair: Pair[Side]) -> None:
-        """Close both sides; whoever still comes with their code is no third one."""
+        """Close both sides and free the code.
+
+        A client that arrives now with the code opens a new pair instead of getting 409.
+        """
         self.pairs.end(pair)
         end_pair(pair, Outcome.STOPPED)
 
     async def wait_left(self, *, doors: bool) -> None:
-        """Wait until nobody that was let in is left, nor, if ``doors``, anybody at the door."""
+        """Wait until every slot is free.
+
+        If ``doors`` is True, wait also for the connections that hold no slot, such as those that
+        have not completed their handshake.
+        """
         while self.admission.slots or (doors and self.connections):
             self._changed = trio.Event()
             await self._changed.wait()
 
     def drop(self) -> None:
-        """Cancel every connection that is still there, or on its way."""
+        """Cancel every open connection, and every connection accepted from now on."""
         self.dropped = True
         for scope in self.connections:
             scope.cancel()
 
     def respond(self, request: Request) -> Handshake | Response:
-        """Decide on a request by its head, or tell the health of the relay if that is asked for."""
+        """Return the handshake of an upgrade request, or the response to any other request."""
         judged = parse_handshake(
             request,
             strict_codes=self.settings.strict_codes,
@@ -131,20 +138,20 @@ class RelayState:
         return without_body_for_head(request, response)
 
     def publish(self, event: Event) -> None:
-        """Count an event and show it to the observer, who may not disturb."""
+        """Count an event and pass it to the observer, whose exceptions are only logged."""
         self.counters.on_event(event)
         if self._observer is not None:
             try:
                 self._observer.on_event(event)
-            except Exception as error:  # noqa: BLE001 - an observer is a stranger
+            except Exception as error:  # noqa: BLE001 - the observer is foreign code
                 logger.error("the observer failed: %s", type(error).__name__)  # noqa: TRY400
 
     def note_joined(self, pair: Pair[Side], now: float) -> None:
-        """Tell that side B came."""
+        """Publish that side B joined."""
         self.publish(PairJoined(self.pair_id(pair.code), now - pair.since))
 
     def note_ended(self, pair: Pair[Side], now: float) -> None:
-        """Tell how a pair ended, and what its sides did."""
+        """Publish the outcome of a pair and move its traffic to the counters."""
         self.live_pairs.discard(pair)
         joined = now if pair.joined is None else pair.joined
         a, b, each = pair.a, pair.b, traffic(pair)
@@ -167,11 +174,11 @@ class RelayState:
         )
 
     def pair_id(self, code: str) -> str:
-        """Return what a code may be called in public, for as long as this relay runs."""
+        """Return the public name of a code: a keyed hash, the same until this relay ends."""
         return hashlib.blake2s(code.encode(), key=self._key, digest_size=4).hexdigest()
 
     def statistics(self) -> RelayStatistics:
-        """Return a snapshot of what is there, and of what has been."""
+        """Return a snapshot of the state and the counters."""
         tally = self.counters
         moved, messages, texts = tally.bytes, tally.messages, tally.text_messages_dropped
         for pair in self.live_pairs:
@@ -196,7 +203,7 @@ class RelayState:
         )
 
     def open_pairs(self, now: float) -> list[OpenPair]:
-        """Return a snapshot of each pair that is open."""
+        """Return a snapshot of each open pair."""
         return [
             OpenPair(
                 pair=self.pair_id(pair.code),
@@ -210,7 +217,7 @@ class RelayState:
 
 
 class Traffic(NamedTuple):
-    """What went through a pair: of side A, and of side B."""
+    """Forwarded and dropped traffic of a pair, as (side A, side B) counters."""
 
     bytes: tuple[int, int]
     messages: tuple[int, int]
@@ -218,7 +225,7 @@ class Traffic(NamedTuple):
 
 
 def traffic(pair: Pair[Side]) -> Traffic:
-    """Return what went through a pair so far; what waits for side B has not yet."""
+    """Return the traffic of a pair; early data that waits for side B does not count yet."""
     a, b = pair.a, pair.b
     if b is None:
         return Traffic((0, 0), (0, 0), (a.reframer.message_counts[TEXT], 0))

@@ -1,4 +1,4 @@
-"""The file with the token that opens new codes."""
+"""Read the token that a client needs to open a new code."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .regular_file import read_regular_file
 __all__ = ["is_token", "read_token", "token_in"]
 
 MAX_SIZE: Final = 4096
-"""Bytes of a token file; the token has to fit into a request head with everything else."""
+"""Maximum size of a token file in bytes. The token must fit into a request head."""
 
 TOKEN: Final = re.compile(rb"[!-~]+")
-"""Visible ASCII, which both ``Authorization: Bearer`` and ``?token=`` can carry."""
+"""Syntax of a token: visible ASCII, which ``Authorization: Bearer`` and ``?token=`` can carry."""
 
 WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""Byte order marks of UTF-16; that of UTF-32 in little-endian order begins with the first."""
+"""Byte order marks of UTF-16. The mark of little-endian UTF-32 begins with the first of them."""
 
 
 def read_token(path: str) -> bytes:
@@ -33,7 +33,7 @@ def read_token(path: str) -> bytes:
 
 
 def token_in(content: bytes) -> bytes:
-    """Return the token in the content of a file, without white space and a UTF-8 mark around it.
+    """Return the token in the content of a file, without white space and byte order mark.
 
     Raises ValueError, with the predicate of a sentence about the file, if there is no such token.
     """
@@ -54,5 +54,5 @@ def token_in(content: bytes) -> bytes:
 
 
 def is_token(text: bytes) -> bool:
-    """Return True if text is such as a client can show for a token."""
+    """Return True if a client can send this text as a token."""
     return TOKEN.fullmatch(text) is not None

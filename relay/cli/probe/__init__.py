@@ -1,1 +1,1 @@
-"""`arc-relay probe`: a real pair through whatever proxies are in between, step by step."""
+"""Steps, sides, hints and reports of `arc-relay probe`."""

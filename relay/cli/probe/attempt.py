@@ -1,4 +1,4 @@
-"""A probe under way: its plan, its two sides, and what its steps are made of."""
+"""State of a running probe, and the building blocks of its steps."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be tried; times in seconds, sizes in bytes."""
+    """Parameters of a probe. Times are in seconds and sizes in bytes."""
 
     request: ConnectOptions
     look: Callable[[], Awaitable[Health]]
-    """Asks for the health of the relay."""
+    """Requests the health of the relay."""
     idle: float
-    """How long to keep silent; 0 leaves it out."""
+    """Duration of the idle step; 0 omits the step."""
     size: int
-    """How large a large message is; 0 leaves them out."""
+    """Size of a large message; 0 omits the steps with large messages."""
     timeout: float
-    """How long a step may take, without the time it idles."""
+    """Timeout of a step, in addition to its idle time."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """A probe under way: its two sides, as far as they are there, and what it waits for."""
+    """Running probe: its open sides, and what the current step waits for."""
 
     plan: Plan
     nursery: trio.Nursery
@@ -55,14 +55,14 @@ class Attempt:
 
     @property
     def both(self) -> tuple[ProbeClient, ProbeClient]:
-        """Side A and side B, both being there."""
+        """Side A and side B, which must both be open."""
         a, b = self.sides
         return a, b
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """So many copies of a message on their way from one side to the other."""
+    """Transfer of a number of copies of a message from one side to the other."""
 
     source: ProbeClient
     sink: ProbeClient
@@ -70,18 +70,18 @@ class Crossing:
     count: int
 
     async def send(self) -> None:
-        """Send them."""
+        """Send the copies."""
         for _ in range(self.count):
             await self.source.send(self.message)
 
     async def receive(self) -> None:
-        """Receive them, and compare."""
+        """Receive the copies, and compare each with the message."""
         for _ in range(self.count):
             expect(await self.sink.receive(), self.message)
 
 
 async def cross(*crossings: Crossing) -> None:
-    """Have messages cross at the same time."""
+    """Run transfers at the same time."""
     await until_failure(*(task for one in crossings for task in (one.send, one.receive)))
 
 
@@ -94,7 +94,7 @@ def expect(message: bytes | str, expected: bytes) -> None:
 
 
 async def expect_silence(side: ProbeClient) -> None:
-    """Wait for a message, and raise Failure when it comes, or when the side ends."""
+    """Wait for a message; raise Failure when one arrives or the side is closed."""
     await side.receive()
     raise Failure(f"side {side.name} got a message that nobody sent", "corrupt")
 
@@ -102,19 +102,19 @@ async def expect_silence(side: ProbeClient) -> None:
 async def measure(
     function: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs
 ) -> float:
-    """Return how many seconds it takes to await this."""
+    """Await a function; return the seconds that it took."""
     began = trio.current_time()
     await function(*args, **kwargs)
     return trio.current_time() - began
 
 
 def rate(size: int, seconds: float) -> float:
-    """Return the MB/s of so many bytes in so many seconds."""
+    """Return the rate in MB/s of a number of bytes and seconds."""
     return size / 1e6 / max(seconds, 1e-9)
 
 
 async def until_failure(*tasks: Callable[[], Awaitable[object]]) -> None:
-    """Run tasks at the same time until all are done, or one raises Failure; raise that, alone."""
+    """Run tasks at the same time; raise the first Failure, outside an exception group."""
     failures: list[Failure] = []
 
     async def run(task: Callable[[], Awaitable[object]]) -> None:

@@ -1,4 +1,4 @@
-"""One side of the pair that the probe opens, as trio-websocket sees it."""
+"""One side of the pair that the probe opens, on top of trio-websocket."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .hints import ABNORMAL_CLOSURE, Failure, printable
 __all__ = ["ConnectOptions", "ProbeClient", "run_client"]
 
 MAX_ANSWER: Final = 16 * 1024
-"""Bytes that an answer to an upgrade may have."""
+"""Maximum bytes of a response to an upgrade."""
 
 READ_SIZE: Final = 64 * 1024
 
 QUEUE: Final = 16
-"""Messages that may wait for the probe; while there is room, pings are answered."""
+"""Received messages in the queue of a side; a full queue also delays answers to pings."""
 
 ABNORMAL: Final = 1006
-"""The close code of a connection that has none (RFC 6455 section 7.4.1)."""
+"""Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
 
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
 PLAIN_WORDS: Final = re.compile(rb"[A-Za-z ,:'-]{1,80}")
@@ -35,24 +35,24 @@ TLS_ALERT: Final = b"\x15\x03"
 
 @dataclass(frozen=True, slots=True)
 class ConnectOptions:
-    """How to ask for a side of the pair."""
+    """Parameters of the handshake of a side."""
 
     open_stream: Callable[[Awaited], Awaitable[trio.abc.Stream]]
     """Returns a stream to the relay, or raises Failure."""
     authority: str
-    """The Host header."""
+    """Value of the Host header."""
     resource: str = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     max_message_size: int
 
 
 class RecordingStream(trio.abc.Stream):
-    """A stream that shows what trio-websocket does not tell: the answer as it came, and the end."""
+    """Stream that records what trio-websocket does not report: the response and the end."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self.answer: bytes | None = b""
-        """What came until now; None once that is known to be a good answer."""
+        """Bytes received so far; None once the handshake has succeeded."""
         self.ended = trio.Event()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
@@ -79,19 +79,19 @@ class RecordingStream(trio.abc.Stream):
 
 
 class ProbeClient:
-    """One side, open; what ends it is raised as Failure by whatever it does next."""
+    """One open side; after its end, each method raises Failure with the cause."""
 
     def __init__(
         self, name: str, websocket: trio_websocket.WebSocketConnection, ended: trio.Event
     ) -> None:
         self.name = name
         self.ended = ended
-        """Set when its stream is over."""
+        """Set at the end of the stream."""
         self._websocket = websocket
 
     @property
     def failure(self) -> Failure | None:
-        """How this side was closed; None if it was not."""
+        """Cause of the end of this side; None while it is open."""
         reason = self._websocket.closed
         return self._closed() if reason is not None or self.ended.is_set() else None
 
@@ -115,11 +115,11 @@ class ProbeClient:
             raise self._closed()
 
     async def close(self) -> None:
-        """Do the closing handshake, with code 1000, unless this side has ended."""
+        """Complete the closing handshake, with code 1000, unless this side has ended."""
         await self._before_end(self._websocket.aclose)
 
     async def _before_end(self, action: Callable[[], Awaitable[None]]) -> bool:
-        """Return whether trio-websocket did this; it can wait for ever on an ended connection."""
+        """Return True if an action completed; trio-websocket may wait for ever after the end."""
         done = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cancel_after, self.ended, nursery.cancel_scope)
@@ -148,19 +148,19 @@ async def run_client(
     *,
     task_status: trio.TaskStatus[ProbeClient],
 ) -> None:
-    """Open a side, report it, and keep it until cancelled, or until the connection ends.
+    """Open a side, report it to ``task_status``, and keep it open until cancelled.
 
-    Raises Failure if it cannot be opened. Later troubles, those of trio-websocket's reader among
-    them, are for the `ProbeClient` to tell.
+    Raises Failure if the side cannot be opened. Later failures, including those of the reader task
+    of trio-websocket, are reported by the `ProbeClient`.
     """
-    # trio-websocket takes any stream, though its annotation names two.
+    # trio-websocket accepts any stream, although its annotation names two types.
     stream: Any = RecordingStream(await request.open_stream(awaited))
     awaited.what = "answer to the upgrade"
     websocket = None
     try:
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as opening:
-                # For an answer it waits for ever when there is none.
+                # trio-websocket waits for a response for ever, also after the end of the stream.
                 nursery.start_soon(cancel_after, stream.ended, opening)
                 websocket = await trio_websocket.wrap_client_stream(
                     nursery,
@@ -177,7 +177,7 @@ async def run_client(
                 task_status.started(ProbeClient(name, websocket, stream.ended))
                 await trio.sleep_forever()
             nursery.cancel_scope.cancel()
-    except* Exception:  # noqa: BLE001, S110 - it comes from the reader; the stream tells more
+    except* Exception:  # noqa: BLE001, S110 - the recorded stream has the cause
         pass
     finally:
         await trio.aclose_forcefully(stream)
@@ -192,7 +192,7 @@ async def cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
 
 
 def refusal(answer: bytes) -> Failure:
-    """Return what an answer to an upgrade means that is not a good 101."""
+    """Return the failure that a response other than a valid 101 indicates."""
     if not answer:
         return Failure("the connection was closed without an answer", "hung up")
     if answer.startswith(TLS_ALERT):
@@ -209,7 +209,7 @@ def refusal(answer: bytes) -> Failure:
     except ValueError:
         phrase = ""
     head, _, body = answer.partition(b"\r\n\r\n")
-    # Plain words are worth repeating, such as the relay's own; of anything else who knows.
+    # Quote only plain words, such as the reasons of the relay: a body may hold anything.
     words = PLAIN_WORDS.fullmatch(body.strip())
     plain = b"content-type: text/plain" in head.lower()
     quoted = f" ({words[0].decode()})" if words and plain else ""

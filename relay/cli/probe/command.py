@@ -1,4 +1,4 @@
-"""`arc-relay probe`: a real pair, opened through whatever is in between."""
+"""`arc-relay probe`: open a pair through all proxies to a relay, and check each step."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ __all__ = ["probe", "run"]
 
 MAX_SECONDS: Final = 7 * 86400.0
 MAX_SIZE: Final = 2**30
-"""Bytes; a large message is in memory several times over."""
+"""Maximum of --size in bytes; several copies of a large message are in memory at once."""
 
 LOOK_TIMEOUT: Final = 5.0
 
 INTERRUPTED: Final = 130
-"""The exit status of a program that SIGINT ended."""
+"""Exit status of a program that SIGINT ended, as shells report it."""
 
 
 def number(kind: type[int | float], text: object) -> int | float:
-    """Return the number of an option, as settings have them; a default is one already."""
+    """Parse the number of an option with the syntax of settings; a default is a number already."""
     try:
         return read_number(str(text), kind)
     except ValueError:
@@ -55,19 +55,19 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         ),
     ],
     token: Annotated[
-        str, typer.Option(metavar="TOKEN", help="Sent as Authorization: Bearer TOKEN.")
+        str, typer.Option(metavar="TOKEN", help="The token, sent as Authorization: Bearer TOKEN.")
     ] = "",
     ca: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Trust the authorities in FILE alone.")
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Trust whoever answers the TLS handshake.")
+        bool, typer.Option("--insecure", help="Do not verify the certificate of the relay.")
     ] = False,
     idle: Annotated[
         float,
         typer.Option(
             metavar="SECONDS",
-            help="Keep silent for so long, to find read timeouts.",
+            help="Time of silence, to detect read timeouts of proxies.",
             parser=partial(number, float),
         ),
     ] = 0.0,
@@ -81,9 +81,7 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     ] = 4 * 2**20,
     timeout: Annotated[
         float,
-        typer.Option(
-            metavar="SECONDS", help="How long a step may take.", parser=partial(number, float)
-        ),
+        typer.Option(metavar="SECONDS", help="Timeout of a step.", parser=partial(number, float)),
     ] = 30.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, at the end.")
@@ -124,13 +122,13 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
 
 
 def check_option(good: bool, option: str, values: str) -> None:
-    """Complain of an option, unless it is good."""
+    """Report an option as wrong usage, unless ``good`` is True."""
     if not good:
         raise typer.BadParameter(f"it must be {values}", param_hint=option)
 
 
 def tls_context(url: Url, ca: Path | None, *, insecure: bool) -> ssl.SSLContext | None:
-    """Return how to speak TLS to the host of a URL; None if it is not to be spoken."""
+    """Return the TLS context for a URL; None for a URL without TLS."""
     if not url.tls:
         check_option(
             ca is None and not insecure, "URL", "wss:// for --ca or --insecure to mean something"
@@ -146,7 +144,7 @@ def tls_context(url: Url, ca: Path | None, *, insecure: bool) -> ssl.SSLContext 
 
 
 def add_pair_code(query: str) -> str:
-    """Return a query with a pair code: its own, or a new one."""
+    """Add a new pair code to a query that has none."""
     if "pair" in parse_qs(query, keep_blank_values=True):
         return query
     code = f"pair={secrets.token_hex(16)}"
@@ -154,7 +152,7 @@ def add_pair_code(query: str) -> str:
 
 
 async def run(plan: Plan, report: Report) -> int:
-    """Carry a plan out and report; return the exit status.
+    """Run a probe and report its results; return the exit status.
 
     SIGINT ends it early, unless it was ignored when the command was started.
     """
@@ -168,7 +166,7 @@ async def run(plan: Plan, report: Report) -> int:
     except* (BrokenPipeError, OutputFailed) as failures:
         failure = next(leaves(failures))
     if failure is not None:
-        raise failure  # out of its group, so that the callers know it
+        raise failure  # outside its group, so that callers can catch it by type
     if results is None:
         print_error("interrupted")
         return INTERRUPTED

@@ -1,4 +1,4 @@
-"""From a URL to a stream: TCP, TLS, and what went wrong with them."""
+"""Open a stream to a URL with TCP and TLS, and classify the failures of both."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ CERTIFICATE_CAUSES: Final = {
     62: "tls name",
     64: "tls name",  # an address
 }
-"""What OpenSSL's codes of a refused certificate come to; they are fixed (openssl-verify(1))."""
+"""Causes by the verification errors of OpenSSL, whose numbers are fixed (openssl-verify(1))."""
 
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""What OpenSSL makes of a plain answer, by version."""
+"""Reasons that versions of OpenSSL give for a response without TLS."""
 
 UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
 
 
 @dataclass(slots=True)
 class Awaited:
-    """What a step waits for just now: what is to be said if its time runs out."""
+    """Object that the current step waits for, to be named if the step times out."""
 
     what: str = ""
 
 
 async def dial(url: Url, context: ssl.SSLContext | None, awaited: Awaited) -> trio.abc.Stream:
-    """Return a stream to the host of a URL, under TLS if there is a context for it.
+    """Return a stream to the host of a URL, with TLS if a context is given.
 
-    Raises Failure if there is no connection, or no TLS with whoever answers.
+    Raises Failure if the TCP connection or the TLS handshake fails.
     """
     awaited.what = "TCP connection"
     try:
@@ -67,10 +67,10 @@ async def dial(url: Url, context: ssl.SSLContext | None, awaited: Awaited) -> tr
 
 
 def tcp_failure(error: OSError) -> Failure:
-    """Return why there is no TCP connection."""
+    """Return the failure of a TCP connection."""
     if isinstance(error, socket.gaierror):
         return Failure(f"the name does not resolve: {error.strerror}", "dns")
-    # What went wrong with each of the addresses of the name is in the cause.
+    # The cause of the exception has one error for each address of the name.
     group = error.__cause__
     each = group.exceptions if isinstance(group, BaseExceptionGroup) else (error,)
     numbers = [one.errno for one in each if isinstance(one, OSError) and one.errno]
@@ -80,7 +80,7 @@ def tcp_failure(error: OSError) -> Failure:
 
 
 def tls_failure(error: BaseException | None) -> Failure:
-    """Return why there is no TLS."""
+    """Return the failure of a TLS handshake."""
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = CERTIFICATE_CAUSES.get(error.verify_code, "tls certificate")
         return Failure(f"certificate refused: {printable(error.verify_message)}", cause)

@@ -1,8 +1,7 @@
-"""What can go wrong between two endpoints and a relay, and what that usually means.
+"""Failures of a probe, and hints at their usual reasons.
 
-Pure. A failure names its causes, from the most specific to the most general; the table has a
-sentence for the first of them that it knows, in the phase in which it failed if that makes a
-difference.
+Pure. A failure has a list of causes, from the most specific to the most general. The hint is the
+one for the first cause in the table `HINTS`; a hint for the phase of the failed step comes first.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import Final
 __all__ = ["ABNORMAL_CLOSURE", "HINTS", "Failure", "hint_for", "printable"]
 
 ABNORMAL_CLOSURE: Final = "closed 1006"
-"""The cause of a stream that ended without a close frame; RFC 6455 keeps 1006 for that."""
+"""Cause of a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
 
 
 class Failure(Exception):
-    """A step failed: one line that says how, and its causes, the most specific one first."""
+    """Failure of a step: a message of one line, and causes, the most specific one first."""
 
     def __init__(self, text: str, *causes: str) -> None:
         super().__init__(text)
@@ -26,7 +25,7 @@ class Failure(Exception):
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
-    """Return what a failure after so many seconds of a phase usually means; "" if nobody knows."""
+    """Return the hint for a failure after some seconds of a phase; "" if there is none."""
     for cause in failure.causes:
         for key in (f"{phase}: {cause}", cause):
             if key in HINTS:
@@ -35,7 +34,7 @@ def hint_for(phase: str, failure: Failure, seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text of a stranger as one line that a terminal only shows."""
+    """Replace the characters of untrusted text that are not printable by ``?``."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
@@ -49,61 +48,61 @@ READ_TIMEOUT: Final = (
 )
 
 HINTS: Final[Mapping[str, str]] = {
-    # On the way to the relay.
+    # TCP and TLS.
     "dns": "the name has a typo, or no DNS record yet",
     "refused": "nothing listens there: the relay or the proxy is down, or the port is another one",
-    "unreachable": "no network leads there: the address is wrong, or a firewall says no",
-    "no TCP connection": "the address is wrong, or a firewall drops what goes there",
+    "unreachable": "no route to the host: the address is wrong, or a firewall rejects packets",
+    "no TCP connection": "the address is wrong, or a firewall drops the packets",
     "tls name": "the certificate is for another name than the URL's",
-    "tls expired": "the certificate has run out, or a clock is wrong: renew it",
-    "tls authority": "the certificate, or one that should be sent along with it, is from an"
-    " authority that this machine does not know: serve the full chain, or give --ca FILE",
-    "tls certificate": "the certificate is no good for a server",
+    "tls expired": "the certificate has expired, or a clock is wrong: renew the certificate",
+    "tls authority": "the certificate, or an intermediate one that the server should send, is from"
+    " an authority that this machine does not know: serve the full chain, or give --ca FILE",
+    "tls certificate": "the certificate is not valid for a server",
     "not tls": "that port does not speak TLS: use ws://, or the port of the proxy",
-    "tls": "whatever answers there does not agree about TLS: it is not meant for this name, or it"
-    " wants a certificate of the client",
+    "tls": "the server rejects the TLS handshake: it has no certificate for this name, or it"
+    " requires a certificate of the client",
     "no TLS handshake": "that port does not speak TLS, or its proxy is stuck",
-    # The answer to the upgrade.
-    "no answer to the upgrade": "what listens there waits for something else: it speaks TLS (use"
-    " wss://), or the proxy waits for a relay that does not answer",
-    "hung up": "that port speaks TLS (use wss://), or something on the way refuses WebSockets",
-    "not http": "something else than HTTP listens there",
+    # Response to the upgrade.
+    "no answer to the upgrade": "the server waits for another protocol: it speaks TLS (use wss://),"
+    " or the proxy waits for a relay that does not answer",
+    "hung up": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
+    "not http": "something else than HTTP listens on that port",
     "tls wanted": "that port speaks TLS: use wss://",
     "status 101": "the proxy makes up its own answer to an upgrade, in place of the relay's",
     "status 200": f"a web page answered, not the relay: the path is another one, or {NO_UPGRADE}",
-    "status 3xx": "it sends elsewhere, mostly to https: use the URL where it leads, with wss://",
-    "status 400": f"if the relay is behind a proxy, {NO_UPGRADE}; or it wants wss://",
-    "status 401": "the relay wants its host token (--token), or the proxy wants a login",
-    "status 403": "a proxy or a firewall refuses: the relay itself refuses only browsers of other"
-    " origins, and this is none",
+    "status 3xx": "the server redirects, usually to https: use the URL of the redirect, with wss://",
+    "status 400": f"if the relay is behind a proxy, {NO_UPGRADE}; or the port requires wss://",
+    "status 401": "the relay requires its token (--token), or the proxy requires a login",
+    "status 403": "a proxy or a firewall refuses the request: the relay uses this status only for"
+    " browsers with another origin",
     "status 404": f"there is no relay at this path; or {NO_UPGRADE}",
-    "status 409": "two others share this code: leave the pair parameter out, for a code of its own",
-    "status 426": f"it does not see a WebSocket upgrade: {NO_UPGRADE}",
+    "status 409": "two clients share this code: omit the pair parameter, and the probe makes one",
+    "status 426": f"the relay receives no WebSocket upgrade: {NO_UPGRADE}",
     "status 429": "too many connections from one address: see max_connections_per_client and"
     " max_connects_per_minute, with trusted_proxies if there is a proxy; or the proxy has"
     " such a limit",
     "status 500": "the proxy has an error of its own: see its log",
     "status 502": "the proxy does not reach the relay: it is down, or at another address or port",
     "status 503": "the relay is full (max_connections, max_waiting) or draining before a restart,"
-    " or the proxy knows of no relay that is well",
+    " or the proxy has no healthy relay",
     "status 504": "the proxy reaches no relay in time: a wrong address, or a firewall between them",
-    "status 505": "something on the way speaks HTTP/1.0 or HTTP/2 only: an upgrade needs HTTP/1.1",
-    "status 4xx": "what answers there does not let this upgrade through: see the proxy's log",
-    "status 5xx": "what answers there is in trouble: see the proxy's log",
-    # Between the sides.
-    "no first message at side B": "the two sides are at different relays: whatever spreads the load"
-    " must choose by the pair parameter (a hash of it); or a proxy holds messages back",
-    "early lost": "what answers there is not an arc-relay: one holds what side A sends early",
-    "text passed": "what answers there is not an arc-relay: one drops text messages",
-    "corrupt": "something on the way changes messages, or this is not an arc-relay",
-    "no pong": "something on the way swallows pings, so that idle connections will not last",
-    "large: no large message": "the line is slow (raise --timeout or lower --size), or something on"
-    " the way holds large messages back",
+    "status 505": "a proxy speaks HTTP/1.0 or HTTP/2 only: an upgrade needs HTTP/1.1",
+    "status 4xx": "the server does not let this upgrade through: see the log of the proxy",
+    "status 5xx": "the server is in trouble: see the log of the proxy",
+    # Messages between the sides.
+    "no first message at side B": "the sides are at different relays: a balancer must choose by"
+    " a hash of the pair parameter; or a proxy holds messages back",
+    "early lost": "the server is not an arc-relay: a relay holds what side A sends early",
+    "text passed": "the server is not an arc-relay: a relay drops text messages",
+    "corrupt": "a proxy changes messages, or the server is not an arc-relay",
+    "no pong": "a proxy drops pings, so that idle connections will not last",
+    "large: no large message": "the network is slow (raise --timeout or lower --size), or a proxy"
+    " holds large messages back",
     "closed 1000 peer disconnected": "the relay lost the other side",
     "closed 1011 peer disconnected": "the relay lost the other side",
     "closed 1001 pair expired": "the pair_ttl of the relay is too short for this",
     "closed 1001 relay stopping": "the relay was stopped or restarted just now",
-    "closed 1002": "something on the way changes frames",
+    "closed 1002": "a proxy changes frames",
     "closed 1008": "a limit of the relay: max_pair_bytes or max_pair_seconds",
     "closed 1009 message too big": "the relay's max_message_size is below --size",
     "closed 1009": "the proxy's limit for the size of a WebSocket message is below --size",
@@ -114,11 +113,11 @@ HINTS: Final[Mapping[str, str]] = {
     "idle: closed 1000 peer disconnected": READ_TIMEOUT,
     "idle: closed 1011 peer disconnected": READ_TIMEOUT,
     "idle: closed": READ_TIMEOUT,
-    "idle: no round trip": "a NAT or a firewall forgot the silent connection without a word: lower"
-    " the relay's ping_interval",
-    "close: no close frame": "something on the way holds close frames back",
-    "close: closed": "the relay did not see side A close: something on the way broke the connection"
-    " off, or this is not an arc-relay",
-    ABNORMAL_CLOSURE: "a proxy or the relay broke the connection off: see their logs",
-    "timeout": "something on the way holds messages back, or the line is very slow (--timeout)",
+    "idle: no round trip": "a NAT or a firewall dropped the idle connection without closing it:"
+    " lower the relay's ping_interval",
+    "close: no close frame": "a proxy holds close frames back",
+    "close: closed": "the relay did not see side A close: a proxy closed the connection, or the"
+    " server is not an arc-relay",
+    ABNORMAL_CLOSURE: "a proxy or the relay closed the connection: see their logs",
+    "timeout": "a proxy holds messages back, or the network is very slow (--timeout)",
 }

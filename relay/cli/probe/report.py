@@ -1,4 +1,4 @@
-"""What the probe says: a line for each step as it goes, or one JSON object at the end."""
+"""Output of the probe: a line for each step, or one JSON object at the end."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ FORMATS: Final = {
     "mb_per_s": "{:.1f} MB/s",
     "round_trip_ms": "then a round trip in {:.2f} ms",
 }
-"""How each figure is told."""
+"""Format of each figure in a line of text."""
 
 LONG: Final = 10.0
-"""Seconds from which milliseconds are of no interest."""
+"""Seconds from which a duration is displayed in seconds instead of milliseconds."""
 
 MARKS: Final = {True: "ok", False: "FAIL", None: "note"}
 
 
 class Report(Protocol):
-    """Whoever tells the results."""
+    """Receiver of the results of a probe."""
 
     def step(self, result: Result) -> None:
-        """Take the result of a step."""
+        """Report the result of a step."""
 
     def end(self, results: Sequence[Result]) -> None:
-        """Take all results, there being no more to come."""
+        """Report the end of the probe, with the results of all steps."""
 
 
 class TextReport:
-    """Tells people."""
+    """Report in lines of text for people."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -61,7 +61,7 @@ class TextReport:
 
 
 class JsonReport:
-    """Tells programs."""
+    """Report in one JSON object for programs."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -75,10 +75,10 @@ class JsonReport:
 
 
 def failed(results: Sequence[Result]) -> bool:
-    """Return whether a step failed that counts."""
+    """Return True if a vital step failed."""
     return any(result.ok is False for result in results)
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people read it."""
+    """Format a duration in milliseconds or seconds."""
     return f"{seconds * 1000:.0f} ms" if seconds < LONG else f"{seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""The probe: its steps one after the other, until one fails."""
+"""Run the steps of a probe in sequence until one fails."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .steps import Figures, Step, steps_for
 __all__ = ["Result", "run_probe"]
 
 GRACE: Final = 1.0
-"""Seconds in which a side may follow one that was closed, before one of them is blamed."""
+"""Seconds to wait until both sides are closed, before the cause of the failure is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a step."""
+    """Result of a step."""
 
     name: str
     ok: bool | None
-    """None if it failed, but says nothing against the relay."""
+    """True if the step succeeded; None if a step that is not vital failed."""
     seconds: float
     figures: Figures = field(default_factory=dict)
     error: str = ""
@@ -33,9 +33,10 @@ class Result:
 
 
 async def run_probe(plan: Plan, report: Callable[[Result], None]) -> list[Result]:
-    """Take the steps of a plan until one fails; tell the result of each, and return them all.
+    """Run the steps of a plan until a vital one fails; report and return their results.
 
-    What ``say`` raises comes out, in an exception group. Cancelled, it drops its connections.
+    An exception of ``report`` is raised in an exception group. Cancellation closes the connections
+    without a closing handshake.
     """
     results = []
     async with trio.open_nursery() as nursery:
@@ -51,7 +52,7 @@ async def run_probe(plan: Plan, report: Callable[[Result], None]) -> list[Result
 
 
 async def run_step(step: Step, attempt: Attempt) -> Result:
-    """Take one step."""
+    """Run one step and return its result."""
     plan = attempt.plan
     limit = plan.timeout + (plan.idle if step.phase == "idle" else 0)
     began = trio.current_time()
@@ -63,7 +64,7 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
     except trio.TooSlowError:
         missing = f"no {attempt.awaited.what}"
         failure = Failure(f"{missing} within {plan.timeout:g} s", missing, "timeout")
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is why the step failed
+    except Exception as error:  # noqa: BLE001 - any exception is a failure of the step
         said = printable(" ".join(str(error).split()))
         failure = Failure(f"{type(error).__name__}: {said}")
     else:
@@ -76,7 +77,7 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
 
 
 async def root_cause(failure: Failure, sides: Sequence[ProbeClient]) -> Failure:
-    """Return why the pair came to an end, if it did, rather than how the other side noticed."""
+    """Return the failure that ended the pair, in preference to its effect on the other side."""
     if not {"closed", "timeout"} & {*failure.causes}:
         return failure
     with trio.move_on_after(GRACE):

@@ -1,4 +1,4 @@
-"""What the probe does, step by step: small functions that return figures or raise Failure."""
+"""Steps of the probe: small functions that return figures or raise Failure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .hints import Failure
 __all__ = ["Figures", "Step", "steps_for"]
 
 Figures = Mapping[str, float]
-"""What a step measured; each name ends with its unit."""
+"""Measurements of a step; each name ends with its unit."""
 
 ROUNDS: Final = 10
-"""Round trips and pings that are measured."""
+"""Number of round trips, and of pings by each side, that are measured."""
 
 MEDIUM: Final = 64 * 1024
 MEDIUM_COUNT: Final = 16
@@ -40,7 +40,7 @@ EARLY, LATER, TEXT, AFTER_TEXT, ECHO = b"early", b"later", "text", b"after text"
 
 
 async def check_health(attempt: Attempt) -> Figures:
-    """Ask for /health at the same host."""
+    """Request /health from the same host."""
     attempt.awaited.what = "answer from /health"
     health = await attempt.plan.look()
     if health.pairs is None:
@@ -49,13 +49,13 @@ async def check_health(attempt: Attempt) -> Figures:
 
 
 async def connect_a(attempt: Attempt) -> Figures:
-    """Open side A, which then waits."""
+    """Open side A, which then waits for side B."""
     await connect("A", attempt)
     return {}
 
 
 async def send_early(attempt: Attempt) -> Figures:
-    """Have side A send a message before side B is there."""
+    """Send a message from side A before side B is connected."""
     attempt.awaited.what = "way out for a message"
     await attempt.sides[0].send(EARLY)
     return {}
@@ -74,7 +74,7 @@ async def connect(name: str, attempt: Attempt) -> None:
 
 
 async def receive_early(attempt: Attempt) -> Figures:
-    """See that what side A sent early arrives, before what it sends now."""
+    """Check that the early message of side A arrives, and before a later one."""
     a, b = attempt.both
     attempt.awaited.what = "first message at side B"
     await a.send(LATER)
@@ -87,7 +87,7 @@ async def receive_early(attempt: Attempt) -> Figures:
 
 
 async def drop_text(attempt: Attempt) -> Figures:
-    """See that a text message does not arrive, and a binary one after it does."""
+    """Check that a text message is dropped, and that a binary message after it arrives."""
     a, b = attempt.both
     attempt.awaited.what = "message after the text"
     await a.send(TEXT)
@@ -113,7 +113,7 @@ async def round_trip(attempt: Attempt) -> None:
 
 
 async def pings(attempt: Attempt) -> Figures:
-    """Have the relay answer pings of both sides."""
+    """Ping the relay from both sides."""
     attempt.awaited.what = "pong"
     return {
         f"{side.name.lower()}_ms": 1000
@@ -134,16 +134,16 @@ async def large_to_a(attempt: Attempt) -> Figures:
 
 
 async def large(attempt: Attempt, source: ProbeClient, sink: ProbeClient) -> Figures:
-    """Send a large message, and compare what arrives."""
+    """Send a large message, and check that it arrives unchanged."""
     attempt.awaited.what = "large message"
-    # Random, so that nothing on the way can compress it.
+    # Random data, so that no proxy can compress it.
     message = os.urandom(attempt.plan.size)
     seconds = await measure(cross, Crossing(source, sink, message, 1))
     return {"bytes": len(message), "mb_per_s": rate(len(message), seconds)}
 
 
 async def medium_both_ways(attempt: Attempt) -> Figures:
-    """Send messages of 64 KiB both ways at once."""
+    """Send messages of 64 KiB in both directions at the same time."""
     a, b = attempt.both
     attempt.awaited.what = "message of 64 KiB"
     message = os.urandom(MEDIUM)
@@ -154,7 +154,7 @@ async def medium_both_ways(attempt: Attempt) -> Figures:
 
 
 async def stay_idle(attempt: Attempt) -> Figures:
-    """Keep silent, and see that the pair still works then."""
+    """Send nothing for the idle time, and check that the pair still works."""
     attempt.awaited.what = "end of the silence"
     with trio.move_on_after(attempt.plan.idle):
         await until_failure(*(partial(expect_silence, side) for side in attempt.both))
@@ -162,7 +162,7 @@ async def stay_idle(attempt: Attempt) -> Figures:
 
 
 async def close(attempt: Attempt) -> Figures:
-    """Close side A, and see side B closed as it should be."""
+    """Close side A, and check that side B is closed with 1000 ``peer disconnected``."""
     a, b = attempt.both
     attempt.awaited.what = "close frame"
     await a.close()
@@ -176,14 +176,14 @@ async def close(attempt: Attempt) -> Figures:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to try."""
+    """One step of the probe."""
 
     name: str
     phase: str
-    """What a hint may depend on."""
+    """Phase of the probe; hints may depend on it."""
     run: Callable[[Attempt], Awaitable[Figures]]
     vital: bool = True
-    """Whether its failure is one of the probe, and ends it."""
+    """True if a failure of the step ends the probe and counts as a failure of the probe."""
 
 
 HEALTH: Final = Step("health", "health", check_health, vital=False)
@@ -195,7 +195,7 @@ LARGE: Final = (
 
 
 def steps_for(plan: Plan) -> tuple[Step, ...]:
-    """Return the steps of a plan, in their order."""
+    """Return the steps of a plan in order."""
     return (
         HEALTH,
         Step("connect side A", "connect", connect_a),
