@@ -44,7 +44,7 @@ class AdmissionControl:
         self.slots: dict[trio.CancelScope, str] = {}
         """Rate-limit key of each admitted connection, by its scope."""
         self.closed = False
-        """True after the relay started to stop. It then admits no connection."""
+        """True if the relay stops and refuses every connection."""
         self._proxies = TrustedProxies(settings.trusted_proxies)
         self._counts = bool(settings.max_connections_per_client or settings.max_connects_per_minute)
         self.client_limits = ClientLimits(
@@ -88,7 +88,7 @@ class AdmissionControl:
     def admit(self, scope: trio.CancelScope, client: str) -> Response | None:
         """Give a connection a slot until `release` and return None, or return the refusal.
 
-        The check uses the client address alone, before the request is validated.
+        The check depends on the client address and the state of the relay, not on the request.
         """
         if self.closed:
             return RELAY_IS_STOPPING

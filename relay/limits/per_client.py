@@ -83,7 +83,7 @@ class ClientLimits:
                 del self._connections[client]
 
     def prune(self, now: float) -> None:
-        """Drop all full buckets. Call it at intervals, also without new connections."""
+        """Drop full buckets, oldest first. Call it at intervals, also without new connections."""
         while self._prune_first(now):
             pass
 

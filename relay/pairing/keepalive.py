@@ -23,7 +23,7 @@ from ..settings import RelaySettings
 __all__ = ["KeepaliveState", "TransportState", "Verdict", "check_interval"]
 
 CHECKS_PER_TIMEOUT: Final = 16
-"""Checks per shortest timeout. A timeout is overshot by at most one sixteenth of that."""
+"""Checks per shortest timeout. A timeout is overshot by at most a sixteenth of the shortest."""
 
 # Bounds of the silence before a ping, in sixteenths of ping_interval. They leave room for two
 # errors of one check interval each: a check may be that late, and bytes received since the last

@@ -78,7 +78,7 @@ class Pump:
         """Forward frames until the source departs, then cancel the scope.
 
         The task wakes up only to wait for a slow sink, to apply a limit, or after the source
-        departed. The epoll reader calls `_take` for all other reads.
+        departed. The epoll reader calls `_take` for each read.
         """
         source = self._source
         if held := source.take_held():

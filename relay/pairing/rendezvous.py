@@ -63,7 +63,7 @@ class Rendezvous(Generic[SideT]):
         return self._pairs.get(code)
 
     def join(self, code: str, endpoint: SideT, now: float) -> Pair[SideT]:
-        """Make a side the side A of a new pair, or the side B of the waiting pair.
+        """Add a side: as side A of a new pair, or as side B of the waiting pair.
 
         Raises PairFull without any change if the code already has two sides.
         """

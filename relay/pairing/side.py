@@ -214,7 +214,7 @@ class Side:
         self._note_life()
 
     def _note_life(self) -> None:
-        """Record a sign of life, for keepalive and takeover checks."""
+        """Record a sign of life, for takeover checks."""
         self.heard_at = trio.current_time()
         if self._answered is not None:
             self._answered.set()

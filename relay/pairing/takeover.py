@@ -24,9 +24,10 @@ SILENCE_BEFORE_CHECK = 5.0
 async def evict_if_dead(state: RelayState, code: str, newcomer: trio.CancelScope) -> bool:
     """Check the sides of the pair with this code, and evict the pair if a side is dead.
 
-    The relay pings the sides and waits for ``takeover_timeout``. If a side does not answer, the
-    pair ends and the code is free. Other clients that arrive with the code during the check wait
-    for its result. No side is pinged unless the new client or a side showed the token in force.
+    The relay pings the sides that may be dead and waits for ``takeover_timeout``. If one does not
+    answer, the pair ends and the code is free. Other clients that arrive with the code during the
+    check wait for its result. If the relay has a token, no side is pinged unless the new client
+    or a side showed it.
 
     Args:
         state: State of the relay.

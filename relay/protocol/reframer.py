@@ -2,9 +2,10 @@
 
 Cut-through: RFC 6455 section 5.4 lets an intermediary fragment messages when no extension is in
 use. A message of up to `MAX_BUFFERED` bytes is forwarded in one frame once it is complete. A longer
-message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes, or of a share
-of the message once its final frame has announced the size. So neither memory nor latency grows with
-the message size. Only complete fragments are forwarded, so a control frame can follow each.
+message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. Once the final
+frame has announced the message size, the minimum is the size by `TARGET_FRAGMENTS_PER_MESSAGE` if
+that is less. So neither memory nor latency grows with the message size. Only complete fragments are
+forwarded, so a control frame can follow each one.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ RFC 6455 section 5.5.3 allows this. The limit bounds memory and the delay of dat
 class Reframer:
     """Incremental parser of client frames that returns frames for the peer.
 
-    `feed` unmasks binary messages and drops text messages without unmasking them. It appends
-    complete control frames, still masked, to `control`.
+    `feed` unmasks binary messages without reading them, and drops text messages without unmasking
+    them. It appends complete control frames, still masked, to `control`.
 
     ``max_message_size`` limits a binary message in bytes; 0 is no limit. The announced length is
     checked, so no part of the offending frame is forwarded.
@@ -105,7 +106,7 @@ class Reframer:
         self._opcode_out = BINARY  # opcode of the next frame to the peer
 
         self.control: list[bytes] = []
-        """Control frames that the caller has not cleared yet, at most twice `MAX_CONTROLS`."""
+        """Control frames that the caller has not cleared; after a close frame only that one."""
         self.closed = False
         """True after a close frame of the client."""
         self.violation: Violation | None = None

@@ -156,7 +156,7 @@ class RequestParser:
 
 
 def parsed(head: bytes) -> Request | Response:
-    """Parse a complete head of at most `MAX_FIELDS` fields; return an error response otherwise."""
+    """Parse a complete head of at most `MAX_FIELDS` fields, or return an error response."""
     usual = FAST_PATH.fullmatch(head)
     return in_origin_form((usual and parsed_usual(usual)) or parsed_by_h11(head))
 
