@@ -1,4 +1,4 @@
-"""How much of a client's address the log shows. Pure."""
+"""Redact client addresses for the log. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Final
 __all__ = ["SHOWN", "redact_address"]
 
 SHOWN: Final = ("off", "truncated", "full")
-"""Nothing, the network with its many neighbours, or all of it."""
+"""Redaction modes: no address, its network (`PREFIX`), or the full address."""
 
-PREFIX: Final = {4: 24, 6: 48}  # bits that stay; a household has a /56 or a /64
+PREFIX: Final = {4: 24, 6: 48}  # bits shown; a household has a /56 or a /64
 MAPPED: Final = IPv6Network("::ffff:0:0/96")  # RFC 4291 section 2.5.5.2
 
 
 def redact_address(client: str, how: str) -> str:
-    """Return what may be shown of a client's address, as one of `SHOWN` says; "" if nothing.
+    """Return the part of a client address that the log may show, or "" for none.
 
-    The client is an address, or the network that it is counted in. What is neither is never shown.
+    ``client`` is an address or the network that is its rate-limit key; other text is never shown.
+    ``how`` is one of `SHOWN`.
     """
     if how == "off":
         return ""

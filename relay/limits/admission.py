@@ -25,13 +25,16 @@ from .per_client import ClientLimits
 __all__ = ["AdmissionControl"]
 
 CLIENT_SHARE: Final = 0.9
-"""The part of the descriptors that connections may have by default; the rest is for their ends."""
+"""Default share of the descriptor limit for connections.
+
+The rest is for the relay itself, and for connections without a slot: handshakes and refusals.
+"""
 
 
 class AdmissionControl:
-    """Knows how many may come in, and counts them.
+    """Admission control of one relay: slots, limits per client, and the host token.
 
-    Raises OSError or ValueError, saying what was wrong, if the file of the token cannot be used.
+    Raises OSError or ValueError with a message for the operator if the token file cannot be used.
     """
 
     def __init__(self, settings: RelaySettings) -> None:
@@ -39,22 +42,26 @@ class AdmissionControl:
         limit = settings.max_connections
         self.max_connections = int(descriptor_limit() * CLIENT_SHARE) if limit is None else limit
         self.slots: dict[trio.CancelScope, str] = {}
-        """Key by which each admitted connection is counted, by its scope."""
+        """Rate-limit key of each admitted connection, by its scope."""
         self.closed = False
-        """True once the relay stops and admits no connection."""
+        """True if the relay stops and refuses every connection."""
         self._proxies = TrustedProxies(settings.trusted_proxies)
         self._counts = bool(settings.max_connections_per_client or settings.max_connects_per_minute)
         self.client_limits = ClientLimits(
             settings.max_connections_per_client, settings.max_connects_per_minute
         )
-        """Limits of each client."""
+        """Limits per client."""
         self._token = b""
         self.authorized: set[trio.CancelScope] = set()
-        """Scopes of the connections that showed the token in force, and are not over."""
+        """Scopes of the open connections that showed the token in force."""
         self.reload_token()
 
     def reload_token(self) -> bool:
-        """Read the token again, if there is one; if that fails, the old one stays in force."""
+        """Read the token file again; return False if the settings have none.
+
+        A new token revokes the authorization of every open connection. Raises OSError or ValueError
+        if the file cannot be used; the old token then stays in force.
+        """
         path = self._settings.token_file
         if not path:
             return False
@@ -66,7 +73,7 @@ class AdmissionControl:
 
     @property
     def needs_token(self) -> bool:
-        """True if it takes a token to open a new code."""
+        """True if a client needs a token to open a new code."""
         return bool(self._token)
 
     @property
@@ -75,11 +82,14 @@ class AdmissionControl:
         return 0 < self.max_connections <= len(self.slots)
 
     def resolve_client(self, peer: str, forwarded: str = "") -> str:
-        """Return the address of the client behind a peer, as far as it can be believed."""
+        """Return the client address: the peer, or the address that trusted proxies forwarded."""
         return self._proxies.resolve(peer, forwarded) if self._settings.trusted_proxies else peer
 
     def admit(self, scope: trio.CancelScope, client: str) -> Response | None:
-        """Let a connection in, until it is to `release`; or return why it may not come in."""
+        """Give a connection a slot until `release` and return None, or return the refusal.
+
+        The check depends on the client address and the state of the relay, not on the request.
+        """
         if self.closed:
             return RELAY_IS_STOPPING
         if self.full:
@@ -93,40 +103,41 @@ class AdmissionControl:
         return None
 
     def release(self, scope: trio.CancelScope) -> None:
-        """Count a connection no more, if it was let in."""
+        """Release the slot of a connection, if it was admitted."""
         self.authorized.discard(scope)
         counted = self.slots.pop(scope, None)
         if self._counts and counted is not None:
             self.client_limits.release(counted)
 
     def show_token(self, scope: trio.CancelScope, token: bytes | None) -> None:
-        """Note a connection that shows the token in force, until it is to `release`."""
+        """Authorize a connection until `release` if its token is the token in force."""
         if self._token and token_matches(token, self._token):
             self.authorized.add(scope)
 
     def is_authorized(self, scope: trio.CancelScope) -> bool:
-        """Return True if a connection showed the token in force, or none is needed.
+        """Return True if a connection showed the token in force, or the relay has no token.
 
-        A connection that showed a token that was replaced since then is not authorized any more.
+        A token that was replaced since the handshake authorizes no connection.
         """
         return not self._token or scope in self.authorized
 
     def check_new_code(
         self, scope: trio.CancelScope, waiting: int, *, reopened: bool = False
     ) -> Response | None:
-        """Return the refusal of a client that would open a new code, None if it may.
+        """Return the refusal of a client that would open a new code, or None.
 
-        ``waiting`` is the number of other codes that wait. ``reopened`` is true if the code was in
-        use when the client came.
+        ``waiting`` is the number of other codes with a waiting side. ``reopened`` is true if the
+        code was in use when the request arrived.
         """
         if not self.is_authorized(scope):
             return NO_AUTHORIZED_HOST if reopened else TOKEN_REQUIRED
         return TOO_MANY_WAITING if 0 < self._settings.max_waiting <= waiting else None
 
     def may_join(self, scope: trio.CancelScope, host: trio.CancelScope) -> Response | None:
-        """Return the refusal of a client that would join a waiting side, None if it may.
+        """Return the refusal of a client that would join a waiting side, or None.
 
-        One of the two must be authorized. ``host`` is the scope of the waiting side.
+        The client or the waiting side must be authorized. ``host`` is the scope of the waiting
+        side.
         """
         allowed = self.is_authorized(scope) or self.is_authorized(host)
         return None if allowed else NO_AUTHORIZED_HOST

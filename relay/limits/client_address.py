@@ -1,6 +1,6 @@
-"""Which client is behind a connection, and what it counts as.
+"""Resolve the address of a client behind trusted proxies, and derive its rate-limit key.
 
-Pure. An address that a client sends is worth nothing; one that a trusted proxy saw is.
+Pure. A client can spoof X-Forwarded-For, so an address counts only if a trusted proxy appended it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Final, Literal
 __all__ = ["UNIX", "TrustedProxies", "rate_limit_key"]
 
 UNIX: Final = "unix"
-"""Stands for the peer on a Unix socket, which has no address."""
+"""Address of every peer on a Unix socket."""
 
 MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 in IPv6, RFC 4291 section 2.5.5.2
 NAT64: Final = IPv6Network("64:ff9b::/96")
-"""Prefix in which a translator shows IPv4 clients to an IPv6 network (RFC 6052 section 2.1)."""
+"""Prefix of IPv4 clients behind a NAT64 translator (RFC 6052 section 2.1)."""
 COUNTED_BITS: Final = 64
-"""Bits of an IPv6 address that one client is given: it can choose the others as it likes."""
+"""Bits of an IPv6 address that identify a client, which can choose the other bits freely."""
 
 MAX_HOPS: Final = 32
-"""Entries of X-Forwarded-For that are read, from the right. Real chains have a few."""
+"""Maximum number of X-Forwarded-For entries that are read, from the right. Real ones are few."""
 MAX_ENTRY: Final = 100
-"""Characters of an entry that can be an address. IPv6 with a scope and a port has about 70."""
+"""Maximum length of an entry in characters. IPv6 with a scope and a port has about 70."""
 
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 
@@ -40,11 +40,11 @@ ForwardedEntry = Address | Literal["unix"]
 
 
 class TrustedProxies:
-    """The proxies whose X-Forwarded-For is believed.
+    """The proxies whose X-Forwarded-For is trusted.
 
-    Each entry is an address, a network such as 10.0.0.0/8, or the word `UNIX` for whatever
-    connects by a Unix socket. IPv4 addresses mapped into IPv6 are IPv4 addresses, here and below.
-    Raises ValueError, naming the entry, if it is none of these.
+    Each entry is an address, a network such as 10.0.0.0/8, or `UNIX` for every peer on a Unix
+    socket. An IPv4 address mapped into IPv6 equals the IPv4 address, here and in X-Forwarded-For.
+    Raises ValueError with the entry if it is none of these.
     """
 
     __slots__ = ("_networks", "_unix")
@@ -57,19 +57,19 @@ class TrustedProxies:
     def resolve(self, peer: str, forwarded: str) -> str:
         """Return the address of the client behind a peer.
 
-        ``peer`` is the address that the connection comes from, or `UNIX`; ``forwarded`` is all of
-        its X-Forwarded-For, where each proxy adds on the right the address that it was connected
-        from. So it is read from the right for as long as each address, beginning with peer, is a
-        trusted proxy's: the first one that is not is the client. If all are, it is the left-most.
-        No more than `MAX_HOPS` entries are read.
+        ``peer`` is the remote address of the connection, or `UNIX`. ``forwarded`` is the complete
+        X-Forwarded-For. Each proxy appends the address of its own peer on the right. So the entries
+        are read from the right while each address, beginning with ``peer``, is that of a trusted
+        proxy. The first other address is the client; if all are trusted, the left-most one is. At
+        most `MAX_HOPS` entries are read.
 
-        What stands left of the first address that is not trusted may be anybody's invention, and
-        is never looked at. Where an entry is no address, such as "unknown" or an empty one, the
-        trusted proxy that wrote it counts as the client: such clients share one count, which none
-        of them can leave, and nobody can put another's address in that place.
+        Entries left of the first untrusted address may be spoofed and are ignored. If an entry is
+        not an address, such as "unknown" or an empty entry, the trusted proxy that appended it
+        counts as the client. Such clients share one rate-limit key; no client can escape it or
+        spoof another address in this way.
 
-        An entry may have a port, brackets, quotes and a scope; what is returned has none of them.
-        A peer that is no address is returned as it is, and never trusted.
+        An entry may have a port, brackets, quotes and a scope; the result has none of them. A peer
+        without an address is returned unchanged, and never trusted.
         """
         nearest = parse_forwarded_entry(peer)
         if nearest is None:
@@ -90,10 +90,10 @@ class TrustedProxies:
 
 
 def rate_limit_key(client: str) -> str:
-    """Return the key by which a client is counted.
+    """Return the rate-limit key of a client.
 
-    It is the IPv4 address, also of a client behind NAT64, the /64 network of an IPv6 address, or
-    the text itself if it is no address.
+    The key is the IPv4 address, also of a client behind NAT64, the /64 network of an IPv6 address,
+    or the text itself if it is not an address.
     """
     known = parse_forwarded_entry(client)
     if isinstance(known, IPv6Address) and known in NAT64:
@@ -105,11 +105,11 @@ def rate_limit_key(client: str) -> str:
 
 
 def parse_forwarded_entry(text: str) -> ForwardedEntry | None:
-    """Return the address that an entry of X-Forwarded-For stands for, None if it is none."""
+    """Return the address in an entry of X-Forwarded-For, or None."""
     if len(text) > MAX_ENTRY:
         return None
     text = text.strip().strip('"')
-    if text in {UNIX, f"{UNIX}:"}:  # the latter is how nginx calls it
+    if text in {UNIX, f"{UNIX}:"}:  # nginx writes "unix:"
         return UNIX
     found = WITH_PORT.fullmatch(text)
     try:
@@ -118,11 +118,11 @@ def parse_forwarded_entry(text: str) -> ForwardedEntry | None:
         return None
     if isinstance(address, IPv4Address):
         return address
-    return address.ipv4_mapped or IPv6Address(int(address))  # without its scope
+    return address.ipv4_mapped or IPv6Address(int(address))  # drops the scope
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:
-    """Return the network that an entry of the settings stands for, a single address among them."""
+    """Return the network of a setting entry; a single address is a network of one."""
     try:
         found = ip_network(text)
     except ValueError:

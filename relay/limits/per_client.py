@@ -1,13 +1,13 @@
-"""How much one client may ask for: connections at a time, and attempts by the minute.
+"""Limits per client: open connections, and connection attempts per minute.
 
 Pure: time is an argument, in seconds of the caller's clock, and a client is any text.
 
-What is kept is bounded. A count of connections is there as long as they are. Of attempts a client
-has one number, the time at which its allowance is whole again, which is a minute off at most; it
-is forgotten after that. There are never more than `MAX_CLIENTS` of these: past that, the client
-that was let in longest ago is forgotten early, and so begins afresh. This cannot be used to get
-around the limit unless one can come from more than `MAX_CLIENTS` addresses within a minute, which
-is over 1,000 connections a second. Each operation but `ClientLimits.prune` takes constant time.
+Memory is bounded. The connection count of a client is kept while it has connections. The attempts
+of a client are one number: the time at which its token bucket is full again, at most a minute
+ahead. The number is dropped after that time. At most `MAX_CLIENTS` numbers are kept; beyond that,
+the client with the oldest admitted attempt is dropped early and starts with a full bucket. To
+bypass the limit in this way, an attacker needs more than `MAX_CLIENTS` addresses within a minute,
+and over 1,000 connections a second. Each operation except `ClientLimits.prune` takes constant time.
 """
 
 from __future__ import annotations
@@ -21,28 +21,27 @@ from ..protocol.response import RETRY_AFTER
 __all__ = ["MAX_CLIENTS", "ClientLimits", "Refusal"]
 
 MAX_CLIENTS: Final = 2**16
-"""Clients whose attempts are remembered; so many of them take 11 MiB."""
+"""Maximum number of clients with a token bucket. Their buckets take 11 MiB."""
 
 MINUTE: Final = 60.0
 ROUNDING: Final = 1e-6
-"""Seconds that adding up fractions of a minute may be off by."""
+"""Tolerance in seconds for the rounding error of added fractions of a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a client is not let in, and in how many seconds it may try again."""
+    """Reason of a refusal, and the seconds after which the client may retry."""
 
     why: str
     retry_after: float
 
 
 class ClientLimits:
-    """Counts clients; a limit that is 0 is off.
+    """Connection counts and token buckets per client; a limit of 0 is off.
 
-    A client has an allowance of ``max_connects_per_minute`` attempts, which refills evenly: so many
-    at once, and so many in each minute from then on. An attempt that finds none left costs nothing,
-    so that the time it is told is true; one that fails because of ``max_connections_per_client``
-    does cost one.
+    A client has a bucket of ``max_connects_per_minute`` tokens that refills evenly within a minute.
+    Each attempt takes one token. An attempt that finds none takes none, so the retry time in the
+    refusal holds. An attempt that exceeds ``max_connections_per_client`` takes a token.
     """
 
     __slots__ = ("_connections", "_full_at", "_interval", "_max_per_client")
@@ -53,17 +52,17 @@ class ClientLimits:
         self._max_per_client = max_connections_per_client
         self._interval = MINUTE / max_connects_per_minute if max_connects_per_minute else 0.0
         self._connections: dict[str, int] = {}
-        # When each allowance is whole again; the client that was let in last is the last.
+        # Time at which each bucket is full again, ordered by the last admitted attempt.
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return how many numbers are kept."""
+        """Return the number of connection counts and buckets that are kept."""
         return len(self._connections) + len(self._full_at)
 
     def acquire(self, client: str, now: float) -> Refusal | None:
-        """Count a new connection of a client and return None, or return why it may not be.
+        """Count a new connection of a client and return None, or return the refusal.
 
-        What is admitted must `leave`; what is refused must not.
+        The caller must `release` an admitted connection, and must not release a refused one.
         """
         if self._interval:
             wait = self._attempt(client, now)
@@ -77,26 +76,26 @@ class ClientLimits:
         return None
 
     def release(self, client: str) -> None:
-        """Note the end of a connection that was admitted."""
+        """Uncount an admitted connection that was closed."""
         if self._max_per_client:
             self._connections[client] -= 1
             if not self._connections[client]:
                 del self._connections[client]
 
     def prune(self, now: float) -> None:
-        """Drop what is not needed any more; to be called now and then if nobody comes."""
+        """Drop full buckets, oldest first. Call it at intervals, also without new connections."""
         while self._prune_first(now):
             pass
 
     def _attempt(self, client: str, now: float) -> float:
-        """Take one attempt from a client's allowance, or return the seconds until there is one."""
+        """Take a token of a client and return 0, or return the seconds until one is available."""
         whole_at = max(self._full_at.get(client, now), now) + self._interval
         wait = whole_at - MINUTE - now
         if wait > ROUNDING:
             return wait - ROUNDING / 2
         self._full_at[client] = whole_at
         self._full_at.move_to_end(client)
-        # One comes, up to two go: so the table shrinks again after a flood, in small steps.
+        # One bucket is added and up to two are dropped, so the table shrinks in small steps.
         self._prune_first(now)
         self._prune_first(now)
         if len(self._full_at) > MAX_CLIENTS:
@@ -104,7 +103,7 @@ class ClientLimits:
         return 0.0
 
     def _prune_first(self, now: float) -> bool:
-        """Drop the client that was let in longest ago, if its allowance is whole again."""
+        """Drop the bucket with the oldest admitted attempt if it is full; return True if it was."""
         client = next(iter(self._full_at), None)
         if client is None or self._full_at[client] > now:
             return False

@@ -1,4 +1,4 @@
-"""How many lines strangers may cause. Pure: time is an argument."""
+"""Rate limit of the log lines that clients can cause. Pure: time is an argument."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 __all__ = ["TokenBucket"]
 
 BURST: Final = 10.0
-"""Lines that may come at once."""
+"""Capacity of the bucket: lines that may be written in one burst."""
 
 REFILL_PER_SECOND: Final = 1.0
-"""Lines a second after that."""
+"""Lines per second after a burst."""
 
 
 class TokenBucket:
-    """A token bucket of `BURST` tokens, which counts the requests that found none."""
+    """A bucket of `BURST` tokens that counts suppressed lines."""
 
     def __init__(self, now: float) -> None:
         self._left = BURST
@@ -22,7 +22,7 @@ class TokenBucket:
         self._suppressed = 0
 
     def take(self, now: float) -> bool:
-        """Return whether a line may be written now, seconds on a clock that never goes back."""
+        """Take a token; return True if a line may be written. ``now`` is in monotonic seconds."""
         self._left = min(BURST, self._left + (now - self._since) * REFILL_PER_SECOND)
         self._since = now
         if self._left < 1:
@@ -32,6 +32,6 @@ class TokenBucket:
         return True
 
     def take_suppressed(self) -> int:
-        """Return how many lines were left out since this was last asked."""
+        """Return the number of lines suppressed since the last call, and reset it."""
         left_out, self._suppressed = self._suppressed, 0
         return left_out

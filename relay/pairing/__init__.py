@@ -1,1 +1,1 @@
-"""Pairs of sides: rendezvous, pumps, keepalive, takeover, expiry."""
+"""Pairs of sides: rendezvous, pumps, closing handshakes, keepalive, takeover and expiry."""

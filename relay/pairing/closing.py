@@ -19,25 +19,25 @@ async def closing_handshake(
     close: Close | None,
     receive_until: Callable[[Take], Awaitable[None]],
 ) -> None:
-    """Send the last frame, and wait for the client's if it has not come yet.
+    """Send a close frame, and wait for that of the client unless the client closed first.
 
-    A client that closed first gets its close frame echoed; one that broke a rule gets the code of
-    its violation; any other gets ``goodbye``, or nothing if that is None.
+    A client that closed first gets its close frame echoed. A client that broke a rule gets the code
+    of its violation. Any other client gets ``close``, or no close frame if that is None.
 
-    ``receive_until`` gives a call what comes until that returns True. Raises what it raises, and
-    `Wire.send_all`. The caller bounds the time.
+    ``receive_until`` calls a function with received bytes until the function returns True. Raises
+    the exceptions of ``receive_until`` and `Transport.send_all`. The caller bounds the time.
     """
     if reframer.closed:
         await transport.send_all(pong_or_close_reply(reframer.control[-1]))
     elif reframer.violation is not None:
         await transport.send_all(close_frame(*reframer.violation))
         await transport.send_eof()
-        await receive_until(is_end)  # there is no frame border to be found any more
+        await receive_until(is_end)  # a violation leaves no frame boundary to resume at
     elif close is not None:
         await transport.send_all(close_frame(*close))
 
         def discard(data: bytes) -> bool:
-            """Discard data and pings; return True after the client's close frame, or its end."""
+            """Discard frames; return True after the close frame, or at the end of the stream."""
             reframer.feed(data)
             reframer.control.clear()
             return reframer.finished or not data

@@ -1,11 +1,15 @@
-"""When a side is pinged, and when it is given up: for silence, or for taking nothing.
+"""Decide when to ping a silent side, and when to end an unresponsive or stalled one.
 
-Pure: what can be seen of a side is read from it, and time is an argument. The sweeper pays every
-side a visit now and then; nothing is done, and no clock is read, when a message passes.
+Pure: the state of the transport and the time are arguments. The sweeper checks every side at
+intervals. Forwarding a message does no keepalive work and reads no clock.
 
-Backpressure must not look like death. A side that the relay does not read cannot be heard, and from
-one that had data waiting when it was pinged the pong comes behind all that. For such a side the
-acknowledgements of its system speak instead, where the relay's system tells them.
+Keepalive under backpressure: a live side may be unable to answer a ping in time. The relay receives
+no pong from a side that it does not read, because the peer is slow, early data is full or the rate
+limit applies. A side with unsent data receives the ping only after that data. In both cases silence
+proves nothing, so the acknowledgements of TCP replace the pong: the kernel of a live client
+acknowledges retransmissions and window probes even if its program does not read. A side is
+unresponsive if these stay unacknowledged, and stalled if it accepts no data for ``stall_timeout``.
+On platforms that do not report acknowledgements, only the stall timeout applies to such a side.
 """
 
 from __future__ import annotations
@@ -19,22 +23,23 @@ from ..settings import RelaySettings
 __all__ = ["KeepaliveState", "TransportState", "Verdict", "check_interval"]
 
 CHECKS_PER_TIMEOUT: Final = 16
-"""Visits in the shortest of the times that are watched over, so that none is exceeded by much."""
+"""Checks per shortest timeout. A timeout is overshot by at most a sixteenth of the shortest."""
 
-# In which part of ping_interval a side has its first ping, in sixteenths: a visit may come one too
-# late, and what was heard since the last one is taken to be as old as that one.
+# Bounds of the silence before a ping, in sixteenths of ping_interval. They leave room for two
+# errors of one check interval each: a check may be that late, and bytes received since the last
+# check count as received at that check.
 EARLIEST: Final = 13
 LATEST: Final = 14
 
 MIN_UNACKED_PROBES: Final = 2
-"""How often a system must be asked for an acknowledgement before its silence means anything.
+"""Minimum number of unacknowledged probes before a missing acknowledgement counts.
 
-One that has no room is asked ever more rarely, so one packet that is lost may silence it for long.
+The interval of zero-window probes grows, so one lost packet can cause a long silence.
 """
 
 
 class Verdict(Enum):
-    """What a visit comes to."""
+    """Result of a keepalive check."""
 
     OK = "fine"
     PING = "ping"
@@ -43,57 +48,57 @@ class Verdict(Enum):
 
 
 class TransportState(Protocol):
-    """What can be seen of the connection to a side."""
+    """State of the transport of a side, as far as keepalive depends on it."""
 
     @property
     def write_blocked(self) -> bool:
-        """Whether frames wait because the connection has no room."""
+        """True if frames are buffered because the socket is full."""
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes that the system of the relay holds for the client."""
+        """Bytes in the send queue of the socket."""
 
     @property
     def pending(self) -> int:
-        """Bytes of the client that the relay has not read yet."""
+        """Bytes in the receive queue of the socket."""
 
     @property
     def ack_state(self) -> tuple[int, float, int]:
-        """A figure that changes with what the client takes, and how it owes an acknowledgement.
+        """Acknowledged bytes, seconds since the last acknowledgement, unacknowledged probes.
 
-        That is for how many seconds none came, and how often it was asked for since.
+        The first number changes with each acknowledgement. The others are 0 if none is due.
         """
 
 
 def check_interval(settings: RelaySettings) -> float | None:
-    """Return the seconds between two visits, or None if there is nothing to watch over."""
+    """Return the seconds between two checks, or None if both timeouts are off."""
     times = [settings.ping_interval, settings.stall_timeout]
     return min((time / CHECKS_PER_TIMEOUT for time in times if time), default=None)
 
 
 @dataclass(slots=True, eq=False)
 class KeepaliveState:
-    """What is remembered of a side from one visit to the next.
+    """Keepalive state of a side between two checks.
 
-    ``jitter``, from 0 to 1, spreads the pings of sides that came together.
+    ``jitter``, from 0 to 1, spreads the pings of sides that connected at the same time.
     """
 
     jitter: float
     came_at: InitVar[float]
     checked_at: float = field(init=False)
-    """Also when the side came, before the first visit."""
+    """Time of the last check; before the first check, time of the handshake."""
     silent_since: float = field(init=False)
-    """Since when nothing was heard that should have been."""
+    """Start of the current silence. Time in which the relay did not read is excluded."""
     answered_at: float = field(init=False)
-    """Time of the last check at which its system owed no acknowledgement."""
+    """Time of the last check at which no acknowledgement was missing."""
     tested_at: float = field(init=False)
-    """Time of the last ping that was sent although the relay does not read this side."""
+    """Time of the last ping that was sent while reading was paused."""
     received: int = 0
     pinged_at: float | None = None
     pong_delayed_by_data: bool = False
-    """True if data waited for this side when it was pinged, so that its pong is late."""
+    """True if data was unsent when the side was pinged, which delays its pong."""
     acked_bytes: int | None = None
-    """Bytes acknowledged at the last check; None if no data waited for this side then."""
+    """Bytes acknowledged at the last check; None if no data was outstanding then."""
     acked_at: float = 0.0
 
     def __post_init__(self, came_at: float) -> None:
@@ -109,10 +114,15 @@ class KeepaliveState:
         reading_paused: bool,
         alone: bool,
     ) -> Verdict:
-        """Look at a side, and say what to do; the next visit takes for granted that it was done.
+        """Check a side once; the caller must act on the verdict before the next check.
 
-        ``received`` changes whenever something was received of the side, ``unread`` is whether the
-        relay does not read it now, ``alone`` whether it waits for its peer.
+        Args:
+            transport: State of the transport of the side.
+            settings: Settings with the timeouts.
+            now: Current time in seconds.
+            received: Number that changes whenever bytes of the side are received.
+            reading_paused: True if the relay does not read the side now.
+            alone: True if the side waits for its peer.
         """
         before, self.checked_at = self.checked_at, now
         if received != self.received:
@@ -120,8 +130,8 @@ class KeepaliveState:
         blocked = transport.write_blocked
         if blocked or reading_paused:
             self.silent_since, self.pinged_at = now, None
-            # Nobody reads its pong. But the system of a client that closed its socket answers a
-            # ping with a reset, and no peer is there that could still get what that client sent.
+            # The relay reads no pong now. But the kernel of a client that closed its socket answers
+            # a ping with a reset. Without a peer, the reset destroys no data that anyone needs.
             if alone and not blocked and 0 < self._ping_after(settings) <= now - self.tested_at:
                 self.tested_at = now
                 return Verdict.PING
@@ -132,7 +142,7 @@ class KeepaliveState:
             self.pong_delayed_by_data, self.pinged_at = False, before
         self.acked_bytes, self.answered_at = None, now
         if self.pinged_at is not None:
-            # A relay that is behind with its reading has not looked for the answer yet.
+            # A busy relay may not have read the answer yet.
             late = now - self.pinged_at >= settings.ping_timeout and not transport.pending
             return Verdict.UNRESPONSIVE if late else Verdict.OK
         if 0 < self._ping_after(settings) <= now - self.silent_since:
@@ -143,7 +153,7 @@ class KeepaliveState:
     def _check_acknowledgements(
         self, transport: TransportState, settings: RelaySettings, now: float, *, waits: bool
     ) -> Verdict:
-        """Judge a side from which no pong can be expected, by what its system acknowledges."""
+        """Check a side by its acknowledgements, because no pong can be expected in time."""
         taken, unanswered, vain = transport.ack_state
         if taken != self.acked_bytes or not waits:
             self.acked_bytes, self.acked_at = taken, now
@@ -152,15 +162,15 @@ class KeepaliveState:
         if vain < MIN_UNACKED_PROBES:
             self.answered_at = now
         patience = self._ping_after(settings)
-        # The last acknowledgement may be old only because there was nothing to acknowledge. So
-        # it must be missing for a while, and what a short outage swallowed is no death.
+        # The last acknowledgement may be old because nothing was sent for a while. So probes must
+        # have been unacknowledged for some time too, and a short network outage ends no side.
         insists = now - self.answered_at >= settings.ping_timeout / 2
         if patience and insists and unanswered >= patience + settings.ping_timeout:
             return Verdict.UNRESPONSIVE
         return Verdict.OK
 
     def _ping_after(self, settings: RelaySettings) -> float:
-        """Return the seconds of silence after which the side is pinged; 0 if it never is."""
+        """Return the seconds of silence before a ping; 0 if pings are off."""
         return (
             settings.ping_interval
             * (EARLIEST + self.jitter * (LATEST - EARLIEST))

@@ -1,4 +1,7 @@
-"""Two endpoints, joined: a nursery with two pumps that cancel each other."""
+"""Run a joined pair: a nursery with two pumps, each forwarding one direction.
+
+A pump that finds its source departed cancels the nursery, and with it the other pump.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ __all__ = ["end_pair", "run_pair"]
 
 
 def end_pair(pair: Pair[Side], outcome: Outcome, cause: Side | None = None) -> None:
-    """End both sides of a pair in this way, because of ``cause``; the first call decides.
+    """End both sides of a pair; only the first call sets the outcome.
 
-    Each side is closed by its own task, with what the outcome has for it.
+    ``cause`` is the side that caused the end, if any. The task of each side closes it, with the
+    close code that the outcome has for the cause or for its peer.
     """
     if pair.outcome is None:
         pair.outcome = outcome
@@ -27,10 +31,10 @@ def end_pair(pair: Pair[Side], outcome: Outcome, cause: Side | None = None) -> N
 
 
 async def run_pair(pair: Pair[Side], a: Side, b: Side, settings: RelaySettings) -> None:
-    """Move messages both ways until one side departs, or a limit is reached; then end both.
+    """Forward both directions until a side departs or a quota is reached, then end both sides.
 
-    What a departing side sent before has been sent to the other one by then. Neither endpoint is
-    closed here.
+    All frames that a departing side sent before were forwarded by then, as far as its peer can be
+    written. The tasks of the sides do the closing handshakes. Cancellation stops the pumps.
     """
     over_at = trio.current_time() + (settings.max_pair_seconds or math.inf)
     async with trio.open_nursery() as nursery:
@@ -45,11 +49,11 @@ async def run_pair(pair: Pair[Side], a: Side, b: Side, settings: RelaySettings) 
 
 
 class Pump:
-    """Sends to sink what source sends, until source departs; then cancels scope.
+    """Forwarder of one direction, from ``source`` to ``sink``.
 
-    A sink that cannot be written any more does not end the pump: the other one reads it, and
-    finds its close frame, or what became of it, behind all that it sent. If that takes longer than
-    ``close_timeout``, the pair is over all the same.
+    A failed write to the sink does not end the pump. The other pump still reads the sink, and finds
+    its close frame or the end of its stream after all its data. If that takes longer than
+    ``close_timeout``, the scope is cancelled anyway.
     """
 
     __slots__ = ("_limited", "_pair", "_scope", "_sent", "_settings", "_sink", "_source")
@@ -71,7 +75,11 @@ class Pump:
         self._sent = True
 
     async def run(self) -> None:
-        """Do so. Its task sleeps for as long as messages pass and nobody has to wait."""
+        """Forward frames until the source departs, then cancel the scope.
+
+        The task wakes up only to wait for a slow sink, to apply a limit, or after the source
+        departed. The epoll reader calls `_take` for each read.
+        """
         source = self._source
         if held := source.take_held():
             self._send(held)
@@ -90,7 +98,7 @@ class Pump:
         self._scope.cancel()
 
     def _take(self, data: bytes) -> bool:
-        """Pass on what came; return True if there is something to wait for, or source departed."""
+        """Forward received bytes; return True if the task has to wait, limit or end."""
         source = self._source
         if frames := source.take(data):
             self._send(frames)
@@ -103,7 +111,7 @@ class Pump:
             self._give_up_soon()
 
     async def _keep_to_limits(self) -> None:
-        """End the pair if it sent too much; wait until source may be read again."""
+        """End the pair at its byte quota; wait until the rate limit permits the next read."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
             end_pair(self._pair, Outcome.OVER_BYTES)

@@ -1,9 +1,8 @@
-"""The table of codes: who waits, who is joined, who is refused.
+"""Table of the codes in use: join clients with the same code, refuse a third one.
 
-Pure: time is an argument, an endpoint is any object, and nothing here waits. The one rule that
-matters is *teardown by identity*: an endpoint leaves the pair that it was given, and the code is
-freed only if the table still maps it to that very pair. A late end of an old connection can so
-never touch a newer pair with the same code.
+Pure: time is an argument, a side is any object, and no function waits. *Teardown by identity*: a
+code is freed only if the table still maps it to the pair that ends. So the late end of an old
+connection never affects a newer pair with the same code.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ SideT = TypeVar("SideT")
 
 @dataclass(eq=False, slots=True)
 class Pair(Generic[SideT]):
-    """Two endpoints that share a code, or one that waits for the other.
+    """Two sides with the same code, or one side that waits for its peer.
 
-    ``since`` is when side A came and ``joined`` when side B did, in seconds of the caller's clock;
-    ``outcome`` is how the pair ended, once it did. The code is left out of the representation, so
-    that it reaches no log and no traceback.
+    ``since`` is the time at which side A opened the code, and ``joined`` the time at which side B
+    joined it, in seconds of the caller's clock. ``outcome`` is None until the pair ends. The repr
+    omits the code, so that no log and no traceback has it.
     """
 
     code: str = field(repr=False)
@@ -38,7 +37,7 @@ class Pair(Generic[SideT]):
 
 
 class Rendezvous(Generic[SideT]):
-    """Every code that is present, and the pair that owns it."""
+    """Map each code in use to its pair."""
 
     __slots__ = ("_pairs", "_waiting")
 
@@ -47,26 +46,26 @@ class Rendezvous(Generic[SideT]):
         self._waiting: dict[Pair[SideT], None] = {}
 
     def __len__(self) -> int:
-        """Return how many codes are present, waiting or joined."""
+        """Return the number of codes in use, waiting or joined."""
         return len(self._pairs)
 
     @property
     def waiting(self) -> int:
-        """How many of the codes have one side only."""
+        """Number of codes with a waiting side."""
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[Pair[SideT]]:
-        """Yield every pair that is there now, whatever changes meanwhile."""
+        """Iterate over a snapshot of the pairs, so that the table may change meanwhile."""
         return iter(list(self._pairs.values()))
 
     def find(self, code: str) -> Pair[SideT] | None:
-        """Return the pair that owns this code, if it is present."""
+        """Return the pair of a code, or None if the code is not in use."""
         return self._pairs.get(code)
 
     def join(self, code: str, endpoint: SideT, now: float) -> Pair[SideT]:
-        """Make endpoint side A of a new pair, or side B of the one that waits.
+        """Add a side: as side A of a new pair, or as side B of the waiting pair.
 
-        Raises PairFull, and changes nothing, if the code has two sides already.
+        Raises PairFull without any change if the code already has two sides.
         """
         pair = self._pairs.get(code)
         if pair is None:
@@ -80,15 +79,15 @@ class Rendezvous(Generic[SideT]):
         return pair
 
     def end(self, pair: Pair[SideT]) -> None:
-        """Free the code of this pair, unless it belongs to a newer pair. May be repeated."""
+        """Free the code of a pair, unless a newer pair uses it. Idempotent."""
         if self._pairs.get(pair.code) is pair:
             del self._pairs[pair.code]
             self._waiting.pop(pair, None)
 
     def expired(self, now: float, ttl: float) -> list[Pair[SideT]]:
-        """Return the pairs with one side that have waited longer than ttl seconds."""
+        """Return the pairs whose side A has waited for longer than ttl seconds."""
         expired = []
-        for pair in self._waiting:  # in the order they came, so the first young one ends it
+        for pair in self._waiting:  # oldest first, so the first young pair ends the search
             if now - pair.since <= ttl:
                 break
             expired.append(pair)

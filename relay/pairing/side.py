@@ -1,4 +1,4 @@
-"""One accepted side: what it sends, what it is sent, and how it is closed."""
+"""One side of a pair: accept its handshake, read its frames, answer pings, close it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,17 @@ from .keepalive import KeepaliveState
 __all__ = ["HELD_LIMIT", "Side"]
 
 HELD_LIMIT: Final = 64 * 1024
-"""Bytes that are held of what side A sends before side B is there; then A is not read.
-
-A message that is still arriving counts; one more read may add `MIN_READ`.
-"""
+"""Maximum of early data in bytes, incomplete messages included. A read may add `MIN_READ`."""
 
 DISCARDED: Final = 2**20
-"""Bytes on their way to the relay that are discarded at any rate while a side is closed."""
+"""Bytes that are discarded without a rate limit during the closing handshake."""
 
 
 class Side:
-    """One side of a pair, which one task at a time reads.
+    """One side of a pair. Only one task reads it at a time.
 
-    Its own task reads it while it waits and while it closes, and a pump in between. ``scope`` is
-    around all but the closing; other tasks end it by `end`.
+    The task of the side reads it while it waits and while it closes; a pump reads it in between.
+    ``scope`` encloses all but the closing handshake, and `end` cancels it.
     """
 
     __slots__ = (
@@ -68,34 +65,34 @@ class Side:
     ) -> None:
         self.transport = transport
         self.scope = scope
-        self.client = client  # its address; "" if not known
+        self.client = client  # client address; "" if unknown
         self._settings = settings
         self._accepted = False
         self.reframer = Reframer(settings.max_message_size)
         self._held = bytearray()
-        self.alone = trio.CancelScope()  # around the wait for the peer
-        self.departed: Outcome | None = None  # if it ended by itself
-        self.close_info: Close = Outcome.STOPPED.close_for_cause  # if it did not
-        self.released = trio.Event()  # set once its pair is done with it
-        self.received = 0  # bytes that came from it
-        self.passed_on = 0  # bytes of the frames made of them for its peer
+        self.alone = trio.CancelScope()  # encloses the wait for the peer
+        self.departed: Outcome | None = None  # set if the side itself ended the pair
+        self.close_info: Close = Outcome.STOPPED.close_for_cause  # close frame otherwise
+        self.released = trio.Event()  # set once the pair no longer uses this side
+        self.received = 0  # bytes received from the client
+        self.passed_on = 0  # bytes of the frames for its peer
         self._pacer = (
             Pacer(settings.max_bytes_per_second, READ_SIZE)
             if settings.max_bytes_per_second
             else None
         )
-        self.reading_paused = False  # True while it is not read, and not because its peer is slow
-        self.heard_at = 0.0  # when it last was; with a peer, not noted for every message
+        self.reading_paused = False  # True while reading is paused, not counting a slow peer
+        self.heard_at = 0.0  # last sign of life; with a peer, not set by each message
         self.keepalive: KeepaliveState
         self._answered: trio.Event | None = None
 
     async def accept(self, response: bytes) -> None:
-        """Answer the upgrade request.
+        """Send the 101 response.
 
-        If the client is gone, or does not take the answer within ``close_timeout``, `departed` says
-        so. Being ended does not cut it short: a client whose peer just left gets a close frame.
+        `departed` is set if the client disconnected or does not read the response within
+        ``close_timeout``. `end` does not interrupt it: a client whose peer left gets a close frame.
         """
-        self.heard_at = trio.current_time()  # its request was complete, however long that took
+        self.heard_at = trio.current_time()  # the request arrived just now
         self.keepalive = KeepaliveState(random(), self.heard_at)  # noqa: S311 - no secret
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             if self.transport.try_send(response):
@@ -108,37 +105,36 @@ class Side:
             self.departed = Outcome.BROKEN
 
     def end(self, close: Close) -> None:
-        """Have this side closed by its own task, with these words unless it departed by itself.
-
-        The first call decides.
-        """
+        """Make the task of this side close it; the first call sets the close frame."""
         if not self.scope.cancel_called:
             self.close_info = close
             self.scope.cancel()
-        if self._answered is not None:  # there is nothing to wait for any more
+        if self._answered is not None:  # no answer will follow
             self._answered.set()
 
     def ping(self) -> None:
-        """Send a ping if there is room; to be sent later, it would take the place of a pong."""
+        """Send a ping unless writes are blocked: a deferred ping could replace a pong."""
         if not self.transport.write_blocked:
             self.transport.send_deferred(PING_FRAME)
 
     def expect_answer(self) -> trio.Event:
-        """Return what is set when this side is heard, or ended; if it has a peer, not by data."""
+        """Return an event that is set when this side ends or sends a control frame.
+
+        Before side B joins, data sets it too.
+        """
         self._answered = trio.Event()
         return self._answered
 
     def is_reading_paused(self, peer: Side | None) -> bool:
-        """Return whether the relay does not read this side now, so that it cannot be heard."""
+        """Return True if the relay does not read this side now, also because of a slow peer."""
         return self.reading_paused or (peer is not None and peer.transport.write_blocked)
 
     async def hold(self) -> None:
-        """Hold what this side sends while it is alone; return when it departed or B is there.
+        """Hold early data until side B joins or this side departs.
 
-        Past `HELD_LIMIT` it is not read, but its leaving is noticed where the system can tell.
+        At `HELD_LIMIT` reading is paused, but a hangup is noticed if the platform reports it.
         """
         with self.alone:
-            # What the splitter keeps of a message that is still arriving counts as well.
             while self.departed is None and (
                 (room := HELD_LIMIT - len(self._held) - self.reframer.buffered) > 0
             ):
@@ -151,22 +147,22 @@ class Side:
         self.reading_paused = False
 
     def _hold(self, data: bytes) -> bool:
-        """Hold what came for the peer; return True if there is something to see to."""
+        """Hold received frames; return True if the task has to act."""
         frames = self.take(data)
         self._held += frames
         self._note_life()
-        kept = bool(frames) or self.reframer.buffered > 0  # the next read has less room
+        kept = bool(frames) or self.reframer.buffered > 0  # the next read must be smaller
         return kept or self.departed is not None or self._pacer is not None
 
     def take_held(self) -> bytes:
-        """Return what was held, as whole frames for the peer, and hold it no more."""
+        """Return the early data as complete frames for the peer, and release it."""
         held, self._held = bytes(self._held), bytearray()
         return held
 
     async def receive(self, take: Take, max_bytes: int = READ_SIZE) -> None:
-        """Give take what this side sends, until it returns True, or the side broke.
+        """Read and call ``take`` with the bytes, until it returns True or the side fails.
 
-        A read has at most max_bytes, and no more than the pace allows. Cancelling loses nothing.
+        A read has at most max_bytes and one chunk of the rate limit. Cancellation loses no bytes.
         """
         if self._pacer is not None:
             max_bytes = min(max_bytes, self._pacer.chunk)
@@ -176,7 +172,7 @@ class Side:
             self.departed = Outcome.BROKEN
 
     async def wait_for_rate_limit(self) -> None:
-        """Wait until this side may be read again: every byte it sent counts."""
+        """Wait until the rate limit permits the next read. All received bytes count."""
         if self._pacer is None:
             return
         charged = max(self.received + self.transport.overhead, self.passed_on)
@@ -187,12 +183,9 @@ class Side:
             self.reading_paused = False
 
     def take(self, data: bytes) -> bytes:
-        """Return what there is for the peer, as whole frames, in what was received.
-
-        If that is how this side departed, it is noted.
-        """
+        """Return frames for the peer; set `departed` after a close frame, a violation or b""."""
         if not data:
-            # A stream that ends after a failed write was reset; the write took the error.
+            # The end of a stream after a failed write is a reset: the write consumed the error.
             self.departed = Outcome.BROKEN if self.transport.broken else Outcome.ENDED
             return b""
         self.received += len(data)
@@ -212,7 +205,7 @@ class Side:
         return b""
 
     def _answer_control_frames(self) -> None:
-        """Answer pings; note that whatever control frames there are show the client to be there."""
+        """Answer pings, and record every control frame as a sign of life."""
         control = self.reframer.control
         pings = [frame for frame in control if frame[0] & OPCODE == PING]
         if pings:
@@ -221,16 +214,13 @@ class Side:
         self._note_life()
 
     def _note_life(self) -> None:
-        """Note that this side was heard, for whoever wants its place."""
+        """Record a sign of life, for takeover checks."""
         self.heard_at = trio.current_time()
         if self._answered is not None:
             self._answered.set()
 
     async def close(self) -> None:
-        """Do the closing handshake, within ``close_timeout``, and close the stream.
-
-        For the endpoint's own task alone, and the last use of the endpoint.
-        """
+        """Do the closing handshake within ``close_timeout``, then close the transport."""
         with trio.move_on_after(self._settings.close_timeout) as in_time:
             if self._accepted:
                 await self.released.wait()
@@ -245,7 +235,7 @@ class Side:
             await trio.aclose_forcefully(self.transport)
 
     async def _receive_at_pace(self, take: Take) -> None:
-        """Give take what this side sends until it returns True, at its pace past `DISCARDED`."""
+        """Receive until ``take`` returns True; after `DISCARDED` bytes, at the rate limit."""
         over, paced_from = False, self.received + DISCARDED
 
         def count(data: bytes) -> bool:

@@ -1,6 +1,6 @@
-"""The sweeper: the one task that finds sides that waited too long, left unseen, or take nothing.
+"""The sweeper: end sides that expired, are unresponsive, or stall.
 
-It also clears away what is remembered of clients that came and went.
+It also prunes the token buckets of the limits per client.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .side import Side
 __all__ = ["sweep"]
 
 PAIRS_PER_CHECKPOINT = 100
-"""Pairs that are looked at without letting other tasks run."""
+"""Number of pairs checked before other tasks run."""
 
 
 async def sweep(
     pairs: Rendezvous[Side], admission: AdmissionControl, settings: RelaySettings
 ) -> None:
-    """End lone sides that are over ``pair_ttl``, and sides that are gone or take nothing.
+    """End waiting sides after ``pair_ttl``, and unresponsive and stalled sides.
 
-    Runs until it is cancelled. A code is free at once; its sides are closed by their own tasks.
+    Runs until it is cancelled. The code is freed at once; the tasks of the sides close them.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expire_waiting, pairs, admission, settings)
@@ -38,9 +38,9 @@ async def sweep(
 async def expire_waiting(
     pairs: Rendezvous[Side], admission: AdmissionControl, settings: RelaySettings
 ) -> None:
-    """Every ``sweep_interval``, end the sides that have been alone for longer than ``pair_ttl``.
+    """End the sides that waited for longer than ``pair_ttl``, every ``sweep_interval``.
 
-    Also forget the clients whose attempts were long ago: nothing else does where nobody comes.
+    Also prune the limits per client, which otherwise only new connections do.
     """
     while True:
         await trio.sleep(settings.sweep_interval)
@@ -53,7 +53,7 @@ async def expire_waiting(
 async def check_keepalives(
     pairs: Rendezvous[Side], settings: RelaySettings, interval: float
 ) -> None:
-    """Every interval seconds, ping the sides that are silent, and end those that are gone."""
+    """Ping silent sides, and end unresponsive and stalled ones, every ``interval`` seconds."""
     while True:
         await trio.sleep(interval)
         for number, pair in enumerate(pairs):
@@ -65,7 +65,7 @@ async def check_keepalives(
 def check_pair(
     pairs: Rendezvous[Side], pair: Pair[Side], settings: RelaySettings, now: float
 ) -> None:
-    """Look at both sides of a pair, unless it ended meanwhile."""
+    """Check both sides of a pair, unless the pair ended meanwhile."""
     for side, peer in ((pair.a, pair.b), (pair.b, pair.a)):
         if side is None or pair.outcome is not None:
             continue

@@ -1,7 +1,7 @@
-"""Sides that are gone without a word, found because a newcomer wants their place.
+"""Takeover check: evict a pair with a dead side when a client arrives with its code.
 
-A phone that changed its network leaves a connection behind that looks alive until a timeout. Its
-new connection must not wait for that.
+A phone that changes its network leaves a connection that looks alive until the keepalive timeout.
+The new connection of the phone must not be refused until then.
 """
 
 from __future__ import annotations
@@ -18,18 +18,24 @@ from .side import Side
 __all__ = ["SILENCE_BEFORE_CHECK", "evict_if_dead"]
 
 SILENCE_BEFORE_CHECK = 5.0
-"""Seconds for which a waiting side may have been silent before a newcomer has it pinged."""
+"""Seconds of silence after which a waiting side is checked before a client joins it."""
 
 
 async def evict_if_dead(state: RelayState, code: str, newcomer: trio.CancelScope) -> bool:
-    """Check that the sides of the pair with this code are alive, for a newcomer that asks for it.
+    """Check the sides of the pair with this code, and evict the pair if a side is dead.
 
-    Sides that may be dead are pinged, and get ``takeover_timeout`` to answer. If one does not, its
-    pair is ended, and the code is free. Newcomers that come meanwhile wait for the same answers.
-    Nothing is pinged if neither the newcomer nor a side showed the host token in force.
+    The relay pings the sides that may be dead and waits for ``takeover_timeout``. If one does not
+    answer, the pair ends and the code is free. Other clients that arrive with the code during the
+    check wait for its result. If the relay has a token, no side is pinged unless the new client
+    or a side showed it.
+
+    Args:
+        state: State of the relay.
+        code: Pair code of the new client.
+        newcomer: Scope of the connection of the new client.
 
     Returns:
-        True if this newcomer ended a pair, so that a new one replaces it.
+        True if the check of this client evicted a pair.
     """
     settled, evicted = not state.settings.takeover_timeout, False
     while not settled:
@@ -48,19 +54,19 @@ async def evict_if_dead(state: RelayState, code: str, newcomer: trio.CancelScope
 
 
 def sides_to_check(pair: Pair[Side]) -> list[Side]:
-    """Return the sides of a pair that must prove to be alive before a newcomer has its answer."""
+    """Return the sides of a pair that must answer a ping before a client joins or is refused."""
     if pair.b is not None:
         return [pair.a, pair.b]
     return [pair.a] if trio.current_time() - pair.a.heard_at > SILENCE_BEFORE_CHECK else []
 
 
 def scopes(pair: Pair[Side]) -> list[trio.CancelScope]:
-    """Return the scopes of the sides of a pair."""
+    """Return the cancel scopes of the sides of a pair."""
     return [side.scope for side in (pair.a, pair.b) if side is not None]
 
 
 async def check_alive(state: RelayState, pair: Pair[Side]) -> None:
-    """Ping the sides of a pair that are in doubt, and end it if one of them is gone."""
+    """Ping the sides to check, and evict the pair if a side does not answer in time."""
     over = state.takeover_checks[pair] = trio.Event()
     trials = [AliveCheck(pair, side) for side in sides_to_check(pair)]
     timeout = state.settings.takeover_timeout
@@ -80,7 +86,7 @@ async def check_alive(state: RelayState, pair: Pair[Side]) -> None:
 
 
 class AliveCheck:
-    """A ping that a side has to answer, or a reason why it cannot."""
+    """A takeover ping to a side, and the evidence that the side is alive."""
 
     def __init__(self, pair: Pair[Side], side: Side) -> None:
         self.side = side
@@ -91,16 +97,16 @@ class AliveCheck:
         side.ping()
 
     def _is_excused(self) -> bool:
-        """Return True if no pong can be heard now, or it comes behind data."""
+        """Return True if no pong is read now, or unsent data delays the ping."""
         side = self.side
         return side.is_reading_paused(self._peer) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
-        """Return whether the side is alive, as far as can be known after timeout seconds."""
+        """Return True if the side is alive, as far as known after timeout seconds."""
         side = self.side
         if side.received != self._received:
             return True
         if self._excused or self._is_excused():
             return side.transport.ack_state.seconds_since_ack < timeout
-        # A relay that is behind with its reading has not looked for the answer yet.
+        # A busy relay may not have read the answer yet.
         return side.transport.pending > 0

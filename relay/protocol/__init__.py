@@ -1,1 +1,1 @@
-"""HTTP and WebSocket as bytes: request heads, handshakes, responses, frames. No I/O."""
+"""HTTP and WebSocket without I/O: request heads, handshakes, responses and frames."""

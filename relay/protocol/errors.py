@@ -1,10 +1,10 @@
-"""What can go wrong, split by who is wrong.
+"""Exceptions of the relay, and the close codes that it sends.
 
-This module is pure: it may be imported from anywhere and imports nothing of the relay.
+This module is pure: it imports no other module of the relay.
 
     RelayError
-    ├── PairFull         a third endpoint asked for a code that two already share
-    └── ProtocolError    a client broke RFC 6455 or a limit; says how to close it
+    ├── PairFull         a third client used a code that already has two sides
+    └── ProtocolError    a client broke RFC 6455 or a limit; has the close code and the reason
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CloseCode", "PairFull", "ProtocolError", "RelayError", "Violation", 
 
 
 class CloseCode(IntEnum):
-    """The close codes that the relay itself sends (RFC 6455 section 7.4.1)."""
+    """Close codes that the relay itself sends (RFC 6455 section 7.4.1)."""
 
     NORMAL = 1000
     GOING_AWAY = 1001
@@ -29,18 +29,18 @@ class CloseCode(IntEnum):
 
 
 class RelayError(Exception):
-    """The root of every exception that the relay defines."""
+    """Base class of every exception that the relay defines."""
 
 
 class PairFull(RelayError):
-    """Two endpoints already share the code; a third one is refused (409)."""
+    """The code already has two sides; a third client is refused with 409."""
 
 
 class ProtocolError(RelayError):
-    """A client sent what it must not; ``code`` and ``reason`` say so in its close frame.
+    """A client broke RFC 6455 or a limit.
 
-    ``reason`` is a fixed sentence of at most 123 bytes (RFC 6455 section 5.5) that never
-    quotes what the client sent.
+    The close frame to the client has ``code`` and ``reason``. The reason is a fixed text of at most
+    123 bytes (RFC 6455 section 5.5) that never quotes bytes of the client.
     """
 
     def __init__(self, code: CloseCode, reason: str) -> None:
@@ -52,8 +52,8 @@ class ProtocolError(RelayError):
 class Violation(NamedTuple):
     """The close code and the reason for a client that broke a rule.
 
-    It takes the place of a `ProtocolError` that is to be kept: an exception refers to the
-    frames in which it was raised, and so to whatever keeps it.
+    A reframer stores this record and not the `ProtocolError`: the traceback of an exception refers
+    to the stack frames that raised it, which would form a reference cycle with the reframer.
     """
 
     code: CloseCode
@@ -61,7 +61,7 @@ class Violation(NamedTuple):
 
 
 def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    """Yield the exceptions in a group that are no groups themselves."""
+    """Yield the exceptions of a group and of its nested groups, without the groups."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             yield from leaves(error)

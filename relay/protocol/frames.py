@@ -1,6 +1,6 @@
-"""What a WebSocket frame is made of, and what a good one must be (RFC 6455 section 5).
+"""Parse, validate and build WebSocket frames (RFC 6455 section 5).
 
-Pure: bytes in, bytes out; no I/O, no clock, no trio.
+Pure: no I/O, no clock, no trio.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ __all__ = [
     "validate_close_payload",
 ]
 
-# RFC 6455 section 5.2. An opcode shares its byte with FIN and the three reserved bits, a length
-# shares its byte with MASK.
+# RFC 6455 section 5.2. The first byte of a frame has FIN, three reserved bits and the opcode; the
+# second byte has MASK and the short length.
 FIN: Final = 0x80
 RESERVED: Final = 0x70
 OPCODE: Final = 0x0F
@@ -71,12 +71,15 @@ CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
 
-CONTROL: Final = 0x8  # the bit that every control opcode has
+CONTROL: Final = 0x8  # set in every control opcode
 OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 REPLY_OPCODES: Final = {PING: PONG, CLOSE: CLOSE}
 PING_FRAME: Final = bytes((FIN | PING, 5)) + b"relay"
-"""A ping of the relay. Any pong counts as its answer; some versions of libcurl hide empty pings."""
+"""Ping frame of the relay, with a payload because some libcurl versions hide empty pings.
+
+Any bytes of the client count as the answer, so the payload needs no number.
+"""
 
 MAX_SHORT: Final = 125
 MAX_16: Final = 2**16 - 1
@@ -86,27 +89,27 @@ LENGTH_IS_64: Final = 127
 LENGTH_16: Final = Struct("!H")
 LENGTH_64: Final = Struct("!Q")
 MIN_HEADER: Final = 2
-SHORT_HEADER: Final = 6  # two bytes and the masking key
+SHORT_HEADER: Final = 6  # MIN_HEADER and the masking key
 MEDIUM_HEADER: Final = SHORT_HEADER + LENGTH_16.size
 MAX_CONTROL: Final = SHORT_HEADER + MAX_SHORT
 EXTENDED_LENGTH_SIZES: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
 
-# A whole binary message in one frame is by far the most common thing on the wire of a terminal or
-# an agent. The header for its peer is looked up by its length, or made of what it came with.
+# Most messages of a terminal or an agent are unfragmented binary messages. The header for the peer
+# is looked up by the payload length, or reuses the 16-bit length field of the received header.
 WHOLE_BINARY: Final = FIN | BINARY
 SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, length)) for length in range(MAX_SHORT + 1)]
 MEDIUM_HEADER_OUT: Final = bytes((WHOLE_BINARY, LENGTH_IS_16))
 
-# The close codes that a client may send: section 7.4 and the registry it founded.
+# Close codes that a client may send: section 7.4 and the IANA registry that it established.
 CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 CLOSE_STATUS: Final = Struct("!H")
 
 
 def bytes_needed(data: bytes, pos: int, message: int) -> int:
-    """Return how many bytes of the frame at pos must be there: a header, or a whole control frame.
+    """Return the number of bytes needed at pos: a complete header, or a complete control frame.
 
-    ``message`` is the opcode of the message that the frame comes in the middle of, or 0. Raises
-    ProtocolError for all that its first two bytes can get wrong (sections 5.2, 5.4, 5.5).
+    ``message`` is the opcode of the incomplete message that precedes the frame, or 0. Raises
+    ProtocolError if the first two bytes of the frame break a rule (sections 5.2, 5.4, 5.5).
     """
     if len(data) - pos < MIN_HEADER:
         return MIN_HEADER
@@ -132,9 +135,9 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
 
 
 def payload_length(header: bytes) -> int:
-    """Return the length of the payload behind a complete header (section 5.2).
+    """Return the payload length that a complete header announces (section 5.2).
 
-    Raises ProtocolError unless it is minimal and not negative.
+    Raises ProtocolError if the length is negative or not in its shortest encoding.
     """
     length = header[1] & ~MASK
     if length == LENGTH_IS_16:
@@ -160,24 +163,24 @@ def server_header(first: int, length: int) -> bytes:
 
 
 def control_payload(frame: bytes) -> bytes:
-    """Return the payload of a complete control frame of a client."""
+    """Return the unmasked payload of a complete control frame of a client."""
     return apply_mask(frame[SHORT_HEADER:], frame[MIN_HEADER:SHORT_HEADER])
 
 
 def close_frame(code: CloseCode, reason: str) -> bytes:
-    """Return the frame that closes a client with this code and reason (section 5.5.1)."""
+    """Return a close frame with this code and reason (section 5.5.1)."""
     payload = CLOSE_STATUS.pack(code) + reason.encode()
     return server_header(FIN | CLOSE, len(payload)) + payload
 
 
 def pong_or_close_reply(frame: bytes) -> bytes:
-    """Return the frame that answers a complete ping or close frame of a client (section 5.5)."""
+    """Return the pong or close frame that answers a ping or close frame (section 5.5)."""
     payload = control_payload(frame)
     return server_header(FIN | REPLY_OPCODES[frame[0] & OPCODE], len(payload)) + payload
 
 
 def validate_close_payload(payload: bytes) -> None:
-    """Raise ProtocolError if a close frame must not have this payload (sections 5.5.1, 7.4)."""
+    """Raise ProtocolError if the payload of a close frame is invalid (sections 5.5.1, 7.4)."""
     if not payload:
         return
     if len(payload) == 1:
@@ -192,5 +195,5 @@ def validate_close_payload(payload: bytes) -> None:
 
 
 def protocol_error(reason: str) -> ProtocolError:
-    """Return the violation of a framing rule."""
+    """Return the ProtocolError for a broken framing rule, with close code 1002."""
     return ProtocolError(CloseCode.PROTOCOL_ERROR, reason)

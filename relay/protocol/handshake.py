@@ -1,7 +1,7 @@
-"""Judge a request by its head: a WebSocket upgrade, a question about the relay, or an error.
+"""Validate a request head: a WebSocket upgrade, a health request, or an error.
 
-Pure. A request is judged by itself; the state of the relay is for the caller to check. No other
-header of a client leaves this module than what a `Handshake` holds.
+Pure. The result depends on the request alone; the caller checks the state of the relay. The result
+has no data of the client except the fields of `Handshake`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ KEY_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 BEARER: Final = re.compile(rb"bearer +(.+)", re.IGNORECASE)  # RFC 6750 section 2.1
 MAX_ITEMS: Final = 100
-"""Items of a list in a header that are looked at. Real lists have one or two."""
+"""Maximum number of items that are read from a list in a header. Real lists have one or two."""
 
 USED: Final = (
     b"host",
@@ -58,23 +58,23 @@ USED: Final = (
     b"sec-websocket-key",
     b"sec-websocket-protocol",
 )
-"""Headers of an upgrade that must be ASCII. All others are opaque (RFC 9110 section 5.5)."""
+"""Headers of an upgrade that must be ASCII. Other values are opaque (RFC 9110 section 5.5)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Handshake:
-    """A valid upgrade request; its representation shows nothing of it."""
+    """A valid upgrade request. Its repr is that of object, so that no secret reaches a log."""
 
     code: str
     response: bytes
-    """The 101 response. It accepts the first subprotocol that the client offers, because browsers
-    fail without one."""
+    """The 101 response. It accepts the first offered subprotocol, because browsers fail the
+    connection otherwise."""
     token: bytes | None = None
-    """The token that the client showed, if it was asked for."""
+    """Token of the request, None if it has none or `parse_handshake` did not read it."""
 
 
 class PlainRequest(Enum):
-    """A resource that answers plain HTTP, with its paths. Any of them may end in a slash."""
+    """A resource for plain HTTP requests, with its paths, with and without a final slash."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"
@@ -84,13 +84,13 @@ PLAIN_REQUESTS: Final = {path: resource for resource in PlainRequest for path in
 
 
 def asks_for_websocket(request: Request) -> bool:
-    """Return True if a request asks for an upgrade to WebSocket; a HEAD request does not."""
+    """Return True if a request is an upgrade to WebSocket. A HEAD request never is."""
     upgrade = request.headers.get(b"upgrade", b"")
     return request.method != b"HEAD" and b"websocket" in tokens(upgrade)
 
 
 def forwarded_for(request: Request) -> str:
-    """Return X-Forwarded-For, which any client can write. Bytes that are not ASCII are replaced."""
+    """Return X-Forwarded-For, which any client can spoof. Bytes outside ASCII are replaced."""
     return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
 
 
@@ -101,10 +101,16 @@ def parse_handshake(
     allowed_origins: AbstractSet[str] = frozenset(),
     with_token: bool = True,
 ) -> Handshake | PlainRequest | Response:
-    """Judge a request by its head alone (RFC 6455 section 4.2.1, RFC 9110).
+    """Validate a request head (RFC 6455 section 4.2.1, RFC 9110).
 
-    With ``strict_codes`` a code must be plain and given once. ``allowed_origins`` are origins that
-    `normalize_origin` returned; an empty set allows all. The token is read only if ``with_token``.
+    Args:
+        request: The parsed head.
+        strict_codes: True to require a pair code that `is_strict_code` accepts.
+        allowed_origins: Origins in the form of `normalize_origin`. An empty set allows all.
+        with_token: True to read the token of the client.
+
+    Returns:
+        A valid upgrade, the resource of a plain request, or the error response.
     """
     if asks_for_websocket(request):
         return (
@@ -122,7 +128,7 @@ def parse_handshake(
 
 
 def misfit(request: Request) -> Response | None:
-    """Return the answer to an upgrade that breaks RFC 6455 section 4.2.1; its path may be any."""
+    """Return the error response to an upgrade that breaks RFC 6455 section 4.2.1, or None."""
     headers = request.headers
     if request.method != b"GET":
         return METHOD_NOT_ALLOWED
@@ -145,9 +151,9 @@ def misfit(request: Request) -> Response | None:
 
 
 def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Response | None:
-    """Return the answer to a page of an origin that is not allowed.
+    """Return the error response to a page whose origin is not allowed, or None.
 
-    An Origin that is given twice is a list of two, which is no origin.
+    A repeated Origin field is joined to a list, which matches no origin.
     """
     origin = request.headers.get(b"origin")
     if not allowed_origins or origin is None:
@@ -157,7 +163,7 @@ def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Response | N
 
 
 def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Handshake | Response:
-    """Judge the query of an upgrade that is otherwise valid."""
+    """Validate the query of an upgrade whose headers are valid."""
     parameters = find_parameters(request.target)
     if parameters is None:
         return TOO_MANY_PARAMETERS
@@ -175,22 +181,22 @@ def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Ha
 
 
 def without_body_for_head(request: Request, response: Response) -> Response:
-    """Return the answer as this request may have it: to HEAD, without its body."""
+    """Return the response, without its body if the request method is HEAD."""
     return replace(response, omit_body=request.method == b"HEAD")
 
 
 def tokens(value: bytes) -> list[bytes]:
-    """Return the items of a comma-separated header in lower case, `MAX_ITEMS` at most."""
+    """Return at most `MAX_ITEMS` items of a comma-separated header, in lower case."""
     return items(value.lower())
 
 
 def items(value: bytes) -> list[bytes]:
-    """Return the items of a comma-separated header, `MAX_ITEMS` at most, empty ones included."""
+    """Return at most `MAX_ITEMS` items of a comma-separated header, with the empty items."""
     return [item.strip() for item in value.split(b",", MAX_ITEMS)[:MAX_ITEMS]]
 
 
 def is_key(key: bytes) -> bool:
-    """Return True if key is `KEY_SIZE` bytes in base64."""
+    """Return True if the key is `KEY_SIZE` bytes in base64."""
     try:
         return len(base64.b64decode(key, validate=True)) == KEY_SIZE
     except binascii.Error:
@@ -198,7 +204,7 @@ def is_key(key: bytes) -> bool:
 
 
 def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
-    """Return the first subprotocol that is offered, None if there is none.
+    """Return the first offered subprotocol, None if the client offers none.
 
     Empty items of the list are skipped (RFC 9110 section 5.6.1.2).
     """
@@ -206,9 +212,9 @@ def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
 
 
 def shown_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
-    """Return the token in a header Authorization, or else that in the ``token`` parameter.
+    """Return the bearer token of the header Authorization, or else the ``token`` parameter.
 
-    Another scheme of authorization may be meant for a proxy, and hides no parameter.
+    An Authorization of another scheme is ignored, because it may be meant for a proxy.
     """
     bearer = BEARER.fullmatch(headers.get(b"authorization", b""))
     if bearer is None:
@@ -217,15 +223,15 @@ def shown_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> 
 
 
 def token_matches(given: bytes | None, expected: bytes) -> bool:
-    """Return True if a client gave the token; nothing matches an empty one.
+    """Return True if the given token is the expected one. An empty given token never matches.
 
-    The time that it takes tells nothing about the expected token but its length.
+    The comparison time depends on the lengths of the tokens, not on their bytes.
     """
     return hmac.compare_digest(given, expected) if given else False
 
 
 def switching_protocols(key: bytes, subprotocol: bytes | None) -> bytes:
-    """Return the response to a valid upgrade request (RFC 6455 section 4.2.2)."""
+    """Return the 101 response to a valid upgrade request (RFC 6455 section 4.2.2)."""
     accept = base64.b64encode(hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest())
     lines = [
         b"HTTP/1.1 101 Switching Protocols",

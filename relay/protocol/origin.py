@@ -17,15 +17,15 @@ FILE: Final = "file://"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SCHEME: Final = re.compile(r"(https?|wss?)://")
 MAX_LENGTH: Final = 512
-"""Characters of an Origin or a Host that are compared. A host name has 253 at most."""
+"""Maximum length of an Origin or a Host in characters. A host name has 253 at most."""
 AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:/@\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 def normalize_origin(text: str) -> str:
     """Return an origin in the form in which browsers send it.
 
-    Convert to lower case, and remove the default port of http and https (RFC 6454 section 6.2) and
-    a final slash, which people add. Text that is no origin is otherwise returned unchanged.
+    The result is in lower case, without the default port of http and https (RFC 6454 section 6.2)
+    and without a final slash, which people add. Text that is no origin only gets lower case.
     """
     origin = text.strip().lower()
     if not origin.endswith("://"):
@@ -37,20 +37,20 @@ def normalize_origin(text: str) -> str:
 
 
 def is_allowed(origin: str, host: str, allowed: AbstractSet[str]) -> bool:
-    """Return True if a page of an origin may connect.
+    """Return True if a page of this origin may connect.
 
-    ``allowed`` are origins that `normalize_origin` returned, ``host`` is the field Host of the
-    request. The relay's own origin is always allowed: applications that have no page, such as
-    React Native on Android, make an Origin from the URL that they connect to.
+    ``allowed`` has origins in the form of `normalize_origin`; ``host`` is the Host field of the
+    request. The relay's own origin is always allowed, because applications without a page, such as
+    React Native on Android, derive the Origin from the URL of the relay.
     """
     return normalize_origin(origin) in allowed or is_own(origin, host)
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Return True if an origin and the field Host of the request name the same host and port.
+    """Return True if an origin and the Host field of the request have the same host and port.
 
-    A Host without a port has the default port of the origin's scheme: behind a proxy that ends
-    TLS, the relay does not know the scheme that the client used.
+    A Host without a port has the default port of the origin's scheme, because behind a TLS proxy
+    the relay does not know the scheme that the client used.
     """
     if max(len(origin), len(host)) > MAX_LENGTH:
         return False

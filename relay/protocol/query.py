@@ -1,7 +1,7 @@
 """Find the pair code and the token in the query of a request target.
 
-Pure. The number of parameters and the length of each decoded value are bounded, so the cost of a
-query is.
+Pure. The number of parameters and the length of each decoded value are bounded, which bounds the
+CPU time of a query.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .response import MAX_PARAMETERS
 __all__ = ["MAX_CODE", "MAX_TOKEN", "find_parameters", "is_strict_code", "pair_code", "token"]
 
 MAX_CODE: Final = 256
-"""Characters that a pair code may have."""
+"""Maximum length of a pair code in characters."""
 
 MAX_TOKEN: Final = 4096
-"""Bytes that a token may have, as the request spells it. No secret needs more."""
+"""Maximum length of a token in bytes, percent-encoding included. No secret needs more."""
 
 WANTED: Final = frozenset((b"pair", b"token"))
 MAX_NAME: Final = len("%70") * len("token")  # every character percent-encoded
-MAX_VALUE: Final = len("%70") * 4 * MAX_CODE  # four bytes a character
+MAX_VALUE: Final = len("%70") * 4 * MAX_CODE  # UTF-8 has up to four bytes a character
 
 ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 BYTES: Final = {
@@ -52,7 +52,7 @@ def find_parameters(target: bytes) -> dict[bytes, bytes] | None:
 
 
 def unquote(value: bytes) -> bytes:
-    """Undo percent-encoding. A percent sign that begins no escape stands for itself."""
+    """Decode percent-encoding. A percent sign without two hexadecimal digits stays as it is."""
     return ESCAPE.sub(lambda escape: BYTES[escape[1]], value) if b"%" in value else value
 
 
@@ -70,13 +70,13 @@ def pair_code(value: bytes | None) -> str | None:
 def token(value: bytes | None) -> bytes | None:
     """Decode the value of a ``token`` parameter; return None if it is longer than `MAX_TOKEN`.
 
-    In a token ``+`` is itself: there may be one in it, but no space (RFC 6750 section 2.1).
+    A ``+`` is not decoded to a space: a token may have a ``+`` but no space (RFC 6750 section 2.1).
     """
     return None if value is None or len(value) > MAX_TOKEN else unquote(value)
 
 
 def is_strict_code(code: str, target: bytes) -> bool:
-    """Return True if every reader of a target finds the same pair code in it.
+    """Return True if every parser of a target finds the same pair code in it.
 
     A balancer in front of several relays may decode nothing, use the last of two parameters, end a
     parameter at a semicolon, or ignore the case of its name.

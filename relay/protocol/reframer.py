@@ -1,12 +1,11 @@
-"""Split the frames of one client: frames for its peer, control frames to answer, a violation.
+"""Convert the bytes of one client into frames for its peer. Pure: no I/O, no clock, no trio.
 
-The rules of this module:
-
-- pure: bytes in, bytes out; no I/O, no clock, no trio; - blind: a binary payload is unmasked, never
-looked at; a text payload is not even unmasked; - bounded: a message of up to `MAX_BUFFERED` bytes
-goes on in one frame once it is complete; a longer
-  one goes on in fragments as it arrives (RFC 6455 section 5.4). An incomplete header or control
-  frame and at most `MAX_BUFFERED` bytes of payload are kept between two calls.
+Cut-through: RFC 6455 section 5.4 lets an intermediary fragment messages when no extension is in
+use. A message of up to `MAX_BUFFERED` bytes is forwarded in one frame once it is complete. A longer
+message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. Once the final
+frame has announced the message size, the minimum is the size by `TARGET_FRAGMENTS_PER_MESSAGE` if
+that is less. So neither memory nor latency grows with the message size. Only complete fragments are
+forwarded, so a control frame can follow each one.
 """
 
 from __future__ import annotations
@@ -45,35 +44,35 @@ __all__ = ["MAX_BUFFERED", "MAX_CONTROLS", "MAX_EMPTY_FRAGMENTS", "Reframer"]
 Pieces = list[bytes | bytearray]
 
 MAX_EMPTY_FRAGMENTS: Final = 1024
-"""Empty fragments that one message may have; more is a flood that no byte limit sees."""
+"""Maximum number of empty fragments in one message. No byte limit bounds a flood of them."""
 
 MAX_BUFFERED: Final = 64 * 1024
-"""Bytes of the longest message that always arrives in one frame, and of payload kept for it.
+"""Maximum size in bytes of a message that is always forwarded in one frame, and of the buffer.
 
-The predecessor sent every message in one frame, and some clients take a fragment for a message.
+Some clients take each fragment for a message. Messages of terminals and agents are far smaller.
 """
 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
-"""About how many fragments a longer message becomes at most, as long as `MAX_BUFFERED` allows.
+"""Approximate maximum of fragments of a message, unless `MAX_BUFFERED` requires more.
 
-It would be one for each read, and clients limit the fragments of a message: websockets 17 to 4,096.
+Otherwise each read would make a fragment, and clients limit them: websockets 17 accepts 4,096.
 """
 
 MAX_CONTROLS: Final = 16
-"""Pings of one read that are kept to be answered: the latest ones.
+"""Maximum number of pings of one read that are answered: the latest ones.
 
-RFC 6455 section 5.5.3 allows it; a flood of pings then neither fills memory nor delays data.
+RFC 6455 section 5.5.3 allows this. The limit bounds memory and the delay of data in a ping flood.
 """
 
 
 class Reframer:
-    """Turn the bytes of one client, in pieces of any size, into frames for its peer.
+    """Incremental parser of client frames that returns frames for the peer.
 
-    `feed` returns binary messages as server frames, with the same bytes and message borders, and
-    skips text messages. It appends complete control frames to `control`, still masked.
+    `feed` unmasks binary messages without reading them, and drops text messages without unmasking
+    them. It appends complete control frames, still masked, to `control`.
 
-    ``max_message_size`` bounds a binary message in bytes; 0 is no bound. The announced lengths
-    count, so that no part of the offending frame is passed on.
+    ``max_message_size`` limits a binary message in bytes; 0 is no limit. The announced length is
+    checked, so no part of the offending frame is forwarded.
     """
 
     __slots__ = (
@@ -98,37 +97,34 @@ class Reframer:
     def __init__(self, max_message_size: int = 0) -> None:
         self._max_message_size = max_message_size
         self._fast_limit = min(MAX_16, max_message_size or MAX_16)
-        self._head = b""  # an incomplete header or control frame
-        # The data frame whose payload is arriving: bytes to come, its FIN bit, its masking key.
+        self._head = b""  # incomplete header or control frame
+        # The incomplete data frame: missing payload bytes, FIN bit, masking key.
         self._left, self._fin, self._key = 0, 0, b""
-        # The message that is arriving: TEXT, BINARY, or 0 between two messages.
+        # The incomplete message: TEXT, BINARY, or 0 between two messages.
         self._message = self._message_size = self._empty_fragments = 0
-        self._part: bytes | bytearray = b""  # its payload that is not worth a frame yet, unmasked
-        self._opcode_out = BINARY  # of its next frame to the peer; CONTINUATION after the first
+        self._part: bytes | bytearray = b""  # unmasked payload that is not forwarded yet
+        self._opcode_out = BINARY  # opcode of the next frame to the peer
 
         self.control: list[bytes] = []
-        """Control frames since the caller last emptied this list, the oldest first.
-
-        At most twice `MAX_CONTROLS`; after a close frame that alone; after a violation none.
-        """
+        """Control frames that the caller has not cleared; after a close frame only that one."""
         self.closed = False
-        """True after the client's close frame."""
+        """True after a close frame of the client."""
         self.violation: Violation | None = None
-        """The rule that the client broke, if any."""
-        self.finished = False  # after either of these: every further byte is ignored
+        """The rule that the client broke, or None."""
+        self.finished = False  # True after a close frame or a violation; further input is ignored
         self.message_counts = {TEXT: 0, BINARY: 0}
-        """Complete messages: text skipped, binary passed on."""
+        """Number of complete messages: text dropped, binary forwarded."""
 
     @property
     def buffered(self) -> int:
-        """Bytes that are kept for the next call."""
+        """Number of bytes kept for the next call of `feed`."""
         return len(self._head) + len(self._part)
 
     def feed(self, data: bytes) -> Pieces:
-        """Take the next bytes from the client; return frames for its peer.
+        """Parse the next bytes of the client; return frames for its peer.
 
-        The pieces of the result, in order and without a gap, are whole frames: a control frame may
-        be written to the peer after them.
+        The concatenated result is a sequence of complete frames, so the caller may write a control
+        frame to the peer after it.
         """
         out: Pieces = []
         if self.finished:
@@ -163,10 +159,10 @@ class Reframer:
         return out
 
     def _fast_path(self, data: bytes, pos: int, end: int, out: Pieces) -> int:
-        """Pass on the binary messages from pos that need no state; return where they end.
+        """Forward the binary messages at pos that need no state; return the end of the last one.
 
-        The fast path: messages in one frame that is all there, of the two shorter forms. Whatever
-        else comes, good or bad, is left to the slow path.
+        Such a message is one complete frame with a 7-bit or 16-bit length. The slow path handles
+        all other frames, valid or not.
         """
         limit, before = self._fast_limit, len(out)
         while end - pos >= SHORT_HEADER and data[pos] == WHOLE_BINARY:
@@ -192,7 +188,7 @@ class Reframer:
         return pos
 
     def _begin(self, header: bytes) -> None:
-        """Begin the data frame that has this complete header."""
+        """Start the data frame with this complete header."""
         length = payload_length(header)
         fin, opcode = header[0] & FIN, header[0] & OPCODE
         if opcode != CONTINUATION:
@@ -207,7 +203,7 @@ class Reframer:
         self._left, self._fin, self._key = length, fin, header[-4:]
 
     def _payload(self, data: bytes, pos: int, out: Pieces) -> int:
-        """Take what is there of the current data frame; return where it ends in data."""
+        """Consume available payload of the current data frame; return the offset behind it."""
         stop = min(len(data), pos + self._left)
         count = stop - pos
         self._left -= count
@@ -216,13 +212,10 @@ class Reframer:
             part, size = self._part, self._message_size
             piece = apply_mask(memoryview(data)[pos:stop], self._key)
             length = len(part) + count
-            # Only the size of a message whose last frame has begun is known.
-            worth = (
-                min(MAX_BUFFERED, size // TARGET_FRAGMENTS_PER_MESSAGE)
-                if self._fin
-                else MAX_BUFFERED
-            )
-            if fin or (size > MAX_BUFFERED and length >= worth):
+            enough = MAX_BUFFERED
+            if self._fin:  # the size is final only once the header of the last frame was parsed
+                enough = min(enough, size // TARGET_FRAGMENTS_PER_MESSAGE)
+            if fin or (size > MAX_BUFFERED and length >= enough):
                 out.append(server_header(fin | self._opcode_out, length))
                 if part:
                     out.append(part)
@@ -232,8 +225,7 @@ class Reframer:
             elif not part:
                 self._part = piece  # mostly the next read completes the message: no copy
             else:
-                if isinstance(part, bytes):
-                    part = self._part = bytearray(part)
+                self._part = part = bytearray(part) if isinstance(part, bytes) else part
                 part += piece
         if fin:
             self.message_counts[self._message] += 1
@@ -245,14 +237,14 @@ class Reframer:
         return stop
 
     def _control(self, frame: bytes) -> None:
-        """Keep a complete control frame for the caller, if it has a use for it."""
+        """Append a complete control frame to `control`, unless it is a redundant pong."""
         opcode, control = frame[0] & OPCODE, self.control
         if opcode == CLOSE:
             validate_close_payload(control_payload(frame))
             self.closed = self.finished = True
             control.clear()
             self._part = b""
-        if opcode != PONG or not control:  # one pong is enough to show that the client is there
+        if opcode != PONG or not control:  # any frame already proves that the client is alive
             control.append(frame)
         if len(control) > 2 * MAX_CONTROLS:
             del control[:-MAX_CONTROLS]

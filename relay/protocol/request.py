@@ -1,12 +1,12 @@
 """Parse the head of an HTTP/1.1 request.
 
-Pure. A regular expression handles common heads, and h11 all others. The expression accepts a subset
-of the heads that h11 accepts, with the same result: it checks the syntax alone, not whether the
-relay can serve the request.
+Pure. A regular expression handles common heads; h11 parses all others. The expression accepts a
+subset of the heads that h11 accepts and gives the same result. It checks the syntax only, not
+whether the relay can serve the request.
 
-The bytes of a head are scanned once, as they arrive, for its empty line. Only a complete head is
-parsed, and only if it has no more than `MAX_FIELDS` fields, so the cost of a head is bounded in
-however many pieces it arrives.
+Each byte is scanned once for the empty line that ends the head. Only a complete head of at most
+`MAX_FIELDS` fields is parsed. So the CPU time of a head is bounded, and does not depend on the
+number of reads in which the head arrives.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Request", "RequestParser"]
 REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 HEAD_END: Final = re.compile(rb"\n\r?\n")
 OVERLAP: Final = 2
-"""Bytes before a piece that may belong to an end of the head in it."""
+"""Bytes before the last read that may belong to the end of the head: LF and CR."""
 
 FAST_PATH: Final = re.compile(
     rb"GET ([!-~]++) HTTP/1\.1\r\n"
@@ -42,14 +42,14 @@ FAST_PATH: Final = re.compile(
 SLOW_PATH_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding"))
 
 FORBIDDEN: Final = re.compile(rb"[\0-\x08\v\f\x0e-\x1f\x7f]|\r(?!\n)")
-"""Control characters that no valid head has (RFC 9110 section 5.5).
+"""Control characters that are invalid in a head (RFC 9110 section 5.5).
 
-h11 accepts most of them in a value. It needs quadratic time to refuse a NUL, a vertical tab or a
-form feed behind many spaces.
+h11 accepts most of them in a value, and needs quadratic time to refuse a NUL, a vertical tab or a
+form feed that follows many spaces.
 """
 
 LONG_LENGTH: Final = re.compile(rb"\ncontent-length:[^\n]{100}", re.IGNORECASE)
-"""A Content-Length that is a long list. h11 takes about 0.8 ms for one of 16 KiB."""
+"""A Content-Length of 100 characters and more, which is refused: h11 needs 0.8 ms for 16 KiB."""
 
 ABSOLUTE_FORM: Final = re.compile(rb"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -58,46 +58,47 @@ PROXY_V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 """Signatures of the PROXY protocol, versions 1 and 2."""
 
 HEAD_METHOD: Final = b"HEAD "
-"""Beginning of a request whose answer has no body (RFC 9110 section 9.3.2)."""
+"""Prefix of a request whose response has no body (RFC 9110 section 9.3.2)."""
 
 FIRST_PRINTABLE: Final = 0x21
-"""Lowest byte that a request line can begin with."""
+"""Lowest byte value with which a request line can begin."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """The head of a request; its representation shows nothing of it."""
+    """The parsed head of a request. Its repr is that of object, so that no secret reaches a log."""
 
     method: bytes
     target: bytes
-    """The target in origin form, unless it is ``*`` or invalid."""
+    """Request target in origin form, unless it is ``*`` or invalid."""
     http_version: bytes
     headers: dict[bytes, bytes]
-    """Header fields by their names in lower case. A repeated field is a list (RFC 9110 5.3)."""
+    """Header fields by name in lower case. Repeated fields are joined by commas (RFC 9110 5.3)."""
 
 
 class RequestParser:
-    """Collect the head of a request from pieces of any size."""
+    """Incremental parser of one request head."""
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self._begin = 0  # of the request line
-        self._searched = 0
-        self._fields = -1  # lines after the request line
+        self._begin = 0  # offset of the request line
+        self._searched = 0  # bytes scanned so far
+        self._fields = -1  # lines after the request line; -1 while that is incomplete
         self.begun = False
-        """True once a byte arrived that is not part of an empty line."""
+        """True after the first byte that is neither CR nor LF."""
         self.trailing_data = b""
-        """Bytes that followed the head."""
+        """Bytes received after the head."""
 
     @property
     def missing(self) -> int:
-        """Bytes that the head may still have."""
+        """Number of bytes that the head may still grow by."""
         return MAX_HEAD - len(self._data)
 
     def feed(self, data: bytes) -> Request | Response | None:
-        """Add received bytes, at least one; return the request once its head is complete.
+        """Add at least one received byte; return the request once its head is complete.
 
-        Return a refusal as soon as the bytes cannot become a head within the limits.
+        Return an error response as soon as the bytes cannot become a valid head within the limits,
+        and None while the head is incomplete.
         """
         self._data += data
         self.begun = self.begun or bool(data.strip(b"\r\n"))
@@ -105,13 +106,13 @@ class RequestParser:
         return self.refusal(result) if isinstance(result, Response) else result
 
     def refusal(self, response: Response) -> Response:
-        """Return an answer to the bytes so far: without its body if the method is HEAD."""
+        """Return the response, without its body if the received method is HEAD."""
         if self._data.startswith(HEAD_METHOD, self._begin):
             return replace(response, omit_body=True)
         return response
 
     def _scan(self) -> Request | Response | None:
-        """Look for the end of the head in the bytes that arrived last; otherwise as `feed`."""
+        """Scan the bytes that were received last for the end of the head; return as `feed` does."""
         if self._fields < 0:
             if (refusal := self._begin_head()) is not None:
                 return refusal
@@ -121,7 +122,7 @@ class RequestParser:
         end = len(self._data) if found is None else found.end()
         self._fields += self._data.count(b"\n", self._searched, end)
         self._searched = end
-        if self._fields > MAX_FIELDS + (found is not None):  # the empty line is no field
+        if self._fields > MAX_FIELDS + (found is not None):  # the empty line is counted too
             return TOO_MANY_FIELDS
         if found is None:
             return None if self.missing > 0 else HEAD_TOO_BIG
@@ -129,14 +130,14 @@ class RequestParser:
         return parsed(bytes(self._data[self._begin : end]))
 
     def _begin_head(self) -> Response | None:
-        """Check the request line once it is complete; return a refusal if it is not HTTP/1.
+        """Check the request line once it is complete; return an error response if it is invalid.
 
-        One empty line before it is ignored (RFC 9112 section 2.2).
+        One empty line before the request line is ignored (RFC 9112 section 2.2).
         """
         data = self._data
         if data.startswith(PROXY_V2):
             return PROXY_PROTOCOL
-        if PROXY_V2.startswith(data):  # it may arrive in pieces
+        if PROXY_V2.startswith(data):  # the signature may still be incomplete
             return None
         if not self._begin:
             self._begin = 2 if data.startswith(b"\r\n") else 1 if data.startswith(b"\n") else 0
@@ -155,15 +156,16 @@ class RequestParser:
 
 
 def parsed(head: bytes) -> Request | Response:
-    """Parse a complete head of at most `MAX_FIELDS` fields."""
+    """Parse a complete head of at most `MAX_FIELDS` fields, or return an error response."""
     usual = FAST_PATH.fullmatch(head)
     return in_origin_form((usual and parsed_usual(usual)) or parsed_by_h11(head))
 
 
 def parsed_usual(usual: re.Match[bytes]) -> Request | None:
-    """Return a request that the expression matched.
+    """Return the request of a head that `FAST_PATH` matched.
 
-    Return None if a field needs more than a check of its syntax.
+    Return None if h11 has to check the head: Host is missing or repeated, or the head has one of
+    `SLOW_PATH_HEADERS`.
     """
     target, lines = usual.groups()
     fields = []
@@ -185,19 +187,19 @@ def parsed_by_h11(head: bytes) -> Request | Response:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        # A frame of its traceback refers to the error: a reference cycle that holds the head.
+        # A stack frame of the traceback refers to the error: a reference cycle that holds the head.
         error.__traceback__ = None
         return NOT_HTTP
     return from_h11(event) if isinstance(event, h11.Request) else NOT_HTTP
 
 
 def from_h11(event: h11.Request) -> Request:
-    """Return the request that h11 parsed."""
+    """Convert the request event of h11."""
     return Request(event.method, event.target, event.http_version, combined(event.headers))
 
 
 def combined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return header fields by name, repeated ones joined by commas."""
+    """Return header fields by name, with repeated fields joined by commas."""
     headers: dict[bytes, bytes] = {}
     for name, value in fields:
         headers[name] = headers[name] + b", " + value if name in headers else value
@@ -205,9 +207,9 @@ def combined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def in_origin_form(request: Request | Response) -> Request | Response:
-    """Return a request whose target is in origin form (RFC 9112 section 3.2).
+    """Convert a target in absolute form to origin form (RFC 9112 section 3.2).
 
-    The authority of a target in absolute form replaces the field Host.
+    The authority of the absolute form replaces the Host field.
     """
     if not isinstance(request, Request):
         return request

@@ -1,7 +1,7 @@
-"""What the relay answers by plain HTTP: why somebody is not let in, and how it is.
+"""HTTP responses other than 101: errors and the health of the relay.
 
-Pure. The line of each body is fixed here: it is also the reason by which refusals are counted, so
-that nothing a client sent is ever in it.
+Pure. Each error body is a fixed line, which is also the reason in logs and metrics. So no data of a
+client appears in either.
 """
 
 from __future__ import annotations
@@ -45,44 +45,43 @@ __all__ = [
 ]
 
 MAX_HEAD: Final = 16 * 1024
-"""Bytes that an HTTP head may have, with its final empty line."""
+"""Maximum size of a request head in bytes, with its final empty line."""
 
 MAX_FIELDS: Final = 100
-"""Header fields that a head may have. Browsers behind several proxies send about 40."""
+"""Maximum number of header fields. Browsers behind several proxies send about 40."""
 
 MAX_PARAMETERS: Final = 100
-"""Parameters that the query of an upgrade may have."""
+"""Maximum number of parameters in the query of an upgrade."""
 
 RETRY_AFTER: Final = 5
-"""Default of the field Retry-After, in seconds."""
-
+"""Default `Retry-After` in seconds."""
 
 PLAIN: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response that is not 101: one line of body, after which the connection is closed."""
+    """A response other than 101. Its body is one line, and the connection is closed after it."""
 
     status: HTTPStatus
     body: str
     content_type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
     omit_body: bool = False
-    """True if the body is left out, because the method is HEAD."""
+    """True if the body is omitted, because the request method is HEAD."""
 
     @property
     def is_error(self) -> bool:
-        """True for an error, False for the health of the relay."""
+        """True for an error response, False for a health response."""
         return self.content_type == PLAIN
 
     @property
     def _hop_by_hop(self) -> list[str]:
-        """Names of fields that Connection must list: Upgrade (RFC 9110 section 7.8)."""
+        """Names of the fields that Connection must list: Upgrade (RFC 9110 section 7.8)."""
         return [name for name, _ in self.headers if name == "Upgrade"]
 
     def encode(self, now: int) -> bytes:
-        """Return the response as it is sent at the Unix time ``now``, in seconds."""
+        """Return the bytes of the response; ``now`` is the Unix time in seconds, for Date."""
         body = self.body.encode()
         headers = (
             ("Date", http_date(now)),
@@ -101,30 +100,30 @@ class Response:
 
 @lru_cache(maxsize=1)
 def http_date(now: int) -> str:
-    """Return a Unix time in the format of the field Date (RFC 9110 section 5.6.7)."""
+    """Return a Unix time in the format of the Date field (RFC 9110 section 5.6.7)."""
     return formatdate(now, usegmt=True)
 
 
 def bad_request(why: str) -> Response:
-    """Return the answer to a request that no change of the relay's state would make good."""
+    """Return a 400 response to an invalid request, which the client should not retry."""
     return Response(HTTPStatus.BAD_REQUEST, why)
 
 
 def try_later(status: HTTPStatus, why: str, seconds: int = RETRY_AFTER) -> Response:
-    """Return the answer to a good request that the state of the relay does not allow."""
+    """Return the response to a valid request that the client should retry after ``seconds``."""
     return Response(status, why, headers=(("Retry-After", str(seconds)),))
 
 
 def too_many_requests(why: str, retry_after: float) -> Response:
-    """Return the answer to a client that is over a limit of its own for so many seconds more."""
+    """Return the 429 response to a client that exceeds a limit for ``retry_after`` seconds more."""
     return try_later(HTTPStatus.TOO_MANY_REQUESTS, why, max(1, math.ceil(retry_after)))
 
 
 def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
-    """Return the health of a relay with so many codes in use.
+    """Return the response to a health request; ``pairs`` is the number of codes in use.
 
     ``draining`` is true if the relay stops. ``full`` is true if `max_connections` is reached and
-    the request is for /ready: /health does not report it.
+    the request is for /ready; /health does not report it.
     """
     trouble = {"draining": True} if draining else {"full": True} if full else {}
     return Response(
@@ -135,7 +134,7 @@ def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
     )
 
 
-# About the request itself.
+# The request itself is refused.
 
 NOT_HTTP: Final = bad_request("not a valid HTTP request")
 PROXY_PROTOCOL: Final = bad_request(
@@ -169,7 +168,7 @@ WRONG_VERSION: Final = Response(
     headers=(("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")),
 )
 
-# About who asks.
+# The client is refused: its origin or its token.
 
 ORIGIN_NOT_ALLOWED: Final = Response(HTTPStatus.FORBIDDEN, "origin is not allowed")
 TOKEN_REQUIRED: Final = Response(
@@ -183,7 +182,7 @@ NO_AUTHORIZED_HOST: Final = replace(
     body="no authorized host waits with this code: show the token, or connect again later",
 )
 
-# About the state of the relay.
+# The state of the relay does not admit the client.
 
 PAIR_IS_FULL: Final = try_later(HTTPStatus.CONFLICT, "pair is full")
 RELAY_IS_STOPPING: Final = try_later(HTTPStatus.SERVICE_UNAVAILABLE, "relay is stopping")

@@ -1,1 +1,1 @@
-"""Bytes in and out: sockets, TLS and other streams, and facts about a socket."""
+"""Sockets, TLS and other streams, the epoll reader, and the state of a socket."""

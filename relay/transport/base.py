@@ -1,14 +1,14 @@
-"""The bytes of one client: read by one task, written by several, whole frames at a time.
+"""The byte stream of one client: one task reads it, several tasks write complete frames to it.
 
-A `Transport` adds to a `trio.abc.Stream` what the relay needs and a stream does not promise:
+A `Transport` adds guarantees that a `trio.abc.Stream` does not give:
 
-- every writer's bytes stay together and in order, with no lock while nobody has to wait;
-- a writer may be cancelled at any time: what it had not written yet is kept and goes out before
-  the next writer's bytes, so a frame once begun is finished and a close frame never lands in it;
-- a pong or a ping can be sent by who must not wait, at the next frame border.
+- The bytes of each write stay together and in order. No lock is taken unless the stream is blocked.
+- A writer may be cancelled at any time. Its unsent bytes are buffered and sent before the next
+  write, so a frame is always completed and a close frame never interrupts another frame.
+- `Transport.send_deferred` sends a ping or a pong without waiting, at the next frame boundary.
 
-What is kept is at most one write of each writer: each of them waits until it is out, or is
-cancelled and does not come back.
+The buffer has at most one write of each writer: a writer waits until its bytes are sent, or is
+cancelled and never writes again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["Transport"]
 
 
 class Transport(trio.abc.AsyncResource):
-    """A stream that several tasks write whole frames to."""
+    """A byte stream to which several tasks write complete frames."""
 
     __slots__ = (
         "_completed_writes",
@@ -51,7 +51,7 @@ class Transport(trio.abc.AsyncResource):
     def __init__(
         self, stream: trio.abc.Stream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        """Take the stream, and a nursery for what is written while nobody waits."""
+        """Wrap a stream. The nursery runs the writes for which no caller waits."""
         self._stream = stream
         self._socket = socket_of(stream)
         self._nursery = nursery
@@ -62,20 +62,20 @@ class Transport(trio.abc.AsyncResource):
         self._deferred = b""
         self._completed_writes = 0
         self.handshake_done = True
-        """Whether anything can be said yet; with TLS, not before its handshake."""
+        """True if frames can be sent: always, except before the end of a TLS handshake."""
         self.heard = False
-        """Whether a byte of an incomplete TLS handshake came."""
+        """True if the client sent at least one byte of the TLS handshake."""
         self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
-        """Cause of an incomplete TLS handshake; a timeout, unless `handshake` found another one."""
+        """Cause of a failed TLS handshake. It is a timeout unless `handshake` set another cause."""
         self.overhead = 0
-        """Bytes received that were no data: those of TLS."""
+        """Number of received bytes that were not plaintext: the overhead of TLS."""
         self.broken = False
-        """Whether a read or a write failed, so that nothing can be sent any more."""
+        """True after a read or a write failed. No more bytes can be sent."""
         self.seconds_blocked = 0.0
-        """Seconds for which writers had to wait until the client took data."""
+        """Seconds for which writers waited because the stream was blocked."""
 
     def push_back(self, data: bytes) -> None:
-        """Put back what was received but belongs to a later reader."""
+        """Return received bytes to the transport, for the next read."""
         self._pushed_back = data + self._pushed_back
 
     def _take_pushed_back(self, max_bytes: int) -> bytes:
@@ -85,21 +85,21 @@ class Transport(trio.abc.AsyncResource):
     @property
     @abstractmethod
     def write_blocked(self) -> bool:
-        """Whether there are frames that the stream had no room for yet."""
+        """True if frames are buffered because the stream has no room for them."""
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes that the system has not got rid of yet, as far as it tells."""
+        """Bytes in the send queue of the socket; 0 if there is no socket."""
         return 0 if self._socket is None else unsent_bytes(self._socket)
 
     @property
     def pending(self) -> int:
-        """Bytes of the client that the system has and the relay has not read, as far as known."""
+        """Bytes in the receive queue of the socket; 0 if there is no socket."""
         return 0 if self._socket is None else pending(self._socket)
 
     @property
     def ack_state(self) -> AckState:
-        """How the client takes what is sent to it."""
+        """Acknowledgements of the client, with completed writes added to the acknowledged bytes."""
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(
             found.acked_bytes + self._completed_writes,
@@ -109,59 +109,60 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def half_closeable(self) -> bool:
-        """True if one direction can be ended alone; a `trio.SSLStream` cannot do that."""
+        """True if the send direction can end alone, which a `trio.SSLStream` does not support."""
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def drain_and_wait_eof(self) -> None:
-        """Say that nothing more comes, and read and discard until the client leaves.
+        """End the send direction, then read and discard until the client ends its own.
 
-        Closing a socket with unread data resets it, which can destroy the last words sent to a
-        client that is still sending. The caller bounds the time.
+        Closing a socket with unread data resets it. The reset can destroy the last frame or
+        response if the client is still sending. The caller bounds the time.
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self.send_eof()
             await self.receive_until(is_end, READ_SIZE)
 
     async def send_eof(self) -> None:
-        """Say that nothing more comes, where one direction can be ended alone."""
+        """End the send direction, if the stream supports that."""
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             await self._stream.send_eof()
 
     async def wait_hangup(self) -> None:
-        """Wait until the client left, without reading; forever where that cannot be known.
+        """Wait without reading until the client ends its stream; set `broken` after a reset.
 
-        Sets `broken` if it left by a reset.
+        Never returns if the platform or the stream does not report the end.
         """
         if self._socket is None or self._epoll_reader is None:
             await trio.sleep_forever()
         try:
             self.broken = await self._epoll_reader.wait_hangup(self._socket.fileno())
-        except OSError:  # the system watches no more sockets; what the client sent stays
+        except OSError:  # the epoll set is full; unread data stays in the socket
             await trio.sleep_forever()
 
     async def aclose(self) -> None:
-        """Close the stream, gracefully if there is time; if cancelled, at once."""
+        """Close the stream gracefully, or at once if cancelled."""
         await self._stream.aclose()
 
     async def handshake(self) -> None:
-        """Do what comes before everything else: the handshake of TLS.
+        """Do the TLS handshake, if the transport has TLS. It precedes all reads and writes.
 
-        Raises trio.BrokenResourceError if it fails.
+        Raises trio.BrokenResourceError if the handshake fails.
         """
 
     @abstractmethod
     async def receive_some(self, max_bytes: int) -> bytes:
         """Wait for the next bytes, at most max_bytes; b"" is the end of the stream.
 
-        Cancelling it loses nothing. Raises trio.BrokenResourceError, and sets `broken`, if the
-        stream failed, and trio.ClosedResourceError if the relay closed it.
+        Cancellation loses no bytes. Raises trio.BrokenResourceError and sets `broken` if the stream
+        failed; raises trio.ClosedResourceError if the relay closed it.
         """
 
     async def receive_until(self, take: Callable[[bytes], bool], max_bytes: int) -> None:
-        """Give take what comes, at most max_bytes at once, until it returns True.
+        """Read and call ``take`` with the bytes, until it returns True.
 
-        b"" is the end of the stream. take must not wait. It gets less at once if it takes long, so
-        that other tasks have their turn. Otherwise as `receive_some`.
+        b"" is the end of the stream. A read has at most max_bytes, and fewer if ``take`` runs for
+        long, so that other tasks run in time. ``take`` must not wait. Cancellation and exceptions
+        are those of `receive_some`.
         """
         over, size = False, self._size
         while not over:
@@ -171,24 +172,24 @@ class Transport(trio.abc.AsyncResource):
             size.adapt(trio.current_time() - began)
 
     def look(self, max_bytes: int) -> bytes | None:
-        """Return what is there, at most max_bytes, without waiting; None if that is not known.
+        """Return at most max_bytes without waiting; None if there are none, or for generic streams.
 
         Raises trio.BrokenResourceError if the stream failed.
         """
         return None
 
     async def send_all(self, data: bytes) -> None:
-        """Send data, which is whole frames, and return when all of it is out.
+        """Send complete frames, and return when all bytes are sent.
 
-        If cancelled, the rest of data is kept and goes out with the next call. Not always a
-        checkpoint. Raises trio.BrokenResourceError, and sets `broken`, if the stream failed, and
-        trio.ClosedResourceError if the relay closed it.
+        After a cancellation the unsent bytes stay buffered, and the next call sends them. Not
+        always a checkpoint. Raises trio.BrokenResourceError and sets `broken` if the stream failed;
+        raises trio.ClosedResourceError if the relay closed it.
         """
         if not self.try_send(data):
             await self.flush()
 
     async def flush(self) -> None:
-        """Send what was not sent yet, and return when all of it is out. Otherwise as `send_all`."""
+        """Send the buffered bytes. Cancellation and exceptions are those of `send_all`."""
         since = trio.current_time()
         try:
             await self._flush()
@@ -196,10 +197,10 @@ class Transport(trio.abc.AsyncResource):
             self.seconds_blocked += trio.current_time() - since
 
     def send_deferred(self, data: bytes) -> None:
-        """Send data, which is whole frames, without waiting for it.
+        """Send complete frames without waiting.
 
-        While others wait for room it is kept for the next frame border, and a later call replaces
-        it. What goes wrong is for the reader of the wire to find.
+        While writes are blocked, the frames are deferred to the next frame boundary. Only those of
+        the last call are kept. Errors are not raised here; the next read raises them.
         """
         if self.write_blocked:
             self._deferred = data
@@ -214,16 +215,16 @@ class Transport(trio.abc.AsyncResource):
 
     @abstractmethod
     def try_send(self, data: bytes) -> bool:
-        """Send what can be sent of data without waiting; return whether that was all.
+        """Send as many bytes as possible without waiting; return True if all bytes are sent.
 
-        If it was not, `flush` must be called. Raises what `send_all` raises.
+        Otherwise the caller must call `flush`. Raises the exceptions of `send_all`.
         """
 
     @abstractmethod
     async def _flush(self) -> None:
-        """Send what was not sent yet."""
+        """Send the buffered bytes; called by `flush`, which measures the time."""
 
 
 def is_end(data: bytes) -> bool:
-    """Return True at the end of a stream."""
+    """Return True if a read returned b"", the end of the stream."""
     return not data

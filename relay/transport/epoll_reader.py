@@ -1,13 +1,16 @@
-"""One task that reads all sockets, so that a message need not wake its pair's own tasks.
+"""Read the sockets of all pairs from a single task.
 
-To wake a task, and to put it to sleep again, costs more than to pass a message on. So a pump leaves
-the lookout a plain call that does that, and sleeps until the call says that there is something to
-wait for.
+Waking a task for each message costs more CPU time than forwarding the message. So the task of a
+pump does not read. It registers the descriptor of its source with a function, and sleeps. The
+reader task waits for an epoll set of all registered descriptors, reads, and calls the function with
+the bytes. The function forwards them without waiting. It returns True if its task has to continue,
+because the sink is blocked or the source ended; only then does the reader wake that task. Streams
+without a descriptor, such as those of an embedding program, are read by the waiting task itself.
 
-The lookout is one of many tasks on one thread, and what it does between two checkpoints delays all
-of them. Clients choose how much there is to read and how expensive it is. So time bounds a turn,
-and not a number of reads: when `TURN` is over, every other task runs before the next read. Sockets
-that were ready and not read come first in the next turn, so that none is passed over.
+The reader delays all other tasks of the thread between two checkpoints. Clients choose the number
+of bytes and the CPU time per byte. So a turn is bounded in time, not in reads: after `TURN`, every
+other task runs before the next read. Ready sockets that a turn did not reach are read first in the
+next one, so no socket starves.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ TURN: Final = 0.01
 """Seconds of reading after which every other task of the relay runs."""
 
 BATCH: Final = 1024
-"""Sockets that the system is asked for at once; each turn goes on where the last one ended."""
+"""Maximum number of ready descriptors of one epoll call. The next call returns the others."""
 
 
 Take = Callable[[bytes], bool]
@@ -40,9 +43,10 @@ Read = Callable[[int], bytes]
 
 @contextmanager
 def open_epoll_reader() -> Iterator[EpollReader | None]:
-    """Yield a lookout, which whoever waits in it must not outlive; None where there is no epoll.
+    """Yield an epoll reader, or None on a platform without epoll.
 
-    Raises OSError if the system has no descriptor left for it.
+    No task may wait in the reader after the context ends. Raises OSError if the descriptor limit is
+    reached.
     """
     if not hasattr(select, "epoll"):
         yield None
@@ -52,7 +56,7 @@ def open_epoll_reader() -> Iterator[EpollReader | None]:
 
 
 class EpollReader:
-    """Reads descriptors for whoever left it a call for what comes."""
+    """Reader of all registered descriptors; `run` is its task."""
 
     def __init__(self, epoll: select.epoll) -> None:
         self._epoll = epoll
@@ -60,21 +64,21 @@ class EpollReader:
         self._ready: deque[tuple[Registration, int]] = deque()
 
     async def run(self) -> None:
-        """Read what there is to read, until cancelled."""
+        """Read ready descriptors and call their functions, until cancelled."""
         while True:
             if self._ready:
                 await trio.lowlevel.checkpoint()
             else:
-                # An epoll set is itself readable once one of its events is there.
+                # An epoll descriptor is readable while one of its descriptors is ready.
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
             self._take_turn()
 
     def _take_turn(self) -> None:
-        """Read each socket that is ready, for as long as the turn lasts."""
+        """Read the ready sockets until all of them are read or `TURN` is over."""
         ready = self._ready
         if not ready:
             for fd, mask in self._epoll.poll(0, BATCH):
-                # There is none if somebody closed it, and a copy of it is still in the set.
+                # A closed descriptor of which a copy is still in the set has no registration.
                 if (found := self._registrations.get(fd)) is not None:
                     ready.append((found, mask))
         now = perf_counter()
@@ -82,7 +86,7 @@ class EpollReader:
         while ready and now < end:
             registration, mask = ready.popleft()
             if self._registrations.get(registration.fd) is not registration:
-                continue  # an earlier call ended it
+                continue  # an earlier callback removed the registration
             over = registration.read_once(mask)
             began, now = now, perf_counter()
             if over is None:
@@ -106,15 +110,19 @@ class EpollReader:
         read: Read | None = None,
         has_more: Callable[[], bool] | None = None,
     ) -> None:
-        """Give take what can be read, until it returns True.
+        """Sleep while the reader task calls ``take`` with the bytes read, until it returns True.
 
-        ``read`` reads so many bytes of the descriptor, by default with `os.read`, and raises
-        BlockingIOError if there are none; ``has_more`` is True if it returns some although the
-        descriptor is not readable. One read takes at most max_bytes, and at most ``size``, which is
-        adapted to the time that it took. b"" is the end of the stream.
+        Args:
+            fd: The descriptor. Only one task at a time may wait for it, and must be cancelled
+                before the descriptor is closed.
+            take: A function that must not wait. b"" is the end of the stream.
+            max_bytes: The maximum size of one read.
+            size: A second maximum, which is adapted to the time that ``take`` needs.
+            read: Reads at most the given number of bytes, by default with `os.read`. It raises
+                BlockingIOError if there are none.
+            has_more: Returns True if ``read`` has bytes although the descriptor is not readable.
 
-        take must not wait. What it raises, or read, is raised here. Cancelling it loses nothing.
-        One task at a time may wait for a descriptor; whoever closes it cancels that task before.
+        Exceptions of ``take`` and ``read`` are raised here. Cancellation loses no bytes.
         """
         registration = Registration(
             fd, size, take, max_bytes, read or partial(os.read, fd), has_more
@@ -122,7 +130,7 @@ class EpollReader:
         await self._wait(registration, select.EPOLLIN)
 
     async def wait_hangup(self, fd: int) -> bool:
-        """Wait until the other end of a socket closed it, without reading; return if by a reset."""
+        """Wait without reading until the peer of a socket closes it; return True after a reset."""
         registration = HangupRegistration(fd)
         await self._wait(registration, select.EPOLLRDHUP)
         return registration.reset
@@ -137,7 +145,8 @@ class EpollReader:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
-        # Its traceback has the vigil in it, and this frame: kept in either, it would keep the pair.
+        # Its traceback refers to the registration and to this stack frame. A reference from either
+        # would be a cycle that keeps the pair in memory.
         failure, registration.failure = registration.failure, None
         try:
             if failure is not None:
@@ -146,7 +155,7 @@ class EpollReader:
             del failure
 
     def _end(self, registration: Registration) -> None:
-        # The number is another's if somebody closed the descriptor meanwhile.
+        # A new connection may have the number already, if the descriptor was closed meanwhile.
         if self._registrations.get(registration.fd) is registration:
             del self._registrations[registration.fd]
             with suppress(OSError):
@@ -154,7 +163,7 @@ class EpollReader:
 
 
 class Registration:
-    """A descriptor, and the task that sleeps while it is read."""
+    """A registered descriptor, its callback, and the task that sleeps meanwhile."""
 
     __slots__ = ("_max_bytes", "_read", "_take", "failure", "fd", "has_more", "size", "task")
 
@@ -178,19 +187,19 @@ class Registration:
         self.failure: Exception | None = None
 
     def read_once(self, events: int) -> bool | None:
-        """Read once; return True if the task is to be woken, None if nothing could be read."""
+        """Read once; return True if the task has to be woken, None if no bytes were available."""
         try:
             size, limit = self.size.bytes, self._max_bytes
             return self._take(self._read(size if size < limit else limit))  # noqa: FURB136 - half the time
-        except BlockingIOError:  # readable is a hint: another reader, or part of a TLS record
+        except BlockingIOError:  # readiness is a hint, and a TLS record may be incomplete
             return None
-        except Exception as failure:  # noqa: BLE001 - it is raised where somebody waits for it
+        except Exception as failure:  # noqa: BLE001 - the waiting task raises it
             self.failure = failure
             return True
 
 
 class HangupRegistration(Registration):
-    """A descriptor that is not read, and the task that sleeps until its other end is closed."""
+    """A registered descriptor that is not read; its task sleeps until the peer closes."""
 
     __slots__ = ("reset",)
 

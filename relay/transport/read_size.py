@@ -1,6 +1,6 @@
-"""Bytes that one read of a side may take.
+"""Adapt the size of a read to the CPU time that its data needs.
 
-Pure: the time that a read took is an argument.
+Pure: the time is an argument.
 """
 
 from __future__ import annotations
@@ -10,36 +10,37 @@ from typing import Final
 __all__ = ["MIN_READ", "READ_SIZE", "READ_TIME", "ReadSize"]
 
 READ_SIZE: Final = 127 * 1024
-"""The most bytes that one read takes, and so about the most that one direction of a pair holds.
+"""Maximum size of a read in bytes, and about the memory of one direction of a pair.
 
-Larger reads are cheaper by the byte, up to where the C library maps each buffer afresh, 128 KiB.
+Larger reads cost less CPU time per byte, up to 128 KiB. From there on, the C library maps a new
+buffer for each read.
 """
 
 MIN_READ: Final = 1024
-"""The fewest bytes that one read may take, whatever they cost: each read has a cost of its own."""
+"""Minimum size of a read in bytes. Smaller reads would mostly cost the overhead of a read."""
 
 FIRST_READ: Final = 16 * 1024
-"""Bytes of the first read, whose cost is not known."""
+"""Size of the first read in bytes, before any CPU time is known."""
 
 READ_TIME: Final = 0.0005
-"""Seconds that one read, with all that follows from it, should take at most.
+"""Target maximum in seconds for one read and the processing of its data.
 
-A read of large messages takes a fifth of this. One of 127 KiB in frames of one byte would take
-sixty times as long, and meanwhile nobody else is served.
+A full read of large messages takes a fifth of this. A full read of one-byte frames would take sixty
+times as long, and delay all other tasks meanwhile.
 """
 
 
 class ReadSize:
-    """The size of the next read of one side: smaller where its data is expensive to handle."""
+    """Size of the next read of one side: smaller if its data needs more CPU time per byte."""
 
     __slots__ = ("bytes",)
 
     def __init__(self) -> None:
         self.bytes = FIRST_READ
-        """Bytes that the next read may take, from `MIN_READ` to `READ_SIZE`."""
+        """Maximum size of the next read in bytes, from `MIN_READ` to `READ_SIZE`."""
 
     def adapt(self, seconds: float) -> None:
-        """Choose the size of the next read by the time that the last one took to handle."""
+        """Set the size of the next read from the seconds that the last one took to process."""
         if seconds > READ_TIME:
             self.bytes = max(MIN_READ, int(self.bytes * READ_TIME / seconds))
         elif seconds < READ_TIME / 2 and self.bytes < READ_SIZE:

@@ -1,7 +1,7 @@
-"""What the system knows of a client's connection: its leaving, and what the client's system took.
+"""Query the kernel for the state of a socket: its queues, acknowledgements and peer address.
 
-All of it is asked for rarely, by the sweeper or for a side that is not read. Where the system or a
-kind of stream cannot tell, the answer is the one that blames nobody.
+Queues and acknowledgements are queried by the keepalive and takeover checks only, never for each
+message. If the platform or the stream has no answer, the result is one that ends no side.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import fcntl
 import resource
 import termios
 from struct import Struct
-from struct import error as StructError  # noqa: N812 - it is called so nowhere else
+from struct import error as StructError  # noqa: N812 - the module has no better name for it
 from typing import Final, NamedTuple
 
 import trio
@@ -27,35 +27,35 @@ __all__ = [
     "unsent_bytes",
 ]
 
-# struct tcp_info of linux/tcp.h as far as tcpi_bytes_acked: retransmissions and window probes that
-# are not answered, milliseconds since the last acknowledgement, bytes acknowledged in all.
+# struct tcp_info of linux/tcp.h up to tcpi_bytes_acked: tcpi_retransmits, tcpi_probes,
+# tcpi_last_ack_recv in milliseconds, tcpi_bytes_acked.
 TCP_INFO: Final = Struct("=2xBB52xI60xQ")
 COUNT: Final = Struct("i")
 
 
 class AckState(NamedTuple):
-    """How a client's system takes what was sent to it."""
+    """Acknowledgements that the kernel of a client sent."""
 
     acked_bytes: int = 0
-    """A figure that grows with each byte that it takes; 0 where that is not known."""
+    """Number that grows with each byte that the client acknowledges; 0 if unknown."""
     seconds_since_ack: float = 0.0
-    """Seconds since it acknowledged anything, if something waits for an answer; otherwise 0.
+    """Seconds since the last acknowledgement while probes are unacknowledged, otherwise 0.
 
-    A system whose program does not read still answers, so this is not 0 for long unless the
-    network or the whole client is gone.
+    The kernel of a client acknowledges even if its program does not read. So a large value means
+    that the network or the client host failed.
     """
     unacked_probes: int = 0
-    """How often in a row it was sent the same, or asked whether it has room, and did not answer."""
+    """Unacknowledged retransmissions plus zero-window probes."""
 
 
 def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
-    """Return the socket below a stream, also under TLS; None if there is none."""
-    stream = getattr(stream, "transport_stream", stream)  # TLS has one
+    """Return the socket of a stream, also below TLS, or None."""
+    stream = getattr(stream, "transport_stream", stream)  # the stream below TLS
     return stream.socket if isinstance(stream, trio.SocketStream) else None
 
 
 def peer_address(stream: trio.abc.AsyncResource) -> str:
-    """Return the address that a stream comes from, `UNIX` for a Unix socket, "" if it has none."""
+    """Return the remote address of a stream: `UNIX` for a Unix socket, "" if unknown."""
     sock = socket_of(stream)
     if sock is None:
         return ""
@@ -63,45 +63,45 @@ def peer_address(stream: trio.abc.AsyncResource) -> str:
         return UNIX
     try:
         return str(sock.getpeername()[0])
-    except OSError:  # it is gone already
+    except OSError:  # already disconnected
         return ""
 
 
 def descriptor_limit() -> int:
-    """Return how many descriptors this process may have open; 0 if there is no limit."""
+    """Return the descriptor limit of this process (RLIMIT_NOFILE); 0 if there is none."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 0 if limit == resource.RLIM_INFINITY else limit
 
 
 def ack_state(sock: trio.socket.SocketType) -> AckState:
-    """Return how the client's system takes what was sent to it (Linux).
+    """Return the acknowledgements on a socket, from TCP_INFO on Linux.
 
-    On TCP it acknowledges bytes. On a Unix socket bytes that it took leave the send queue, which
-    is all that can be seen: the figure grows towards 0 while nothing more is sent.
+    A Unix socket has no acknowledgements. The substitute for acknowledged bytes is the negative
+    size of the send queue, which grows towards 0 as the client reads.
     """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)
         retransmits, probes, silence, taken = TCP_INFO.unpack(info)
-    except (OSError, AttributeError, StructError):  # no TCP, no Linux, an old kernel
+    except (OSError, AttributeError, StructError):  # not TCP, not Linux, or an old kernel
         return AckState(-unsent_bytes(sock))
     vain = retransmits + probes
     return AckState(taken, silence / 1000 if vain else 0.0, vain)
 
 
 def unsent_bytes(sock: trio.socket.SocketType) -> int:
-    """Return how many bytes sent the client's system has not taken yet (tcp(7), unix(7))."""
+    """Return the number of bytes in the send queue (tcp(7), unix(7))."""
     return ask_for_count(sock, termios.TIOCOUTQ)
 
 
 def pending(sock: trio.socket.SocketType) -> int:
-    """Return how many bytes came that the relay has not read yet (tcp(7), unix(7))."""
+    """Return the number of bytes in the receive queue (tcp(7), unix(7))."""
     return ask_for_count(sock, termios.FIONREAD)
 
 
 def ask_for_count(sock: trio.socket.SocketType, request: int) -> int:
-    """Return the answer to an ioctl that is a number of bytes; 0 where there is none."""
+    """Return the byte count of an ioctl request, or 0 if the ioctl fails."""
     try:
         (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(COUNT.size)))
-    except (OSError, ValueError):  # a system that cannot tell, or closed
+    except (OSError, ValueError):  # not supported, or the socket is closed
         return 0
     return int(count)

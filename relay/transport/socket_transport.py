@@ -1,4 +1,4 @@
-"""A wire over the descriptor of a socket."""
+"""Transport over the descriptor of a socket."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["SocketTransport"]
 
 
 class SocketTransport(Transport):
-    """A TCP or Unix socket, read and written on its non-blocking descriptor.
+    """Transport that reads and writes the non-blocking descriptor of a TCP or Unix socket.
 
-    That halves the CPU time per message against the methods of `trio.SocketStream`, which
-    checkpoint even where nothing has to wait.
+    It needs half the CPU time per message of `trio.SocketStream`, whose methods are checkpoints
+    even if they do not have to wait.
     """
 
     __slots__ = ("_behind", "_fd", "_flushing")
@@ -30,31 +30,31 @@ class SocketTransport(Transport):
         self, stream: trio.SocketStream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
         super().__init__(stream, nursery, reader)
-        # Forgotten when the stream is closed: the kernel gives the number to the next connection.
+        # Set to -1 when the stream is closed, because the kernel reuses the number.
         self._fd = stream.socket.fileno()
-        self._flushing = trio.Lock()  # one task at a time may wait for the descriptor
-        self._behind = b""  # frames that were sent while the socket had no room for `_unsent`
+        self._flushing = trio.Lock()  # held by the task that waits for the descriptor
+        self._behind = b""  # frames queued after `_unsent`
 
     @property
     def write_blocked(self) -> bool:
         return bool(self._unsent)
 
     def _read_now(self, max_bytes: int) -> bytes:
-        """Return what is there, at most max_bytes; b"" is the end of the stream.
+        """Return at most max_bytes of available data; b"" is the end of the stream.
 
-        Raises BlockingIOError if nothing is there, and OSError or trio.BrokenResourceError if the
-        connection failed.
+        Raises BlockingIOError if no data is available, and OSError or trio.BrokenResourceError if
+        the connection failed.
         """
         return (
             self._take_pushed_back(max_bytes) if self._pushed_back else self._read_bytes(max_bytes)
         )
 
     def _read_bytes(self, max_bytes: int) -> bytes:
-        """Read bytes of the descriptor as they are; otherwise as `_read_now`."""
+        """Read the descriptor without decryption; exceptions are those of `_read_now`."""
         return os.read(self._descriptor(), max_bytes)
 
     def _has_more(self) -> bool:
-        """Return True if `_read_now` returns something, whatever the descriptor has."""
+        """Return True if `_read_now` has a result although the descriptor is not readable."""
         return bool(self._pushed_back)
 
     def look(self, max_bytes: int) -> bytes | None:
@@ -62,7 +62,7 @@ class SocketTransport(Transport):
             return self._read_now(max_bytes)
         except BlockingIOError:
             return None
-        except OSError as error:  # the system tells about a reset only once
+        except OSError as error:  # the kernel reports a reset only once
             self.broken = True
             raise trio.BrokenResourceError from error
 
@@ -80,11 +80,11 @@ class SocketTransport(Transport):
         while self._has_more():
             if take(self._read_now(min(max_bytes, self._size.bytes))):
                 return
-            await trio.lowlevel.checkpoint()  # there may be much of it, and others wait
+            await trio.lowlevel.checkpoint()  # pushed back data may be long; let other tasks run
         await self._read_rest(take, max_bytes)
 
     async def _read_rest(self, take: Take, max_bytes: int) -> None:
-        """Give take what the descriptor has, once nothing else is left."""
+        """Give ``take`` the bytes of the descriptor, once no other bytes are left."""
         await self._read_until(take, max_bytes, partial(os.read, self._descriptor()))
 
     async def _read_until(
@@ -94,7 +94,7 @@ class SocketTransport(Transport):
         read: Read,
         has_more: Callable[[], bool] | None = None,
     ) -> None:
-        """Give take what read returns, as `Lookout.read_until` does, also without a lookout."""
+        """Read as `EpollReader.read_until` does, or in this task if there is no epoll reader."""
         try:
             if self._epoll_reader is not None:
                 await self._epoll_reader.read_until(
@@ -104,7 +104,7 @@ class SocketTransport(Transport):
             over = False
             while not over:
                 await trio.lowlevel.wait_readable(self._descriptor())
-                with suppress(BlockingIOError):  # readable is a hint
+                with suppress(BlockingIOError):  # readiness is only a hint
                     over = take(read(min(max_bytes, self._size.bytes)))
                 while has_more is not None and has_more() and not over:
                     await trio.lowlevel.checkpoint()
@@ -124,7 +124,7 @@ class SocketTransport(Transport):
         return self._write()
 
     def _write(self) -> bool:
-        """Write what the socket takes; return True if nothing is left."""
+        """Write until the socket is full; return True if all bytes are written."""
         try:
             while unsent := self._unsent:
                 sent = os.write(self._descriptor(), unsent)
@@ -140,12 +140,12 @@ class SocketTransport(Transport):
         return not self._unsent
 
     def _next(self) -> bytes:
-        """Return the bytes to write once `_unsent` is out."""
+        """Return and clear the bytes that follow `_unsent`."""
         data, self._behind = self._behind, b""
         return data
 
     def _break(self) -> None:
-        """Note that nothing can be sent any more, and keep nothing for it."""
+        """Set `broken` and drop all buffered bytes."""
         self.broken = True
         self._unsent = self._behind = self._deferred = b""
 
@@ -157,12 +157,12 @@ class SocketTransport(Transport):
                     later, self._deferred = self._deferred, b""
                     self.try_send(later)
                 self._completed_writes += 1
-        if self.broken:  # as another writer found, who had the lock
+        if self.broken:  # the task that held the lock found the error
             raise trio.BrokenResourceError
 
     async def send_eof(self) -> None:
-        # The method of the stream would leave an exception in a reference cycle. The next read
-        # finds a connection that is gone.
+        # `trio.SocketStream.send_eof` would leave an exception in a reference cycle. The next read
+        # reports a failed connection.
         with suppress(OSError):
             self._socket.shutdown(trio.socket.SHUT_WR)
 

@@ -1,4 +1,4 @@
-"""A wire over any stream that is not a socket: TLS of an embedding program, or memory."""
+"""Transport over a stream that is not a plain socket: `trio.SSLStream` or a memory stream."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["StreamTransport"]
 
 
 class StreamTransport(Transport):
-    """Any other stream: TLS, or memory.
+    """Transport over a generic `trio.abc.Stream`.
 
-    A cancelled `send_all` of such a stream has sent an unknown part, so it runs in a task of its
-    own in the given nursery, which outlives the writer.
+    A cancelled `send_all` of such a stream has sent an unknown part of its data. So each one runs
+    in its own task, in the given nursery, and the cancellation of a writer does not reach it.
     """
 
     __slots__ = ("_flushed",)
@@ -29,7 +29,7 @@ class StreamTransport(Transport):
 
     async def handshake(self) -> None:
         if isinstance(self._stream, trio.SSLStream):
-            self.heard = True  # or not: it does not tell
+            self.heard = True  # assumed: an SSLStream does not report it
             try:
                 await self._stream.do_handshake()
             except trio.BrokenResourceError as error:
@@ -68,14 +68,14 @@ class StreamTransport(Transport):
             while data := self._take():
                 await self._stream.send_all(data)
                 self._completed_writes += 1
-        except Exception:  # noqa: BLE001 - of any kind: it may not end the other connections
+        except Exception:  # noqa: BLE001 - no exception of a stream may end other connections
             self.broken = True
         finally:
             self._flushed = None
             flushed.set()
 
     def _take(self) -> bytes | memoryview:
-        """Return what is to be sent next, and keep it no more."""
+        """Return and clear the next bytes to send: unsent frames before deferred ones."""
         if self._unsent:
             data, self._unsent = self._unsent, b""
         else:
@@ -83,7 +83,7 @@ class StreamTransport(Transport):
         return data
 
     async def aclose(self) -> None:
-        # Closing TLS gracefully would begin with the handshake that did not come about.
+        # A graceful close of an SSLStream would start the handshake again.
         if self.handshake_done:
             await super().aclose()
         else:

@@ -1,7 +1,7 @@
 """Kinds of failed TLS handshakes, as logs and metrics name them.
 
-Pure. The kind is found by the reason code of OpenSSL, which is one of a fixed table: nothing that a
-client sent is in it.
+Pure. The kind depends on the reason code of OpenSSL, which is from a fixed table. So the result has
+no data of the client.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TlsFailure(StrEnum):
 
 
 class HandshakeFailure(NamedTuple):
-    """A failed handshake: its kind, and the reason that OpenSSL gave, if any."""
+    """A failed handshake: its kind, and the reason of OpenSSL, if any."""
 
     kind: TlsFailure
     detail: str = ""
@@ -60,7 +60,7 @@ KINDS: Final = {
 }
 
 ALERT: Final = "_ALERT_"
-"""Part of each reason that stands for an alert of the client, such as TLSV1_ALERT_UNKNOWN_CA."""
+"""Substring of the reasons that are alerts of the client, such as TLSV1_ALERT_UNKNOWN_CA."""
 
 ABOUT_VERSION: Final = {"PROTOCOL_VERSION"}
 ABOUT_CERTIFICATE: Final = {
@@ -74,7 +74,7 @@ ABOUT_CERTIFICATE: Final = {
 
 
 def failure_of(error: BaseException | None) -> HandshakeFailure:
-    """Return the failure that an exception stands for: an ssl.SSLError, or else a reset."""
+    """Classify the exception of a failed handshake: an ssl.SSLError, or else a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""

@@ -1,17 +1,16 @@
-"""A wire over the descriptor of a socket, with TLS as one step between socket and frames.
+"""Transport over the descriptor of a socket, with TLS between the socket and the frames.
 
-An `ssl.SSLObject` does no I/O: it takes ciphertext from one buffer, and puts ciphertext into
-another. `SocketTransport` reads and writes the descriptor; this module decrypts in the call that
-reads, and encrypts when the socket took all ciphertext before.
+An `ssl.SSLObject` does no I/O: it reads ciphertext from one buffer and writes ciphertext to
+another. `SocketTransport` reads and writes the descriptor. This module decrypts within each read,
+and encrypts once the socket has accepted all earlier ciphertext.
 
-- Every read empties the buffer of received ciphertext. No plaintext is left where no readable
-  descriptor would tell of it. Plaintext in excess of the caller's limit is kept in `_unread`.
-- Frames that are sent while the socket has no room wait as plaintext. So a deferred frame can still
-  be replaced, and each record is made when it is written.
-- The buffers of OpenSSL never shrink. They are fed in small pieces, which keeps those of an idle
-  connection small.
-- A read may produce records, such as the answer to a KeyUpdate. They are sent at once, or behind
-  the ciphertext that waits. A client that causes more of them than it takes is disconnected.
+- Each read empties the buffer of received ciphertext, because the descriptor does not become
+  readable for buffered data. Plaintext beyond the limit of the caller is kept in `_pushed_back`.
+- Frames that are sent while the socket is full are buffered as plaintext. So a deferred frame can
+  still be replaced, and each record is encrypted when it is written.
+- The buffers of OpenSSL never shrink. Input in pieces of one record keeps them small.
+- A read may produce records, such as the reply to a KeyUpdate. They are sent at once, or after the
+  buffered ciphertext. A client that causes more than `MAX_REPLIES` without reading is disconnected.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from .tls_failure import failure_of
 __all__ = ["TLSSocket", "TLSTransport"]
 
 RECORD: Final = 16 * 1024
-"""The most plaintext that a TLS record holds, in bytes (RFC 8446 section 5.1)."""
+"""Maximum plaintext of a TLS record in bytes (RFC 8446 section 5.1)."""
 
 MAX_REPLIES: Final = 64 * 1024
-"""Bytes of records that reads may produce while the client takes no data."""
+"""Maximum size in bytes of the records that reads produce while writes are blocked."""
 
 
 class TLSSocket(trio.abc.AsyncResource):
-    """An accepted socket whose client is to speak TLS, before the handshake."""
+    """An accepted socket before its TLS handshake."""
 
     def __init__(self, transport_stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         self.transport_stream = transport_stream
@@ -48,10 +47,10 @@ class TLSSocket(trio.abc.AsyncResource):
 
 
 class TLSTransport(SocketTransport):
-    """A TCP or Unix socket whose client speaks TLS, with the relay as the server.
+    """TLS server over a TCP or Unix socket.
 
-    The end of TLS (close_notify) and the end of TCP both end the stream of the client. The relay
-    sends its own close_notify behind the last frame of every connection that did not fail.
+    A close_notify of the client and the end of TCP both end its stream. The relay sends its own
+    close_notify after the last frame of every connection that did not fail.
     """
 
     __slots__ = (
@@ -70,10 +69,10 @@ class TLSTransport(SocketTransport):
         super().__init__(stream.transport_stream, nursery, reader)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = stream.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._shaken = False  # the handshake is complete
-        self._ended = False  # no plaintext comes behind `_unread`
-        self._failed = False  # nor here, because of an error
-        self._notified = False  # close_notify was sent
+        self._shaken = False  # True once the handshake is complete
+        self._ended = False  # True if no plaintext follows `_pushed_back`
+        self._failed = False  # the same, because of an error
+        self._notified = False  # True once close_notify was sent
         self.handshake_done = False
 
     async def handshake(self) -> None:
@@ -86,18 +85,18 @@ class TLSTransport(SocketTransport):
         self.handshake_done = True
         self._pushed_back = (
             self._plaintext()
-        )  # the client's last read may have data behind the handshake
+        )  # the last read may have application data after the handshake
 
     async def _handshake(self) -> None:
-        """Exchange the messages of the handshake; its steps are taken where bytes are read.
+        """Exchange the handshake messages; `_step` processes each read.
 
-        Raises trio.BrokenResourceError if it or the connection fails.
+        Raises trio.BrokenResourceError if the handshake or the connection fails.
         """
         try:
             self._step(self._read_bytes(RECORD))
         except BlockingIOError:
             pass
-        except OSError as error:  # the system tells about a reset only once
+        except OSError as error:  # the kernel reports a reset only once
             raise trio.BrokenResourceError from error
         while not self._shaken and not self._failed:
             if self._unsent:
@@ -109,13 +108,13 @@ class TLSTransport(SocketTransport):
         await self.flush()
 
     def _step(self, data: bytes) -> bool:
-        """Take a step of the handshake; return True if it is over, or there is no room to send."""
+        """Advance the handshake; return True if it is complete or failed, or the socket is full."""
         if data:
             self.heard = True
             self._incoming.write(data)
         elif self.heard:
             self._incoming.write_eof()
-        else:  # nobody is there to be told of a failure
+        else:  # the client closed before its first byte: send no alert
             self._failed = True
             return True
         try:
@@ -147,10 +146,10 @@ class TLSTransport(SocketTransport):
         return bool(self._pushed_back) or self._ended or self._failed
 
     def _decrypt(self, data: bytes) -> bytes:
-        """Return the plaintext of data, of which b"" is the end of TCP; note the end of either.
+        """Decrypt received bytes; b"" is the end of TCP. Set `_ended` at the end of the stream.
 
-        Returns b"" also where no record is complete. Where data is not TLS, an alert is sent, and
-        the failure is raised once the plaintext before it is read.
+        Returns b"" if no record is complete. Invalid records set `_failed` and send an alert; the
+        failure is raised after the preceding plaintext was read.
         """
         if not data:
             self._ended = True
@@ -160,7 +159,7 @@ class TLSTransport(SocketTransport):
         for at in range(0, len(data), RECORD):
             self._incoming.write(view[at : at + RECORD])
             pieces.append(self._plaintext())
-            if self._has_more():  # it ended, or failed
+            if self._has_more():  # the stream ended or failed
                 break
         if self._outgoing.pending:
             self._reply()
@@ -169,11 +168,11 @@ class TLSTransport(SocketTransport):
         return plaintext
 
     def _plaintext(self) -> bytes:
-        """Decrypt all records that are complete."""
+        """Decrypt and return all complete records."""
         pieces: list[bytes] = []
         try:
-            # OpenSSL reads no further than the record that it returns. So nothing is left once
-            # the buffer is empty, and no exception need say so.
+            # OpenSSL consumes only the record that it returns. So an empty buffer means that no
+            # plaintext is left, without an SSLWantReadError for each read.
             while self._incoming.pending and not self._ended:
                 if piece := self._tls.read(RECORD):
                     pieces.append(piece)
@@ -187,7 +186,7 @@ class TLSTransport(SocketTransport):
         return b"".join(pieces)
 
     def _reply(self) -> None:
-        """Send the records that a read produced."""
+        """Send the records that a read produced; fail if the client does not read them."""
         if not self._unsent:
             self.send_deferred(b"")
         elif self._outgoing.pending > MAX_REPLIES:
@@ -195,7 +194,7 @@ class TLSTransport(SocketTransport):
 
     def try_send(self, data: bytes) -> bool:
         if not self.broken and not self._unsent:
-            self._descriptor()  # raises if the wire is closed
+            self._descriptor()  # raises if the transport is closed
             try:
                 data = self._encrypt(data)
             except ssl.SSLError as error:
@@ -208,7 +207,7 @@ class TLSTransport(SocketTransport):
         return self._encrypt(data)
 
     def _encrypt(self, data: bytes) -> bytes:
-        """Return the records of data, behind those that OpenSSL has to send itself."""
+        """Return the records of OpenSSL itself, followed by the encrypted data."""
         if len(data) <= RECORD:
             if data:
                 self._tls.write(data)
@@ -221,15 +220,15 @@ class TLSTransport(SocketTransport):
         return b"".join(records)
 
     def _send_records(self) -> None:
-        """Send the records that OpenSSL has to send itself, such as an alert, if there is room."""
+        """Send the records of OpenSSL itself, such as an alert; ignore a failed connection."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             self.try_send(b"")
 
     def _notify(self) -> None:
-        """Send close_notify, once; there is none for a handshake that is not complete."""
+        """Send close_notify once, unless the handshake is incomplete."""
         if self.handshake_done and not self._notified:
             self._notified = True
-            with suppress(ssl.SSLError):  # that of the client is not waited for here
+            with suppress(ssl.SSLError):  # do not wait for the close_notify of the client
                 self._tls.unwrap()
             self._send_records()
 
@@ -240,7 +239,7 @@ class TLSTransport(SocketTransport):
     async def aclose(self) -> None:
         if self._fd >= 0:
             self._notify()
-            # Closing a socket with unread data resets it, and a client that leaves says so in TLS.
+            # Closing a socket with unread data, such as a close_notify, resets it.
             with suppress(OSError):
                 os.read(self._fd, RECORD)
         await super().aclose()

@@ -1,4 +1,4 @@
-"""The choice of the wire for a stream."""
+"""Choose the transport for a stream."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["wrap_stream"]
 def wrap_stream(
     stream: trio.abc.Stream | TLSSocket, nursery: trio.Nursery, reader: EpollReader | None = None
 ) -> Transport:
-    """Return the fastest wire for this stream.
+    """Return the fastest transport for a stream.
 
-    The nursery is for what is written while nobody waits for it, and must outlive the wire, as the
-    lookout must, without which a wire does all of its reading in the task that waits for it.
+    The nursery runs the writes for which no caller waits. The nursery and the epoll reader must
+    outlive the transport. Without an epoll reader, the waiting task reads the descriptor.
     """
     if isinstance(stream, TLSSocket):
         return TLSTransport(stream, nursery, reader)

@@ -18,7 +18,7 @@ PATHS = {
     for path in PACKAGE.rglob("*.py")
 }
 MODULES = {module: ast.parse(path.read_text()) for module, path in PATHS.items()}
-MAX_LINES = 260
+MAX_LINES = 250
 
 # From the ground up. "top" are the files in relay/ itself, "__init__" is the public API. A module
 # imports modules of its own room and of the rooms before it.
