@@ -100,6 +100,13 @@ class RequestParser:
         Return an error response as soon as the bytes cannot become a valid head within the limits,
         and None while the head is incomplete.
         """
+        # Nearly every head arrives in one read and in the common form.
+        if not self._data and (usual := FAST_PATH.match(data)) is not None:
+            end = usual.end()
+            is_small = data.count(b"\n", 0, end) <= MAX_FIELDS + 2  # request line and empty line
+            if is_small and (request := parsed_usual(usual)) is not None:
+                self.begun, self.trailing_data = True, data[end:]
+                return in_origin_form(request)
         self._data += data
         self.begun = self.begun or bool(data.strip(b"\r\n"))
         result = self._scan()
