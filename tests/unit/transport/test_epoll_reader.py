@@ -241,6 +241,26 @@ async def test_closed_and_cancelled(lookout: EpollReader) -> None:
     assert scope.cancelled_caught
 
 
+async def test_copy_of_a_closed_descriptor(lookout: EpollReader) -> None:
+    """Data for a descriptor that somebody else replaced disturbs no other one."""
+    with connected() as (fd, theirs), connected() as (other, others):
+        copy = os.dup(fd)  # the set keeps its entry as long as there is a copy
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lookout.read_until, fd, Taker(), SIZE, ReadSize())
+                await trio.testing.wait_all_tasks_blocked()
+                os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), fd)
+                nursery.cancel_scope.cancel()
+            theirs.send(b"for nobody")
+            others.send(b"enough")
+            taker = Taker()
+            with trio.fail_after(5):
+                await lookout.read_until(other, taker, SIZE, ReadSize())
+        finally:
+            os.close(copy)
+    assert taker.taken == [b"enough"]
+
+
 async def test_it_ends_first() -> None:
     """If the lookout fails, whoever waits in it is cancelled, and nothing else comes of it."""
     with open_epoll_reader() as opened, connected() as (fd, theirs):
