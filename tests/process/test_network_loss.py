@@ -129,7 +129,7 @@ class TestSlow:
         """It is not ended, nor its silent sender, whom the relay does not read meanwhile."""
         a = await near_relay.join_far("code")
         b = await near_relay.join("code")
-        nursery.start_soon(b.send_message, bytes(12 * 2**20))
+        nursery.start_soon(b.send_message, bytes(48 * 2**20))  # more than all buffers take
 
         async def read_on() -> None:
             while chunk:
