@@ -53,10 +53,6 @@ async def evict_if_dead(state: RelayState, code: str, newcomer: trio.CancelScope
     return evicted
 
 
-PROBE_GRACE = 1 / 16
-"""Share of ``takeover_timeout`` that a last window probe has for its acknowledgement."""
-
-
 def sides_to_check(pair: Pair[Side]) -> list[Side]:
     """Return the sides of a pair that must answer a ping before a client joins or is refused."""
     if pair.b is not None:
@@ -78,9 +74,6 @@ async def check_alive(state: RelayState, pair: Pair[Side]) -> None:
         with trio.move_on_after(timeout):
             for check in trials:
                 await check.answered.wait()
-        if any(check.is_excused() and not check.passed(timeout) for check in trials):
-            # A window probe may be on its way right now, after a long pause between two probes.
-            await trio.sleep(timeout * PROBE_GRACE)
         ghosts = [check.side for check in trials if not check.passed(timeout)]
         if pair.outcome is None:
             state.publish(TakeoverChecked(state.pair_id(pair.code), answered=not ghosts))
@@ -99,23 +92,21 @@ class AliveCheck:
         self.side = side
         self._peer = pair.b if side is pair.a else pair.a
         self._received = side.received
-        self._excused = side.transport.unsent_bytes > 0
-        self._excused = self.is_excused()
+        self._excused = self._is_excused() or side.transport.unsent_bytes > 0
         self.answered = side.expect_answer()
         side.ping()
 
-    def is_excused(self) -> bool:
-        """Return True if no pong could be read, or unsent data delayed the ping."""
+    def _is_excused(self) -> bool:
+        """Return True if no pong is read now, or unsent data delays the ping."""
         side = self.side
-        paused = side.is_reading_paused(self._peer)
-        return self._excused or paused or side.transport.write_blocked
+        return side.is_reading_paused(self._peer) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
         """Return True if the side is alive, as far as known after timeout seconds."""
         side = self.side
         if side.received != self._received:
             return True
-        if self.is_excused():
+        if self._excused or self._is_excused():
             return side.transport.ack_state.seconds_since_ack < timeout
         # A busy relay may not have read the answer yet.
         return side.transport.pending > 0
