@@ -169,9 +169,16 @@ class EpollReader:
 
     async def wait_hangup(self, fd: int) -> bool:
         """Wait without reading until the peer of a socket closes it; return True after a reset."""
-        registration = HangupRegistration(fd)
+        registration = EventRegistration(fd)
         await self._wait(registration, select.EPOLLRDHUP)
-        return registration.reset
+        return bool(registration.events & select.EPOLLERR)
+
+    async def wait_readable(self, fd: int) -> None:
+        """Wait until a descriptor is readable, without reading it.
+
+        Unlike `trio.lowlevel.wait_readable`, this does not wait for the end of lingering.
+        """
+        await self._wait(EventRegistration(fd), select.EPOLLIN)
 
     async def _wait(self, registration: Registration, events: int) -> None:
         registration.task = trio.lowlevel.current_task()
@@ -236,15 +243,15 @@ class Registration:
             return True
 
 
-class HangupRegistration(Registration):
-    """A registered descriptor that is not read; its task sleeps until the peer closes."""
+class EventRegistration(Registration):
+    """A registered descriptor that is not read; its task sleeps until the first event."""
 
-    __slots__ = ("reset",)
+    __slots__ = ("events",)
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd, ReadSize(), bool, 0, bytes, None)
-        self.reset = False
+        self.events = 0
 
     def read_once(self, events: int) -> bool:
-        self.reset = bool(events & select.EPOLLERR)
+        self.events = events
         return True
