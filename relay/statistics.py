@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
-from .outcome import Outcome
+from .events import Event, Outcome, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
 
 __all__ = ["Counters", "OpenPair", "RelayStatistics"]
 

@@ -9,7 +9,7 @@ import math
 
 import trio
 
-from ..outcome import Outcome
+from ..events import Outcome
 from ..settings import RelaySettings
 from .rendezvous import Pair
 from .side import Side

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ..outcome import Outcome
+from ..events import Outcome
 from ..protocol.errors import PairFull
 
 __all__ = ["Pair", "Rendezvous"]

@@ -8,8 +8,8 @@ from typing import Final
 
 import trio
 
-from ..limits.pacer import Pacer
-from ..outcome import Close, Outcome
+from ..events import Close, Outcome
+from ..limits.token_bucket import Pacer
 from ..protocol.frames import OPCODE, PING, PING_FRAME, pong_or_close_reply
 from ..protocol.reframer import MAX_CONTROLS, Reframer
 from ..settings import RelaySettings

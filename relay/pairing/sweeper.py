@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import trio
 
+from ..events import Outcome
 from ..limits.admission import AdmissionControl
-from ..outcome import Outcome
 from ..settings import RelaySettings
 from .keepalive import Verdict, check_interval
 from .pump import end_pair

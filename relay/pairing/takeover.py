@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import trio
 
-from ..events import TakeoverChecked
-from ..outcome import Outcome
+from ..events import Outcome, TakeoverChecked
 from ..server.state import RelayState
 from .pump import end_pair
 from .rendezvous import Pair

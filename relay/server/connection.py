@@ -12,8 +12,8 @@ from traceback import format_tb
 
 import trio
 
-from ..events import RequestRefused, TlsHandshakeFailed
-from ..outcome import Outcome
+from ..events import Outcome, RequestRefused, TlsHandshakeFailed
+from ..limits.client_address import UNIX
 from ..pairing.pump import end_pair, run_pair
 from ..pairing.rendezvous import Pair
 from ..pairing.side import Side
@@ -22,7 +22,7 @@ from ..protocol.errors import leaves
 from ..protocol.handshake import Handshake, asks_for_websocket, forwarded_for
 from ..protocol.request import Request
 from ..protocol.response import PAIR_IS_FULL, Response
-from ..transport.socket_info import peer_address
+from ..transport.socket_info import IP_FAMILIES, peer_address
 from ..transport.wrap import wrap_stream
 from .http_io import read_request, send_response
 from .state import RelayState
@@ -47,7 +47,7 @@ async def serve_connection(
     wire: trio.abc.AsyncResource = stream
     try:
         wire = wrap_stream(stream, nursery, state.epoll_reader)
-        side = Side(wire, state.settings, scope, peer_address(stream))
+        side = Side(wire, state.settings, scope, client_address(stream))
         with scope:
             response = await serve_request(state, side)
             if response is not None:
@@ -182,3 +182,9 @@ def release(pair: Pair[Side]) -> None:
     pair.a.released.set()
     if pair.b is not None:
         pair.b.released.set()
+
+
+def client_address(stream: trio.abc.Stream) -> str:
+    """Return the address of the client at the other end of a stream; "" if it is unknown."""
+    family, address = peer_address(stream)
+    return address if family in (trio.socket.AF_UNSPEC, *IP_FAMILIES) else UNIX

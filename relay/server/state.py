@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import trio
 
-from ..events import Event, Observer, PairEnded, PairJoined, RelayStopping
+from ..events import Event, Observer, Outcome, PairEnded, PairJoined, RelayStopping
 from ..limits.admission import AdmissionControl
-from ..outcome import Outcome
 from ..pairing.pump import end_pair
 from ..pairing.rendezvous import Pair, Rendezvous
 from ..pairing.side import Side

@@ -8,7 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.outcome import Outcome
+from relay.events import Outcome
 from relay.pairing.side import HELD_LIMIT, Side
 from relay.pairing.sweeper import check_pair
 from relay.pairing.takeover import evict_if_dead

@@ -43,7 +43,6 @@ AGAINST_THE_ORDER = {
     ("limits.admission", "transport.socket_info"),  # descriptor_limit
     ("limits.per_client", "protocol.response"),  # RETRY_AFTER
     ("pairing.takeover", "server.state"),  # it takes the state; a pair and a timeout would do
-    ("transport.socket_info", "limits.client_address"),  # UNIX; the family would do
 }
 NOT_YET_PURE = {"limits.admission": {"pathlib", "trio"}}
 

@@ -16,7 +16,7 @@ import relay.protocol.handshake
 import relay.protocol.reframer
 import relay.protocol.response
 from relay import Outcome
-from relay.outcome import Close
+from relay.events import Close
 from relay.protocol.response import Response, health_response
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
