@@ -10,8 +10,6 @@ from ..protocol.reframer import Reframer
 from ..transport.base import Transport, is_end
 from ..transport.epoll_reader import Take
 
-__all__ = ["closing_handshake"]
-
 
 async def closing_handshake(
     transport: Transport,

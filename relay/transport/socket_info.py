@@ -85,11 +85,11 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
     """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)
-        retransmits, probes, silence, taken = TCP_INFO.unpack(info)
+        retransmits, probes, silence, acked = TCP_INFO.unpack(info)
     except (OSError, AttributeError, StructError):  # not TCP, not Linux, or an old kernel
         return AckState(-unsent_bytes(sock))
-    vain = retransmits + probes
-    return AckState(taken, silence / 1000 if vain else 0.0, vain)
+    unacked = retransmits + probes
+    return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
 
 
 def unsent_bytes(sock: trio.socket.SocketType) -> int:

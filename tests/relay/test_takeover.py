@@ -123,11 +123,11 @@ async def test_newcomers_share_a_probe(
             for _ in range(3):
                 newcomers.start_soon(relay.ask, 409)
             await trio.sleep(TIMEOUT / 4)
-        assert len(relay.relay.takeover_checks) == 1
+        assert relay.checks == 1
         assert (await b.frame()).opcode == PING
         await b.send(encode(PONG))
     assert relay.probed == [True]
-    assert not relay.relay.takeover_checks
+    assert relay.checks == 0
     assert lively.pings == 1
     await a.send_message(b"no other ping came")
     assert await b.message() == b"no other ping came"
