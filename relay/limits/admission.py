@@ -60,15 +60,14 @@ class AdmissionControl:
         if self.full:
             return Refusal(Reason.RELAY_IS_FULL)
         key = rate_limit_key(client) if self._limits_clients else ""
-        if self._limits_clients and (refusal := self.client_limits.acquire(key, now)) is not None:
-            return refusal
-        self.slots[connection] = key
-        return None
+        refusal = self.client_limits.acquire(key, now)
+        if refusal is None:
+            self.slots[connection] = key
+        return refusal
 
     def release(self, connection: object) -> None:
         """Release the slot of a connection, if it was admitted."""
-        key = self.slots.pop(connection, None)
-        if self._limits_clients and key is not None:
+        if (key := self.slots.pop(connection, None)) is not None:
             self.client_limits.release(key)
 
     @property

@@ -68,17 +68,20 @@ class Connection:
 
         ``nursery`` must be shielded. It hosts the writes of the transport that no task waits for.
         """
+        state = self._state
         resource: trio.abc.AsyncResource = self._stream
         try:
-            resource = self._transport = wrap_stream(
-                self._stream, nursery, self._state.epoll_reader
-            )
+            resource = self._transport = wrap_stream(self._stream, nursery, state.epoll_reader)
             self.client = peer_client(self._stream)
             with self._scope:
                 if (response := await self._serve_request()) is not None:
-                    await self._respond(response)
+                    if response.is_error:
+                        state.publish(
+                            RequestRefused(response.status.value, response.body, self.client)
+                        )
+                    await send_response(self._transport, response)
                 if not self._transport.handshake_done and self._transport.heard:
-                    self._state.publish(TlsHandshakeFailed(*self._transport.failure, self.client))
+                    state.publish(TlsHandshakeFailed(*self._transport.failure, self.client))
             await self._close()
         except* Exception as failures:  # noqa: BLE001 - the boundary of one connection
             for failure in leaves(failures):
@@ -90,7 +93,7 @@ class Connection:
             except Exception:  # noqa: BLE001 - the error handler must not fail
                 logger.debug("nor could it be closed")
         finally:
-            self._state.remove(self)
+            state.remove(self)
 
     async def _serve_request(self) -> Response | None:
         """Read the request, and serve the WebSocket until the pair ends.
@@ -135,28 +138,25 @@ class Connection:
             return request
         found: Handshake | Response | None = None
         if asks_for_websocket(request):
-            self.client = state.resolve_client(self.client, forwarded_for(request))
-            found = self._admit()
+            if state.settings.trusted_proxies:
+                self.client = state.proxies.resolve(self.client, forwarded_for(request))
+            if state.refuses_sides:
+                found = RELAY_IS_STOPPING
+            elif refusal := state.admission.admit(self, self.client, trio.current_time()):
+                found = response_to(refusal)
         found = found or state.respond(request)
         if isinstance(found, Handshake):
             authorization = state.admission.authorize(found.token)
-            refusal = await check_join(state, found.code, authorization)
-            if refusal is None:
+            response = await check_join(state, found.code, authorization)
+            if response is None:
                 side = Side(
                     self._transport, state.settings, self._scope, self.client, authorization
                 )
                 pair = state.pairs.join(found.code, side, trio.current_time())
                 return Joined(pair, side, found.response)
-            found = refusal
+            found = response
         state.release(self)
         return found
-
-    def _admit(self) -> Response | None:
-        """Take a slot and return None, or return the response that refuses the client."""
-        if self._state.refuses_sides:
-            return RELAY_IS_STOPPING
-        refusal = self._state.admission.admit(self, self.client, trio.current_time())
-        return refusal and response_to(refusal)
 
     async def _run_pair(self, pair: Pair) -> None:
         """Hold the early data of side A until side B joins, then run the pair until its end."""
@@ -171,12 +171,6 @@ class Connection:
         self._state.note_joined(pair)
         pair.alone.cancel()
         await pair.over.wait()
-
-    async def _respond(self, response: Response) -> None:
-        """Send a response other than 101."""
-        if response.is_error:
-            self._state.publish(RequestRefused(response.status.value, response.body, self.client))
-        await send_response(self._transport, response)
 
     async def _close(self) -> None:
         """Do the closing handshake, if any, within ``close_timeout``, then close the transport."""

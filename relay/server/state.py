@@ -71,6 +71,7 @@ class RelayState:
             max_connects_per_minute=settings.max_connects_per_minute,
             descriptors=descriptor_limit(),
         )
+        self.proxies = TrustedProxies(settings.trusted_proxies)
         self.live_pairs: set[Pair] = set()
         """Pairs whose traffic is not yet part of the counters."""
         self.counters = Counters()
@@ -79,7 +80,6 @@ class RelayState:
         self.close_listeners = False
         """True if the requested stop closes the listeners first, and then refuses no side."""
         self.ended = trio.Event()
-        self._proxies = TrustedProxies(settings.trusted_proxies)
         self._allowed_origins = frozenset(settings.allowed_origins)
         self._observer = observer
         self._key = secrets.token_bytes(16)
@@ -134,10 +134,6 @@ class RelayState:
     def refuses_sides(self) -> bool:
         """True if every upgrade is refused because the relay stops."""
         return self.phase is not Phase.RUNNING and not self.close_listeners
-
-    def resolve_client(self, peer: str, forwarded: str) -> str:
-        """Return the client address: the peer, or the address that trusted proxies forwarded."""
-        return self._proxies.resolve(peer, forwarded) if self.settings.trusted_proxies else peer
 
     def respond(self, request: Request) -> Handshake | Response:
         """Return the handshake of an upgrade request, or the response to any other request."""
