@@ -41,7 +41,7 @@ __all__ = [
     "Response",
     "bad_request",
     "health_response",
-    "too_many_requests",
+    "try_later",
 ]
 
 MAX_HEAD: Final = 16 * 1024
@@ -74,6 +74,10 @@ class Response:
     def is_error(self) -> bool:
         """True for an error response, False for a health response."""
         return self.content_type == PLAIN
+
+    def with_retry_after(self, seconds: float) -> Response:
+        """Return this response with `Retry-After`, which is rounded up to at least 1 second."""
+        return replace(self, headers=(("Retry-After", str(max(1, math.ceil(seconds)))),))
 
     @property
     def _hop_by_hop(self) -> list[str]:
@@ -109,14 +113,9 @@ def bad_request(why: str) -> Response:
     return Response(HTTPStatus.BAD_REQUEST, why)
 
 
-def try_later(status: HTTPStatus, why: str, seconds: int = RETRY_AFTER) -> Response:
-    """Return the response to a valid request that the client should retry after ``seconds``."""
-    return Response(status, why, headers=(("Retry-After", str(seconds)),))
-
-
-def too_many_requests(why: str, retry_after: float) -> Response:
-    """Return the 429 response to a client that exceeds a limit for ``retry_after`` seconds more."""
-    return try_later(HTTPStatus.TOO_MANY_REQUESTS, why, max(1, math.ceil(retry_after)))
+def try_later(status: HTTPStatus, why: str) -> Response:
+    """Return the response to a valid request that the client should retry later."""
+    return Response(status, why).with_retry_after(RETRY_AFTER)
 
 
 def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
