@@ -21,7 +21,7 @@ class Close(NamedTuple):
     reason: str
 
 
-PEER_LEFT: Final = Close(CloseCode.NORMAL, "peer disconnected")
+PEER_LEFT: Final = Close(CloseCode.NORMAL_CLOSURE, "peer disconnected")
 PEER_FAILED: Final = Close(CloseCode.INTERNAL_ERROR, "peer disconnected")
 
 

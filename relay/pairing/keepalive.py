@@ -20,8 +20,6 @@ from typing import Final, Protocol
 
 from ..settings import RelaySettings
 
-__all__ = ["KeepaliveState", "TransportState", "Verdict", "check_interval"]
-
 CHECKS_PER_TIMEOUT: Final = 16
 """Checks per shortest timeout. A timeout is overshot by at most a sixteenth of the shortest."""
 

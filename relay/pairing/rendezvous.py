@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ..outcome import Outcome
-from ..protocol.errors import PairFull
 
 __all__ = ["Pair", "Rendezvous"]
 
 SideT = TypeVar("SideT")
+
+
+class PairFull(Exception):
+    """The code already has two sides; a third client is refused with 409."""
 
 
 @dataclass(eq=False, slots=True)

@@ -9,8 +9,6 @@ import re
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-__all__ = ["FILE", "is_allowed", "normalize_origin"]
-
 FILE: Final = "file://"
 """Origin of a page that an application loads from its own files, as a WebView sends it."""
 

@@ -33,7 +33,7 @@ async def read_request(transport: Transport, handshake_timeout: float) -> Reques
     reader = RequestParser()
     with trio.move_on_after(handshake_timeout):
         return await receive_request(transport, reader)
-    return reader.refusal(HEAD_TOO_SLOW) if reader.begun else None
+    return reader.for_head_method(HEAD_TOO_SLOW) if reader.begun else None
 
 
 async def receive_request(transport: Transport, reader: RequestParser) -> Request | Response | None:
@@ -50,7 +50,7 @@ async def receive_request(transport: Transport, reader: RequestParser) -> Reques
         if data:
             found = reader.feed(data)
         else:
-            ended, found = True, reader.refusal(NOT_HTTP) if reader.begun else None
+            ended, found = True, reader.for_head_method(NOT_HTTP) if reader.begun else None
         return True
 
     try:

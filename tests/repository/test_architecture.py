@@ -72,7 +72,15 @@ HARMLESS = {
 }
 
 # Libraries that are sans-IO as they are used.
-BORROWED = {"protocol": {"email.utils", "h11", "websockets.speedups", "websockets.utils"}}
+BORROWED = {
+    "protocol": {
+        "email.utils",
+        "h11",
+        "websockets.frames",
+        "websockets.speedups",
+        "websockets.utils",
+    }
+}
 
 # The rooms that may import a library.
 KEEPERS = {

@@ -16,8 +16,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from relay.pairing.rendezvous import Pair, Rendezvous
-from relay.protocol.errors import PairFull, RelayError
+from relay.pairing.rendezvous import Pair, PairFull, Rendezvous
 
 
 def state(table: Rendezvous[str], *pairs: Pair[str]) -> tuple[object, ...]:
@@ -50,9 +49,8 @@ def test_third_endpoint_is_refused() -> None:
     other = table.join("other", "lone", 3.0)
     before = state(table, pair, other)
     for _ in range(2):
-        with pytest.raises(PairFull) as refused:
+        with pytest.raises(PairFull):
             table.join("code", "third", 4.0)
-        assert isinstance(refused.value, RelayError)
         assert state(table, pair, other) == before
 
 
