@@ -10,7 +10,7 @@ import trio
 from ..limits.admission import AdmissionControl
 from ..outcome import Outcome
 from ..settings import RelaySettings
-from .keepalive import Verdict, check_interval
+from .keepalive import KeepaliveResult, check_interval
 from .pump import end_pair
 from .rendezvous import Pair, Rendezvous
 from .side import Side
@@ -69,7 +69,7 @@ def check_pair(
     for side, peer in ((pair.a, pair.b), (pair.b, pair.a)):
         if side is None or pair.outcome is not None:
             continue
-        verdict = side.keepalive.check(
+        result = side.keepalive.check(
             side.transport,
             settings,
             now,
@@ -77,11 +77,14 @@ def check_pair(
             reading_paused=side.is_reading_paused(peer),
             alone=peer is None,
         )
-        if verdict is Verdict.PING:
+        if result is KeepaliveResult.PING:
             side.ping()
-        elif verdict is not Verdict.OK:
+        elif result is not KeepaliveResult.OK:
             pairs.end(pair)
-            end_pair(pair, OUTCOMES[verdict], side)
+            end_pair(pair, OUTCOMES[result], side)
 
 
-OUTCOMES = {Verdict.UNRESPONSIVE: Outcome.UNRESPONSIVE, Verdict.STALLED: Outcome.STALLED}
+OUTCOMES = {
+    KeepaliveResult.UNRESPONSIVE: Outcome.UNRESPONSIVE,
+    KeepaliveResult.STALLED: Outcome.STALLED,
+}

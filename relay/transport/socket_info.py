@@ -81,24 +81,24 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
     """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)
-        retransmits, probes, silence, taken = TCP_INFO.unpack(info)
+        retransmits, probes, silence, acked = TCP_INFO.unpack(info)
     except (OSError, AttributeError, StructError):  # not TCP, not Linux, or an old kernel
         return AckState(-unsent_bytes(sock))
-    vain = retransmits + probes
-    return AckState(taken, silence / 1000 if vain else 0.0, vain)
+    unacked = retransmits + probes
+    return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
 
 
 def unsent_bytes(sock: trio.socket.SocketType) -> int:
     """Return the number of bytes in the send queue (tcp(7), unix(7))."""
-    return ask_for_count(sock, termios.TIOCOUTQ)
+    return read_count(sock, termios.TIOCOUTQ)
 
 
 def pending(sock: trio.socket.SocketType) -> int:
     """Return the number of bytes in the receive queue (tcp(7), unix(7))."""
-    return ask_for_count(sock, termios.FIONREAD)
+    return read_count(sock, termios.FIONREAD)
 
 
-def ask_for_count(sock: trio.socket.SocketType, request: int) -> int:
+def read_count(sock: trio.socket.SocketType, request: int) -> int:
     """Return the byte count of an ioctl request, or 0 if the ioctl fails."""
     try:
         (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(COUNT.size)))
