@@ -6,9 +6,7 @@ import trio
 
 from .base import Transport
 from .epoll_reader import EpollReader
-from .tls_failure import failure_of
-
-__all__ = ["StreamTransport"]
+from .tls_failure import classify_failure
 
 
 class StreamTransport(Transport):
@@ -33,7 +31,7 @@ class StreamTransport(Transport):
             try:
                 await self._stream.do_handshake()
             except trio.BrokenResourceError as error:
-                self.failure = failure_of(error.__cause__)
+                self.failure = classify_failure(error.__cause__)
                 raise
             self.handshake_done = True
 
