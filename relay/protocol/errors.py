@@ -1,4 +1,4 @@
-"""Violations of RFC 6455 by a client, each with its close code."""
+"""Violations of RFC 6455 by a client, with the close code and the reason for each."""
 
 from __future__ import annotations
 

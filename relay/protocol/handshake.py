@@ -37,7 +37,7 @@ KEY_SIZE: Final = 16  # bytes, RFC 6455 section 4.1
 SUBPROTOCOL: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 BEARER: Final = re.compile(rb"bearer +(.+)", re.IGNORECASE)  # RFC 6750 section 2.1
 MAX_ITEMS: Final = 100
-"""Maximum number of items that are read from a list in a header. Real lists have one or two."""
+"""Maximum number of items that are read from a list in a header. Usual lists have one or two."""
 
 ASCII_HEADERS: Final = (
     b"host",
@@ -48,7 +48,7 @@ ASCII_HEADERS: Final = (
     b"sec-websocket-key",
     b"sec-websocket-protocol",
 )
-"""Headers of an upgrade that must be ASCII. Other values are opaque (RFC 9110 section 5.5)."""
+"""Headers of an upgrade that must be ASCII. RFC 9110 section 5.5 allows other bytes elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,11 +60,11 @@ class Handshake:
     """The 101 response. It accepts the first offered subprotocol, because browsers fail the
     connection otherwise."""
     token: bytes | None = None
-    """Token of the request, None if it has none or `parse_handshake` did not read it."""
+    """Token of the request. None if the request has no token, or if `with_token` was False."""
 
 
 class PlainRequest(Enum):
-    """A resource for plain HTTP requests, with its paths, with and without a final slash."""
+    """A resource for plain HTTP requests. Its values are its paths."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"
@@ -143,7 +143,7 @@ def upgrade_error(request: Request) -> Response | None:
 def origin_error(request: Request, allowed_origins: AbstractSet[str]) -> Response | None:
     """Return the error response to a page whose origin is not allowed, or None.
 
-    A repeated Origin field is joined to a list, which matches no origin.
+    The values of a repeated Origin field are joined to a list, which equals no allowed origin.
     """
     origin = request.headers.get(b"origin")
     if not allowed_origins or origin is None:

@@ -1,6 +1,6 @@
 """Find the pair code and the token in the query of a request target.
 
-Pure. The number of parameters and the length of each decoded value are bounded, which bounds the
+Pure. Bounds on the number of parameters, and on the length of each value that is decoded, limit the
 CPU time of a query.
 """
 
@@ -55,7 +55,7 @@ def unquote(value: bytes) -> bytes:
 
 
 def decode_code(value: bytes | None) -> str | None:
-    """Decode the value of a ``pair`` parameter; return None if it is no valid pair code."""
+    """Decode the value of a ``pair`` parameter; return None if the code is invalid."""
     if value is None or len(value) > MAX_ENCODED_CODE:
         return None
     try:

@@ -31,7 +31,7 @@ from .response import (
 REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 HEAD_END: Final = re.compile(rb"\n\r?\n")
 OVERLAP: Final = 2
-"""Bytes before the last read that may belong to the end of the head: LF and CR."""
+"""Bytes of earlier reads that may be part of the final empty line: LF and CR."""
 
 FAST_PATH: Final = re.compile(
     rb"GET ([!-~]++) HTTP/1\.1\r\n"
@@ -47,7 +47,7 @@ form feed that follows many spaces.
 """
 
 LONG_LENGTH: Final = re.compile(rb"\ncontent-length:[^\n]{100}", re.IGNORECASE)
-"""A Content-Length of 100 characters and more, which is refused: h11 needs 0.8 ms for 16 KiB."""
+"""Content-Length of 100 characters or more. It is refused, because h11 needs 0.8 ms for 16 KiB."""
 
 ABSOLUTE_FORM: Final = re.compile(rb"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -89,7 +89,7 @@ class RequestParser:
 
     @property
     def missing(self) -> int:
-        """Number of bytes that the head may still grow by."""
+        """Number of further bytes that the head may have."""
         return MAX_HEAD - len(self._data)
 
     def feed(self, data: bytes) -> Request | Response | None:
@@ -117,7 +117,7 @@ class RequestParser:
         return response
 
     def _scan(self) -> Request | Response | None:
-        """Scan the bytes that were received last for the end of the head; return as `feed` does."""
+        """Search the new bytes for the end of the head. The result is that of `feed`."""
         if self._fields < 0:
             if (error := self._begin_head()) is not None:
                 return error
@@ -192,7 +192,7 @@ def parse_with_h11(head: bytes) -> Request | Response:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        # A stack frame of the traceback refers to the error: a reference cycle that holds the head.
+        # The traceback refers to the error through a stack frame: a cycle that keeps the head.
         error.__traceback__ = None
         return NOT_HTTP
     return from_h11(event) if isinstance(event, h11.Request) else NOT_HTTP

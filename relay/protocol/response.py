@@ -1,7 +1,7 @@
 """HTTP responses other than 101: errors and the health of the relay.
 
-Pure. Each error body is a fixed line, which is also the reason in logs and metrics. So no data of a
-client appears in either.
+Pure. The body of an error is a fixed line, which is also the reason in logs and metrics. So neither
+logs nor metrics contain data of a client.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PLAIN: Final = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response other than 101. Its body is one line, and the connection is closed after it."""
+    """A response other than 101. The connection is closed after it."""
 
     status: HTTPStatus
     body: str
@@ -42,7 +42,7 @@ class Response:
 
     @property
     def is_error(self) -> bool:
-        """True for an error response, False for a health response."""
+        """True for an error. Health responses and metrics have another content type."""
         return self.content_type == PLAIN
 
     @property
