@@ -22,7 +22,7 @@ from ..events import (
     TlsHandshakeFailed,
 )
 from ..fields import non_defaults
-from ..limits.address_redaction import redact_address
+from ..limits.client_address import redact_address
 from ..limits.token_bucket import TokenBucket
 
 __all__ = [

@@ -26,8 +26,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from ..events import Event, PairEnded, PairJoined
-from ..outcome import Outcome
+from ..events import Event, Outcome, PairEnded, PairJoined
 from ..statistics import RelayStatistics
 from ..transport.tls_failure import TlsFailure
 

@@ -7,7 +7,7 @@ from typing import Final
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from ..limits.address_redaction import redact_address
+from ..limits.client_address import redact_address
 from ..server.serve import RelayHandle
 from ..settings import RelaySettings
 from ..statistics import OpenPair

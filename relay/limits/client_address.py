@@ -1,4 +1,4 @@
-"""Resolve the address of a client behind trusted proxies, and derive its rate-limit key.
+"""Resolve the address of a client behind trusted proxies, derive its rate-limit key, redact it.
 
 Pure. A client can spoof X-Forwarded-For, so an address counts only if a trusted proxy appended it.
 """
@@ -17,8 +17,6 @@ from ipaddress import (
 )
 from typing import Final, Literal
 
-__all__ = ["UNIX", "TrustedProxies", "rate_limit_key"]
-
 UNIX: Final = "unix"
 """Address of every peer on a Unix socket."""
 
@@ -32,6 +30,9 @@ MAX_HOPS: Final = 32
 """Maximum number of X-Forwarded-For entries that are read, from the right. Real ones are few."""
 MAX_ENTRY: Final = 100
 """Maximum length of an entry in characters. IPv6 with a scope and a port has about 70."""
+
+SHOWN_BITS: Final = {4: 24, 6: 48}
+"""Bits of a truncated address by IP version. A household has an IPv6 /56 or /64."""
 
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 
@@ -129,8 +130,30 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
         raise ValueError(
             f"{text!r} is not an address, a network such as 10.0.0.0/8, or the word {UNIX}"
         ) from None
-    if isinstance(found, IPv6Network) and found.subnet_of(MAPPED):
-        host_bits = MAPPED.max_prefixlen - MAPPED.prefixlen
-        address = int(found.network_address) % 2**host_bits
-        return IPv4Network((address, found.prefixlen - MAPPED.prefixlen))
-    return found
+    return unmap(found)
+
+
+def redact_address(client: str, how: str) -> str:
+    """Return the part of a client address that the log may show, or "" for none.
+
+    ``client`` is an address or the network that is its rate-limit key; other text is never shown.
+    ``how`` is "off" for no address, "truncated" for its network (`SHOWN_BITS`), or "full".
+    """
+    if how == "off":
+        return ""
+    try:
+        network = unmap(ip_network(client, strict=False))
+    except ValueError:
+        return ""
+    if how == "full":
+        return client
+    length = min(network.prefixlen, SHOWN_BITS[network.version])
+    return str(network.supernet(new_prefix=length))
+
+
+def unmap(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return the IPv4 network that is mapped into an IPv6 network; other networks unchanged."""
+    if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
+        address = int(network.network_address) - int(MAPPED.network_address)
+        return IPv4Network((address, network.prefixlen - MAPPED.prefixlen))
+    return network

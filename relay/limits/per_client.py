@@ -13,12 +13,9 @@ and over 1,000 connections a second. Each operation except `ClientLimits.prune` 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 
-from ..protocol.response import RETRY_AFTER
-
-__all__ = ["MAX_CLIENTS", "ClientLimits", "Refusal"]
+from .refusal import Reason, Refusal
 
 MAX_CLIENTS: Final = 2**16
 """Maximum number of clients with a token bucket. Their buckets take 11 MiB."""
@@ -26,14 +23,6 @@ MAX_CLIENTS: Final = 2**16
 MINUTE: Final = 60.0
 ROUNDING: Final = 1e-6
 """Tolerance in seconds for the rounding error of added fractions of a minute."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Reason of a refusal, and the seconds after which the client may retry."""
-
-    why: str
-    retry_after: float
 
 
 class ClientLimits:
@@ -67,11 +56,11 @@ class ClientLimits:
         if self._interval:
             wait = self._attempt(client, now)
             if wait > 0:
-                return Refusal("too many attempts from this client", wait)
+                return Refusal(Reason.TOO_MANY_ATTEMPTS, wait)
         if self._max_per_client:
             connections = self._connections.get(client, 0)
             if connections >= self._max_per_client:
-                return Refusal("too many connections from this client", RETRY_AFTER)
+                return Refusal(Reason.TOO_MANY_CONNECTIONS)
             self._connections[client] = connections + 1
         return None
 
@@ -89,11 +78,11 @@ class ClientLimits:
 
     def _attempt(self, client: str, now: float) -> float:
         """Take a token of a client and return 0, or return the seconds until one is available."""
-        whole_at = max(self._full_at.get(client, now), now) + self._interval
-        wait = whole_at - MINUTE - now
+        full_at = max(self._full_at.get(client, now), now) + self._interval
+        wait = full_at - MINUTE - now
         if wait > ROUNDING:
             return wait - ROUNDING / 2
-        self._full_at[client] = whole_at
+        self._full_at[client] = full_at
         self._full_at.move_to_end(client)
         # One bucket is added and up to two are dropped, so the table shrinks in small steps.
         self._prune_first(now)

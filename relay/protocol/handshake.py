@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -210,14 +209,6 @@ def client_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) ->
     if bearer is None:
         return decode_token(parameters.get(b"token"))
     return bearer[1] if len(bearer[1]) <= MAX_TOKEN else None
-
-
-def token_matches(given: bytes | None, expected: bytes) -> bool:
-    """Return True if the given token is the expected one. An empty given token never matches.
-
-    The comparison time depends on the lengths of the tokens, not on their bytes.
-    """
-    return hmac.compare_digest(given, expected) if given else False
 
 
 def switching_protocols(key: bytes, subprotocol: bytes | None) -> bytes:

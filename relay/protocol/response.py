@@ -45,6 +45,10 @@ class Response:
         """True for an error. Health responses and metrics have another content type."""
         return self.content_type == PLAIN
 
+    def with_retry_after(self, seconds: float) -> Response:
+        """Return this response with `Retry-After`, which is rounded up to at least 1 second."""
+        return replace(self, headers=(("Retry-After", str(max(1, math.ceil(seconds)))),))
+
     @property
     def _hop_by_hop(self) -> list[str]:
         """Names of the fields that Connection must list: Upgrade (RFC 9110 section 7.8)."""
@@ -79,14 +83,9 @@ def bad_request(reason: str) -> Response:
     return Response(HTTPStatus.BAD_REQUEST, reason)
 
 
-def try_later(status: HTTPStatus, reason: str, seconds: int = RETRY_AFTER) -> Response:
-    """Return the response to a valid request that the client should retry after ``seconds``."""
-    return Response(status, reason, headers=(("Retry-After", str(seconds)),))
-
-
-def too_many_requests(reason: str, retry_after: float) -> Response:
-    """Return the 429 response to a client that exceeds a limit for ``retry_after`` seconds more."""
-    return try_later(HTTPStatus.TOO_MANY_REQUESTS, reason, max(1, math.ceil(retry_after)))
+def try_later(status: HTTPStatus, reason: str) -> Response:
+    """Return the response to a valid request that the client should retry later."""
+    return Response(status, reason).with_retry_after(RETRY_AFTER)
 
 
 def health_response(pairs: int, *, draining: bool, full: bool) -> Response:

@@ -10,8 +10,6 @@ from typing import Any, Final
 
 import trio
 
-__all__ = ["Accepting", "accept"]
-
 logger = logging.getLogger("relay")
 
 ACCEPT_PAUSE: Final = 0.1
@@ -48,11 +46,11 @@ async def accept(
     The listeners are closed at the end. The `Accepting` that ``task_status`` reports can also end
     this function.
     """
-    complain = AcceptErrorLog()
+    errors = AcceptErrorLog()
     async with trio.open_nursery() as nursery:
         accepting = Accepting(nursery.cancel_scope)
         for listener in listeners:
-            nursery.start_soon(accept_from, listener, serve, complain)
+            nursery.start_soon(accept_from, listener, serve, errors)
         task_status.started(accepting)
     accepting.finished.set()
 
@@ -63,7 +61,7 @@ class AcceptErrorLog:
     def __init__(self) -> None:
         self._quiet_until = -math.inf
 
-    def __call__(self, error: OSError) -> None:
+    def log(self, error: OSError) -> None:
         """Log an error, unless another one was logged within the last `LOG_INTERVAL` seconds."""
         if trio.current_time() >= self._quiet_until:
             self._quiet_until = trio.current_time() + LOG_INTERVAL
@@ -71,7 +69,7 @@ class AcceptErrorLog:
 
 
 async def accept_from(
-    listener: trio.abc.Listener[Any], serve: Serve, complain: AcceptErrorLog
+    listener: trio.abc.Listener[Any], serve: Serve, errors: AcceptErrorLog
 ) -> None:
     """Accept connections from one listener."""
     async with listener:
@@ -81,7 +79,7 @@ async def accept_from(
             except OSError as error:
                 # The process has no descriptor or memory left, or one connection failed. Pairs
                 # go on, and clients in the backlog are accepted once resources are free again.
-                complain(error)
+                errors.log(error)
                 await trio.sleep(ACCEPT_PAUSE)
             else:
                 serve(stream)

@@ -11,8 +11,6 @@ import stat
 from pathlib import Path
 from typing import Final
 
-__all__ = ["read_regular_file"]
-
 KINDS: Final = {
     stat.S_IFDIR: "directory",
     stat.S_IFIFO: "FIFO or pipe",

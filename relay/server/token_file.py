@@ -8,8 +8,6 @@ from typing import Final
 
 from .regular_file import read_regular_file
 
-__all__ = ["is_token", "read_token", "token_in"]
-
 MAX_SIZE: Final = 4096
 """Maximum size of a token file in bytes. The token must fit into a request head."""
 

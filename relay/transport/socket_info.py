@@ -9,13 +9,12 @@ from __future__ import annotations
 import fcntl
 import resource
 import termios
+from contextlib import suppress
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - the module has no better name for it
 from typing import Final, NamedTuple
 
 import trio
-
-from ..limits.client_address import UNIX
 
 __all__ = [
     "AckState",
@@ -31,6 +30,8 @@ __all__ = [
 # tcpi_last_ack_recv in milliseconds, tcpi_bytes_acked.
 TCP_INFO: Final = Struct("=2xBB52xI60xQ")
 COUNT: Final = Struct("i")
+
+IP_FAMILIES: Final = (trio.socket.AF_INET, trio.socket.AF_INET6)
 
 
 class AckState(NamedTuple):
@@ -54,17 +55,20 @@ def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
     return stream.socket if isinstance(stream, trio.SocketStream) else None
 
 
-def peer_address(stream: trio.abc.AsyncResource) -> str:
-    """Return the remote address of a stream: `UNIX` for a Unix socket, "" if unknown."""
+def peer_address(stream: trio.abc.AsyncResource) -> tuple[int, str]:
+    """Return the address family and the IP address of the peer of a stream.
+
+    The family is `AF_UNSPEC` for a stream without a socket. The address is "" if it is unknown, or
+    if the family has no IP addresses.
+    """
     sock = socket_of(stream)
     if sock is None:
-        return ""
-    if sock.family not in (trio.socket.AF_INET, trio.socket.AF_INET6):
-        return UNIX
-    try:
-        return str(sock.getpeername()[0])
-    except OSError:  # already disconnected
-        return ""
+        return trio.socket.AF_UNSPEC, ""
+    address = ""
+    if sock.family in IP_FAMILIES:
+        with suppress(OSError):  # already disconnected
+            address = str(sock.getpeername()[0])
+    return sock.family, address
 
 
 def descriptor_limit() -> int:

@@ -8,8 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.events import PairEnded, TakeoverChecked
-from relay.outcome import Outcome
+from relay.events import Outcome, PairEnded, TakeoverChecked
 from tests.support.auto_client import Lively
 from tests.support.raw_client import BINARY, PING, PONG, TEXT, encode, encode_close
 from tests.support.takeover_fixtures import OpenRelay, relay, settings, work
@@ -124,11 +123,11 @@ async def test_newcomers_share_a_probe(
             for _ in range(3):
                 newcomers.start_soon(relay.ask, 409)
             await trio.sleep(TIMEOUT / 4)
-        assert len(relay.relay.takeover_checks) == 1
+        assert relay.checks == 1
         assert (await b.frame()).opcode == PING
         await b.send(encode(PONG))
     assert relay.probed == [True]
-    assert not relay.relay.takeover_checks
+    assert relay.checks == 0
     assert lively.pings == 1
     await a.send_message(b"no other ping came")
     assert await b.message() == b"no other ping came"

@@ -8,10 +8,10 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.outcome import Outcome
+from relay.events import Outcome
 from relay.pairing.side import HELD_LIMIT, Side
 from relay.pairing.sweeper import check_pair
-from relay.pairing.takeover import evict_if_dead
+from relay.server.join import evict_dead
 from relay.transport.base import Transport
 from relay.transport.socket_info import AckState
 from relay.transport.stream_transport import StreamTransport
@@ -152,7 +152,7 @@ class TestEnding:
         assert memory_relay.handle.statistics().takeover_checks == 0
 
     async def test_ended_pair(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
-        """A pair that ended, and still has its code, is not pinged any more."""
+        """A pair that ended is not pinged any more, though its sides are still being closed."""
         ours, theirs = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
             transport, pairs = StreamTransport(ours, nursery), relay.relay.pairs
@@ -160,15 +160,14 @@ class TestEnding:
                 side = Side(transport, RelaySettings(), trio.CancelScope())
                 pair = pairs.join("code", side, trio.current_time())
                 await side.accept(b"accepted")
-            pair.outcome = Outcome.OVER_BYTES
+            pair.end(Outcome.OVER_BYTES)
             await trio.sleep(1000)
-            check_pair(pairs, pair, RelaySettings(), trio.current_time())
-            await evict_if_dead(relay.relay, "code", trio.CancelScope())
+            check_pair(pair, RelaySettings(), trio.current_time())
+            await evict_dead(relay.relay, "code", 0)
             await trio.testing.wait_all_tasks_blocked()
             await transport.aclose()
             assert await theirs.receive_some() == b"accepted" * 2
             assert await theirs.receive_some() == b""
-            pairs.end(pair)
         assert relay.probed == []
 
 
