@@ -15,8 +15,6 @@ from .fields import flag, integer, listing, path, seconds, validate
 from .limits.client_address import UNIX, parse_network
 from .protocol.origin import FILE, normalize_origin
 
-__all__ = ["RelaySettings"]
-
 ORIGIN: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
 )

@@ -15,8 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from ..daemon.settings import DaemonSettings
-from ..field_types import Flag, Setting
-from ..fields import Definition, iter_fields
+from ..fields import Definition, Field, iter_fields
 from ..settings import RelaySettings
 
 __all__ = [
@@ -100,14 +99,14 @@ def variable_of(name: str) -> str:
     return f"{ENVIRONMENT}{name.upper()}"
 
 
-def flags_of(name: str, about: Setting) -> list[str]:
+def flags_of(name: str, about: Field) -> list[str]:
     """Return the flags of a setting, the long one first; a boolean has a negated flag, too."""
     words = name.replace("_", "-")
-    flags = [f"--{words}", f"--no-{words}"] if isinstance(about, Flag) else [f"--{words}"]
+    flags = [f"--{words}", f"--no-{words}"] if about.kind is bool else [f"--{words}"]
     return [*flags, about.short] if about.short else flags
 
 
-def help_text(about: Setting) -> str:
+def help_text(about: Field) -> str:
     """Return the meaning and the allowed values of a setting, in two sentences."""
     return f"{about.help} {about.values[0].upper()}{about.values[1:]}."
 
@@ -116,13 +115,13 @@ def _parameter(definition: Definition) -> inspect.Parameter:
     name, default, about = definition
     flags = flags_of(name, about)
     annotation: Any = Annotated[
-        bool | None if isinstance(about, Flag) else str | None,
+        bool | None if about.kind is bool else str | None,
         typer.Option(
-            *(["/".join(flags)] if isinstance(about, Flag) else flags),
+            *(["/".join(flags)] if about.kind is bool else flags),
             # `_given` reads the variables, also for commands without these options.
             help=f"{help_text(about)}  [default: {about.display(default)};"
             f" variable: {variable_of(name)}]",
-            metavar=None if isinstance(about, Flag) else about.metavar,
+            metavar=None if about.kind is bool else about.metavar,
             show_default=False,
         ),
     ]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from relay.field_types import Number, Setting
 from relay.fields import (
+    Field,
     choice,
     flag,
     integer,
@@ -49,7 +49,7 @@ class Example:
         validate(self)
 
 
-ABOUT: dict[str, Setting] = {name: about for name, _, about in iter_fields(Example)}
+ABOUT: dict[str, Field] = {name: about for name, _, about in iter_fields(Example)}
 
 # A setting, what it must be, good texts with their values, and bad texts.
 TEXTS: list[tuple[str, str, dict[str, Any], list[str]]] = [
@@ -153,7 +153,7 @@ def test_bad_text(name: str, values: str, said: str) -> None:
 def test_bad_value(name: str, values: str, said: str) -> None:
     """A value that text may not give, construction refuses as well."""
     try:
-        value = ABOUT[name].convert(said)
+        value = [said] if ABOUT[name].many else ABOUT[name].convert(said)
     except ValueError:
         return
     with pytest.raises(ValueError, match=f"^{name} must be"):
@@ -180,9 +180,11 @@ def test_bad_item() -> None:
 
 def test_range() -> None:
     """A number may have an upper end, and the complaint quotes the number."""
-    port = Number(help="A.", values="a port", kind=int, minimum=0, maximum=65535)
+    port: Field = integer(0, "A.", maximum=65535).metadata["field"]
     assert port.parse("port", "65535") == 65535
-    with pytest.raises(ValueError, match=r"^port must be a port, not 65536$"):
+    with pytest.raises(
+        ValueError, match=r"^port must be a whole number from 0 to 65535, not 65536$"
+    ):
         port.parse("port", "65536")
 
 

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from relay import RelaySettings
-from relay.field_types import Flag, ListOf, Number, Setting, Text
-from relay.fields import iter_fields
+from relay.fields import Field, iter_fields
 
-ABOUT: dict[str, Setting] = {name: about for name, _, about in iter_fields(RelaySettings)}
+ABOUT: dict[str, Field] = {name: about for name, _, about in iter_fields(RelaySettings)}
 TIMES = [name for name, about in ABOUT.items() if about.metavar == "SECONDS"]
 OFF = [
     name for name in TIMES if ABOUT[name].values.startswith("a number of seconds from 0.001, or")
@@ -65,15 +64,16 @@ def test_every_setting_says_what_it_is() -> None:
 def test_kinds() -> None:
     """Every setting is of the kind that its field says."""
     kinds = {
-        "float": Number,
-        "int": Number,
-        "int | None": Number,
-        "bool": Flag,
-        "str": Text,
-        "tuple[str, ...]": ListOf,
+        "float": (float, False, False),
+        "int": (int, False, False),
+        "int | None": (int, True, False),
+        "bool": (bool, False, False),
+        "str": (str, False, False),
+        "tuple[str, ...]": (str, False, True),
     }
     for item in fields(RelaySettings):
-        assert type(ABOUT[item.name]) is kinds[str(item.type)]
+        about = ABOUT[item.name]
+        assert (about.kind, about.optional, about.many) == kinds[str(item.type)]
 
 
 def test_what_zero_turns_off() -> None:

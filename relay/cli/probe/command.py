@@ -16,7 +16,7 @@ import typer
 
 from ...daemon.errors import print_error
 from ...daemon.standard_streams import OutputFailed
-from ...field_types import read_number
+from ...fields import read_number
 from ...protocol.errors import leaves
 from ...server.token_file import is_token
 from ..health_check import check_health

@@ -13,7 +13,6 @@ import pytest
 from relay import RelaySettings
 from relay.cli import main, options, start
 from relay.daemon.settings import DaemonSettings
-from relay.field_types import Choice, Flag, Number
 from relay.fields import Definition, iter_fields
 
 DEFINITIONS = [*iter_fields(DaemonSettings), *iter_fields(RelaySettings)]
@@ -35,18 +34,18 @@ TEXTS = {
 
 def texts(definition: Definition) -> tuple[str, str, str | None]:
     """Return two good texts of a setting, neither its default, and a bad one, if there is one."""
-    match definition.field:
-        case Number():
-            return "17", "42", "soon"
-        case Choice(choices=choices):
-            first, second = [word for word in choices if word != definition.default][:2]
-            return first, second, "loud"
-        case _:
-            return TEXTS[definition.name]
+    about = definition.field
+    if about.kind in {int, float}:
+        return "17", "42", "soon"
+    if about.metavar == "WORD":
+        words = about.values.removeprefix("one of ").split(", ")
+        first, second = [word for word in words if word != definition.default][:2]
+        return first, second, "loud"
+    return TEXTS[definition.name]
 
 
-SPELT = [definition for definition in DEFINITIONS if not isinstance(definition.field, Flag)]
-FLAGS = [definition for definition in DEFINITIONS if isinstance(definition.field, Flag)]
+SPELT = [definition for definition in DEFINITIONS if definition.field.kind is not bool]
+FLAGS = [definition for definition in DEFINITIONS if definition.field.kind is bool]
 
 
 def by_name(definition: Definition) -> str:
@@ -340,7 +339,7 @@ def test_help(
     out = " ".join(capsys.readouterr().out.split())
     for name, default, about in DEFINITIONS:
         flags = f"--{name.replace('_', '-')}"
-        if isinstance(about, Flag):
+        if about.kind is bool:
             flags += f" / --no-{name.replace('_', '-')}"
         else:
             flags += f" {about.metavar}"
