@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..daemon.errors import output_failure, print_error
 from ..daemon.standard_streams import OutputFailed
+from .errors import output_failure, print_error
 from .health_check import check_health
 from .url import ConnectTarget, LocalListener, local_target, parse_target
 

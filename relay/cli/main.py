@@ -7,16 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ..daemon.errors import describe_crash, output_failure, print_error, shortage
+from ..daemon.errors import StartError
 from ..daemon.program import PROGRAM, program_version
 from ..daemon.standard_streams import OutputFailed
-from . import start
+from .errors import describe_crash, output_failure, print_error, shortage
 from .health import health_command
 from .options import settings_from_environment
 from .probe.command import probe
+from .start import start
 from .url import LocalListener
-
-__all__ = ["main"]
 
 app = typer.Typer(
     help="A blind WebSocket relay that joins two endpoints with the same pair code.",
@@ -36,7 +35,7 @@ def local_listener() -> LocalListener:
     )
 
 
-app.command()(start.start)
+app.command()(start)
 app.command()(health_command(local_listener))
 app.command()(probe)
 
@@ -48,6 +47,9 @@ def main() -> None:
     except typer.TyperException as error:
         print_error(error.format_message())
         status = error.exit_code
+    except StartError as error:
+        print_error(str(error))
+        status = 1
     except OutputFailed as error:
         print_error(output_failure(error))
         status = 1

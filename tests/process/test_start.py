@@ -22,8 +22,9 @@ import pytest
 import trio
 
 from relay import Observer, RelayHandle, RelaySettings, serve_relay
-from relay.cli import main, start
+from relay.cli import main
 from relay.daemon import program
+from relay.daemon import run as daemon
 from relay.daemon.listeners import Listeners, open_tcp
 from relay.daemon.tls import CertificateFiles
 from relay.transport import epoll_reader
@@ -50,7 +51,7 @@ class Started:
         self.settings: RelaySettings
         self.address: tuple[str, int]
         self._by = by
-        monkeypatch.setattr(start, "serve_relay", self._serve)
+        monkeypatch.setattr(daemon, "serve_relay", self._serve)
 
     async def _serve(
         self,
@@ -211,7 +212,7 @@ def test_no_descriptor_elsewhere(
     error: Exception = OSError(errno.EMFILE, "Too many open files")
     if group:
         error = ExceptionGroup("several", [ExceptionGroup("one", [error])])
-    monkeypatch.setattr(start, "SystemdNotifier", Mock(side_effect=error))
+    monkeypatch.setattr(daemon, "SystemdNotifier", Mock(side_effect=error))
     assert run(monkeypatch, "start") == 1
     said = capsys.readouterr().err
     assert said.startswith("arc-relay: the system is short of resources: Too many open files (")
@@ -257,9 +258,9 @@ def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> 
     async def serving(*_: object) -> None:
         note("serve")
 
-    monkeypatch.setattr(start, "open_listeners", opening)
-    monkeypatch.setattr(start, "serve", serving)
-    monkeypatch.setattr(start, "CertificateFiles", Files)
+    monkeypatch.setattr(daemon, "open_listeners", opening)
+    monkeypatch.setattr(daemon, "serve", serving)
+    monkeypatch.setattr(daemon, "CertificateFiles", Files)
     assert run(monkeypatch, "start", "--tls-cert", "x", "--tls-key", "x") == 0
     assert deeds == [
         "load, signals not kept",
@@ -277,7 +278,7 @@ def test_no_port_without_files(
 ) -> None:
     """A relay whose files cannot be used opens no port, so that nobody connects in vain."""
     opening = Mock()
-    monkeypatch.setattr(start, "open_listeners", opening)
+    monkeypatch.setattr(daemon, "open_listeners", opening)
     assert run(monkeypatch, "start", *options) == 1
     why = f"cannot read {options[0]} '/no': No such file or directory"
     assert capsys.readouterr().err == f"arc-relay: {why}\n"
@@ -296,7 +297,7 @@ def test_failed_start_closes_everything(
         opened.extend(await really_open(*address, option=option))
         return opened
 
-    monkeypatch.setattr(start, "open_tcp", open_metrics)
+    monkeypatch.setattr(daemon, "open_tcp", open_metrics)
     assert run(monkeypatch, "start", "-p", "0", "--metrics", "127.0.0.1:0", option, "/no/no") == 1
     assert "/no" in capsys.readouterr().err
     assert [listener.socket.fileno() for listener in opened] == [-1]
@@ -320,12 +321,12 @@ def test_unforeseen_failure(
             await listener.aclose()
         raise KeyError("what a client said")
 
-    monkeypatch.setattr(start, "serve_relay", serve)
+    monkeypatch.setattr(daemon, "serve_relay", serve)
     assert run(monkeypatch, "start", "--host", "127.0.0.1", "--port", "0") == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(
         r"arc-relay: this is a fault of the program, please report it:"
-        r" KeyError at relay/cli/start\.py:\d+\n",
+        r" KeyError at relay/daemon/run\.py:\d+\n",
         err,
     )

@@ -87,7 +87,7 @@ KEEPERS = {
     "threading": set[str](),
     "time": {"transport", "server", "daemon", "cli"},
     "trio_websocket": {"cli"},
-    "typer": {"daemon", "cli"},  # daemon: for the class of its errors, to be removed
+    "typer": {"cli"},
     "websockets": {"protocol"},
     "wsproto": set[str](),
 }

@@ -14,11 +14,11 @@ from urllib.parse import parse_qs
 import trio
 import typer
 
-from ...daemon.errors import print_error
 from ...daemon.standard_streams import OutputFailed
 from ...fields import read_number
 from ...protocol.errors import leaves
 from ...server.token_file import is_token
+from ..errors import print_error
 from ..health_check import check_health
 from ..url import ConnectTarget, Url, client_context, parse_url
 from .attempt import Plan
