@@ -11,11 +11,9 @@ from ..daemon.errors import StartError
 from ..daemon.program import PROGRAM, program_version
 from ..daemon.standard_streams import OutputFailed
 from .errors import describe_crash, output_failure, print_error, shortage
-from .health import health_command
-from .options import settings_from_environment
+from .health import health
 from .probe.command import probe
 from .start import start
-from .url import LocalListener
 
 app = typer.Typer(
     help="A blind WebSocket relay that joins two endpoints with the same pair code.",
@@ -24,19 +22,8 @@ app = typer.Typer(
 )
 
 
-def local_listener() -> LocalListener:
-    """Return the listener of the relay on this machine, from the environment variables."""
-    settings = settings_from_environment()
-    return LocalListener(
-        settings.host,
-        settings.port,
-        "" if settings.tcp else settings.unix_socket,
-        bool(settings.tls_cert),
-    )
-
-
 app.command()(start)
-app.command()(health_command(local_listener))
+app.command()(health)
 app.command()(probe)
 
 

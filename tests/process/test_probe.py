@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from relay import RelaySettings
-from relay.cli.health_check import Health
+from relay.cli.health import Health
 from relay.cli.probe.dial import Awaited
 from relay.cli.probe.runner import Result
 from tests.support.probe_proxies import Impostor, Message, Proxy, into, plan_for, probe
@@ -77,7 +77,7 @@ async def test_health_does_not_count(memory_relay: MemoryRelay) -> None:
     async def ill() -> Health:
         return Health(False, "HTTP 404 somewhere")
 
-    results, last = await probe(plan_for(into(memory_relay), look=ill))
+    results, last = await probe(plan_for(into(memory_relay), check_health=ill))
     assert (results[0].ok, results[0].error) == (None, "HTTP 404 somewhere")
     assert last.ok
 

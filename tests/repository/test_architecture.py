@@ -78,7 +78,7 @@ BORROWED = {"protocol": {"email.utils", "h11", "websockets.speedups", "websocket
 KEEPERS = {
     "asyncio": set[str](),
     "gc": {"cli"},
-    "h11": {"protocol"},
+    "h11": {"protocol", "cli"},
     "prometheus_client": {"daemon"},
     "signal": {"daemon", "cli"},
     "socket": {"daemon", "cli"},

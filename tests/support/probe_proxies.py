@@ -10,7 +10,7 @@ import trio
 import trio.testing
 import trio_websocket
 
-from relay.cli.health_check import Health
+from relay.cli.health import Health
 from relay.cli.probe.attempt import Plan
 from relay.cli.probe.client import ConnectOptions
 from relay.cli.probe.dial import Awaited
@@ -33,13 +33,13 @@ def plan_for(
     open_stream: Opener,
     *,
     code: str = "code",
-    look: Callable[[], Awaitable[Health]] = well,
+    check_health: Callable[[], Awaitable[Health]] = well,
     idle: float = 0,
     size: int = 0,
 ) -> Plan:
     """Return a plan, by default a short one."""
     request = ConnectOptions(open_stream, "relay.example", f"/?pair={code}", (), 2**30)
-    return Plan(request, look, idle, size, timeout=30)
+    return Plan(request, check_health, idle, size, timeout=30)
 
 
 async def probe(plan: Plan) -> tuple[list[Result], Result]:

@@ -8,7 +8,7 @@ from typing import ParamSpec
 
 import trio
 
-from ..health_check import Health
+from ..health import Health
 from .client import ConnectOptions, ProbeClient
 from .dial import Awaited
 from .hints import Failure
@@ -33,7 +33,7 @@ class Plan:
     """Parameters of a probe. Times are in seconds and sizes in bytes."""
 
     request: ConnectOptions
-    look: Callable[[], Awaitable[Health]]
+    check_health: Callable[[], Awaitable[Health]]
     """Requests the health of the relay."""
     idle: float
     """Duration of the idle step; 0 omits the step."""

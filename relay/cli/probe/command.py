@@ -18,9 +18,10 @@ from ...daemon.standard_streams import OutputFailed
 from ...fields import read_number
 from ...protocol.errors import leaves
 from ...server.token_file import is_token
+from ..client import ConnectTarget, client_context
 from ..errors import print_error
-from ..health_check import check_health
-from ..url import ConnectTarget, Url, client_context, parse_url
+from ..health import check_health
+from ..url import Url, parse_url
 from .attempt import Plan
 from .client import ConnectOptions
 from .dial import dial
@@ -102,17 +103,13 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     target = ConnectTarget((where.host,), where.port, tls=context, name=where.host)
     plan = Plan(
         request=ConnectOptions(
-            open_stream=partial(dial, where, context),
+            open_stream=partial(dial, target),
             authority=where.authority,
             resource=f"{where.path}?{add_pair_code(where.query)}",
             headers=((b"Authorization", f"Bearer {token}".encode()),) if token else (),
             max_message_size=MAX_SIZE,
         ),
-        look=partial(
-            trio.to_thread.run_sync,
-            partial(check_health, target, min(timeout, LOOK_TIMEOUT)),
-            abandon_on_cancel=True,
-        ),
+        check_health=partial(check_health, target, min(timeout, LOOK_TIMEOUT)),
         idle=idle,
         size=size,
         timeout=timeout,

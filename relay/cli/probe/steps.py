@@ -42,7 +42,7 @@ EARLY, LATER, TEXT, AFTER_TEXT, ECHO = b"early", b"later", "text", b"after text"
 async def check_health(attempt: Attempt) -> Figures:
     """Request /health from the same host."""
     attempt.awaited.what = "answer from /health"
-    health = await attempt.plan.look()
+    health = await attempt.plan.check_health()
     if health.pairs is None:
         raise Failure(health.text)
     return {"pairs": health.pairs}

@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from relay.cli.url import (
-    ConnectTarget,
-    LocalListener,
-    client_context,
-    local_target,
-    parse_target,
-    parse_url,
-)
+from relay.cli.client import ConnectTarget, client_context
+from relay.cli.url import local_target, parse_target, parse_url
+from relay.daemon.settings import DaemonSettings
 
 
 @pytest.mark.parametrize(
@@ -72,18 +67,18 @@ def test_code_is_not_shown() -> None:
         ("0.0.0.0", ("127.0.0.1",)),  # noqa: S104 - this is what it is about
         ("::", ("::1",)),
         ("*", ("127.0.0.1", "::1")),
-        ("", ("127.0.0.1", "::1")),
         ("192.0.2.1", ("192.0.2.1",)),
     ],
 )
 def test_local(host: str, addresses: tuple[str, ...]) -> None:
     """A relay that listens everywhere is asked on the loopback interface."""
-    assert local_target(LocalListener(host, 1234)) == ConnectTarget(addresses, 1234)
+    assert local_target(DaemonSettings(host=host, port=1234)) == ConnectTarget(addresses, 1234)
 
 
 def test_local_unix_and_tls() -> None:
-    """A unix path goes before an address; a certificate of one's own machine is not verified."""
-    target = local_target(LocalListener("::1", 1234, unix="relay.sock", tls=True))
+    """A Unix socket goes before an address; a certificate of this machine is not verified."""
+    settings = DaemonSettings(unix_socket="relay.sock", tls_cert="cert", tls_key="key")
+    target = local_target(settings)
     assert str(target) == "unix:relay.sock"
     assert target.tls is not None
     assert target.tls.verify_mode is ssl.CERT_NONE
