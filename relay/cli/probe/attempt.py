@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import ParamSpec
 
 import trio
 
@@ -12,20 +11,6 @@ from ..health import Health
 from .client import ConnectOptions, ProbeClient
 from .dial import Awaited
 from .hints import Failure
-
-__all__ = [
-    "Attempt",
-    "Crossing",
-    "Plan",
-    "cross",
-    "expect",
-    "expect_silence",
-    "measure",
-    "rate",
-    "until_failure",
-]
-
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +45,18 @@ class Attempt:
         return a, b
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """Transfer of a number of copies of a message from one side to the other."""
+async def transfer(source: ProbeClient, sink: ProbeClient, message: bytes, count: int) -> None:
+    """Send copies of a message from one side to the other, and compare each with the message."""
 
-    source: ProbeClient
-    sink: ProbeClient
-    message: bytes = field(repr=False)
-    count: int
+    async def send() -> None:
+        for _ in range(count):
+            await source.send(message)
 
-    async def send(self) -> None:
-        """Send the copies."""
-        for _ in range(self.count):
-            await self.source.send(self.message)
+    async def receive() -> None:
+        for _ in range(count):
+            expect(await sink.receive(), message)
 
-    async def receive(self) -> None:
-        """Receive the copies, and compare each with the message."""
-        for _ in range(self.count):
-            expect(await self.sink.receive(), self.message)
-
-
-async def cross(*crossings: Crossing) -> None:
-    """Run transfers at the same time."""
-    await until_failure(*(task for one in crossings for task in (one.send, one.receive)))
+    await until_failure(send, receive)
 
 
 def expect(message: bytes | str, expected: bytes) -> None:
@@ -99,12 +73,10 @@ async def expect_silence(side: ProbeClient) -> None:
     raise Failure(f"side {side.name} got a message that nobody sent", "corrupt")
 
 
-async def measure(
-    function: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs
-) -> float:
-    """Await a function; return the seconds that it took."""
+async def measure(task: Awaitable[object]) -> float:
+    """Await a coroutine; return the seconds that it took."""
     began = trio.current_time()
-    await function(*args, **kwargs)
+    await task
     return trio.current_time() - began
 
 

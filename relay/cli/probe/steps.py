@@ -13,19 +13,16 @@ import trio
 
 from .attempt import (
     Attempt,
-    Crossing,
     Plan,
-    cross,
     expect,
     expect_silence,
     measure,
     rate,
+    transfer,
     until_failure,
 )
 from .client import ProbeClient, run_client
 from .hints import Failure
-
-__all__ = ["Figures", "Step", "steps_for"]
 
 Figures = Mapping[str, float]
 """Measurements of a step; each name ends with its unit."""
@@ -98,7 +95,7 @@ async def drop_text(attempt: Attempt) -> Figures:
 
 async def round_trips(attempt: Attempt) -> Figures:
     """Send small messages from side A to side B and back."""
-    times = [await measure(round_trip, attempt) for _ in range(ROUNDS)]
+    times = [await measure(round_trip(attempt)) for _ in range(ROUNDS)]
     return {"min_ms": min(times) * 1000, "median_ms": statistics.median(times) * 1000}
 
 
@@ -117,7 +114,7 @@ async def pings(attempt: Attempt) -> Figures:
     attempt.awaited.what = "pong"
     return {
         f"{side.name.lower()}_ms": 1000
-        * statistics.median([await measure(ProbeClient.ping, side) for _ in range(ROUNDS)])
+        * statistics.median([await measure(side.ping()) for _ in range(ROUNDS)])
         for side in attempt.both
     }
 
@@ -138,7 +135,7 @@ async def large(attempt: Attempt, source: ProbeClient, sink: ProbeClient) -> Fig
     attempt.awaited.what = "large message"
     # Random data, so that no proxy can compress it.
     message = os.urandom(attempt.plan.size)
-    seconds = await measure(cross, Crossing(source, sink, message, 1))
+    seconds = await measure(transfer(source, sink, message, 1))
     return {"bytes": len(message), "mb_per_s": rate(len(message), seconds)}
 
 
@@ -147,9 +144,11 @@ async def medium_both_ways(attempt: Attempt) -> Figures:
     a, b = attempt.both
     attempt.awaited.what = "message of 64 KiB"
     message = os.urandom(MEDIUM)
-    seconds = await measure(
-        cross, Crossing(a, b, message, MEDIUM_COUNT), Crossing(b, a, message, MEDIUM_COUNT)
+    both_ways = (
+        partial(transfer, a, b, message, MEDIUM_COUNT),
+        partial(transfer, b, a, message, MEDIUM_COUNT),
     )
+    seconds = await measure(until_failure(*both_ways))
     return {"mb_per_s": rate(2 * MEDIUM * MEDIUM_COUNT, seconds)}
 
 
@@ -158,7 +157,7 @@ async def stay_idle(attempt: Attempt) -> Figures:
     attempt.awaited.what = "end of the silence"
     with trio.move_on_after(attempt.plan.idle):
         await until_failure(*(partial(expect_silence, side) for side in attempt.both))
-    return {"round_trip_ms": await measure(round_trip, attempt) * 1000}
+    return {"round_trip_ms": await measure(round_trip(attempt)) * 1000}
 
 
 async def close(attempt: Attempt) -> Figures:
