@@ -7,8 +7,6 @@ from relay.daemon.settings import DaemonSettings
 from relay.fields import iter_fields
 from relay.settings import RelaySettings
 
-__all__ = ["reference"]
-
 HEAD = """\
 # Settings
 

@@ -46,7 +46,7 @@ def health(
         ),
     ] = None,
 ) -> None:
-    """Ask a relay for its health: status 0 if it is well, 1 if not."""
+    """Request the health of a relay: status 0 if it is healthy, 1 if not."""
     try:
         target = local_target(settings_from_environment()) if url is None else parse_target(url)
     except ValueError as error:

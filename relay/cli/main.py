@@ -41,10 +41,10 @@ def main() -> None:
         print_error(output_failure(error))
         status = 1
     except Exception as error:  # noqa: BLE001 - a traceback could quote client data
-        lacking = shortage(error)
+        resource = shortage(error)
         print_error(
-            f"the system is short of resources: {lacking} ({describe_crash(error)})"
-            if lacking
+            f"the system is short of resources: {resource} ({describe_crash(error)})"
+            if resource
             else f"this is a fault of the program, please report it: {describe_crash(error)}"
         )
         status = 1

@@ -18,17 +18,6 @@ from ..daemon.settings import DaemonSettings
 from ..fields import Definition, Field, iter_fields
 from ..settings import RelaySettings
 
-__all__ = [
-    "WrongUsage",
-    "flags_of",
-    "help_text",
-    "options",
-    "refuse_unknown_variables",
-    "settings_from",
-    "settings_from_environment",
-    "variable_of",
-]
-
 ENVIRONMENT: Final = "ARC_RELAY_"
 
 
@@ -61,12 +50,12 @@ def settings_from(
     Raises WrongUsage, with the name of the flag or variable, for a value that is not allowed.
     """
     with _usage():
-        for_start, for_relay = (
+        for_daemon, for_relay = (
             _given(DaemonSettings, given_options),
             _given(RelaySettings, given_options),
         )
         return (
-            DaemonSettings(**for_start, given=frozenset(for_start)),
+            DaemonSettings(**for_daemon, given=frozenset(for_daemon)),
             RelaySettings(**for_relay),
         )
 

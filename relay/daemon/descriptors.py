@@ -6,8 +6,6 @@ import resource
 import sys
 from contextlib import suppress
 
-__all__ = ["raise_descriptor_limit"]
-
 
 def raise_descriptor_limit() -> int:
     """Raise the soft limit of open descriptors to the hard limit; return the limit in force.

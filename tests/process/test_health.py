@@ -1,4 +1,4 @@
-"""`arc-relay health`: whether a relay is well, in one line and a status."""
+"""`arc-relay health`: its line of output and its exit status."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AUTHORITY = trustme.CA()
 
 
 async def serve(nursery: trio.Nursery, *pieces: bytes | float) -> ConnectTarget:
-    """Start what sends these pieces to whoever connects, having slept for the numbers."""
+    """Start a server that sends these pieces to each client, and sleeps for the numbers."""
 
     async def answer(stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError):
@@ -50,13 +50,13 @@ def http(status: int, body: bytes) -> bytes:
 
 
 def unused_port() -> int:
-    """Return a port where nobody listens."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 async def test_healthy(tcp_relay: TcpRelay) -> None:
-    """A relay that is well says how many codes are in use."""
+    """A healthy relay reports the number of codes in use."""
     target = local_target(DaemonSettings(host="0.0.0.0", port=tcp_relay.handle.port))  # noqa: S104
     assert str(await check_health(target)) == "healthy: 0 pairs"
     await tcp_relay.join("one")
@@ -66,7 +66,7 @@ async def test_healthy(tcp_relay: TcpRelay) -> None:
 
 
 async def test_name_with_two_addresses(tcp_relay: TcpRelay) -> None:
-    """An address that refuses is not the last one to be asked."""
+    """After an address that refuses the connection, the next address is tried."""
     target = ConnectTarget(("::1", "127.0.0.1"), tcp_relay.handle.port)
     assert (await check_health(target)).healthy
 
@@ -92,7 +92,7 @@ async def test_tls(nursery: trio.Nursery) -> None:
 
 
 async def test_unix(nursery: trio.Nursery, tmp_path: Path) -> None:
-    """A relay on a unix path is asked there, and its host and port are not."""
+    """The Unix socket of a relay is used, and its host and port are not."""
     path = tmp_path / "relay.sock"
     unix = trio.socket.socket(socket.AF_UNIX)
     await unix.bind(str(path))
@@ -128,7 +128,7 @@ async def test_unix(nursery: trio.Nursery, tmp_path: Path) -> None:
     ],
 )
 async def test_unhealthy(nursery: trio.Nursery, answer: bytes, text: str) -> None:
-    """What is not the answer of a relay that is well is told in a line."""
+    """Any response but that of a healthy relay is described in one line."""
     target = await serve(nursery, answer)
     assert await check_health(target) == Health(False, text.format(target))
     assert str(await check_health(target)) == f"unhealthy: {text.format(target)}"
@@ -146,7 +146,7 @@ async def test_timeout(nursery: trio.Nursery, piece: bytes) -> None:
 
 
 async def test_no_tls(nursery: trio.Nursery) -> None:
-    """That the other end does not speak TLS, or hangs up, is said as such."""
+    """A server without TLS, and a connection closed in the handshake, are named."""
     for answer, text in ((b"HTTP/1.1 400 No\r\n\r\n", "wrong version"), (b"", "unexpected eof")):
         plain = await serve(nursery, answer)
         found = await check_health(
@@ -175,7 +175,7 @@ async def test_reset(nursery: trio.Nursery) -> None:
 
 
 async def test_nobody_there(tmp_path: Path) -> None:
-    """That nothing listens is said as the system says it."""
+    """A missing listener is reported in the words of the system."""
     target = ConnectTarget(("127.0.0.1",), unused_port())
     assert (await check_health(target)).text == f"connection refused at {target}"
     target = ConnectTarget(unix=str(tmp_path / "relay.sock"))
@@ -212,7 +212,7 @@ async def test_command(tcp_relay: TcpRelay) -> None:
 
 
 def test_bad_url() -> None:
-    """A URL that is none is wrong usage."""
+    """An invalid URL is wrong usage."""
     status, output = invoke("relay.example")
     assert status == 2
     assert "it must be like wss://" in output

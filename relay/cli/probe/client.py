@@ -15,8 +15,6 @@ import trio_websocket
 from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure, printable
 
-__all__ = ["ConnectOptions", "ProbeClient", "run_client"]
-
 MAX_ANSWER: Final = 16 * 1024
 """Maximum bytes of a response to an upgrade."""
 
@@ -134,10 +132,10 @@ class ProbeClient:
         if reason is None or reason.code == ABNORMAL:
             text = f"side {self.name}'s connection was cut, without a close frame"
             return Failure(text, ABNORMAL_CLOSURE, "closed")
-        words = f"closed {reason.code}"
-        said = f"{words} {printable(reason.reason)}" if reason.reason else words
+        code = f"closed {reason.code}"
+        cause = f"{code} {printable(reason.reason)}" if reason.reason else code
         return Failure(
-            f"side {self.name} was {said.replace(' ', ' with ', 1)}", said, words, "closed"
+            f"side {self.name} was {cause.replace(' ', ' with ', 1)}", cause, code, "closed"
         )
 
 

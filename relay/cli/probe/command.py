@@ -25,10 +25,8 @@ from ..url import Url, parse_url
 from .attempt import Plan
 from .client import ConnectOptions
 from .dial import dial
-from .report import JsonReport, Report, TextReport
+from .report import JsonReport, Report, TextReport, failed
 from .runner import run_probe
-
-__all__ = ["probe", "run"]
 
 MAX_SECONDS: Final = 7 * 86400.0
 MAX_SIZE: Final = 2**30
@@ -88,7 +86,7 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         bool, typer.Option("--json", help="Print one JSON object, at the end.")
     ] = False,
 ) -> None:
-    """Open a pair through URL and say, step by step, what works: status 0 if all does, 1 if not."""
+    """Open a pair through URL and report each step: status 0 if all succeed, 1 if not."""
     check_option(0 <= idle <= MAX_SECONDS, "--idle", "a number of seconds from 0 to a week")
     check_option(
         0 < timeout <= MAX_SECONDS, "--timeout", "a number of seconds over 0, up to a week"
@@ -168,7 +166,7 @@ async def run(plan: Plan, report: Report) -> int:
         print_error("interrupted")
         return INTERRUPTED
     report.end(results)
-    return 1 if any(result.ok is False for result in results) else 0
+    return 1 if failed(results) else 0
 
 
 async def cancel_at_interrupt(

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["ABNORMAL_CLOSURE", "HINTS", "Failure", "hint_for", "printable"]
-
 ABNORMAL_CLOSURE: Final = "closed 1006"
 """Cause of a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
 

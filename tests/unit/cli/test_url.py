@@ -1,4 +1,4 @@
-"""Where the commands `health` and `probe` are to connect."""
+"""URLs and targets of the commands `health` and `probe`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_url(text: str, shown: str, host: str, port: int, tls: bool) -> None:
     ],
 )
 def test_bad_url(text: str) -> None:
-    """What is no URL of a relay is refused in one line that does not quote it."""
+    """An invalid URL is refused in one line that does not quote it."""
     with pytest.raises(ValueError, match=r"^it [^\n]+$") as caught:
         parse_url(text)
     assert "secret" not in str(caught.value)
@@ -71,7 +71,7 @@ def test_code_is_not_shown() -> None:
     ],
 )
 def test_local(host: str, addresses: tuple[str, ...]) -> None:
-    """A relay that listens everywhere is asked on the loopback interface."""
+    """The loopback interface reaches a relay that listens everywhere."""
     assert local_target(DaemonSettings(host=host, port=1234)) == ConnectTarget(addresses, 1234)
 
 
@@ -95,7 +95,7 @@ def test_local_unix_and_tls() -> None:
     ],
 )
 def test_target(text: str, shown: str, path: str) -> None:
-    """Every form of a URL says whom to ask, and for /health if it has no path of its own."""
+    """Every form of a URL has an address, and the path /health by default."""
     target = parse_target(text)
     assert (str(target), target.path, target.tls) == (shown, path, None)
 
@@ -120,7 +120,7 @@ def test_verification(text: str, verified: bool) -> None:
 
 @pytest.mark.parametrize("text", ["unix:", "unix", "tcp:127.0.0.1:80"])
 def test_bad_target(text: str) -> None:
-    """What is neither a URL nor a unix path is refused."""
+    """Text that is neither a URL nor a path of a Unix socket is refused."""
     with pytest.raises(ValueError, match=r"^it must"):
         parse_target(text)
 

@@ -33,7 +33,7 @@ def test_raised(lowered: int) -> None:
     "refusal", [ValueError("not allowed to raise maximum limit"), PermissionError()]
 )
 def test_refused(lowered: int, refusal: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where that is refused, the relay lives with what it has."""
+    """If the kernel refuses the change, the old limit stays in force."""
 
     def refuse(_kind: int, _limits: tuple[int, int]) -> None:
         raise refusal

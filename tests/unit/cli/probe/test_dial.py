@@ -1,4 +1,4 @@
-"""Why there is no TCP, and no TLS, on the way to a relay."""
+"""Failures of TCP and TLS on the way to a relay."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def trusting(tmp_path: Path) -> ssl.SSLContext:
 
 
 async def read(stream: trio.abc.Stream) -> None:
-    """Say "well" and read to the end."""
+    """Send "well" and read to the end."""
     await stream.send_all(b"well")
     while await stream.receive_some():
         pass
 
 
 async def serve_tls(nursery: trio.Nursery, certificate: trustme.LeafCert) -> int:
-    """Start what speaks TLS with this certificate; return its port."""
+    """Start a TLS server with this certificate; return its port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
 
@@ -50,7 +50,7 @@ async def serve_tls(nursery: trio.Nursery, certificate: trustme.LeafCert) -> int
 
 
 async def serve_plain(nursery: trio.Nursery, answer: bytes | None) -> int:
-    """Start what gives this answer to anything, and hangs up; or stays and says nothing."""
+    """Start a server that sends this answer and disconnects, or stays silent for None."""
 
     async def speak(stream: trio.SocketStream) -> None:
         await stream.receive_some()
@@ -83,7 +83,7 @@ async def test_tls(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
 
 
 async def test_insecure(nursery: trio.Nursery) -> None:
-    """Without verification, any certificate will do."""
+    """Without verification, any certificate is accepted."""
     port = await serve_tls(nursery, trustme.CA().issue_cert("elsewhere.example"))
     async with await dial(at(port, client_context(verify=False)), Awaited()) as stream:
         assert await stream.receive_some() == b"well"
@@ -92,7 +92,7 @@ async def test_insecure(nursery: trio.Nursery) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_wrong_name(nursery: trio.Nursery, trusting: ssl.SSLContext, host: str) -> None:
-    """A certificate for another name is told as such."""
+    """A certificate for another name is recognized."""
     port = await serve_tls(nursery, AUTHORITY.issue_cert("elsewhere.example"))
     failure = await failure_of(at(port, trusting, host))
     assert failure.causes == ("tls name",)
@@ -101,14 +101,14 @@ async def test_wrong_name(nursery: trio.Nursery, trusting: ssl.SSLContext, host:
 
 
 async def test_unknown_authority(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """So is one of an authority that nobody knows."""
+    """A certificate of an unknown authority is recognized."""
     port = await serve_tls(nursery, trustme.CA().issue_cert("localhost"))
     assert (await failure_of(at(port, trusting))).causes == ("tls authority",)
     nursery.cancel_scope.cancel()
 
 
 async def test_expired(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """So is one that has run out."""
+    """An expired certificate is recognized."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
     port = await serve_tls(nursery, AUTHORITY.issue_cert("localhost", not_after=yesterday))
     assert (await failure_of(at(port, trusting))).causes == ("tls expired",)
@@ -126,14 +126,14 @@ async def test_expired(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
 async def test_no_tls(
     nursery: trio.Nursery, trusting: ssl.SSLContext, answer: bytes, cause: str
 ) -> None:
-    """What answers, but not with TLS, is told from what refuses a handshake."""
+    """A server without TLS is distinguished from one that refuses the handshake."""
     failure = await failure_of(at(await serve_plain(nursery, answer), trusting))
     assert failure.causes == (cause,)
     nursery.cancel_scope.cancel()
 
 
 async def test_no_handshake(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """A handshake that stalls can be given up, and what is waited for is known."""
+    """A stalled handshake can be cancelled, and is known to be the pending operation."""
     awaited = Awaited()
     target = at(await serve_plain(nursery, None), trusting)
     with trio.move_on_after(0.05) as scope:
@@ -144,7 +144,7 @@ async def test_no_handshake(nursery: trio.Nursery, trusting: ssl.SSLContext) -> 
 
 
 async def test_refused() -> None:
-    """A port where nobody listens is told from a name that does not resolve."""
+    """A port without a listener is distinguished from a name that does not resolve."""
     with trio.socket.socket() as reserved:
         await reserved.bind(("127.0.0.1", 0))
         failure = await failure_of(at(reserved.getsockname()[1], None, "127.0.0.1"))
@@ -164,7 +164,7 @@ def test_unreachable() -> None:
 
 
 def test_odd_certificate() -> None:
-    """A certificate that is refused for a rarer reason is told with that reason."""
+    """A certificate that is refused for a rare reason is reported with that reason."""
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = 26, "unsuitable certificate purpose"
     failure = tls_failure(error)
