@@ -35,8 +35,12 @@ class ConnectTarget:
     def __str__(self) -> str:
         if self.unix:
             return f"{UNIX}{self.unix}"
-        hosts = (f"[{host}]" if ":" in host else host for host in self.addresses)
-        return " and ".join(f"{host}:{self.port}" for host in hosts)
+        return " and ".join(f"{bracketed(host)}:{self.port}" for host in self.addresses)
+
+
+def bracketed(host: str) -> str:
+    """Return a host as in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def client_context(*, verify: bool = True, ca: Path | None = None) -> ssl.SSLContext:
@@ -94,8 +98,7 @@ async def get(stream: trio.abc.Stream, target: ConnectTarget) -> tuple[int, byte
     The body may be incomplete. Raises trio.BrokenResourceError if the connection fails, and
     h11.ProtocolError if the response is not HTTP.
     """
-    host = f"[{target.name}]" if ":" in target.name else target.name
-    headers = [("Host", host), ("Connection", "close")]
+    headers = [("Host", bracketed(target.name)), ("Connection", "close")]
     request = h11.Request(method="GET", target=target.path, headers=headers)
     client = h11.Connection(h11.CLIENT)
     await stream.send_all((client.send(request) or b"") + (client.send(h11.EndOfMessage()) or b""))

@@ -12,10 +12,11 @@ import h11
 import trio
 import typer
 
+from ..daemon.settings import DaemonSettings
 from ..daemon.standard_streams import OutputFailed
 from .client import ConnectTarget, connect, connect_error_text, get, start_tls
 from .errors import output_failure, print_error
-from .options import settings_from_environment
+from .options import read_settings
 from .url import local_target, parse_target
 
 TIMEOUT: Final = 5.0
@@ -48,7 +49,9 @@ def health(
 ) -> None:
     """Request the health of a relay: status 0 if it is healthy, 1 if not."""
     try:
-        target = local_target(settings_from_environment()) if url is None else parse_target(url)
+        target = (
+            local_target(read_settings(DaemonSettings, {})) if url is None else parse_target(url)
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="URL") from None
     result = trio.run(check_health, target)

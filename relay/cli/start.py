@@ -10,13 +10,16 @@ import trio
 from ..daemon.descriptors import raise_descriptor_limit
 from ..daemon.logging import configure_logging
 from ..daemon.run import run
-from .options import options, refuse_unknown_variables, settings_from
+from ..daemon.settings import DaemonSettings
+from ..settings import RelaySettings
+from .options import options, read_settings, refuse_unknown_variables
 
 
-def start(**given_options: Any) -> None:
+def start(**flags: Any) -> None:
     """Run the relay until SIGINT or SIGTERM."""
     refuse_unknown_variables()
-    daemon_settings, relay_settings = settings_from(given_options)
+    daemon_settings = read_settings(DaemonSettings, flags)
+    relay_settings = read_settings(RelaySettings, flags)
     log = configure_logging(daemon_settings.log_format, daemon_settings.log_level)
     raise_descriptor_limit()
     # Collect garbage less often. With the default thresholds, collections took a third of the

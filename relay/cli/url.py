@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from ..daemon.settings import DaemonSettings
-from .client import UNIX, ConnectTarget, client_context
+from .client import UNIX, ConnectTarget, bracketed, client_context
 
 SCHEMES: Final = {"ws": False, "http": False, "wss": True, "https": True}
 """Accepted URL schemes; True if the scheme uses TLS."""
@@ -37,7 +37,7 @@ class Url:
     @property
     def authority(self) -> str:
         """Value of the Host header: host and port, without the default port of the scheme."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.host)
         return host if self.port == default_port(self.tls) else f"{host}:{self.port}"
 
     def __str__(self) -> str:

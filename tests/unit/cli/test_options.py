@@ -302,12 +302,12 @@ def test_short_flags(command: StartCommand) -> None:
 
 def test_settings_from_environment(command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another command finds the settings of a start in the same environment."""
-    assert options.settings_from_environment() == DaemonSettings()
+    assert options.read_settings(DaemonSettings, {}) == DaemonSettings()
     monkeypatch.setenv("ARC_RELAY_UNIX_SOCKET", "/a")
     monkeypatch.setenv("ARC_RELAY_PORT", "5")
     assert command.status() == 0
-    assert options.settings_from_environment() == command.start
-    assert options.settings_from_environment().given == {"unix_socket", "port"}
+    assert options.read_settings(DaemonSettings, {}) == command.start
+    assert options.read_settings(DaemonSettings, {}).given == {"unix_socket", "port"}
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_bad_environment(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(options.WrongUsage) as refused:
-        options.settings_from_environment()
+        options.read_settings(DaemonSettings, {})
     assert (str(refused.value), refused.value.exit_code) == (problem, 2)
 
 
