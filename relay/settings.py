@@ -116,7 +116,7 @@ class RelaySettings:
         " including refused upgrades; further upgrades are refused with 429.",
     )
     trusted_proxies: tuple[str, ...] = listing(
-        "The proxies whose X-Forwarded-For is believed; unix is every client of a unix socket.",
+        "The proxies whose X-Forwarded-For is trusted; unix is every client of a unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
         proxy,
         absent="none",

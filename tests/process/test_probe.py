@@ -166,7 +166,7 @@ async def test_chatter(nursery: trio.Nursery, autojump_clock: trio.testing.MockC
 
     nursery.start_soon(chatter)
     _, last = await probe(plan_for(impostor.open_stream, idle=60))
-    assert (last.name, last.error) == ("idle", "side A got a message that nobody sent")
+    assert (last.name, last.error) == ("idle", "side A received a message that no side sent")
 
 
 async def test_read_timeout(

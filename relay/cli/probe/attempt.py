@@ -70,7 +70,7 @@ def expect(message: bytes | str, expected: bytes) -> None:
 async def expect_silence(side: ProbeClient) -> None:
     """Wait for a message; raise Failure when one arrives or the side is closed."""
     await side.receive()
-    raise Failure(f"side {side.name} got a message that nobody sent", "corrupt")
+    raise Failure(f"side {side.name} received a message that no side sent", "corrupt")
 
 
 async def measure(task: Awaitable[object]) -> float:

@@ -192,7 +192,7 @@ async def cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
 def refusal(answer: bytes) -> Failure:
     """Return the failure that a response other than a valid 101 indicates."""
     if not answer:
-        return Failure("the connection was closed without an answer", "hung up")
+        return Failure("the connection was closed without an answer", "no response")
     if answer.startswith(TLS_ALERT):
         return Failure("the answer is a TLS alert", "tls wanted")
     found = STATUS_LINE.match(answer)

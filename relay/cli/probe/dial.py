@@ -70,7 +70,7 @@ def tls_failure(error: BaseException | None) -> Failure:
         return Failure(f"certificate refused: {printable(error.verify_message)}", cause)
     reason = error.reason if isinstance(error, ssl.SSLError) else None
     if reason in NOT_TLS:
-        return Failure("what answers is not TLS", "not tls")
+        return Failure("the server does not speak TLS", "not tls")
     if reason is None or reason == "UNEXPECTED_EOF_WHILE_READING":
-        return Failure("the other end hung up during the TLS handshake", "tls")
+        return Failure("the server closed the connection during the TLS handshake", "tls")
     return Failure(f"TLS handshake failed: {reason.lower().replace('_', ' ')}", "tls")

@@ -63,7 +63,7 @@ HINTS: Final[Mapping[str, str]] = {
     # Response to the upgrade.
     "no answer to the upgrade": "the server waits for another protocol: it speaks TLS (use wss://),"
     " or the proxy waits for a relay that does not answer",
-    "hung up": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
+    "no response": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
     "not http": "something else than HTTP listens on that port",
     "tls wanted": "that port speaks TLS: use wss://",
     "status 101": "the proxy makes up its own answer to an upgrade, in place of the relay's",

@@ -21,7 +21,7 @@ from .attempt import (
     transfer,
     until_failure,
 )
-from .client import ProbeClient, run_client
+from .client import run_client
 from .hints import Failure
 
 Figures = Mapping[str, float]
@@ -45,29 +45,18 @@ async def check_health(attempt: Attempt) -> Figures:
     return {"pairs": health.pairs}
 
 
-async def connect_a(attempt: Attempt) -> Figures:
-    """Open side A, which then waits for side B."""
-    await connect("A", attempt)
+async def connect(attempt: Attempt, name: str) -> Figures:
+    """Open the next side. Side A then waits for side B."""
+    side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
+    attempt.sides.append(side)
     return {}
 
 
 async def send_early(attempt: Attempt) -> Figures:
     """Send a message from side A before side B is connected."""
-    attempt.awaited.what = "way out for a message"
+    attempt.awaited.what = "space for a message"
     await attempt.sides[0].send(EARLY)
     return {}
-
-
-async def connect_b(attempt: Attempt) -> Figures:
-    """Open side B."""
-    await connect("B", attempt)
-    return {}
-
-
-async def connect(name: str, attempt: Attempt) -> None:
-    """Open the next side."""
-    side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
-    attempt.sides.append(side)
 
 
 async def receive_early(attempt: Attempt) -> Figures:
@@ -77,7 +66,7 @@ async def receive_early(attempt: Attempt) -> Figures:
     await a.send(LATER)
     first = await b.receive()
     if first == LATER:
-        raise Failure("what side A sent before side B came did not arrive", "early lost")
+        raise Failure("the early message of side A did not arrive", "early lost")
     expect(first, EARLY)
     expect(await b.receive(), LATER)
     return {}
@@ -119,19 +108,9 @@ async def pings(attempt: Attempt) -> Figures:
     }
 
 
-async def large_to_b(attempt: Attempt) -> Figures:
-    """Send a large message from side A to side B."""
-    return await large(attempt, *attempt.both)
-
-
-async def large_to_a(attempt: Attempt) -> Figures:
-    """Send a large message from side B to side A."""
-    a, b = attempt.both
-    return await large(attempt, b, a)
-
-
-async def large(attempt: Attempt, source: ProbeClient, sink: ProbeClient) -> Figures:
-    """Send a large message, and check that it arrives unchanged."""
+async def large(attempt: Attempt, *, to_a: bool = False) -> Figures:
+    """Send a large message to side B, or to side A, and check that it arrives unchanged."""
+    source, sink = reversed(attempt.both) if to_a else attempt.both
     attempt.awaited.what = "large message"
     # Random data, so that no proxy can compress it.
     message = os.urandom(attempt.plan.size)
@@ -188,8 +167,8 @@ class Step:
 HEALTH: Final = Step("health", "health", check_health, vital=False)
 IDLE: Final = Step("idle", "idle", stay_idle)
 LARGE: Final = (
-    Step("large message A to B", "large", large_to_b),
-    Step("large message B to A", "large", large_to_a),
+    Step("large message A to B", "large", large),
+    Step("large message B to A", "large", partial(large, to_a=True)),
 )
 
 
@@ -197,9 +176,9 @@ def steps_for(plan: Plan) -> tuple[Step, ...]:
     """Return the steps of a plan in order."""
     return (
         HEALTH,
-        Step("connect side A", "connect", connect_a),
+        Step("connect side A", "connect", partial(connect, name="A")),
         Step("send before B is there", "early", send_early),
-        Step("connect side B", "connect", connect_b),
+        Step("connect side B", "connect", partial(connect, name="B")),
         Step("early message first", "early", receive_early),
         Step("text is dropped", "text", drop_text),
         Step("round trips", "small", round_trips),
