@@ -11,8 +11,6 @@ import sys
 
 from .daemon.signal_dispositions import prepare_signals
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Prepare the process, then run the command line and exit."""

@@ -15,8 +15,6 @@ from .fields import flag, integer, listing, path, seconds, validate
 from .limits.client_address import UNIX, parse_network
 from .protocol.origin import FILE, normalize_origin
 
-__all__ = ["RelaySettings"]
-
 ORIGIN: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
 )
@@ -118,7 +116,7 @@ class RelaySettings:
         " including refused upgrades; further upgrades are refused with 429.",
     )
     trusted_proxies: tuple[str, ...] = listing(
-        "The proxies whose X-Forwarded-For is believed; unix is every client of a unix socket.",
+        "The proxies whose X-Forwarded-For is trusted; unix is every client of a unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
         proxy,
         absent="none",

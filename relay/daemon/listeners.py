@@ -15,8 +15,6 @@ from .settings import DaemonSettings
 from .socket_activation import inherited_listeners
 from .unix_listener import UnixListener, open_unix
 
-__all__ = ["Listeners", "display_url", "open_listeners", "open_tcp"]
-
 PORT_ATTEMPTS: Final = 20
 """Maximum number of attempts to find a port that is free on every address of a host."""
 

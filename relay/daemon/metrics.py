@@ -30,8 +30,6 @@ from ..events import Event, Outcome, PairEnded, PairJoined
 from ..statistics import RelayStatistics
 from ..transport.tls_failure import TlsFailure
 
-__all__ = ["CONTENT_TYPE", "MetricsObserver"]
-
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of the text format, which every Prometheus since 2014 reads."""
 
@@ -142,7 +140,7 @@ def counters(stats: RelayStatistics) -> Iterator[Metric]:
         ("connections_accepted", "Connections accepted.", stats.connections_accepted),
         (
             "takeover_checks",
-            "Takeover checks: pings to the sides of a code that a new client asked for.",
+            "Takeover checks: pings to the sides of a code that a new client requested.",
             stats.takeover_checks,
         ),
         (

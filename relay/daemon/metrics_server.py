@@ -17,8 +17,6 @@ from ..server.http_io import read_request, send_response
 from ..transport.wrap import wrap_stream
 from .metrics import CONTENT_TYPE
 
-__all__ = ["serve_metrics"]
-
 logger = logging.getLogger("relay")
 
 PATHS: Final = (b"/metrics", b"/")

@@ -14,8 +14,6 @@ import trio
 
 from .errors import StartError
 
-__all__ = ["SystemdNotifier"]
-
 MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # 20 digits hold 64 bits
 
 SEND_TIMEOUT: Final = 1.0

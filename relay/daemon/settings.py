@@ -9,10 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..field_types import Number
-from ..fields import choice, define, path, text, validate
-
-__all__ = ["DaemonSettings", "split_address"]
+from ..fields import choice, integer, path, text, validate
 
 MAX_PORT: Final = 65535
 ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]+)):([0-9]{1,5})")
@@ -62,17 +59,12 @@ class DaemonSettings:
         metavar="HOST",
         short="-H",
     )
-    port: int = define(
+    port: int = integer(
         8765,
-        Number(
-            help="The port to listen on; 0 lets the system choose.",
-            values="a whole number from 0 to 65535",
-            metavar="PORT",
-            short="-p",
-            kind=int,
-            minimum=0,
-            maximum=MAX_PORT,
-        ),
+        "The port to listen on; 0 lets the system choose.",
+        maximum=MAX_PORT,
+        metavar="PORT",
+        short="-p",
     )
     unix_socket: str = path(
         "The unix socket to listen on; TCP is then listened on only if a host or a port is given."

@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import signal
 
-__all__ = ["die_by", "prepare_signals"]
-
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """Signals that stop a relay, or end any other command."""
 

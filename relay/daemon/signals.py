@@ -18,8 +18,6 @@ from .summary import Summary
 from .tls import CertificateFiles
 from .unix_listener import UnixListener
 
-__all__ = ["HANDLED", "SignalHandler"]
-
 HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that a running relay handles."""
 
@@ -81,9 +79,9 @@ class SignalHandler:
             try:
                 self._tls.reload()
                 done.append("certificate")
-            except StartError as complaint:
+            except StartError as error:
                 failed = True
-                log_not_reloaded(self._log, "certificate", str(complaint))
+                log_not_reloaded(self._log, "certificate", str(error))
         try:
             if self._handle.reload_token():
                 done.append("token")

@@ -12,8 +12,6 @@ import select
 import sys
 from contextlib import suppress
 
-__all__ = ["OutputFailed", "StandardError", "StandardOutput", "prepare_streams", "text_stream"]
-
 LAST = 2
 """Descriptor of standard error, the last of the standard streams."""
 

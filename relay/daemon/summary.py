@@ -14,8 +14,6 @@ from ..statistics import OpenPair
 from .log_observer import drop_empty, rounded
 from .settings import DaemonSettings
 
-__all__ = ["Summary"]
-
 LIMITS: Final = (
     "max_waiting",
     "max_connections_per_client",
@@ -37,13 +35,13 @@ class Summary:
         self,
         handle: RelayHandle,
         log: FilteringBoundLogger,
-        start_settings: DaemonSettings,
+        daemon_settings: DaemonSettings,
         relay_settings: RelaySettings,
     ) -> None:
         self._handle = handle
         self._log = log
-        self._addresses = start_settings.log_addresses
-        self._debug = start_settings.log_level == "debug"
+        self._addresses = daemon_settings.log_addresses
+        self._debug = daemon_settings.log_level == "debug"
         self._limits = {name: getattr(relay_settings, name) for name in LIMITS}
         self._began = trio.current_time()
 

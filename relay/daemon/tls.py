@@ -12,8 +12,6 @@ from ..server.regular_file import read_regular_file
 from ..transport.tls_transport import TLSSocket
 from .errors import StartError, os_error_text
 
-__all__ = ["CertificateFiles", "ReloadingTLSListener"]
-
 MAX_SIZE: Final = 1 << 20
 """Maximum size in bytes of a certificate file or key file; usual ones have a few thousand."""
 

@@ -14,8 +14,6 @@ import trio
 
 from .errors import StartError, os_error_text
 
-__all__ = ["UnixListener", "open_unix"]
-
 BACKLOG: Final = 0xFFFF
 """Requested length of the backlog; larger than the maximum of the kernel, which then applies."""
 

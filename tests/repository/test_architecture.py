@@ -73,7 +73,7 @@ BORROWED = {
 KEEPERS = {
     "asyncio": set[str](),
     "gc": {"cli"},
-    "h11": {"protocol"},
+    "h11": {"protocol", "cli"},
     "prometheus_client": {"daemon"},
     "signal": {"daemon", "cli"},
     "socket": {"daemon", "cli"},
@@ -82,7 +82,7 @@ KEEPERS = {
     "threading": set[str](),
     "time": {"transport", "server", "daemon", "cli"},
     "trio_websocket": {"cli"},
-    "typer": {"daemon", "cli"},  # daemon: for the class of its errors, to be removed
+    "typer": {"cli"},
     "websockets": {"protocol"},
     "wsproto": set[str](),
 }

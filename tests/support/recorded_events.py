@@ -109,7 +109,7 @@ class Log:
         return lines
 
 
-def conduct_of(
+def signal_handler(
     handle: RelayHandle, systemd: SystemdNotifier, log: Log, **settings: Any
 ) -> SignalHandler:
     """Return what handles the signals of a relay that was started with these settings."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["ABNORMAL_CLOSURE", "HINTS", "Failure", "hint_for", "printable"]
-
 ABNORMAL_CLOSURE: Final = "closed 1006"
 """Cause of a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
 
@@ -65,7 +63,7 @@ HINTS: Final[Mapping[str, str]] = {
     # Response to the upgrade.
     "no answer to the upgrade": "the server waits for another protocol: it speaks TLS (use wss://),"
     " or the proxy waits for a relay that does not answer",
-    "hung up": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
+    "no response": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
     "not http": "something else than HTTP listens on that port",
     "tls wanted": "that port speaks TLS: use wss://",
     "status 101": "the proxy makes up its own answer to an upgrade, in place of the relay's",

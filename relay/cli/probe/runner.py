@@ -13,8 +13,6 @@ from .client import ProbeClient
 from .hints import Failure, hint_for, printable
 from .steps import Figures, Step, steps_for
 
-__all__ = ["Result", "run_probe"]
-
 GRACE: Final = 1.0
 """Seconds to wait until both sides are closed, before the cause of the failure is chosen."""
 
@@ -65,8 +63,8 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
         missing = f"no {attempt.awaited.what}"
         failure = Failure(f"{missing} within {plan.timeout:g} s", missing, "timeout")
     except Exception as error:  # noqa: BLE001 - any exception is a failure of the step
-        said = printable(" ".join(str(error).split()))
-        failure = Failure(f"{type(error).__name__}: {said}")
+        message = printable(" ".join(str(error).split()))
+        failure = Failure(f"{type(error).__name__}: {message}")
     else:
         return Result(step.name, True, trio.current_time() - began, figures)
     seconds = trio.current_time() - began
