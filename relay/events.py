@@ -146,7 +146,7 @@ class RelayStopping:
 
     Args:
         pairs: Codes in use, waiting or joined.
-        waiting: Codes with one side, which waits for its peer.
+        waiting: Codes with a waiting side.
     """
 
     pairs: int

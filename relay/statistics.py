@@ -25,7 +25,7 @@ class RelayStatistics:
     pairs: int = 0
     """Codes in use, waiting or joined."""
     waiting: int = 0
-    """Codes with one side, which waits for its peer."""
+    """Codes with a waiting side."""
     connections: int = 0
     """Open connections, including those in their handshake or closing."""
     draining: bool = False

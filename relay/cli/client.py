@@ -14,7 +14,7 @@ import h11
 import trio
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a response body after which `get` stops; that of a relay has fewer than a hundred."""
+"""Bytes of a response body after which `get` stops. A relay sends fewer than a hundred."""
 
 UNIX: Final = "unix:"
 

@@ -15,7 +15,7 @@ from ..daemon.program import PROGRAM
 PACKAGE: Final = Path(__file__).parents[1]
 
 SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
-"""Error numbers of exhausted resources, of the machine or of the process."""
+"""Error numbers for exhausted resources of the machine or the process."""
 
 
 def print_error(problem: str) -> None:

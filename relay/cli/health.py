@@ -67,7 +67,8 @@ def health(
 async def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Health:  # noqa: ASYNC109
     """Request the health of a relay within ``timeout`` seconds.
 
-    No behaviour of the server raises an exception. Cancellation closes the connection.
+    A failed connection or an invalid response is a result, not an exception. Cancellation closes
+    the connection.
     """
     try:
         with trio.fail_after(timeout):

@@ -67,4 +67,4 @@ def global_options(
         ),
     ] = False,
 ) -> None:
-    """Accept the options before the command."""
+    """Define the options that precede the command."""

@@ -16,7 +16,7 @@ SCHEMES: Final = {"ws": False, "http": False, "wss": True, "https": True}
 
 LOOPBACK_FOR: Final = {
     "*": ("127.0.0.1", "::1"),
-    "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - a key, and not bound
+    "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - a key; nothing is bound to it
     "::": ("::1",),
 }
 """Addresses that reach, from its own machine, a relay that listens on every interface."""

@@ -67,8 +67,8 @@ async def open_listeners(
 async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.SocketListener]:
     """Return a listener for each address of a host name or address; ``*`` is all interfaces.
 
-    An address that this machine does not have is skipped, unless it has none of them. Port 0 lets
-    the system choose a port, which is the same for all addresses if possible.
+    Addresses that this machine does not have are skipped, unless it has none of them. With port 0,
+    the system chooses a port, which is the same for all addresses if possible.
 
     Raises `StartError` if the host does not resolve or the port cannot be bound. The message names
     ``option``, if it is set, and the address that failed, if it differs from ``host``.

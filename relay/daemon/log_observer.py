@@ -34,8 +34,8 @@ class LogObserver:
 
     ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals and
     failed TLS handshakes, so their lines are rate-limited for each status and each kind. The field
-    ``suppressed`` counts the lines that were omitted before a line. ``clock`` returns seconds; its
-    default is the clock of trio.
+    ``suppressed`` has the number of lines omitted since the last one. ``clock`` returns seconds, by
+    default of the clock of trio.
     """
 
     def __init__(

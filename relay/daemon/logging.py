@@ -108,7 +108,7 @@ def renderers(
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return True if a stream is the one that systemd connected to its journal."""
+    """Return True if systemd connected the stream to its journal."""
     descriptor = descriptor_of(stream)
     if descriptor is None:
         return False

@@ -52,7 +52,7 @@ STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, MINUTE, 5 * MINUTE, HOUR)
 class MetricsObserver:
     """Observer that keeps the metrics of one relay in a registry of its own.
 
-    ``statistics`` is called once for each `render`, and not before. The ``_created`` series of
+    Each `render` calls ``statistics`` once. The ``_created`` series of
     prometheus_client are disabled for the whole process.
     """
 
@@ -123,7 +123,7 @@ def gauges(stats: RelayStatistics) -> Iterator[Metric]:
     """Yield the gauges: the state at this moment."""
     for name, about, value in (
         ("pairs", "Codes in use, waiting or joined.", stats.pairs),
-        ("waiting", "Codes with one side, which waits for its peer.", stats.waiting),
+        ("waiting", "Codes with a waiting side.", stats.waiting),
         (
             "connections",
             "Open connections, including those still in their handshake or closing.",

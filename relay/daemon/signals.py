@@ -94,7 +94,7 @@ class SignalHandler:
     async def end_at_once(
         self, signals: AsyncIterator[int], listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
     ) -> None:
-        """Wait for a second SIGINT or SIGTERM during the shutdown, and end the process by it.
+        """Wait for a second SIGINT or SIGTERM, and end the process by that signal.
 
         SIGHUP has no effect during the shutdown. The files of Unix sockets are removed. Nothing is
         closed, because a task whose listener is closed would fail before the process has ended.

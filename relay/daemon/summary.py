@@ -28,7 +28,7 @@ LIMITS: Final = (
 class Summary:
     """Writer of one line about the relay and, at the level debug, one about each of its pairs.
 
-    No line holds a code. Addresses are shown as ``log_addresses`` says.
+    No line holds a code. ``log_addresses`` decides the form of addresses.
     """
 
     def __init__(

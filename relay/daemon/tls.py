@@ -98,7 +98,7 @@ class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
 
     The relay does the TLS handshake as part of reading the request head, under the same timeout.
     `trio.SSLListener` is not used, because its context is fixed. Only an SNI callback could replace
-    the context, and Python prints a server name that is not ASCII.
+    the context. For a server name that is not ASCII, Python then prints a traceback with the name.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ def open_unix(path: str, mode: int) -> UnixListener:
 def remove_stale_socket(path: str) -> None:
     """Remove the file of a socket on which no process listens; a missing file is no error.
 
-    Raises OSError, whose message says what to do, if a process listens or the file is no socket.
+    Raises OSError, with advice for the operator, if a process listens or the file is no socket.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)

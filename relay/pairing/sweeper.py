@@ -35,7 +35,7 @@ async def expire_waiting(
 ) -> None:
     """End the sides that waited for longer than ``pair_ttl``, every ``sweep_interval``.
 
-    Also prune the limits per client, which otherwise only new connections do.
+    Also prune the limits per client, because otherwise only new connections prune them.
     """
     while True:
         await trio.sleep(settings.sweep_interval)

@@ -41,7 +41,7 @@ async def accept(
     *,
     task_status: trio.TaskStatus[Accepting] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept connections until cancelled, and call ``serve``, which must not block, with each.
+    """Accept connections until cancelled, and call ``serve`` with each; ``serve`` must not block.
 
     The listeners are closed at the end. The `Accepting` that ``task_status`` reports can also end
     this function.

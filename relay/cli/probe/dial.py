@@ -56,7 +56,7 @@ async def dial(target: ConnectTarget, awaited: Awaited) -> trio.abc.Stream:
 
 
 def tcp_failure(error: OSError) -> Failure:
-    """Return the failure of a TCP connection."""
+    """Return the Failure for the exception of a TCP connection."""
     if isinstance(error, socket.gaierror):
         return Failure(f"the name does not resolve: {error.strerror}", "dns")
     reachable = any(number not in UNREACHABLE for number in error_numbers(error))
@@ -64,7 +64,7 @@ def tcp_failure(error: OSError) -> Failure:
 
 
 def tls_failure(error: BaseException | None) -> Failure:
-    """Return the failure of a TLS handshake."""
+    """Return the Failure for the exception of a TLS handshake."""
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = CERTIFICATE_CAUSES.get(error.verify_code, "tls certificate")
         return Failure(f"certificate refused: {printable(error.verify_message)}", cause)

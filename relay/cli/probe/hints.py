@@ -1,7 +1,7 @@
 """Failures of a probe, and hints at their usual reasons.
 
-Pure. A failure has a list of causes, from the most specific to the most general. The hint is the
-one for the first cause in the table `HINTS`; a hint for the phase of the failed step comes first.
+Pure. A failure has a list of causes, from the most specific to the most general. The first cause
+with an entry in `HINTS` gives the hint. An entry for the phase of the failed step takes precedence.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Result:
 
     name: str
     ok: bool | None
-    """True if the step succeeded; None if a step that is not vital failed."""
+    """True if the step succeeded, False if a vital step failed, None if another step failed."""
     seconds: float
     figures: Figures = field(default_factory=dict)
     error: str = ""
@@ -75,7 +75,7 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
 
 
 async def root_cause(failure: Failure, sides: Sequence[ProbeClient]) -> Failure:
-    """Return the failure that ended the pair, in preference to its effect on the other side."""
+    """Return the failure that ended the pair, if the given one is only its effect."""
     if not {"closed", "timeout"} & {*failure.causes}:
         return failure
     with trio.move_on_after(GRACE):
