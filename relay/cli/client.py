@@ -129,7 +129,7 @@ def error_numbers(error: OSError) -> list[int]:
 
 
 def connect_error_text(error: OSError) -> str:
-    """Return the causes of a failed connection in the words of the system, each of them once."""
+    """Return the error messages of the system for a failed connection, without duplicates."""
     if isinstance(error, socket.gaierror):
         return str(error.strerror).lower()
     texts = (os.strerror(number).lower() for number in error_numbers(error))

@@ -164,7 +164,7 @@ def close(listeners: Iterable[trio.SocketListener]) -> None:
 def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     """Return the address of a listener of this package, with or without TLS, for log lines.
 
-    The form is ``ws://HOST:PORT``, with the given scheme and an ``s`` for TLS, or ``unix:PATH``, or
+    The form is ``SCHEME://HOST:PORT``, where TLS adds an ``s`` to the scheme, or ``unix:PATH``, or
     ``unix:PATH (TLS)``.
     """
     plain: Any = getattr(listener, "transport_listener", listener)

@@ -34,8 +34,8 @@ class LogObserver:
 
     ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals and
     failed TLS handshakes, so their lines are rate-limited for each status and each kind. The field
-    ``suppressed`` has the number of lines omitted since the last one. ``clock`` returns seconds, by
-    default of the clock of trio.
+    ``suppressed`` has the number of lines omitted since the last one. ``clock`` returns the
+    time in seconds; the default is `trio.current_time`.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ def log_started(
     pid: int,
     metrics: Iterable[str] = (),
 ) -> None:
-    """Log the addresses of the relay, which now accepts connections, and of its metrics."""
+    """Log that the relay accepts connections, with its addresses and those of its metrics."""
     log.info(
         "started",
         listening=",".join(addresses),

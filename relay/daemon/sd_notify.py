@@ -52,7 +52,7 @@ class SystemdNotifier:
         await self._send("READY=1", f"STATUS={one_line(status)}")
 
     async def set_status(self, status: str) -> None:
-        """Set the status line, such as ``systemctl status`` shows."""
+        """Set the status line that ``systemctl status`` shows."""
         await self._send(f"STATUS={one_line(status)}")
 
     async def reloading(self) -> None:

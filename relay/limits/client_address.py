@@ -93,8 +93,8 @@ class TrustedProxies:
 def rate_limit_key(client: str) -> str:
     """Return the rate-limit key of a client.
 
-    The key is the IPv4 address, also of a client behind NAT64, the /64 network of an IPv6 address,
-    or the text itself if it is not an address.
+    The key of an IPv4 client, also behind NAT64, is its address. The key of an IPv6 client is its
+    /64 network. Text that is no address is its own key.
     """
     known = parse_forwarded_entry(client)
     if isinstance(known, IPv6Address) and known in NAT64:

@@ -47,7 +47,7 @@ ASCII_HEADERS: Final = (
     b"sec-websocket-key",
     b"sec-websocket-protocol",
 )
-"""Headers of an upgrade that must be ASCII. RFC 9110 section 5.5 allows other bytes elsewhere."""
+"""Headers of an upgrade that must be ASCII. Other headers may have any bytes (RFC 9110 5.5)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,7 +63,7 @@ class Handshake:
 
 
 class PlainRequest(Enum):
-    """A resource for plain HTTP requests. Its values are its paths."""
+    """A resource for plain HTTP requests. The value of a member is the tuple of its paths."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"

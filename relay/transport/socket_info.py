@@ -1,7 +1,7 @@
 """Query the kernel for the state of a socket: its queues, acknowledgements and peer address.
 
-Queues and acknowledgements are queried by the keepalive and takeover checks only, never for each
-message. If the platform or the stream has no answer, the result is one that ends no side.
+Only keepalive and takeover checks query queues and acknowledgements, never the path of a message.
+If the platform or the stream does not report them, the result is a value that ends no side.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from .tls_failure import classify_failure
 class StreamTransport(Transport):
     """Transport over a generic `trio.abc.Stream`.
 
-    A cancelled `send_all` of such a stream has sent an unknown part of its data. So each one runs
-    in its own task, in the given nursery, and the cancellation of a writer does not reach it.
+    A cancelled `send_all` of such a stream has sent an unknown part of its data. So each call runs
+    in a task of the given nursery, where the cancellation of a writer does not affect it.
     """
 
     __slots__ = ("_flushed",)

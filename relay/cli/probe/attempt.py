@@ -30,7 +30,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Attempt:
-    """Running probe: its open sides, and what the current step waits for."""
+    """State of a running probe: its open sides, and the object of the current wait."""
 
     plan: Plan
     nursery: trio.Nursery

@@ -45,7 +45,7 @@ class ConnectOptions:
 
 
 class RecordingStream(trio.abc.Stream):
-    """Stream that records what trio-websocket does not report: the response and the end."""
+    """Stream that records its end and the response, which trio-websocket does not report."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream

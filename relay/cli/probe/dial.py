@@ -23,10 +23,10 @@ CERTIFICATE_CAUSES: Final = {
     62: "tls name",
     64: "tls name",  # an address
 }
-"""Causes by the verification errors of OpenSSL, whose numbers are fixed (openssl-verify(1))."""
+"""Cause for each verification error of OpenSSL, by its fixed number (openssl-verify(1))."""
 
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""Reasons that versions of OpenSSL give for a response without TLS."""
+"""Reasons of OpenSSL, in its various versions, for a response without TLS."""
 
 UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
 

@@ -23,7 +23,7 @@ class Failure(Exception):
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
-    """Return the hint for a failure after some seconds of a phase; "" if there is none."""
+    """Return the hint for a failure, from its phase and duration; "" if there is none."""
     for cause in failure.causes:
         for key in (f"{phase}: {cause}", cause):
             if key in HINTS:
