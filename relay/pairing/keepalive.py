@@ -67,7 +67,8 @@ class TransportState(Protocol):
     def ack_state(self) -> tuple[int, float, int]:
         """Acknowledged bytes, seconds since the last acknowledgement, unacknowledged probes.
 
-        The first number changes with each acknowledgement. The others are 0 if none is due.
+        The first number changes with each acknowledgement. The other numbers are 0 if no
+        acknowledgement is due.
         """
 
 

@@ -42,7 +42,7 @@ class Response:
 
     @property
     def is_error(self) -> bool:
-        """True for an error. Health responses and metrics have another content type."""
+        """True for an error response. No other response has the content type `PLAIN`."""
         return self.content_type == PLAIN
 
     def with_retry_after(self, seconds: float) -> Response:

@@ -46,8 +46,8 @@ def response_to(refusal: Refusal) -> Response:
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:
     """Return None if a client may join the pair of a code now, or the response that refuses it.
 
-    Dead sides with the code are evicted first. The result holds until the next checkpoint, before
-    which the caller must join.
+    Dead sides with the code are evicted first. The caller must join before
+    its next checkpoint, because the result holds no longer.
     """
     reopened = state.pairs.find(code) is not None
     evicted = await evict_dead(state, code, authorization)
