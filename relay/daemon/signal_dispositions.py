@@ -28,8 +28,8 @@ EXIT_STATUS_BASE = 128
 def prepare_signals(*, serving: bool) -> None:
     """Set the dispositions for the start of a command; ``serving`` is true for ``start`` alone.
 
-    SIGINT and SIGTERM end the process without a traceback. Another command goes on to ignore a
-    signal that its parent ignored, as shells do for background jobs. All these signals are then
+    SIGINT and SIGTERM end the process without a traceback. Any other command leaves a signal
+    ignored if its parent ignored it, as shells do for background jobs. All these signals are then
     unblocked, because a parent process may have left them in the signal mask. Unblocking delivers
     pending signals, so the dispositions are set first.
     """

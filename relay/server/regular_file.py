@@ -1,7 +1,7 @@
 """Read small regular files without blocking.
 
-A path may name something else. Opening a FIFO blocks until another process opens it for writing,
-and a device may deliver endless data. Either would block the event loop.
+A path may name another kind of file. Opening a FIFO blocks until another process opens it for
+writing, and a device may deliver endless data. Either would block the event loop.
 """
 
 from __future__ import annotations
