@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.cli.options import flags_of, help_text, variable_of
+from relay.cli.options import flags_of, variable_of
 from relay.daemon.settings import DaemonSettings
 from relay.fields import iter_fields
 from relay.settings import RelaySettings
@@ -44,12 +44,13 @@ def reference() -> str:
 
 def table(kind: type) -> list[str]:
     """Return the lines of a table of settings."""
-    lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
+    lines = ["| flag | variable | default | meaning | values |", "|---|---|---|---|---|"]
     for name, default, about in iter_fields(kind):
         flags = ", ".join(f"`{flag}`" for flag in flags_of(name, about))
         shown = about.display(default)
         cell = shown if default in (None, "", ()) else f"`{shown}`"
-        lines.append(f"| {flags} | `{variable_of(name)}` | {cell} | {help_text(about)} |")
+        row = (flags, f"`{variable_of(name)}`", cell, about.help, about.values)
+        lines.append(f"| {' | '.join(row)} |")
     return lines
 
 

@@ -92,8 +92,8 @@ class RelaySettings:
     )
     takeover_timeout: float = seconds(
         2.0,
-        "Time that the sides of a code have to answer a ping when a new client asks for the code."
-        " If one does not, its pair is evicted, and the new client opens a new pair.",
+        "Time that the sides of a code have to answer a ping when a new client requests the code."
+        " If a side does not answer, its pair is evicted.",
         zero="for no takeover checks",
     )
 
@@ -140,7 +140,7 @@ class RelaySettings:
 
     allowed_origins: tuple[str, ...] = listing(
         "The origins of the web pages that may connect; other pages are refused with 403. The"
-        " relay's own origin is always allowed, and so are clients that send no Origin.",
+        " relay's own origin, and clients without an Origin, are always allowed.",
         "origins like https://app.example, or null, or file://, separated by commas",
         origin,
         absent="all",

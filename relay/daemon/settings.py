@@ -67,20 +67,20 @@ class DaemonSettings:
         short="-p",
     )
     unix_socket: str = path(
-        "The unix socket to listen on; TCP is then listened on only if a host or a port is given."
+        "The Unix socket to listen on; without --host or --port, the relay then uses no TCP port."
     )
     unix_socket_mode: str = text(
         "0660",
-        "The permissions of the unix socket.",
+        "The permissions of the Unix socket.",
         "an octal number from 000 to 777",
         _octal_mode,
         metavar="MODE",
     )
-    tls_cert: str = path("The PEM file with the TLS certificate and its chain; needs the key, too.")
+    tls_cert: str = path("The PEM file with the TLS certificate and its chain; requires the key.")
     tls_key: str = path("The PEM file with the private key of the certificate.")
     metrics: str = text(
         "",
-        "The address to serve metrics for Prometheus on.",
+        "The address on which to serve metrics for Prometheus.",
         "a HOST:PORT",
         _address,
         metavar="HOST:PORT",
@@ -105,7 +105,7 @@ class DaemonSettings:
 
     @property
     def tcp(self) -> bool:
-        """True if the relay listens on TCP: without a unix socket, or if host or port is given."""
+        """True if the relay listens on TCP: without a Unix socket, or if host or port is given."""
         return not self.unix_socket or not self.given.isdisjoint({"host", "port"})
 
     @property
