@@ -50,9 +50,10 @@ class Pair:
         """Client addresses of side A and side B; "" if unknown."""
         return self.a.client, self.b.client if self.b else ""
 
-    def peer_of(self, side: Side) -> Side | None:
-        """Return the peer of a side; None if the side waits for it."""
-        return self.b if side is self.a else self.a
+    def is_reading_paused(self, side: Side) -> bool:
+        """Return True if the relay does not read a side now, also because its peer is slow."""
+        peer = self.b if side is self.a else self.a
+        return side.reading_paused or (peer is not None and peer.transport.write_blocked)
 
     def end(self, outcome: Outcome, cause: Side | None = None) -> None:
         """Free the code and end both sides; only the first call sets the outcome.

@@ -119,10 +119,6 @@ class Side:
         self._answered = trio.Event()
         return self._answered
 
-    def is_reading_paused(self, peer: Side | None) -> bool:
-        """Return True if the relay does not read this side now, also because of a slow peer."""
-        return self.reading_paused or (peer is not None and peer.transport.write_blocked)
-
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Mark reading as paused, for keepalive and takeover checks."""

@@ -59,14 +59,13 @@ def check_pair(pair: Pair, settings: RelaySettings, now: float) -> None:
     for side in pair.sides:
         if pair.outcome is not None:
             break
-        peer = pair.peer_of(side)
         result = side.keepalive.check(
             side.transport,
             settings,
             now,
             received=side.received,
-            reading_paused=side.is_reading_paused(peer),
-            alone=peer is None,
+            reading_paused=pair.is_reading_paused(side),
+            alone=pair.b is None,
         )
         if result is KeepaliveResult.PING:
             side.ping()

@@ -45,7 +45,7 @@ class AliveCheck:
 
     def __init__(self, pair: Pair, side: Side) -> None:
         self.side = side
-        self._peer = pair.peer_of(side)
+        self._pair = pair
         self._received = side.received
         self._excused = self._is_excused() or side.transport.unsent_bytes > 0
         self.answered = side.expect_answer()
@@ -54,7 +54,7 @@ class AliveCheck:
     def _is_excused(self) -> bool:
         """Return True if no pong is read now, or unsent data delays the ping."""
         side = self.side
-        return side.is_reading_paused(self._peer) or side.transport.write_blocked
+        return self._pair.is_reading_paused(side) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
         """Return False if a side counts as dead ``timeout`` seconds after its ping."""

@@ -21,7 +21,7 @@ from ..protocol.handshake import Handshake, asks_for_websocket, forwarded_for
 from ..protocol.request import Request
 from ..protocol.response import RELAY_IS_STOPPING, Response
 from ..transport.base import Transport
-from ..transport.socket_info import IP_FAMILIES, peer_address
+from ..transport.socket_info import peer_address
 from ..transport.wrap import wrap_stream
 from .http_io import read_request, send_response
 from .join import check_join, response_to
@@ -72,7 +72,8 @@ class Connection:
         resource: trio.abc.AsyncResource = self._stream
         try:
             resource = self._transport = wrap_stream(self._stream, nursery, state.epoll_reader)
-            self.client = peer_client(self._stream)
+            family, address = peer_address(self._stream)
+            self.client = UNIX if family == trio.socket.AF_UNIX else address
             with self._scope:
                 if (response := await self._serve_request()) is not None:
                     if response.is_error:
@@ -180,9 +181,3 @@ class Connection:
             await self._transport.aclose()
         if in_time.cancelled_caught:
             await trio.aclose_forcefully(self._transport)
-
-
-def peer_client(stream: trio.abc.Stream) -> str:
-    """Return the client address of a stream without trusted proxies; "" if it is unknown."""
-    family, address = peer_address(stream)
-    return address if family in {trio.socket.AF_UNSPEC, *IP_FAMILIES} else UNIX

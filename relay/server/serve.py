@@ -10,7 +10,7 @@ phases of a shutdown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -142,9 +142,8 @@ async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
             state = RelayState(settings, observer, reader)
             if listeners is None:
                 opened = await trio.open_tcp_listeners(port, host=host)
-            handle = RelayHandle(state, bound_address(opened[0]))
             try:
-                await run_relay(state, opened, lambda: task_status.started(handle))
+                await run_relay(state, opened, task_status)
             finally:
                 state.ended.set()
     finally:
@@ -153,10 +152,12 @@ async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
 
 
 async def run_relay(
-    state: RelayState, listeners: Sequence[trio.abc.Listener[Any]], started: Callable[[], None]
+    state: RelayState,
+    listeners: Sequence[trio.abc.Listener[Any]],
+    task_status: trio.TaskStatus[RelayHandle],
 ) -> None:
     """Run a relay on open listeners until a stop is requested or it is cancelled."""
-    over = trio.Event()
+    over, handle = trio.Event(), RelayHandle(state, bound_address(listeners[0]))
     async with trio.open_nursery() as hosts:
         connections = await hosts.start(connection_nursery, state.epoll_reader, over)
         try:
@@ -164,7 +165,7 @@ async def run_relay(
                 serve = partial(start_connection, state, connections)
                 accepting = await nursery.start(accept, listeners, serve)
                 nursery.start_soon(sweep, state.pairs, state.admission, state.settings)
-                started()
+                task_status.started(handle)
                 await state.stop_requested.wait()
                 await stop_gracefully(state, accepting)
                 nursery.cancel_scope.cancel()

@@ -31,8 +31,6 @@ __all__ = [
 TCP_INFO: Final = Struct("=2xBB52xI60xQ")
 COUNT: Final = Struct("i")
 
-IP_FAMILIES: Final = (trio.socket.AF_INET, trio.socket.AF_INET6)
-
 
 class AckState(NamedTuple):
     """Acknowledgements that the kernel of a client sent."""
@@ -65,7 +63,7 @@ def peer_address(stream: trio.abc.AsyncResource) -> tuple[int, str]:
     if sock is None:
         return trio.socket.AF_UNSPEC, ""
     address = ""
-    if sock.family in IP_FAMILIES:
+    if sock.family in {trio.socket.AF_INET, trio.socket.AF_INET6}:
         with suppress(OSError):  # already disconnected
             address = str(sock.getpeername()[0])
     return sock.family, address
