@@ -65,9 +65,10 @@ async def test_healthy(tcp_relay: TcpRelay) -> None:
     assert await check_health(target) == Health(True, "2 pairs", 2)
 
 
-async def test_name_with_two_addresses(tcp_relay: TcpRelay) -> None:
-    """After an address that refuses the connection, the next address is tried."""
-    target = ConnectTarget(("::1", "127.0.0.1"), tcp_relay.handle.port)
+@pytest.mark.parametrize("addresses", [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
+async def test_two_addresses(tcp_relay: TcpRelay, addresses: tuple[str, str]) -> None:
+    """The first address that accepts the connection is used."""
+    target = ConnectTarget(addresses, tcp_relay.handle.port)
     assert (await check_health(target)).healthy
 
 
@@ -145,6 +146,14 @@ async def test_timeout(nursery: trio.Nursery, piece: bytes) -> None:
     nursery.cancel_scope.cancel()
 
 
+async def test_endless_body(nursery: trio.Nursery) -> None:
+    """A body without an end is read only to its maximum size."""
+    target = await serve(nursery, b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000), 60.0)
+    found = await check_health(target, 30)
+    assert found.text == f"HTTP 200, and not from an arc-relay, at {target}"
+    nursery.cancel_scope.cancel()
+
+
 async def test_no_tls(nursery: trio.Nursery) -> None:
     """A server without TLS, and a connection closed in the handshake, are named."""
     for answer, text in ((b"HTTP/1.1 400 No\r\n\r\n", "wrong version"), (b"", "unexpected eof")):
@@ -186,6 +195,7 @@ async def test_nobody_there(tmp_path: Path) -> None:
     text = (await check_health(target)).text
     assert text.endswith(f" at {target}")
     assert text.islower()
+    assert "unknown error" not in text
     target = ConnectTarget(("x" * 70,), 1)
     assert (await check_health(target)).text.endswith(f"at {target}")
 

@@ -52,6 +52,8 @@ async def test_all_is_well(
     assert set(results[10].figures) == {"mb_per_s"}
     assert results[11].seconds == pytest.approx(600, abs=1)
     assert last.error == ""
+    # Each side sends a large message, and 16 messages of 64 KiB.
+    assert min(memory_relay.handle.statistics().bytes) > 2 * 2**20
 
 
 async def test_steps_that_are_not_asked_for(memory_relay: MemoryRelay) -> None:
@@ -142,6 +144,22 @@ async def test_impostor(
     assert (last.name, last.ok) == (step, False)
     assert expected[0] in last.error
     assert expected[1] in last.hint
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_corrupt_large_message(nursery: trio.Nursery, number: int) -> None:
+    """A change of a large message is noticed in either direction."""
+    large: list[Message] = []
+
+    def edit(sent: Message) -> list[Message]:
+        if len(sent) == 5000:
+            large.append(sent)
+            return [bytes(5000)] if len(large) == number else [sent]
+        return [] if isinstance(sent, str) else [sent]
+
+    _, last = await probe(plan_for(Impostor(nursery, edit).open_stream, size=5000))
+    assert last.name == ("large message A to B", "large message B to A")[number - 1]
+    assert "not the one that was sent" in last.error
 
 
 async def test_wrong_farewell(
