@@ -187,10 +187,8 @@ class Side:
         self.received += len(data)
         reframer = self.reframer
         frames = reframer.feed(data)
-        if reframer.violation is not None:
-            self.departed = Outcome.VIOLATED
-        elif reframer.closed:
-            self.departed = Outcome.CLOSED
+        if reframer.finished:
+            self.departed = Outcome.VIOLATED if reframer.violation else Outcome.CLOSED
         elif reframer.control:
             self._answer_control_frames()
         if frames:

@@ -6,9 +6,12 @@ import errno
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import trio
+
+from ..transport.epoll_reader import EpollReader
 
 logger = logging.getLogger("relay")
 
@@ -38,6 +41,7 @@ Serve = Callable[[trio.abc.Stream], None]
 async def accept(
     listeners: Sequence[trio.abc.Listener[Any]],
     serve: Serve,
+    reader: EpollReader | None = None,
     *,
     task_status: trio.TaskStatus[Accepting] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -50,7 +54,7 @@ async def accept(
     async with trio.open_nursery() as nursery:
         accepting = Accepting(nursery.cancel_scope)
         for listener in listeners:
-            nursery.start_soon(accept_from, listener, serve, errors)
+            nursery.start_soon(accept_from, listener, serve, reader, errors)
         task_status.started(accepting)
     accepting.finished.set()
 
@@ -69,12 +73,16 @@ class AcceptErrorLog:
 
 
 async def accept_from(
-    listener: trio.abc.Listener[Any], serve: Serve, errors: AcceptErrorLog
+    listener: trio.abc.Listener[Any],
+    serve: Serve,
+    reader: EpollReader | None,
+    errors: AcceptErrorLog,
 ) -> None:
     """Accept connections from one listener."""
     async with listener:
         while True:
             try:
+                await wait_acceptable(listener, reader)
                 stream = await listener.accept()
             except OSError as error:
                 # The process has no descriptor or memory left, or one connection failed. Pairs
@@ -83,3 +91,16 @@ async def accept_from(
                 await trio.sleep(ACCEPT_PAUSE)
             else:
                 serve(stream)
+
+
+async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader | None) -> None:
+    """Let the epoll reader wait for a connection, if the listener has a socket.
+
+    The epoll reader notices it at once. `trio.abc.Listener.accept` notices it only after the reader
+    has stopped lingering, and then waits itself if another process took the connection.
+    """
+    listener = getattr(listener, "transport_listener", listener)  # a TLS listener has one
+    socket = getattr(listener, "socket", None)
+    if reader is not None and isinstance(socket, trio.socket.SocketType):
+        with suppress(OSError):  # the epoll set is full
+            await reader.wait_readable(socket.fileno())

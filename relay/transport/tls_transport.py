@@ -127,7 +127,10 @@ class TLSTransport(SocketTransport):
 
     def _read_now(self, max_bytes: int) -> bytes:
         if not self._has_more():
-            self._pushed_back = self._decrypt(self._read_bytes(max_bytes))
+            plaintext = self._decrypt(self._read_bytes(max_bytes))
+            if 0 < len(plaintext) <= max_bytes:
+                return plaintext
+            self._pushed_back = plaintext
         if self._pushed_back:
             return self._take_pushed_back(max_bytes)
         if self._failed:
@@ -152,6 +155,18 @@ class TLSTransport(SocketTransport):
         if not data:
             self._ended = True
             return b""
+        if len(data) <= RECORD:
+            self._incoming.write(data)
+            plaintext = self._plaintext()
+        else:
+            plaintext = self._decrypt_pieces(data)
+        if self._outgoing.pending:
+            self._reply()
+        self.overhead += len(data) - len(plaintext)
+        return plaintext
+
+    def _decrypt_pieces(self, data: bytes) -> bytes:
+        """Decrypt received bytes of more than one record."""
         pieces: list[bytes] = []
         view = memoryview(data)
         for at in range(0, len(data), RECORD):
@@ -159,21 +174,17 @@ class TLSTransport(SocketTransport):
             pieces.append(self._plaintext())
             if self._has_more():  # the stream ended or failed
                 break
-        if self._outgoing.pending:
-            self._reply()
-        plaintext = b"".join(pieces)
-        self.overhead += len(data) - len(plaintext)
-        return plaintext
+        return b"".join(pieces)
 
     def _plaintext(self) -> bytes:
         """Decrypt and return all complete records."""
-        pieces: list[bytes] = []
+        plaintext = b""
         try:
             # OpenSSL consumes only the record that it returns. So an empty buffer means that no
             # plaintext is left, without an SSLWantReadError for each read.
             while self._incoming.pending and not self._ended:
                 if piece := self._tls.read(RECORD):
-                    pieces.append(piece)
+                    plaintext = plaintext + piece if plaintext else piece
                 else:
                     self._ended = True
         except ssl.SSLWantReadError:
@@ -181,7 +192,7 @@ class TLSTransport(SocketTransport):
         except ssl.SSLError:
             self._send_records()
             self._failed = True
-        return b"".join(pieces)
+        return plaintext
 
     def _reply(self) -> None:
         """Send the records that a read produced; fail if the client does not read them."""
