@@ -16,16 +16,6 @@ from typing import Final, NamedTuple
 
 import trio
 
-__all__ = [
-    "AckState",
-    "ack_state",
-    "descriptor_limit",
-    "peer_address",
-    "pending",
-    "socket_of",
-    "unsent_bytes",
-]
-
 # struct tcp_info of linux/tcp.h up to tcpi_bytes_acked: tcpi_retransmits, tcpi_probes,
 # tcpi_last_ack_recv in milliseconds, tcpi_bytes_acked.
 TCP_INFO: Final = Struct("=2xBB52xI60xQ")
