@@ -8,7 +8,7 @@ from ..events import Close
 from ..protocol.frames import close_frame, pong_or_close_reply
 from ..protocol.reframer import Reframer
 from ..transport.base import Transport, is_end
-from ..transport.epoll_reader import Take
+from ..transport.registration import Take
 
 
 async def closing_handshake(

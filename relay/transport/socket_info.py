@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import resource
+import select
 import termios
 from contextlib import suppress
 from struct import Struct
@@ -78,6 +79,13 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
         return AckState(-unsent_bytes(sock))
     unacked = retransmits + probes
     return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
+
+
+def is_readable(fd: int) -> bool:
+    """Return True if a read, or the accept of a listening socket, would not have to wait."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def unsent_bytes(sock: trio.socket.SocketType) -> int:

@@ -23,7 +23,8 @@ from typing import Final
 
 import trio
 
-from .epoll_reader import EpollReader, Take
+from .epoll_reader import EpollReader
+from .registration import Take
 from .socket_transport import SocketTransport
 from .tls_failure import classify_failure
 
@@ -155,18 +156,6 @@ class TLSTransport(SocketTransport):
         if not data:
             self._ended = True
             return b""
-        if len(data) <= RECORD:
-            self._incoming.write(data)
-            plaintext = self._plaintext()
-        else:
-            plaintext = self._decrypt_pieces(data)
-        if self._outgoing.pending:
-            self._reply()
-        self.overhead += len(data) - len(plaintext)
-        return plaintext
-
-    def _decrypt_pieces(self, data: bytes) -> bytes:
-        """Decrypt received bytes of more than one record."""
         pieces: list[bytes] = []
         view = memoryview(data)
         for at in range(0, len(data), RECORD):
@@ -174,7 +163,11 @@ class TLSTransport(SocketTransport):
             pieces.append(self._plaintext())
             if self._has_more():  # the stream ended or failed
                 break
-        return b"".join(pieces)
+        if self._outgoing.pending:
+            self._reply()
+        plaintext = b"".join(pieces)
+        self.overhead += len(data) - len(plaintext)
+        return plaintext
 
     def _plaintext(self) -> bytes:
         """Decrypt and return all complete records."""
