@@ -20,7 +20,7 @@ BALANCER = _HERE / "balancer.cfg"
 _BUILD = _HERE.parents[1] / "build" / "benchmarks"
 _INSTALL_SECONDS = 180.0
 _GO_SOURCES = "/usr/share/gocode"
-_WS_VERSION = "8.18"
+_WS, _BUN = "ws@8.18", "bun@1.4"
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,21 @@ def _ours() -> list[str]:
 
 
 def _node() -> list[str]:
-    node, npm = _require_program("node"), _require_program("npm")
-    if not (_BUILD / "node_modules" / "ws").is_dir():
-        _BUILD.mkdir(parents=True, exist_ok=True)
-        _install([npm, "install", "--no-save", "--prefix", str(_BUILD), f"ws@{_WS_VERSION}"])
-    return [node, str(_HERE / "relay.mjs"), str(_BUILD)]
+    node, packages = _require_program("node"), _npm(_WS)
+    return [node, str(_HERE / "relay.mjs"), str(packages)]
+
+
+def _bun() -> list[str]:
+    return [str(_npm(_BUN) / "node_modules/.bin/bun"), str(_HERE / "relay_bun.mjs")]
+
+
+def _npm(package: str) -> Path:
+    # A directory for each: npm removes what a directory has besides.
+    npm, directory = _require_program("npm"), _BUILD / package
+    if not (directory / "node_modules").is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        _install([npm, "install", "--no-save", "--prefix", str(directory), package])
+    return directory
 
 
 def _go() -> list[str]:
@@ -112,6 +122,7 @@ def _install(command: list[str], **environment: str) -> None:
 PEERS = (
     Peer(OURS, "arc-relay", _ours),
     Peer("node-ws", "Node ws", _node),
+    Peer("bun", "Bun", _bun),
     Peer("go-gorilla", "Go gorilla", _go),
     Peer(
         "websockets-uvloop",
