@@ -69,7 +69,10 @@ class _Game:
                 raise LoadError("nothing moved for a long time")
             for number, _ in events:
                 player = players[number]
-                data = player.recv(4096)
+                try:
+                    data = player.recv(4096)
+                except BlockingIOError:  # a record of TLS that has no data
+                    continue
                 # Nearly always one whole frame; what is not takes the long way.
                 if data != arriving and not _completes(player, data):
                     continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import exchanges, memory, streams
 from .children import Pairing, Running
@@ -45,6 +45,11 @@ class Workload:
     pairings: frozenset[Pairing] = _EVERY
     scale: str = "bytes in a message"
     slow: bool = False
+    tls: bool = False
+
+    def over_tls(self) -> Workload:
+        """Return the same load over wss:// in place of ws://."""
+        return replace(self, name=f"{self.name}-tls", title=f"{self.title}, TLS", tls=True)
 
     @property
     def is_curve(self) -> bool:
