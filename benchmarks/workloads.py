@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from . import exchanges, memory, streams
+from . import exchanges, memory, streams, under_load
 from .children import Pairing, Running
 from .figures import Metric
 from .load import Effort
@@ -134,7 +134,7 @@ WORKLOADS = (
     Workload(
         "fairness",
         "what bulk adds to another pair's round trip",
-        exchanges.fairness,
+        under_load.fairness,
         (65536,),
         (
             Metric("added p50", "µs"),
@@ -142,6 +142,23 @@ WORKLOADS = (
             Metric("bulk", "MB/s", "more"),
             *_BUSY,
         ),
+    ),
+    Workload(
+        "health-bulk",
+        "GET /health, a new connection, beside bulk",
+        under_load.health_beside_bulk,
+        (65536,),
+        (_P50, _P99, *_BUSY),
+        _WEBSOCKETS,
+    ),
+    Workload(
+        "health-pingpong",
+        "GET /health, a new connection, beside a ping-pong",
+        under_load.health_beside_pingpong,
+        (1,),
+        (_P50, _P99, *_BUSY),
+        _WEBSOCKETS,
+        _PAIRS,
     ),
     Workload(
         "held",
