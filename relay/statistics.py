@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 from functools import reduce
 from typing import Any, NamedTuple
 
-from .events import Event, Outcome, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
+from .events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
+from .outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class RelayStatistics:
     pairs: int = 0
     """Codes in use, waiting or joined."""
     waiting: int = 0
-    """Codes with one side, which waits for its peer."""
+    """Codes with a waiting side."""
     connections: int = 0
     """Open connections, including those in their handshake or closing."""
     draining: bool = False

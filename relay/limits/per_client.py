@@ -2,12 +2,12 @@
 
 Pure: time is an argument, in seconds of the caller's clock, and a client is any text.
 
-Memory is bounded. The connection count of a client is kept while it has connections. The attempts
-of a client are one number: the time at which its token bucket is full again, at most a minute
-ahead. The number is dropped after that time. At most `MAX_CLIENTS` numbers are kept; beyond that,
-the client with the oldest admitted attempt is dropped early and starts with a full bucket. To
-bypass the limit in this way, an attacker needs more than `MAX_CLIENTS` addresses within a minute,
-and over 1,000 connections a second. Each operation except `ClientLimits.prune` takes constant time.
+Memory is bounded. A connection count is kept only while the client has connections. A token bucket
+is one number: the time at which the bucket is full again, at most a minute ahead. The bucket is
+dropped after that time. Beyond `MAX_CLIENTS` buckets, that of the client with the oldest admitted
+attempt is dropped early, and the client starts again with a full bucket. To bypass the limit in
+this way, an attacker needs more than `MAX_CLIENTS` addresses within a minute, and over 1,000
+connections a second. Each operation except `ClientLimits.prune` takes constant time.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class ClientLimits:
     """Connection counts and token buckets per client; a limit of 0 is off.
 
     A client has a bucket of ``max_connects_per_minute`` tokens that refills evenly within a minute.
-    Each attempt takes one token. An attempt that finds none takes none, so the retry time in the
-    refusal holds. An attempt that exceeds ``max_connections_per_client`` takes a token.
+    Each attempt takes one token. A refused attempt takes none, so the retry time in the
+    refusal stays valid. An attempt that exceeds ``max_connections_per_client`` takes a token.
     """
 
     __slots__ = ("_connections", "_full_at", "_interval", "_max_per_client")
@@ -65,7 +65,7 @@ class ClientLimits:
         return None
 
     def release(self, client: str) -> None:
-        """Uncount an admitted connection that was closed."""
+        """Subtract a closed connection from the count of its client."""
         if self._max_per_client:
             self._connections[client] -= 1
             if not self._connections[client]:

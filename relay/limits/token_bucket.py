@@ -17,11 +17,11 @@ REFILL_PER_SECOND: Final = 1.0
 MAX_CREDIT_SECONDS: Final = 1 / 32
 """Maximum credit in seconds at the configured rate.
 
-The credit makes up for a sleep or a write that took longer than planned. An idle side gets no more.
+The credit compensates for a sleep or a write that took too long. An idle side gets no more.
 """
 
 SECONDS_PER_READ: Final = 1 / 16
-"""Maximum size of one read in seconds at the rate, so that a low rate is smooth, not bursty."""
+"""Maximum size of one read, in seconds at the configured rate. Small reads avoid bursts."""
 
 MIN_CHUNK: Final = 512
 """Minimum size of a read in bytes at any rate, because each read has a fixed CPU cost."""
@@ -56,9 +56,9 @@ class Pacer:
 
     An infinite rate is no limit.
 
-    In any interval the direction forwards at most the bytes of the rate, one ``chunk``, and the
-    bytes of `MAX_CREDIT_SECONDS`. The excess is below 2 % in any five seconds, also after an idle
-    time, unless the rate is below 8 KiB per second, where a chunk takes longer.
+    In any interval the direction forwards at most the bytes of the rate, plus one ``chunk``, plus
+    the bytes of `MAX_CREDIT_SECONDS`. From 8 KiB per second on, the excess is below 2 % in any five
+    seconds, also after an idle time. Below that rate, a chunk takes longer.
     """
 
     __slots__ = ("_paid_at", "_rate", "_total", "chunk")

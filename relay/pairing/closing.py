@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from ..events import Close
+from ..outcomes import Close
 from ..protocol.errors import Violation
 from ..protocol.frames import close_frame, pong_or_close_reply
 from ..protocol.reframer import End, Reframer
 from ..transport.base import Transport, is_end
-from ..transport.epoll_reader import Take
+from ..transport.registration import Take
 
 
 async def closing_handshake(

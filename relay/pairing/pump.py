@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 
 import trio
 
-from ..events import Outcome
+from ..outcomes import Outcome
 from ..settings import RelaySettings
 from .pair import Pair
 from .side import Side

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..protocol.errors import PairFull
 from .pair import Pair
 from .side import Side
+
+
+class PairFull(Exception):
+    """The code already has two sides; a third client is refused with 409."""
 
 
 class Rendezvous:

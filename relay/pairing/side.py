@@ -9,15 +9,15 @@ from typing import Final
 
 import trio
 
-from ..events import Close, Outcome
 from ..limits.token_bucket import Pacer
+from ..outcomes import Close, Outcome
 from ..protocol.errors import Violation
 from ..protocol.frames import OPCODE, PING, PING_FRAME, pong_or_close_reply
 from ..protocol.reframer import MAX_CONTROLS, Control, End, Reframer
 from ..settings import RelaySettings
 from ..transport.base import Transport
-from ..transport.epoll_reader import Take
 from ..transport.read_size import MIN_READ, READ_SIZE
+from ..transport.registration import Take
 from .closing import closing_handshake
 from .keepalive import KeepaliveState
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import trio
 
-from ..events import Outcome
 from ..limits.admission import AdmissionControl
+from ..outcomes import Outcome
 from ..settings import RelaySettings
-from .keepalive import Verdict, check_interval
+from .keepalive import KeepaliveResult, check_interval
 from .pair import Pair
 from .rendezvous import Rendezvous
 
@@ -35,7 +35,7 @@ async def expire_waiting(
 ) -> None:
     """End the sides that waited for longer than ``pair_ttl``, every ``sweep_interval``.
 
-    Also prune the limits per client, which otherwise only new connections do.
+    Also prune the limits per client, because otherwise only new connections prune them.
     """
     while True:
         await trio.sleep(settings.sweep_interval)
@@ -59,7 +59,7 @@ def check_pair(pair: Pair, settings: RelaySettings, now: float) -> None:
     for side in pair.sides:
         if pair.outcome is not None:
             break
-        verdict = side.keepalive.check(
+        result = side.keepalive.check(
             side.transport,
             settings,
             now,
@@ -67,10 +67,13 @@ def check_pair(pair: Pair, settings: RelaySettings, now: float) -> None:
             reading_paused=pair.is_reading_paused(side),
             alone=pair.b is None,
         )
-        if verdict is Verdict.PING:
+        if result is KeepaliveResult.PING:
             side.ping()
-        elif verdict is not Verdict.OK:
-            pair.end(OUTCOMES[verdict], side)
+        elif result is not KeepaliveResult.OK:
+            pair.end(OUTCOMES[result], side)
 
 
-OUTCOMES = {Verdict.UNRESPONSIVE: Outcome.UNRESPONSIVE, Verdict.STALLED: Outcome.STALLED}
+OUTCOMES = {
+    KeepaliveResult.UNRESPONSIVE: Outcome.UNRESPONSIVE,
+    KeepaliveResult.STALLED: Outcome.STALLED,
+}

@@ -32,8 +32,8 @@ DEFAULT_SETTINGS: Final = RelaySettings()
 class RelayHandle:
     """A running relay, as `serve_relay` reports it.
 
-    All methods must be called in the thread of the relay. `stop` is the only one that waits, and so
-    the only one that can be cancelled.
+    All methods must be called in the thread of the relay. Only `stop` waits, so no other method can
+    be cancelled.
     """
 
     def __init__(self, state: RelayState, address: tuple[str, int]) -> None:

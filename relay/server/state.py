@@ -10,9 +10,10 @@ from typing import Protocol
 
 import trio
 
-from ..events import Event, Observer, Outcome, PairEnded, PairJoined, RelayStopping
+from ..events import Event, Observer, PairEnded, PairJoined, RelayStopping
 from ..limits.admission import AdmissionControl
 from ..limits.client_address import TrustedProxies
+from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.rendezvous import Rendezvous
 from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, without_body_for_head
@@ -32,7 +33,7 @@ class Phase(IntEnum):
 
     RUNNING = 0
     DRAINING = 1
-    """The relay is about to stop, and refuses new sides unless `RelayState.close_listeners`."""
+    """The relay is about to stop, and refuses new sides, unless it stops accepting connections."""
     STOPPING = 2
     """Every side is being closed, including sides that join later."""
     STOPPED = 3
@@ -125,7 +126,7 @@ class RelayState:
             self.stop_requested.set()
 
     def enter(self, phase: Phase) -> None:
-        """Enter a phase; publish the first step of a shutdown."""
+        """Enter a phase. The first phase after `Phase.RUNNING` publishes `RelayStopping`."""
         if self.phase is Phase.RUNNING:
             self.publish(RelayStopping(len(self.pairs), self.pairs.waiting))
         self.phase = phase

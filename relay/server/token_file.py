@@ -33,7 +33,8 @@ def read_token(path: str) -> bytes:
 def token_in(content: bytes) -> bytes:
     """Return the token in the content of a file, without white space and byte order mark.
 
-    Raises ValueError, with the predicate of a sentence about the file, if there is no such token.
+    Raises ValueError if there is no such token. The message continues a sentence whose subject is
+    the file.
     """
     if content.startswith(WIDE_MARKS):
         raise ValueError("is in UTF-16; save it as plain ASCII")

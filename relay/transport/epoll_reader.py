@@ -14,8 +14,8 @@ next one, so no socket starves.
 
 A wake of the trio loop costs more than forwarding a message as well. So after several turns that
 woke no task, the reader task lingers: it sleeps in its own epoll call instead of returning to trio.
-While it lingers, other tasks do not run, for at most `LINGER` plus `SHORT_POLL`. It never lingers
-while connections are accepted, responses are sent, or writes are blocked, because these wake tasks.
+While it lingers, other tasks do not run, for at most `LINGER` plus `SHORT_POLL`. New connections,
+responses and blocked writes wake tasks, so the reader does not linger meanwhile.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ from typing import Final
 import trio
 
 from .read_size import READ_SIZE, READ_TIME, ReadSize
-
-__all__ = ["EpollReader", "Read", "Take", "open_epoll_reader"]
+from .registration import EventRegistration, Read, Registration, Take
 
 TURN: Final = 0.01
 """Seconds of reading after which every other task of the relay runs."""
@@ -56,10 +55,6 @@ until its response is sent.
 
 BATCH: Final = 1024
 """Maximum number of ready descriptors of one epoll call. The next call returns the others."""
-
-
-Take = Callable[[bytes], bool]
-Read = Callable[[int], bytes]
 
 
 @contextmanager
@@ -205,53 +200,3 @@ class EpollReader:
             del self._registrations[registration.fd]
             with suppress(OSError):
                 self._epoll.unregister(registration.fd)
-
-
-class Registration:
-    """A registered descriptor, its callback, and the task that sleeps meanwhile."""
-
-    __slots__ = ("_max_bytes", "_read", "_take", "failure", "fd", "has_more", "size", "task")
-
-    task: trio.lowlevel.Task
-
-    def __init__(  # noqa: PLR0913, PLR0917 - see `EpollReader.read_until`
-        self,
-        fd: int,
-        size: ReadSize,
-        take: Take,
-        max_bytes: int,
-        read: Read,
-        has_more: Callable[[], bool] | None,
-    ) -> None:
-        self.fd = fd
-        self.size = size
-        self.has_more = has_more
-        self._take = take
-        self._max_bytes = max_bytes
-        self._read = read
-        self.failure: Exception | None = None
-
-    def read_once(self, events: int) -> bool | None:
-        """Read once; return True if the task has to be woken, None if no bytes were available."""
-        try:
-            size, limit = self.size.bytes, self._max_bytes
-            return self._take(self._read(size if size < limit else limit))  # noqa: FURB136 - half the time
-        except BlockingIOError:  # readiness is a hint, and a TLS record may be incomplete
-            return None
-        except Exception as failure:  # noqa: BLE001 - the waiting task raises it
-            self.failure = failure
-            return True
-
-
-class EventRegistration(Registration):
-    """A registered descriptor that is not read; its task sleeps until the first event."""
-
-    __slots__ = ("events",)
-
-    def __init__(self, fd: int) -> None:
-        super().__init__(fd, ReadSize(), bool, 0, bytes, None)
-        self.events = 0
-
-    def read_once(self, events: int) -> bool:
-        self.events = events
-        return True

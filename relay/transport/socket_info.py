@@ -1,13 +1,14 @@
 """Query the kernel for the state of a socket: its queues, acknowledgements and peer address.
 
-Queues and acknowledgements are queried by the keepalive and takeover checks only, never for each
-message. If the platform or the stream has no answer, the result is one that ends no side.
+Only keepalive and takeover checks query queues and acknowledgements, never the path of a message.
+If the platform or the stream does not report them, the result is a value that ends no side.
 """
 
 from __future__ import annotations
 
 import fcntl
 import resource
+import select
 import termios
 from contextlib import suppress
 from struct import Struct
@@ -15,16 +16,6 @@ from struct import error as StructError  # noqa: N812 - the module has no better
 from typing import Final, NamedTuple
 
 import trio
-
-__all__ = [
-    "AckState",
-    "ack_state",
-    "descriptor_limit",
-    "peer_address",
-    "pending",
-    "socket_of",
-    "unsent_bytes",
-]
 
 # struct tcp_info of linux/tcp.h up to tcpi_bytes_acked: tcpi_retransmits, tcpi_probes,
 # tcpi_last_ack_recv in milliseconds, tcpi_bytes_acked.
@@ -90,17 +81,24 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
     return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
 
 
+def is_readable(fd: int) -> bool:
+    """Return True if a read, or the accept of a listening socket, would not have to wait."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def unsent_bytes(sock: trio.socket.SocketType) -> int:
     """Return the number of bytes in the send queue (tcp(7), unix(7))."""
-    return ask_for_count(sock, termios.TIOCOUTQ)
+    return read_count(sock, termios.TIOCOUTQ)
 
 
 def pending(sock: trio.socket.SocketType) -> int:
     """Return the number of bytes in the receive queue (tcp(7), unix(7))."""
-    return ask_for_count(sock, termios.FIONREAD)
+    return read_count(sock, termios.FIONREAD)
 
 
-def ask_for_count(sock: trio.socket.SocketType, request: int) -> int:
+def read_count(sock: trio.socket.SocketType, request: int) -> int:
     """Return the byte count of an ioctl request, or 0 if the ioctl fails."""
     try:
         (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(COUNT.size)))

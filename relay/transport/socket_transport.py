@@ -10,7 +10,8 @@ from functools import partial
 import trio
 
 from .base import Transport
-from .epoll_reader import EpollReader, Read, Take
+from .epoll_reader import EpollReader
+from .registration import Read, Take
 
 __all__ = ["SocketTransport"]
 

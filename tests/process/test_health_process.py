@@ -15,8 +15,8 @@ from tests.support.process import LOOPBACK, run_program, run_to_its_end
 from tests.support.relay_fixtures import ProcessRelay
 
 
-class Asked:
-    """Programs that run at the same time, and what each said."""
+class Programs:
+    """Programs that run at the same time, and their results."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -45,25 +45,25 @@ class TestPlain:
         return ["--unix-socket", path, "--ping-interval", "0"]
 
     async def test_well(self, process_relay: ProcessRelay, path: str) -> None:
-        """Both find it; the environment is what `health` goes by without a URL."""
+        """Both commands succeed; without a URL, `health` reads the environment."""
         port = str(process_relay.port)
         await process_relay.join("code")
         async with trio.open_nursery() as nursery:
-            asked = Asked(nursery)
-            asked.start("port", "health", PORT=port)
-            asked.start("unix", "health", UNIX_SOCKET=path)
-            asked.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
-            asked.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
-            asked.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
+            programs = Programs(nursery)
+            programs.start("port", "health", PORT=port)
+            programs.start("unix", "health", UNIX_SOCKET=path)
+            programs.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
+            programs.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
+            programs.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
         for name in ("port", "unix", "url"):
-            status, out, err = asked.results[name]
+            status, out, err = programs.results[name]
             assert (status, err) == (0, ""), name
             # Those who probe may be there already.
             assert out in {f"healthy: {n} pair{'s'[: n - 1]}\n" for n in (1, 2, 3)}
-        status, out, err = asked.results["probe"]
+        status, out, err = programs.results["probe"]
         assert (status, err) == (0, "")
         assert out.endswith(f"a pair through ws://127.0.0.1:{port}/any/path works\n")
-        status, out, err = asked.results["json"]
+        status, out, err = programs.results["json"]
         assert (status, err) == (0, "")
         report = json.loads(out)
         assert report["ok"]
@@ -86,26 +86,26 @@ class TestTls:
     async def test_well(
         self, process_relay: ProcessRelay, files: Certificate, tmp_path: Path
     ) -> None:
-        """`health` asks this machine whatever its certificate says; `probe` wants to trust it."""
+        """`health` does not verify the certificate of this machine; `probe` does."""
         port = str(process_relay.port)
         ca = str(tmp_path / "ca.pem")
         authority().cert_pem.write_to_path(ca)
         url = f"wss://localhost:{port}/"
         async with trio.open_nursery() as nursery:
-            asked = Asked(nursery)
+            programs = Programs(nursery)
             certificate = {"TLS_CERT": str(files.cert), "TLS_KEY": str(files.key)}
-            asked.start("health", "health", PORT=port, **certificate)
-            asked.start("plain", "health", PORT=port)
-            asked.start("trusted", "probe", url, "--ca", ca, "--size", "100000")
-            asked.start("stranger", "probe", url)
-        assert {name: result[0] for name, result in asked.results.items()} == {
+            programs.start("health", "health", PORT=port, **certificate)
+            programs.start("plain", "health", PORT=port)
+            programs.start("trusted", "probe", url, "--ca", ca, "--size", "100000")
+            programs.start("untrusted", "probe", url)
+        assert {name: result[0] for name, result in programs.results.items()} == {
             "health": 0,
             "plain": 1,
             "trusted": 0,
-            "stranger": 1,
+            "untrusted": 1,
         }
-        assert asked.results["health"][1].startswith("healthy: ")
-        assert "certificate" in asked.results["stranger"][1]
+        assert programs.results["health"][1].startswith("healthy: ")
+        assert "certificate" in programs.results["untrusted"][1]
 
 
 async def test_stopping(tmp_path: Path, time_limit: None) -> None:
@@ -116,12 +116,12 @@ async def test_stopping(tmp_path: Path, time_limit: None) -> None:
         program.process.send_signal(signal.SIGTERM)
         await program.line("event=stopping")
         async with trio.open_nursery() as nursery:
-            asked = Asked(nursery)
-            asked.start("health", "health", PORT=port)
-            asked.start("probe", "probe", f"ws://127.0.0.1:{port}/")
-        for name, said in (("health", "unhealthy: "), ("probe", "relay is stopping")):
-            status, out, err = asked.results[name]
+            programs = Programs(nursery)
+            programs.start("health", "health", PORT=port)
+            programs.start("probe", "probe", f"ws://127.0.0.1:{port}/")
+        for name, expected in (("health", "unhealthy: "), ("probe", "relay is stopping")):
+            status, out, err = programs.results[name]
             assert (status, err) == (1, "")
-            assert said in out
+            assert expected in out
         program.process.send_signal(signal.SIGTERM)
         assert await program.wait() == -signal.SIGTERM

@@ -33,7 +33,7 @@ class Scraper:
         self.port = port
 
     async def connect(self) -> Client:
-        """Return a client that has asked for nothing yet."""
+        """Return a client that has sent no request yet."""
         return Client(await trio.open_tcp_stream("127.0.0.1", self.port))
 
     async def ask(self, target: str, method: str = "GET") -> Response:
@@ -50,12 +50,12 @@ class Scraper:
 
 @pytest.fixture
 async def scraper(process_relay: ProcessRelay) -> Scraper:
-    """Return what asks a relay that runs as a process for its metrics."""
+    """Return a function that scrapes a relay that runs as a process."""
     return Scraper(await process_relay.program.metrics_port())
 
 
 async def test_answers(scraper: Scraper) -> None:
-    """It serves the text format, and explains what else is asked of it; HEAD gets no body."""
+    """It serves the text format, and refuses other requests; HEAD gets no body."""
     for target in ("/metrics", "/metrics?name[]=x", "/"):
         response = await scraper.ask(target)
         assert (response.status, response.headers["content-type"]) == (200, CONTENT_TYPE)
@@ -74,7 +74,7 @@ async def test_answers(scraper: Scraper) -> None:
 
 
 async def test_figures_move(process_relay: ProcessRelay, scraper: Scraper) -> None:
-    """What happens at the relay is in the next scrape; the scrape itself is not."""
+    """The next scrape has the events of the relay, but not the scrape itself."""
     before = await scraper.figures()
     a, b = await process_relay.pair()
     await a.send_message(b"1234")
@@ -154,7 +154,7 @@ async def test_port_in_use() -> None:
 
 
 class TestInMemory:
-    """What cannot be provoked from outside."""
+    """Failures that no client can cause."""
 
     @pytest.fixture
     async def listener(self, nursery: trio.Nursery) -> MemoryListener:
@@ -183,7 +183,7 @@ class TestInMemory:
     async def test_nothing_asked(
         self, listener: MemoryListener, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Who leaves without a word is none."""
+        """A client that disconnects without a request is no failure."""
         async with Client(await listener.connect(trio.testing.memory_stream_pair)):
             pass
         await trio.testing.wait_all_tasks_blocked()

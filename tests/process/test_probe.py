@@ -1,4 +1,4 @@
-"""The probe between a relay that is well and whatever may stand in between."""
+"""The probe with a healthy relay and faulty proxies between them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from relay import RelaySettings
-from relay.cli.health_check import Health
+from relay.cli.health import Health
 from relay.cli.probe.dial import Awaited
 from relay.cli.probe.runner import Result
 from tests.support.probe_proxies import Impostor, Message, Proxy, into, plan_for, probe
@@ -40,7 +40,7 @@ def names(results: list[Result]) -> list[str]:
 async def test_all_is_well(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """With a relay that is well every step succeeds, also after a long silence."""
+    """With a healthy relay every step succeeds, also after a long silence."""
     results, last = await probe(plan_for(into(memory_relay), idle=600, size=2**20))
     assert names(results) == ALL
     assert all(result.ok for result in results), results
@@ -52,6 +52,8 @@ async def test_all_is_well(
     assert set(results[10].figures) == {"mb_per_s"}
     assert results[11].seconds == pytest.approx(600, abs=1)
     assert last.error == ""
+    # Each side sends a large message, and 16 messages of 64 KiB.
+    assert min(memory_relay.handle.statistics().bytes) > 2 * 2**20
 
 
 async def test_steps_that_are_not_asked_for(memory_relay: MemoryRelay) -> None:
@@ -77,13 +79,13 @@ async def test_health_does_not_count(memory_relay: MemoryRelay) -> None:
     async def ill() -> Health:
         return Health(False, "HTTP 404 somewhere")
 
-    results, last = await probe(plan_for(into(memory_relay), look=ill))
+    results, last = await probe(plan_for(into(memory_relay), check_health=ill))
     assert (results[0].ok, results[0].error) == (None, "HTTP 404 somewhere")
     assert last.ok
 
 
 async def test_code_in_use(memory_relay: MemoryRelay) -> None:
-    """What the relay itself says about a refusal is passed on."""
+    """The reason of a refusal by the relay is reported."""
     await memory_relay.pair("code")
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == ALL[:2]
@@ -92,7 +94,7 @@ async def test_code_in_use(memory_relay: MemoryRelay) -> None:
 
 
 async def test_unforeseen() -> None:
-    """An error that nobody thought of is the failure of its step, in one line."""
+    """An unexpected error is the failure of its step, in one line."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         raise RuntimeError("two\nlines")
@@ -104,7 +106,7 @@ async def test_unforeseen() -> None:
 async def test_two_relays(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Sides that were sent to different relays are told so."""
+    """Sides at different relays are recognized."""
     relays = iter((into(memory_relay), Impostor(nursery).open_stream))
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
@@ -117,7 +119,7 @@ async def test_two_relays(
 
 
 @pytest.mark.parametrize(
-    ("message", "becomes", "step", "told"),
+    ("message", "becomes", "step", "expected"),
     [
         (b"early", [], "early message first", ("did not arrive", "holds what side A")),
         ("text", ["text"], "text is dropped", ("a text message arrived", "drops text")),
@@ -129,9 +131,9 @@ async def test_impostor(
     message: Message,
     becomes: list[Message],
     step: str,
-    told: tuple[str, str],
+    expected: tuple[str, str],
 ) -> None:
-    """What joins two sides but is no relay is found out."""
+    """A server that joins two sides but is no relay is recognized."""
 
     def edit(sent: Message) -> list[Message]:
         if sent == message:
@@ -140,14 +142,30 @@ async def test_impostor(
 
     _, last = await probe(plan_for(Impostor(nursery, edit).open_stream))
     assert (last.name, last.ok) == (step, False)
-    assert told[0] in last.error
-    assert told[1] in last.hint
+    assert expected[0] in last.error
+    assert expected[1] in last.hint
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_corrupt_large_message(nursery: trio.Nursery, number: int) -> None:
+    """A change of a large message is noticed in either direction."""
+    large: list[Message] = []
+
+    def edit(sent: Message) -> list[Message]:
+        if len(sent) == 5000:
+            large.append(sent)
+            return [bytes(5000)] if len(large) == number else [sent]
+        return [] if isinstance(sent, str) else [sent]
+
+    _, last = await probe(plan_for(Impostor(nursery, edit).open_stream, size=5000))
+    assert last.name == ("large message A to B", "large message B to A")[number - 1]
+    assert "not the one that was sent" in last.error
 
 
 async def test_wrong_farewell(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Side B must be told that its peer is gone in the words of the relay."""
+    """Side B must be closed with the code and reason of the relay."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
     impostor.farewell = (1011, "bye\x1b[2J")
     _, last = await probe(plan_for(impostor.open_stream))
@@ -157,7 +175,7 @@ async def test_wrong_farewell(
 
 
 async def test_chatter(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
-    """A message that nobody sent is no silence."""
+    """A message that no side sent ends the silence."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
 
     async def chatter() -> None:
@@ -166,13 +184,13 @@ async def test_chatter(nursery: trio.Nursery, autojump_clock: trio.testing.MockC
 
     nursery.start_soon(chatter)
     _, last = await probe(plan_for(impostor.open_stream, idle=60))
-    assert (last.name, last.error) == ("idle", "side A got a message that nobody sent")
+    assert (last.name, last.error) == ("idle", "side A received a message that no side sent")
 
 
 async def test_read_timeout(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """That a proxy cuts silent connections is found out, and after how long."""
+    """A proxy that cuts silent connections is recognized, with the duration of the silence."""
     proxy = Proxy(nursery, into(memory_relay), silence=15)
     _, last = await probe(plan_for(proxy.open_stream, idle=600))
     assert (last.name, last.ok) == ("idle", False)
@@ -185,7 +203,7 @@ async def test_read_timeout(
 async def test_forgetful_network(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """That a silent connection does not carry any more is found out, too."""
+    """A silent connection that loses data afterwards is recognized."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
     proxy = Proxy(nursery, impostor.open_stream, silence=15, hole=True)
     _, last = await probe(plan_for(proxy.open_stream, idle=19))
@@ -197,7 +215,7 @@ async def test_forgetful_network(
 async def test_traffic_limit(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A proxy that cuts after so many bytes is told from a limit of the relay."""
+    """A limit of a proxy for bytes is distinguished from a limit of the relay."""
     proxy = Proxy(nursery, into(memory_relay), limit=2**20)
     _, last = await probe(plan_for(proxy.open_stream, size=2**22))
     assert (last.name, last.ok) == ("large message A to B", False)

@@ -38,7 +38,7 @@ def output_on(pipe: Pipe) -> StandardOutput:
 
 
 def test_output(pipe: Pipe) -> None:
-    """It takes what is written, and is no terminal."""
+    """It accepts writes, and is no terminal."""
     with output_on(pipe) as output:
         assert output.writable()
         assert not output.isatty()
@@ -49,7 +49,7 @@ def test_output(pipe: Pipe) -> None:
 
 @pytest.mark.parametrize("failure", [BrokenPipeError, OutputFailed])
 def test_broken_output(pipe: Pipe, failure: type[OSError]) -> None:
-    """A failure is told once, with its kind; then output is discarded."""
+    """A failure is raised once, with its kind; then output is discarded."""
     full = os.open("/dev/full", os.O_WRONLY)
     pipe.hang_up()
     broken = pipe.stream.fileno() if failure is BrokenPipeError else full
@@ -116,13 +116,19 @@ class Started:
         )
 
     async def expect_service(self) -> None:
-        """Ask for its health as soon as it listens."""
+        """Request its health as soon as it listens."""
         with trio.fail_after(30):
-            while not self.socket.exists():
+            async with Client(await self._connect()) as client:
+                assert (await client.get("/health")).status == 200
+
+    async def _connect(self) -> trio.SocketStream:
+        """Connect once the relay listens, which is later than the file of the socket exists."""
+        while True:
+            try:
+                return await trio.open_unix_socket(str(self.socket))
+            except (FileNotFoundError, ConnectionRefusedError):
                 assert self.process.poll() is None
                 await trio.sleep(0.01)
-            async with Client(await trio.open_unix_socket(str(self.socket))) as client:
-                assert (await client.get("/health")).status == 200
 
     def end(self) -> int:
         """Stop it, and return its exit status."""
@@ -132,7 +138,7 @@ class Started:
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Undo what a test did."""
+    """Undo the changes of a test."""
     with ExitStack() as stack:
         yield stack
 
@@ -156,7 +162,7 @@ def started(stack: ExitStack, folder: Path, redirections: str, *options: str) ->
     ],
 )
 async def test_start(stack: ExitStack, tmp_path: Path, time_limit: None, redirections: str) -> None:
-    """A relay serves and stops, whatever its standard streams are; none is another file."""
+    """A relay serves and stops with any standard streams; no other file replaces one."""
     relay = started(stack, tmp_path, redirections)
     await relay.expect_service()
     for descriptor in range(3):
@@ -169,7 +175,7 @@ async def test_start(stack: ExitStack, tmp_path: Path, time_limit: None, redirec
 
 
 def target_of(pid: int, descriptor: int) -> str:
-    """Return what a descriptor of a process leads to, as the kernel names it."""
+    """Return the file of a descriptor of a process, as the kernel names it."""
     return str(Path(f"/proc/{pid}/fd/{descriptor}").readlink())
 
 
@@ -197,7 +203,7 @@ def pipe_is_held(pid: int, pipe: Pipe) -> bool:
 
 
 def run_with(redirections: str, *arguments: str, **variables: str) -> tuple[int, str]:
-    """Run a command to its end; return its status and what it said on standard error."""
+    """Run a command to its end; return its status and its standard error."""
     done = subprocess.run(
         ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *PROGRAM, *arguments],
         env=clean_environment(variables),
@@ -214,7 +220,7 @@ NO_SPACE = "arc-relay: cannot write to standard output: No space left on device\
 
 
 @pytest.mark.parametrize(
-    ("redirections", "said"), [(">/dev/full", NO_SPACE), (">&-", ""), ("| true", "")]
+    ("redirections", "expected"), [(">/dev/full", NO_SPACE), (">&-", ""), ("| true", "")]
 )
 @pytest.mark.parametrize(
     ("arguments", "statuses"),
@@ -226,13 +232,13 @@ NO_SPACE = "arc-relay: cannot write to standard output: No space left on device\
     ],
 )
 def test_commands(
-    arguments: Sequence[str], statuses: set[int], redirections: str, said: str
+    arguments: Sequence[str], statuses: set[int], redirections: str, expected: str
 ) -> None:
-    """A command that cannot write its output says why, unless nobody is there to read it."""
+    """A command that cannot write its output reports why, unless the reader is gone."""
     status, errors = run_with(redirections, *arguments)
     assert status in statuses or redirections == "| true"  # which has the status of `true`
-    assert errors == said
-    assert status == 1 or not said
+    assert errors == expected
+    assert status == 1 or not expected
 
 
 async def test_health_tells_by_its_status(
@@ -246,7 +252,7 @@ async def test_health_tells_by_its_status(
 
 @pytest.mark.parametrize("redirections", ["2>/dev/full", "2>&-"])
 def test_complaint(redirections: str) -> None:
-    """The status of a complaint is the same where nobody can read the complaint."""
+    """The exit status is the same if the error message cannot be written."""
     assert run_with(redirections, "start", "--port", "x")[0] == 2
     assert run_with(redirections, "start", "--host", "192.0.2.1")[0] == 1
 

@@ -59,13 +59,21 @@ HARMLESS = {
 }
 
 # Libraries that are sans-IO as they are used.
-BORROWED = {"protocol": {"email.utils", "h11", "websockets.speedups", "websockets.utils"}}
+BORROWED = {
+    "protocol": {
+        "email.utils",
+        "h11",
+        "websockets.frames",
+        "websockets.speedups",
+        "websockets.utils",
+    }
+}
 
 # The rooms that may import a library.
 KEEPERS = {
     "asyncio": set[str](),
     "gc": {"cli"},
-    "h11": {"protocol"},
+    "h11": {"protocol", "cli"},
     "prometheus_client": {"daemon"},
     "signal": {"daemon", "cli"},
     "socket": {"daemon", "cli"},
@@ -74,7 +82,7 @@ KEEPERS = {
     "threading": set[str](),
     "time": {"transport", "server", "daemon", "cli"},
     "trio_websocket": {"cli"},
-    "typer": {"daemon", "cli"},  # daemon: for the class of its errors, to be removed
+    "typer": {"cli"},
     "websockets": {"protocol"},
     "wsproto": set[str](),
 }

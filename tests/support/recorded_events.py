@@ -23,7 +23,6 @@ from relay.daemon.signals import SignalHandler
 from relay.daemon.summary import Summary
 from relay.events import (
     Event,
-    Outcome,
     PairEnded,
     PairJoined,
     RelayStopping,
@@ -31,6 +30,7 @@ from relay.events import (
     TakeoverChecked,
     TlsHandshakeFailed,
 )
+from relay.outcomes import Outcome
 from relay.transport.tls_failure import TlsFailure
 
 CANARY_V4 = "192.0.2.77"
@@ -109,7 +109,7 @@ class Log:
         return lines
 
 
-def conduct_of(
+def signal_handler(
     handle: RelayHandle, systemd: SystemdNotifier, log: Log, **settings: Any
 ) -> SignalHandler:
     """Return what handles the signals of a relay that was started with these settings."""

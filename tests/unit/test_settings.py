@@ -1,4 +1,4 @@
-"""What the settings of a relay may be, and what is said of those that may not."""
+"""Allowed values of the settings of a relay, and error messages for others."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from relay import RelaySettings
-from relay.field_types import Flag, ListOf, Number, Setting, Text
-from relay.fields import iter_fields
+from relay.fields import Field, iter_fields
 
-ABOUT: dict[str, Setting] = {name: about for name, _, about in iter_fields(RelaySettings)}
+ABOUT: dict[str, Field] = {name: about for name, _, about in iter_fields(RelaySettings)}
 TIMES = [name for name, about in ABOUT.items() if about.metavar == "SECONDS"]
 OFF = [
     name for name in TIMES if ABOUT[name].values.startswith("a number of seconds from 0.001, or")
@@ -53,7 +52,7 @@ def test_defaults() -> None:
 
 
 def test_every_setting_says_what_it_is() -> None:
-    """Every field has what the command line makes an option of, and a default that is allowed."""
+    """Every field has the parts of an option, and an allowed default."""
     assert list(ABOUT) == [item.name for item in fields(RelaySettings)]
     for name, default, about in iter_fields(RelaySettings):
         assert about.help.endswith(".")
@@ -65,15 +64,16 @@ def test_every_setting_says_what_it_is() -> None:
 def test_kinds() -> None:
     """Every setting is of the kind that its field says."""
     kinds = {
-        "float": Number,
-        "int": Number,
-        "int | None": Number,
-        "bool": Flag,
-        "str": Text,
-        "tuple[str, ...]": ListOf,
+        "float": (float, False, False),
+        "int": (int, False, False),
+        "int | None": (int, True, False),
+        "bool": (bool, False, False),
+        "str": (str, False, False),
+        "tuple[str, ...]": (str, False, True),
     }
     for item in fields(RelaySettings):
-        assert type(ABOUT[item.name]) is kinds[str(item.type)]
+        about = ABOUT[item.name]
+        assert (about.kind, about.optional, about.many) == kinds[str(item.type)]
 
 
 def test_what_zero_turns_off() -> None:
@@ -99,14 +99,14 @@ def test_good_time(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 0.0009, -1, -math.inf, math.inf, math.nan])
 def test_time_out_of_range(name: str, value: float) -> None:
-    """A time that is no time is refused with its name, what it must be, and what it was."""
+    """A time out of range is refused with its name, the allowed values and the value."""
     if name in OFF and value == 0:
         return
     with pytest.raises(ValueError, match=r"number of seconds") as refused:
         with_setting(name, value)
-    said = str(refused.value)
-    assert said == f"{name} must be {ABOUT[name].values}, not {value!r}"
-    assert said.startswith(f"{name} must be a number of seconds from 0.001")
+    text = str(refused.value)
+    assert text == f"{name} must be {ABOUT[name].values}, not {value!r}"
+    assert text.startswith(f"{name} must be a number of seconds from 0.001")
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -128,12 +128,12 @@ def test_good_size(name: str, value: int) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [-1, -(2**70)])
 def test_size_out_of_range(name: str, value: int) -> None:
-    """A negative size is refused with its name, what it must be, and what it was."""
+    """A negative size is refused with its name, the allowed values and the value."""
     with pytest.raises(ValueError, match="whole number") as refused:
         with_setting(name, value)
-    said = str(refused.value)
-    assert said.startswith(f"{name} must be a whole number")
-    assert said.endswith(f", or 0 for no limit, not {value}")
+    text = str(refused.value)
+    assert text.startswith(f"{name} must be a whole number")
+    assert text.endswith(f", or 0 for no limit, not {value}")
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -162,7 +162,7 @@ def test_number_beyond_the_floats(name: str) -> None:
 
 
 def test_bad_settings_change_nothing() -> None:
-    """A copy with a bad value is refused, and the original is what it was."""
+    """A copy with an invalid value is refused, and the original is unchanged."""
     settings = RelaySettings(pair_ttl=10)
     with pytest.raises(ValueError, match="pair_ttl"):
         replace(settings, pair_ttl=-1)
@@ -181,7 +181,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_settings_are_named() -> None:
-    """No setting is given by its place, and none that is not known."""
+    """Positional and unknown settings are refused."""
     with pytest.raises(TypeError):
         RelaySettings(300.0)  # type: ignore[call-arg]
     with pytest.raises(TypeError):

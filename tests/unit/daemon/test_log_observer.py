@@ -1,4 +1,4 @@
-"""What the log says about pairs, refusals and the relay itself."""
+"""Log lines about pairs, refusals and the relay itself."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_pair_that_was_joined() -> None:
 
 
 def test_a_side_that_waited_in_vain() -> None:
-    """Its line tells nothing of a pair that never was."""
+    """The line of a side that never had a peer has no fields of a pair."""
     log = Log()
     LogObserver(log.log, "full").on_event(ALONE)
     assert log.lines() == [
@@ -85,7 +85,7 @@ def test_a_side_that_waited_in_vain() -> None:
 
 
 def test_what_only_debugging_needs() -> None:
-    """Joining and probing are said at the level debug alone."""
+    """Joined pairs and takeover checks are logged at the level debug only."""
     log = Log()
     for event in (JOINED, PROBED):
         LogObserver(log.log).on_event(event)
@@ -127,7 +127,7 @@ def test_refusals() -> None:
 
 
 async def test_refusals_are_limited_in_rate(autojump_clock: trio.testing.MockClock) -> None:
-    """Ten at once, then one a second; the next line says how many were left out."""
+    """Ten lines at once, then one a second; the next line counts the suppressed ones."""
     log = Log()
     observer = LogObserver(log.log)
     for _ in range(1000):
@@ -148,7 +148,7 @@ async def test_refusals_are_limited_in_rate(autojump_clock: trio.testing.MockClo
 
 
 def test_one_kind_of_refusal_does_not_hide_another() -> None:
-    """Each status has its own allowance; what is left out to the end is said with it."""
+    """Each status has its own limit; the last line counts the suppressed lines."""
     log = Log()
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for _ in range(15):
@@ -157,8 +157,8 @@ def test_one_kind_of_refusal_does_not_hide_another() -> None:
     assert [line["status"] for line in log.lines()] == [409, 503] * 10
     observer.on_event(STOPPING)
     observer.on_event(STOPPING)
-    said = {"level": "info", "event": "stopping", "pairs": 3, "waiting": 1}
-    assert log.lines() == [said | {"suppressed": 10}, said]
+    expected = {"level": "info", "event": "stopping", "pairs": 3, "waiting": 1}
+    assert log.lines() == [expected | {"suppressed": 10}, expected]
 
 
 def test_failed_handshakes() -> None:
@@ -182,7 +182,7 @@ def test_failed_handshakes() -> None:
 
 
 def test_settings_that_differ() -> None:
-    """Settings are said if they are not the defaults, in one line, as their flags are given."""
+    """Settings that differ from their defaults are logged in one line, in the form of flags."""
     log = Log()
     log_settings(log.log, DaemonSettings(), RelaySettings())
     assert log.text() == ""
@@ -199,7 +199,7 @@ def test_settings_that_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("say", "said"),
+    ("log_line", "expected"),
     [
         (
             lambda log: log_started(log, ["ws://[::]:1", "unix:/r"], version="1.0", pid=7),
@@ -233,16 +233,16 @@ def test_settings_that_differ() -> None:
     ],
 )
 def test_what_the_relay_does(
-    say: Callable[[FilteringBoundLogger], None], said: dict[str, Any]
+    log_line: Callable[[FilteringBoundLogger], None], expected: dict[str, Any]
 ) -> None:
     """Start, signals, reloads and stop are a line each."""
     log = Log()
-    say(log.log)
-    assert log.lines() == [{"level": "info"} | said]
+    log_line(log.log)
+    assert log.lines() == [{"level": "info"} | expected]
 
 
 def test_a_line_for_each_event() -> None:
-    """Whatever the level debug says, it is one line an event."""
+    """An event is one line at the level debug, too."""
     log = Log(format="text")
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for event in (*EVERY_EVENT, replace(ENDED, pair="77777777")):

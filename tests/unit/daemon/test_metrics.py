@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.daemon.metrics import CONTENT_TYPE, MetricsObserver
-from relay.events import Outcome
+from relay.outcomes import Outcome
 from relay.statistics import RelayStatistics
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
@@ -111,15 +111,15 @@ def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
 
 def test_statistics_are_read_once_a_scrape() -> None:
     """Nothing is read before a scrape, and all of one scrape is from one snapshot."""
-    asked = []
+    calls = []
 
     def statistics() -> RelayStatistics:
-        asked.append(1)
-        return RelayStatistics(pairs=len(asked), requests_refused={}, pairs_ended={})
+        calls.append(1)
+        return RelayStatistics(pairs=len(calls), requests_refused={}, pairs_ended={})
 
     metrics = MetricsObserver(statistics, version="1.0")
     metrics.on_event(JOINED)
-    assert not asked
+    assert not calls
     assert value(samples(metrics), "pairs") == 1
     assert value(samples(metrics), "pairs") == 2
 
@@ -145,7 +145,7 @@ def test_histograms() -> None:
 
 
 def test_what_is_counted_elsewhere() -> None:
-    """Other events, a side that waited in vain among them, change no histogram."""
+    """Other events, such as the expiry of a waiting side, change no histogram."""
     metrics = observer()
     for event in (ALONE, REFUSED, PROBED, STOPPING):
         metrics.on_event(event)
@@ -159,7 +159,7 @@ def test_what_is_counted_elsewhere() -> None:
 
 
 def test_the_process_and_the_build() -> None:
-    """A scrape says what runs, and what it takes."""
+    """A scrape has the versions, and the resources of the process."""
     found = samples(observer())
     assert value(found, "build_info", version="1.0", python=platform.python_version()) == 1
     assert found["process_resident_memory_bytes", frozenset()] > 1 << 20

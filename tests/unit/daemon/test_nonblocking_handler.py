@@ -33,13 +33,13 @@ def pipe() -> Iterator[Pipe]:
 
 
 def test_started_without_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process without standard error says nothing, and does not mind."""
+    """A process without standard error discards its lines."""
     monkeypatch.setattr(sys, "stderr", None)
     configure_logging().info("started")
 
 
 def test_a_full_pipe(pipe: Pipe) -> None:
-    """Lines for which there is no room are lost at once; the next one says how many were."""
+    """Lines without space are lost at once; the next line has their number."""
     log = configure_logging("text", stream=pipe.stream)
     pipe.fill()
     for _ in range(3):
@@ -54,7 +54,7 @@ def test_a_full_pipe(pipe: Pipe) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_terminal(monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
-    """A terminal takes lines; one that nobody reads any more does not hold up the process."""
+    """A terminal accepts lines; a terminal without a reader does not block the process."""
     screen, program = os.openpty()
     if not named:
         monkeypatch.setattr(os, "ttyname", Mock(side_effect=FileNotFoundError))
@@ -81,7 +81,7 @@ def test_a_long_line_that_is_cut(pipe: Pipe) -> None:
 
 
 def test_a_reader_that_is_gone(pipe: Pipe) -> None:
-    """A pipe that nobody reads any more takes the lines with it."""
+    """Lines to a pipe without a reader are lost."""
     log = configure_logging(stream=pipe.stream)
     pipe.hang_up()
     for _ in range(2):

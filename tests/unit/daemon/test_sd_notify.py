@@ -1,4 +1,4 @@
-"""What the supervisor is told, over real datagram sockets."""
+"""Notifications of the service manager, over real datagram sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from relay.daemon.sd_notify import SEND_TIMEOUT, SystemdNotifier
 
 
 class Listener:
-    """A supervisor that listens at an address, and reads what it was told when asked."""
+    """A service manager at an address, which reads its notifications on demand."""
 
     def __init__(self, address: str) -> None:
         self.environment = {"NOTIFY_SOCKET": address}
@@ -59,7 +59,7 @@ async def test_messages(listener: Listener) -> None:
 
 
 async def test_reloading(listener: Listener) -> None:
-    """A reload says when it began, by the clock that the supervisor compares it with."""
+    """A reload has the time of its start, by the monotonic clock."""
     before = time.monotonic_ns() // 1000
     with SystemdNotifier(listener.environment) as systemd:
         await systemd.reloading()
@@ -78,7 +78,7 @@ async def test_a_status_is_one_line(listener: Listener) -> None:
 
 @pytest.mark.parametrize("environment", [{}, {"WATCHDOG_USEC": "1000000"}, {"NOTIFY_SOCKET": ""}])
 async def test_nobody(environment: dict[str, str]) -> None:
-    """Without a supervisor there is nobody to tell, and no watchdog."""
+    """Without a service manager there are no notifications, and no watchdog."""
     with SystemdNotifier(environment) as systemd:
         await systemd.ready("")
         await systemd.set_status("")
@@ -105,7 +105,7 @@ async def test_gone(tmp_path: Path) -> None:
 
 
 async def fill(systemd: SystemdNotifier) -> int:
-    """Tell the supervisor so much that it can take no more; return how many messages it took."""
+    """Fill the socket of the service manager; return the number of messages."""
     for number in range(100_000):
         with trio.CancelScope() as scope:
             scope.deadline = trio.current_time() + SEND_TIMEOUT / 2
@@ -116,7 +116,7 @@ async def fill(systemd: SystemdNotifier) -> int:
 
 
 async def test_behind(listener: Listener, autojump_clock: trio.testing.MockClock) -> None:
-    """A supervisor that does not read misses messages, and delays nobody for long."""
+    """A service manager that does not read misses messages, and delays no task for long."""
     with SystemdNotifier(listener.environment) as systemd:
         taken = await fill(systemd)
         start = trio.current_time()
@@ -126,7 +126,7 @@ async def test_behind(listener: Listener, autojump_clock: trio.testing.MockClock
 
 
 async def test_catching_up(listener: Listener, mock_clock: trio.testing.MockClock) -> None:
-    """Once a supervisor that was behind reads on, it gets what waited, from several tasks."""
+    """Once a blocked service manager reads on, it gets the messages of several tasks."""
     with SystemdNotifier(listener.environment) as systemd:
         mock_clock.autojump_threshold = 0
         await fill(systemd)
@@ -170,7 +170,7 @@ async def test_watchdog_without_descriptors(
     monkeypatch: pytest.MonkeyPatch,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A relay that is out of descriptors is alive, and says so."""
+    """A relay without free descriptors still feeds the watchdog."""
     with SystemdNotifier(listener.environment | {"WATCHDOG_USEC": "2000000"}) as systemd:
 
         def refuse(*_arguments: object) -> None:
@@ -191,7 +191,7 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "complaint"),
+    ("environment", "message"),
     [
         (
             {"NOTIFY_SOCKET": "vsock:2:1"},
@@ -215,8 +215,8 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
         ),
     ],
 )
-def test_no_supervisor_says_this(environment: dict[str, str], complaint: str) -> None:
-    """A variable that means nothing is named, and what it should be."""
+def test_no_supervisor_says_this(environment: dict[str, str], message: str) -> None:
+    """A malformed variable is named, with its allowed values."""
     with pytest.raises(StartError) as caught:
         SystemdNotifier(environment)
-    assert str(caught.value) == complaint
+    assert str(caught.value) == message

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import RelaySettings
-from relay.pairing.keepalive import Verdict, check_interval
+from relay.pairing.keepalive import KeepaliveResult, check_interval
 from tests.support.keepalive_fakes import (
     CAME,
     FINE,
@@ -127,7 +127,9 @@ class TestSilence:
             assert side.visit() is FINE
 
     @staticmethod
-    def time_of(verdict: Verdict, verdicts: list[Verdict], steps: list[float], side: Side) -> float:
+    def time_of(
+        verdict: KeepaliveResult, verdicts: list[KeepaliveResult], steps: list[float], side: Side
+    ) -> float:
         """Return when a verdict was first given in the visits that just were."""
         after = len(verdicts) - verdicts.index(verdict) - 1
         times = [step for step, _ in zip(cycle(steps), verdicts, strict=False)]

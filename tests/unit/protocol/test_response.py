@@ -62,7 +62,7 @@ CONTRACT: list[tuple[int, str, dict[str, str]]] = [
     (409, "pair is full", LATER),
     (
         426,
-        "only WebSocket version 13 is spoken here",
+        "only WebSocket version 13 is supported",
         {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"},
     ),
     (426, STRIPPED, {"Upgrade": "websocket"}),

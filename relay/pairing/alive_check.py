@@ -57,7 +57,7 @@ class AliveCheck:
         return self._pair.is_reading_paused(side) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
-        """Return True if the side is alive, as far as known after timeout seconds."""
+        """Return False if a side counts as dead ``timeout`` seconds after its ping."""
         side = self.side
         if side.received != self._received:
             return True
