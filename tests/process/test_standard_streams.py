@@ -116,13 +116,20 @@ class Started:
         )
 
     async def expect_service(self) -> None:
-        """Ask for its health as soon as it listens."""
+        """Request the health of the relay as soon as it listens."""
         with trio.fail_after(30):
-            while not self.socket.exists():
-                assert self.process.poll() is None
-                await trio.sleep(0.01)
-            async with Client(await trio.open_unix_socket(str(self.socket))) as client:
+            async with Client(await self._connect()) as client:
                 assert (await client.get("/health")).status == 200
+
+    async def _connect(self) -> trio.SocketStream:
+        """Return a connection to the relay, once it listens."""
+        while True:
+            assert self.process.poll() is None
+            try:
+                return await trio.open_unix_socket(str(self.socket))
+            except (FileNotFoundError, ConnectionRefusedError):
+                # bind creates the file, and connections are refused until listen.
+                await trio.sleep(0.01)
 
     def end(self) -> int:
         """Stop it, and return its exit status."""
