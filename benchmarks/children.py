@@ -22,7 +22,7 @@ _READY = re.compile(rb"(?:127\.0\.0\.1:|starting on )(\d+)\D")
 
 
 class Pairing(Enum):
-    """How a peer finds out which two connections belong together."""
+    """Ways in which a peer matches the two connections of a pair."""
 
     QUERY = "WebSocket, ?pair=CODE"
     LINE = "raw TCP, a line with a token first"

@@ -22,16 +22,16 @@ class Metric:
 
     @property
     def is_result(self) -> bool:
-        """Whether it says how good a peer is, not how well it was measured."""
+        """True if the metric rates the peer, False if it rates the measurement."""
         return not self.name.endswith("busy")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one peer did in one round of one workload.
+    """Result of one peer in one round of one workload.
 
-    `point` is where on the workload's scale it was taken: bytes in a message, or
-    pairs at once. `values` is empty where `failure` says why there are none.
+    `point` is the place on the workload's scale: bytes in a message, or pairs at once. `values` is
+    empty if `failure` states a reason.
     """
 
     workload: str

@@ -13,7 +13,7 @@ from .figures import Key, Values, ratio
 
 OURS = "arc-relay"
 ALLOWED = 2.0
-"""How many times its baseline a ratio may be: twice the cost is half as good."""
+"""Highest allowed ratio to the baseline. Twice the cost is half the speed."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether the ratio is known and within what is allowed."""
+        """True if the ratio is known and within the bound."""
         return self.measured is not None and self.measured <= ALLOWED * self.bound.baseline
 
 

@@ -1,8 +1,8 @@
-"""What every kind of load shares: how long it goes on, what it costs, and its message.
+"""Parts that all kinds of load share: duration, cost and message.
 
-One thread does the load on raw sockets, so it costs the same whoever is measured, and
-what it costs is a figure too: `load busy` near 100 % means that the load, not the peer,
-set the rate. CPU figures stay true then; rates are lower bounds.
+One thread puts the load on raw sockets, so it costs the same for every peer. Its own cost is a
+figure too: `load busy` near 100 % means that the load, not the peer, limited the rate. CPU figures
+remain valid then, and rates are lower bounds.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SEND_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure, in seconds; `repeats` for what is counted instead."""
+    """Length of a measurement: seconds, or `repeats` for results that are counted."""
 
     warm_up: float = 0.7
     window: float = 2.5

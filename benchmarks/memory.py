@@ -12,7 +12,7 @@ from .pairs import opened
 
 STALLED_MESSAGE_BYTES = 65536
 STALLED_BYTES = 32 << 20
-"""How much each stalled reader is sent, at the most."""
+"""Maximum number of bytes that the load sends to each stalled reader."""
 
 
 def idle(peer: Running, effort: Effort, count: int) -> dict[str, float]:

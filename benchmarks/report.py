@@ -1,4 +1,4 @@
-"""What a person reads: tables of medians and ratios, and a file of every sample."""
+"""Tables of medians and ratios for people, and a file of every sample."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a second relay is worth: the same load through HAProxy, in front of one relay and of two.
+"""Gain from a second relay: the same load through HAProxy, in front of one relay and of two.
 
-HAProxy needs processor time of its own, and so does the load. On a machine with few processors
-they take it from the relays, so the ratio here is the least that another relay brings.
+HAProxy and the load generator need processor time too. On a machine with few processors they take
+it from the relays, so the ratio measured here is a lower bound.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from .figures import Metric
 from .load import Effort
 
 COMPARED = 2
-"""How many of a workload's metrics are what it is about."""
+"""Number of metrics of a workload that the report compares."""
 
 _MIB = 1 << 20
 _EVERY = frozenset(Pairing)
@@ -48,7 +48,7 @@ class Workload:
 
     @property
     def is_curve(self) -> bool:
-        """Whether it shows how a cost grows, not how high it is."""
+        """True if the workload shows the growth of a cost, not its amount."""
         return len(self.points) > 1
 
 

@@ -1,4 +1,4 @@
-"""What arc-relay is measured beside, and how each one is installed and started."""
+"""Peers that arc-relay is compared with: their installation and their commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.gate import OURS
 
 _HERE = Path(__file__).parent
 BALANCER = _HERE / "balancer.cfg"
-"""What HAProxy in front of several relays is run with, but for the relays."""
+"""Configuration of HAProxy in front of several relays, without the lines of the relays."""
 _BUILD = _HERE.parents[1] / "build" / "benchmarks"
 _INSTALL_SECONDS = 180.0
 _GO_SOURCES = "/usr/share/gocode"

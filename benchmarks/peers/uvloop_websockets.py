@@ -24,7 +24,7 @@ class Pair:
 
     @property
     def is_full(self) -> bool:
-        """Whether both sides are there."""
+        """True if both sides are connected."""
         return len(self.sides) == SIDES
 
 

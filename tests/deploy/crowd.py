@@ -20,9 +20,9 @@ AT_ONCE = 32
 PATIENCE = 5.0
 """Seconds in which the sides of a pair must have met."""
 FORGED = "203.0.113.9"
-"""What every client says it is, to no avail."""
+"""Address in the forged X-Forwarded-For of every client. Proxies must ignore it."""
 GONE = (trio.EndOfChannel, trio.BrokenResourceError)
-"""How a client learns that a connection was cut."""
+"""Exceptions of a client whose connection was cut."""
 
 
 class Refused(Exception):
@@ -52,7 +52,7 @@ class Side(Client):
 
 @dataclass(frozen=True)
 class Entry:
-    """Where clients connect to, and every code that any of them had."""
+    """Address of the proxy, and all codes that the clients used."""
 
     port: int
     trust: ssl.SSLContext

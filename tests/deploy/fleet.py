@@ -24,7 +24,7 @@ __all__ = ["Fleet", "Relay", "free_ports"]
 
 OPTIONS = ("--strict-codes", "--trusted-proxies", "127.0.0.1", "--log-addresses", "full")
 PROXY = "127.0.0.1"
-"""Where the proxies connect from."""
+"""Address from which the proxies connect."""
 START_TIME = 20.0
 FIRST_PORT = 18700
 CLIENTS = re.compile(r"\bclient_a=(\S+)(?: client_b=(\S+))?")

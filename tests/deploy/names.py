@@ -14,7 +14,7 @@ __all__ = ["knowing", "probe"]
 SECONDS = 60.0
 HOSTS = f"127.0.0.1 localhost {HOST} authority.example\n"
 NAMED = 'mount --bind "$0" /etc/hosts && exec "$@"'
-"""What a shell does, before all else, in a view of the files that is its own."""
+"""Shell script that replaces /etc/hosts in its own mount namespace, and runs a command."""
 
 
 def knowing(directory: Path, *command: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the tests need of any proxy: to run it with the file that is shipped, and to change that."""
+"""Run a proxy with the shipped file, and change that file for a test."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Proxy(ABC):
     name: ClassVar[str]
     file: ClassVar[str]
     relay: ClassVar[str] = PORT_OF_RELAY
-    """What names a relay in the line that is repeated for several."""
+    """The part of the shipped line of a relay that each further relay replaces."""
     idle: ClassVar[Mapping[str, str]] = {}
-    """What cuts the hour that a WebSocket may be idle down to 2 s; nothing if there is no limit."""
+    """Replacements that cut the idle limit of an hour to 2 s; empty if the proxy has no limit."""
     remembers: ClassVar[bool] = False
-    """Whether a code stays where it went, and not where it belongs."""
+    """True if a code stays on the relay that first got it, although its hash moved."""
     learning: ClassVar[float] = 0.0
     """Seconds from its start in which it must not be reloaded."""
     disturbed: ClassVar[float] = 0.0

@@ -119,7 +119,7 @@ async def test_unix(nursery: trio.Nursery, tmp_path: Path) -> None:
     ],
 )
 async def test_unhealthy(nursery: trio.Nursery, answer: bytes, text: str) -> None:
-    """What is not the answer of a relay that is well is told in a line."""
+    """A response that no healthy relay sends is reported in one line."""
     target = await serve(nursery, answer)
     assert await ask(target) == Health(False, text.format(target))
     assert str(await ask(target)) == f"unhealthy: {text.format(target)}"

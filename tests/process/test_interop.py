@@ -46,7 +46,7 @@ MAX_FRAGMENTS: Final = 4096
 
 
 class Guests:
-    """Where a test gets its clients from, by name; what is not there skips the test."""
+    """Third-party clients by name. A test of a missing client is skipped."""
 
     def __init__(self, config: pytest.Config, factory: pytest.TempPathFactory) -> None:
         self._config = config
@@ -290,7 +290,7 @@ async def test_subprotocol(tcp_relay: TcpRelay, guests: Guests, name: str) -> No
 
 @pytest.mark.parametrize("name", GUESTS)
 async def test_early_data(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """What a client sends before its peer is there arrives first, in order."""
+    """Data that a client sends before its peer has joined arrives first, in order."""
     early = [random.randbytes(size) for size in (10, 40_000, 1)]
     with trio.fail_after(PATIENCE):
         async with guests[name](tcp_relay.url("guests"), ()) as a:

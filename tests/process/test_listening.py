@@ -1,4 +1,4 @@
-"""Where a relay listens, by its flags: TLS of its own, all interfaces, a Unix socket."""
+"""Listeners by flags: the relay's own TLS, all interfaces, a Unix socket."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ async def test_answers(scraper: Scraper) -> None:
         assert (await client.response()).status == 400
 
 
-async def test_figures_move(process_relay: ProcessRelay, scraper: Scraper) -> None:
-    """What happens at the relay is in the next scrape; the scrape itself is not."""
+async def test_figures_change(process_relay: ProcessRelay, scraper: Scraper) -> None:
+    """The next scrape has the events of the relay, but not the scrape itself."""
     before = await scraper.figures()
     a, b = await process_relay.pair()
     await a.send_message(b"1234")
@@ -154,7 +154,7 @@ async def test_port_in_use() -> None:
 
 
 class TestInMemory:
-    """What cannot be provoked from outside."""
+    """Failures that a client cannot provoke."""
 
     @pytest.fixture
     async def listener(self, nursery: trio.Nursery) -> MemoryListener:
@@ -183,7 +183,7 @@ class TestInMemory:
     async def test_nothing_asked(
         self, listener: MemoryListener, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Who leaves without a word is none."""
+        """A client that disconnects without a request causes no failure."""
         async with Client(await listener.connect(trio.testing.memory_stream_pair)):
             pass
         await trio.testing.wait_all_tasks_blocked()

@@ -83,7 +83,7 @@ async def test_health_does_not_count(memory_relay: MemoryRelay) -> None:
 
 
 async def test_code_in_use(memory_relay: MemoryRelay) -> None:
-    """What the relay itself says about a refusal is passed on."""
+    """The probe reports the relay's own reason for a refusal."""
     await memory_relay.pair("code")
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == ALL[:2]
@@ -131,7 +131,7 @@ async def test_impostor(
     step: str,
     told: tuple[str, str],
 ) -> None:
-    """What joins two sides but is no relay is found out."""
+    """The probe detects a server that joins two sides but is no relay."""
 
     def edit(sent: Message) -> list[Message]:
         if sent == message:

@@ -1,4 +1,4 @@
-"""What clients say shows nowhere: a relay to which all is done that can be, searched for it."""
+"""Data of clients appears in no output of a relay, whatever clients do."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Started:
-    """What the command line started, in place of a relay that is told to stop at once."""
+    """Arguments of the relay that the command line started. A fake relay stops at once."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
         self.settings: RelaySettings

@@ -1,4 +1,4 @@
-"""What a supervisor is told by a relay that it runs."""
+"""Messages of a relay to the supervisor that runs it."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ EARLY, LATE = b"early", b"late"
 
 
 class Restart:
-    """What the sides of all codes share."""
+    """State that the sides of all codes share."""
 
     def __init__(self, port: int) -> None:
         self.port = port

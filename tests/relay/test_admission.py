@@ -1,4 +1,4 @@
-"""Who a running relay lets in by what a head says: its web page, its token, its code."""
+"""Admission by the contents of a head: origin, token and code."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class TestAllowedOrigins:
                 for target in ("/?pair=newcomer", "/?pair=waiting"):
                     await relay.refused(*ANOTHER_ORIGIN, target, [f"Origin: {origin}"])
 
-    async def test_who_has_none(self) -> None:
-        """Who is no browser says no origin, and passes; anybody may ask for the health."""
+    async def test_clients_without_an_origin(self) -> None:
+        """A client that is no browser sends no Origin and is admitted; any page may get /health."""
         async with running(allowed_origins=(HERE,)) as relay:
             await exchange(*await relay.pair())
             assert (await relay.get("/health"))[0] == 200

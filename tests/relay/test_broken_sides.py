@@ -1,4 +1,4 @@
-"""What is left of a pair whose side broke: nothing, at once."""
+"""A pair with a broken side leaves nothing behind, and ends at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a pair ends, and what each side is told."""
+"""Ends of a pair, and the close frames of both sides."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ class TestLimit:
 
 
 async def test_close_waits_for_what_was_sent_before(memory_relay: MemoryRelay) -> None:
-    """What a side sent before its close frame reaches a slow reader before that one's."""
+    """Data sent before a close frame reaches a slow reader before the close frame does."""
     a, b = await memory_relay.join("code"), await memory_relay.join("code", lockstep=True)
     payload = bytes(range(256)) * 1000
     await a.send_message(payload)

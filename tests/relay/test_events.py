@@ -1,4 +1,4 @@
-"""What a relay tells whoever observes it, and whoever asks its handle."""
+"""Events for observers, and statistics of the handle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TestEvents:
     """The records."""
 
     async def test_a_life(self, autojump_clock: trio.testing.MockClock) -> None:
-        """What is told, and in which order, from a pair's beginning to the end of the relay."""
+        """The events of a relay's life, in order, from the first pair to the stop."""
         async with running(takeover_timeout=2.0) as relay:
             a = await relay.join("code")
             await trio.sleep(2.5)
@@ -133,7 +133,7 @@ class TestStatistics:
     """The snapshot."""
 
     async def test_sums(self, autojump_clock: trio.testing.MockClock) -> None:
-        """What passed is counted for pairs that are there and for those that ended, each way."""
+        """Traffic is counted for live pairs and for ended pairs, in each direction."""
         async with running() as relay:
             for number in range(3):
                 a, b = await relay.pair(f"{number}")

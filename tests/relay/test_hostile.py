@@ -404,7 +404,7 @@ async def test_one_byte_fragments(relay: TcpRelay) -> None:
 
 
 async def test_pipelined_behind_the_upgrade(relay: TcpRelay) -> None:
-    """What comes in one write with the upgrade request is relayed, for either side."""
+    """Data in the segment of the upgrade request is forwarded, for either side."""
     a, b = await relay.connect(), await relay.connect()
     request = upgrade_request("/?pair=hostile")
     await a.send(request + encode(BINARY, b"from a") + encode(PING, b"a") + encode(BINARY)[:3])
@@ -469,7 +469,7 @@ VIOLATIONS: Final = {
 @pytest.mark.parametrize("side", ["a", "b"])
 @pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=VIOLATIONS)
 async def test_violation(relay: TcpRelay, data: bytes, code: int, side: str) -> None:
-    """Who breaks a rule is told which kind it was and closed; its peer gets 1011."""
+    """A side that violates the protocol gets the code of its violation; its peer gets 1011."""
     a, b = await relay.pair("hostile")
     offender, peer = (a, b) if side == "a" else (b, a)
     await offender.send_message(b"good until now")
@@ -487,7 +487,7 @@ async def test_violation(relay: TcpRelay, data: bytes, code: int, side: str) -> 
 
 @pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=VIOLATIONS)
 async def test_violation_while_waiting(relay: TcpRelay, data: bytes, code: int) -> None:
-    """Who breaks a rule while it waits is closed all the same, and its code is free."""
+    """A waiting side that violates the protocol is closed too, and its code is free."""
     offender = await relay.join("hostile")
     await offender.send(data)
     assert (await offender.closed())[0] == code

@@ -1,4 +1,4 @@
-"""How the door reads the head of a connection, and how it sends an answer."""
+"""Reading of a request head, and sending of a response."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ async def test_head_byte_by_byte(doorway: Doorway, request_: bytes) -> None:
 
 @pytest.mark.parametrize("size", [1, 100, 70000])
 async def test_rest_behind_the_head_is_kept(doorway: Doorway, size: int) -> None:
-    """What a client sends behind its head, before any answer, is there for the next reader."""
+    """Data behind the head, sent before any response, is kept for the next reader."""
     rest = bytes(i % 251 for i in range(size))
     assert isinstance(await doorway.knock(UPGRADE + rest), Handshake)
     await doorway.client.send_eof()
@@ -273,7 +273,7 @@ async def test_head_that_trickles(
 async def test_what_is_not_http(
     doorway: Doorway, said: bytes, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """What is not HTTP/1 is refused at once, without an empty line to wait for."""
+    """A request that is not HTTP/1 is refused at once, without waiting for an empty line."""
     start = trio.current_time()
     response = await doorway.knock(said)
     assert isinstance(response, Response)
@@ -335,10 +335,8 @@ async def test_wire_is_closed_during_the_head(doorway: Doorway, nursery: trio.Nu
 
 
 @pytest.mark.parametrize(("path", "status"), [("/health", 200), ("/ready", 503), ("/", 404)])
-async def test_who_keeps_the_door_tells_of_the_health(
-    doorway: Doorway, path: str, status: int
-) -> None:
-    """Whether the relay is well, and whether it is ready, is what the caller says."""
+async def test_health_is_that_of_the_caller(doorway: Doorway, path: str, status: int) -> None:
+    """The caller decides whether the relay is healthy and ready."""
     response = await doorway.knock(plain(path))
     assert isinstance(response, Response)
     assert response.status == status

@@ -46,7 +46,7 @@ async def test_nothing_is_accepted(nursery: trio.Nursery, autojump_clock: MockCl
 async def test_heads_that_come_later(
     sent: bytes, after: float, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    """Who was accepted before gets a place, whenever its head is complete, and then 1001."""
+    """A client accepted before the stop joins once its head is complete, then gets 1001."""
     async with running(close_timeout=CLOSE) as relay:
         client = await relay.connect()
         await client.send(sent)
@@ -93,8 +93,8 @@ async def test_limits_of_waiting_sides(nursery: trio.Nursery, autojump_clock: Mo
         await relay.handle.stop()
 
 
-async def test_silent_at_the_door(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    """Who says nothing holds the stop up for close_timeout at most, mute clients or not."""
+async def test_silent_connections(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
+    """Silent and unresponsive clients delay the stop for close_timeout at most."""
     async with running(close_timeout=CLOSE) as relay:
         silent = [await relay.connect() for _ in range(3)]
         await silent[0].send(b"GET /")
@@ -107,7 +107,7 @@ async def test_silent_at_the_door(nursery: trio.Nursery, autojump_clock: MockClo
 
 
 async def test_health(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    """Who was accepted before and asks for the health learns that the relay stops."""
+    """A request for the health on a connection accepted before the stop learns of the stop."""
     async with running(close_timeout=CLOSE) as relay:
         client = await relay.connect()
         await client.send(b"GET /hea")

@@ -1,4 +1,4 @@
-"""How many may be there: newcomers are refused past a limit, and whoever is there stays."""
+"""Limits on all sides: new clients are refused at a limit, and present sides stay."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class TestMaxConnections:
             await relay.gone(side)
             assert await relay.get("/ready") == (200, b'{"ok":true,"pairs":1}')
 
-    async def test_who_only_asks_takes_no_place(self) -> None:
-        """Who is at the door, asks for the health or is refused is not counted."""
+    async def test_plain_requests_take_no_slot(self) -> None:
+        """Connections without a handshake, plain requests and refused requests hold no slot."""
         async with running(max_connections=3) as relay:
             at_the_door = [await relay.connect() for _ in range(5)]
             for client in at_the_door:

@@ -1,4 +1,4 @@
-"""How much one client may ask for, and which client it is, also behind proxies."""
+"""Limits for one client, and its address, also behind proxies."""
 
 from __future__ import annotations
 

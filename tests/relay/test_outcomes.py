@@ -1,4 +1,4 @@
-"""What a relay tells of each pair at its end: how it ended, how long it took, what passed."""
+"""Events at the end of a pair: its outcome, its duration and its traffic."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def stop(relay: WatchedRelay, a: Client, b: Client) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """How a pair that has exchanged a message each way comes to an end."""
+    """One way in which a pair ends after a message in each direction."""
 
     outcome: Outcome
     deed: Deed

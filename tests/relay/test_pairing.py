@@ -143,7 +143,7 @@ async def test_statistics(memory_relay: MemoryRelay) -> None:
 
 
 async def test_held(memory_relay: MemoryRelay) -> None:
-    """What A sends before B is there is delivered first, in order; what came later, after it."""
+    """Data that A sends before B has joined is delivered first, in order; later data follows."""
     a = await memory_relay.join("code")
     for number in range(100):
         await a.send_message(b"%d" % number)

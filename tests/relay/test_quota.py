@@ -1,4 +1,4 @@
-"""How long a pair may last, and how much may pass through it."""
+"""Limits on the duration and the bytes of one pair."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TestMaxPairSeconds:
             assert ended.duration == pytest.approx(60, abs=0.1)
 
     async def test_waiting_side(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Who waits is no pair yet."""
+        """The time of a waiting side does not count."""
         async with running(max_pair_seconds=60.0) as relay:
             a = await relay.join("code")
             await trio.sleep(200)
@@ -143,7 +143,7 @@ class TestMaxPairBytes:
             assert await a.closed() == TOO_MUCH
 
     async def test_held_data_is_counted(self, autojump_clock: trio.testing.MockClock) -> None:
-        """What side A sent before B came is delivered, and may have been too much."""
+        """Early data of side A is delivered, and counts towards the limit."""
         async with running(max_pair_bytes=2 * ON_THE_WIRE) as relay:
             a = await relay.join("code")
             for _ in range(3):

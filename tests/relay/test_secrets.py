@@ -1,4 +1,4 @@
-"""What clients say is in the representation of no object."""
+"""The representation of no object contains data of clients."""
 
 from __future__ import annotations
 

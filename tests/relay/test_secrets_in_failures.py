@@ -1,4 +1,4 @@
-"""What clients say is in no account of a failure, not even at level debug."""
+"""No report of a failure contains data of clients, even at level debug."""
 
 from __future__ import annotations
 

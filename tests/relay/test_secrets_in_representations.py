@@ -1,4 +1,4 @@
-"""What no object of a relay shows: codes, payloads, tokens, addresses."""
+"""No object of a relay shows codes, payloads, tokens or addresses."""
 
 from __future__ import annotations
 

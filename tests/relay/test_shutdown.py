@@ -1,4 +1,4 @@
-"""How a relay stops: whom it still serves, whom it tells what, and how long that takes."""
+"""Stop of a relay: service until the end, close frames, and duration."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ class TestNoDelay:
             await relay.refused(*REFUSED)
             await stopped_within(relay, 0.5)
 
-    async def test_silent_at_the_door(self, autojump_clock: MockClock) -> None:
-        """Who has said nothing yet does not hold the stop up at all."""
+    async def test_silent_connections(self, autojump_clock: MockClock) -> None:
+        """A connection that has sent nothing does not delay the stop."""
         async with running(close_timeout=CLOSE) as relay:
             silent = [await relay.connect() for _ in range(3)]
             await silent[0].send(b"GET /")
@@ -181,7 +181,7 @@ class TestNoDelay:
     async def test_a_stop_that_is_cancelled(
         self, nursery: trio.Nursery, autojump_clock: MockClock
     ) -> None:
-        """Who waits for the stop may give up; the relay stops all the same."""
+        """A cancelled wait for the stop does not cancel the stop."""
         async with running(close_timeout=CLOSE) as relay:
             await relay.join("mute")
             with trio.move_on_after(1) as given_up:

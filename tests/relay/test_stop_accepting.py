@@ -32,7 +32,7 @@ async def pass_ticks(count: int) -> None:
 async def test_accepted_just_now(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock, ticks: int
 ) -> None:
-    """Who is accepted in about that moment is served, or waits for the next relay."""
+    """A client that is accepted about then is served, or left to the next relay."""
     await trio.testing.wait_all_tasks_blocked()
     clients: list[Client] = []
 
@@ -58,7 +58,7 @@ async def test_accepted_just_now(
 async def test_head_on_its_way(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Who has not sent all of its head is waited for."""
+    """The relay waits for the rest of a head that has begun."""
     client = await memory_relay.connect()
     await client.send(REQUEST[:20])
     async with trio.open_nursery() as nursery:
@@ -71,7 +71,7 @@ async def test_head_on_its_way(
 async def test_nothing_comes(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Who sends nothing holds it up for no longer than a closing handshake may take."""
+    """A silent connection delays the stop no longer than a closing handshake may take."""
     client = await memory_relay.connect()
     await trio.testing.wait_all_tasks_blocked()
     began = trio.current_time()
@@ -123,7 +123,7 @@ class TestProbing:
     async def test_newcomers(
         self, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """Who waits for their answers gets a place, and does not wait any more."""
+        """Clients that wait for the takeover check get a slot, and wait no longer."""
         await memory_relay.pair()
         newcomers = [await memory_relay.connect() for _ in range(3)]
         for newcomer in newcomers:

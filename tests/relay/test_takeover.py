@@ -104,7 +104,7 @@ async def test_answer_among_data(
 async def test_data_before_is_no_answer(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """What a side sent before does not show that it is still there."""
+    """Data that a side sent before the check does not show that it is alive."""
     a, b = await relay.pair()
     Lively(a, nursery)
     await b.send(encode(BINARY, b"last words") + encode(PONG))
@@ -134,10 +134,10 @@ async def test_newcomers_share_a_probe(
     assert await b.message() == b"no other ping came"
 
 
-async def test_newcomers_and_a_ghost(
+async def test_check_of_a_dead_side_is_shared(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """Where the probe finds a ghost, the first two newcomers are a pair, a third is refused."""
+    """After a failed check, the first two waiting clients are a pair, and a third is refused."""
     await relay.pair()
     statuses = []
 

@@ -1,4 +1,4 @@
-"""Who cannot answer a probe is not taken for a ghost; a relay that stops waits for none."""
+"""A side that cannot answer the check is not evicted; a relay that stops waits for no check."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Who may take a place at a code that is in use, where it takes a token to open one.
+"""Takeover and joining of a code in use, if a new code requires a token.
 
-A client without the token may join a waiting side that showed it, and do nothing else.
+A client without the token may join a waiting side that showed it, and nothing else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What pairs promise over plain sockets they promise over the relay's own TLS."""
+"""Pairs over the relay's own TLS behave like pairs over plain sockets."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_held(tmp_path: Path) -> None:
 
 
 async def test_request_and_data_in_one_record(tmp_path: Path) -> None:
-    """What came in the record of the request is for the pair."""
+    """Data in the TLS record of the request belongs to the pair."""
     async with running_tls(tmp_path) as relay:
         a, b = await connect(relay), await connect(relay)
         head = (

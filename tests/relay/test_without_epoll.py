@@ -1,4 +1,4 @@
-"""Where the system has no epoll, wires wait for themselves, and nobody notices."""
+"""Without epoll, each transport waits for its own socket, and pairs work as before."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_libraries(module: str) -> None:
 
 
 def test_early_modules() -> None:
-    """What the program imports before the command line takes no time to import."""
+    """Modules that are imported before the command line import nothing slow."""
     early = {each for each in own_imports("__main__", at_import=True) if room_of(each) != "cli"}
     for module in {"__main__", *early}:
         assert libraries(MODULES[module]) <= QUICK

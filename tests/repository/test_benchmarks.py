@@ -60,7 +60,7 @@ def test_a_message_is_sent_masked_and_arrives_plain_or_as_it_was_sent() -> None:
 @pytest.mark.parametrize("chunk", [1, 3, 101, 102, 103, 4096, 1 << 20])
 @pytest.mark.parametrize("unmasked", [True, False])
 def test_a_receiver_counts_in_any_chunks(chunk: int, unmasked: bool) -> None:
-    """Where the stream is cut makes no difference to what is counted."""
+    """The count is the same for every division of the stream into chunks."""
     message = Message.of_size(100, unmasked_on_the_way=unmasked)
     receiver, stream = Receiver(message.arriving), message.arriving * 3000
     fed = sum(receiver.feed(stream[at : at + chunk]) for at in range(0, len(stream), chunk))

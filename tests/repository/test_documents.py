@@ -1,4 +1,4 @@
-"""What the documents for operators name is there, and what is there they name."""
+"""The operators' documents name existing things, and name all that they should list."""
 
 from __future__ import annotations
 

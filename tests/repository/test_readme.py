@@ -1,4 +1,4 @@
-"""What the README shows is true."""
+"""The examples and the options of README.md are correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between a probe and its relay in a test, or in place of one."""
+"""Servers between a probe and its relay, or in place of the relay."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def into(relay: MemoryRelay) -> Opener:
 
 
 class Script:
-    """What says its lines to whoever sends something, and hangs up, unless it is to stay."""
+    """Server that sends its lines once a client sends data, and disconnects unless it stays."""
 
     def __init__(self, nursery: trio.Nursery, answer: bytes, *, stay: bool = False) -> None:
         self._nursery = nursery
@@ -82,10 +82,10 @@ class Script:
 
 
 class Proxy:
-    """What carries bytes, with limits.
+    """Proxy that forwards bytes, with limits.
 
-    It cuts a connection that was silent for ``silence`` seconds (or, as a ``hole``, swallows what
-    comes then), or that carried ``limit`` bytes in one direction.
+    It cuts a connection that was silent for ``silence`` seconds (or, as a ``hole``, swallows later
+    data), or that carried ``limit`` bytes in one direction.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Impostor:
         self._streams: list[trio.abc.Stream] = []
         self.sides: list[trio_websocket.WebSocketConnection] = []
         self.farewell: tuple[int, str | None] = (1000, "peer disconnected")
-        """What a side is closed with when its peer is gone."""
+        """Close code and reason for a side whose peer disconnected."""
 
     async def open_stream(self, awaited: Awaited) -> trio.abc.Stream:
         """Return the probe's end of a new connection."""

@@ -44,7 +44,7 @@ class Program:
 
     @property
     def places(self) -> list[str]:
-        """Where the relay listens, as it says."""
+        """Addresses on which the relay listens, as its output names them."""
         found = LISTENING.match(self.out)
         assert found is not None
         return found[1].decode().split(", ")

@@ -36,7 +36,7 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
     def __init__(self) -> None:
         self._to_accept, self._accepted = trio.open_memory_channel[trio.abc.Stream](1000)
         self.accepted = 0
-        """How many streams were accepted."""
+        """Number of accepted streams."""
 
     async def accept(self) -> trio.abc.Stream:
         stream = await self._accepted.receive()

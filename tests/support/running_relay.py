@@ -31,7 +31,7 @@ TRY_LATER: Final = {409, 429, 503}
 
 
 class Kept(NamedTuple):
-    """How much a relay keeps in each of its tables."""
+    """Sizes of the tables of a relay."""
 
     pairs: int
     waiting: int
@@ -64,7 +64,7 @@ class WatchedRelay(MemoryRelay):
 
     @property
     def kept(self) -> Kept:
-        """What the relay keeps now."""
+        """Current sizes of the relay's tables."""
         inside = self.inside
         return Kept(
             len(inside.pairs),

@@ -133,7 +133,7 @@ def test_good_text(name: str, said: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("name", "said", "value"), GOOD)
 def test_written_text(name: str, said: str, value: Any) -> None:
-    """What is written of a value is read as the same value."""
+    """The text form of a value parses to the same value."""
     about = ABOUT[name]
     assert about.parse(name, about.format(value)) == value
 

@@ -1,4 +1,4 @@
-"""What the settings of a relay may be, and what is said of those that may not."""
+"""Allowed values of the relay's settings, and the errors for other values."""
 
 from __future__ import annotations
 

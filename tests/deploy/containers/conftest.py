@@ -1,4 +1,4 @@
-"""What the tests of containers share: one base image and one of the relay, built once."""
+"""Fixtures of the container tests: one base image and one image of the relay, built once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of the manifests share: the manifests, put together."""
+"""Fixtures of the manifest tests: the manifests as kustomize builds them."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Manifest = dict[str, Any]
 
 
 class Manifests(list[Manifest]):
-    """What is sent to a cluster."""
+    """Manifests that are sent to a cluster."""
 
     def of(self, kind: str) -> list[Manifest]:
         """Return those of a kind."""

@@ -1,4 +1,4 @@
-"""Whether the manifests agree with each other, with the image, and with the relay's settings."""
+"""The manifests agree with each other, with the image, and with the relay's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster would say to the manifests: whether it knows what they name."""
+"""Clusters know the kinds and fields of the manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the relay's pod is shut in."""
+"""Restrictions of the relay's pod."""
 
 from __future__ import annotations
 

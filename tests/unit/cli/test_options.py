@@ -55,7 +55,7 @@ def by_name(definition: Definition) -> str:
 
 
 class Asked:
-    """What the start command was asked for, in place of a relay."""
+    """Settings with which the start command called a fake relay."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.start: DaemonSettings
@@ -149,7 +149,7 @@ def test_flag_beats_variable_beats_default(
 def test_flags_without_a_value(
     definition: Definition, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is so or not has a flag for each, and a variable with a word."""
+    """A boolean setting has a flag for each value, and a variable with a word."""
     name, default, _ = definition
     yes = f"--{name.replace('_', '-')}"
     no = f"--no-{name.replace('_', '-')}"
@@ -198,7 +198,7 @@ def test_bad_variable_behind_a_flag(asked: Asked, monkeypatch: pytest.MonkeyPatc
 
 
 def test_settings_that_do_not_go_together(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
-    """What is wrong with several settings at once is said in one line as well."""
+    """Settings that contradict each other are reported in one line too."""
     assert asked.status("--tls-cert", "/cert.pem") == 2
     assert said(capsys) == "tls_cert and tls_key must be given together, but tls_key is not"
 

@@ -1,4 +1,4 @@
-"""Where the commands `health` and `probe` are to connect."""
+"""URLs of the commands `health` and `probe`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_url(text: str, shown: str, host: str, port: int, tls: bool) -> None:
     ],
 )
 def test_bad_url(text: str) -> None:
-    """What is no URL of a relay is refused in one line that does not quote it."""
+    """Text that is no URL of a relay is refused in one line that does not quote it."""
     with pytest.raises(ValueError, match=r"^it [^\n]+$") as caught:
         parse_url(text)
     assert "secret" not in str(caught.value)
@@ -125,7 +125,7 @@ def test_verification(text: str, verified: bool) -> None:
 
 @pytest.mark.parametrize("text", ["unix:", "unix", "tcp:127.0.0.1:80"])
 def test_bad_target(text: str) -> None:
-    """What is neither a URL nor a unix path is refused."""
+    """Text that is neither a URL nor a unix path is refused."""
     with pytest.raises(ValueError, match=r"^it must"):
         parse_target(text)
 

@@ -33,7 +33,7 @@ def test_raised(lowered: int) -> None:
     "refusal", [ValueError("not allowed to raise maximum limit"), PermissionError()]
 )
 def test_refused(lowered: int, refusal: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where that is refused, the relay lives with what it has."""
+    """A relay that may not raise the limit keeps the old one."""
 
     def refuse(_kind: int, _limits: tuple[int, int]) -> None:
         raise refusal

@@ -1,4 +1,4 @@
-"""Which listeners a relay gets, and what people are told about them."""
+"""Listeners that the settings open, and their display."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str,
 
 
 async def test_supervisor_and_unix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What the supervisor passed comes first; a Unix socket that was asked for comes, too."""
+    """Passed sockets are the first listeners; a configured Unix socket is another one."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         settings = DaemonSettings(unix_socket=str(tmp_path / "relay.sock"))
         listeners, inherited = await open_listeners(settings, activated(monkeypatch, sock))

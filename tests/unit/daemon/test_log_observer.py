@@ -1,4 +1,4 @@
-"""What the log says about pairs, refusals and the relay itself."""
+"""Log lines about pairs, refusals and the relay itself."""
 
 from __future__ import annotations
 

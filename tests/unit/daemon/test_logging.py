@@ -1,4 +1,4 @@
-"""How a log line looks, for people, collectors and the journal."""
+"""Format of a log line for people, collectors and the journal."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_records_of_the_core() -> None:
 
 
 def test_other_libraries() -> None:
-    """What others tell below a warning could hold what clients sent; above, their name is said."""
+    """Other libraries' records below a warning could hold client data, so they are dropped."""
     stream = io.StringIO()
     configure_logging("json", "debug", stream=stream)
     other = logging.getLogger("trio-websocket")

@@ -1,4 +1,4 @@
-"""What the supervisor is told, over real datagram sockets."""
+"""Messages to the supervisor, over real datagram sockets."""
 
 from __future__ import annotations
 

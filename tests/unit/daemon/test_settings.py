@@ -1,4 +1,4 @@
-"""What the command line's own settings may be."""
+"""Allowed values of the settings of the process."""
 
 from __future__ import annotations
 
@@ -130,13 +130,13 @@ def test_no_metrics() -> None:
 
 
 def test_no_address() -> None:
-    """What is no address is refused."""
+    """Text that is no address is refused."""
     with pytest.raises(ValueError, match=r"^no HOST:PORT: '9090'$"):
         split_address("9090")
 
 
 def test_what_was_given_is_no_setting() -> None:
-    """What was given does not count as a difference, and is not shown."""
+    """The names of the given settings are no difference, and are not displayed."""
     settings = DaemonSettings(port=1, given=frozenset({"port", "host"}))
     assert non_defaults(settings) == [("port", 1)]
     assert "given" not in repr(settings)

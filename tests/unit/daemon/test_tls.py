@@ -167,7 +167,7 @@ async def test_reload(
 
 
 async def test_bad_reload(files: Files, server: Server) -> None:
-    """What cannot be used changes nothing, and is named."""
+    """Unusable files change nothing, and the error names them."""
     files.cert.write_bytes(CERTS[RSA][1].cert_chain_pems[0].bytes())  # and still the old key
     with pytest.raises(StartError) as caught:
         server.files.reload()

@@ -77,7 +77,7 @@ async def test_mode(path: Path, umask: int, mode: int) -> None:
 
 
 async def test_never_more_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When it begins to listen, and so before anybody can connect, it has its mode."""
+    """The socket has its mode before it listens, and so before clients can connect."""
     modes = []
 
     class Watched(socket.socket):

@@ -1,4 +1,4 @@
-"""How much of clients' addresses is seen: nothing, unless it was asked for."""
+"""Outputs contain no client address unless a setting allows it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_addresses(client: str, truncated: str) -> None:
 
 @pytest.mark.parametrize("client", ["", "unknown", "host.example", "1.2.3.4, 5.6.7.8"])
 def test_what_is_no_address(client: str) -> None:
-    """What is not an address is not shown at all."""
+    """Text that is not an address is not displayed at all."""
     assert redact_address(client, "truncated") == ""
     assert redact_address(client, "full") == ""
 

@@ -1,4 +1,4 @@
-"""Which client is behind a connection, whatever is in X-Forwarded-For, and what it counts as."""
+"""The client address of a connection, with any X-Forwarded-For, and its rate-limit key."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_entry_with_more_than_an_address(entry: str, client: str) -> None:
     ],
 )
 def test_entry_that_is_no_address(entry: str) -> None:
-    """What is nearly an address is none, and the proxy that wrote it counts as the client."""
+    """Text that is almost an address is none; the proxy that wrote it counts as the client."""
     assert PROXIES.resolve("10.0.0.1", f"203.0.113.7, {entry}") == "10.0.0.1"
 
 

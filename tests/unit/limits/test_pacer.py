@@ -1,4 +1,4 @@
-"""How long one direction of a pair waits between reads, to keep to its rate."""
+"""Delays between the reads of one direction of a pair, which keep its rate."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_first_read_is_paid_for() -> None:
 
 
 def test_wait_that_was_too_long_is_made_up_for() -> None:
-    """What a late wait lost is made up for up to the credit."""
+    """A wait that was too long is compensated up to the credit."""
     pacer = Pacer(KIB, READ_SIZE)
     now = 10.0 + pacer.delay(KIB, 10.0)
     assert pacer.delay(KIB, now + MAX_CREDIT_SECONDS / 2) == pytest.approx(
@@ -95,7 +95,7 @@ def test_wait_that_was_too_long_is_made_up_for() -> None:
 
 
 def test_slow_sender_does_not_wait() -> None:
-    """Who sends below the rate is never held up."""
+    """A sender below the rate never waits."""
     pacer = Pacer(MIB, READ_SIZE)
     assert {pacer.delay(KIB, i / 100) for i in range(1000)} == {0.0}
 

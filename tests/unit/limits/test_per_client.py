@@ -1,4 +1,4 @@
-"""How many connections and attempts a client may have, and that nothing of it is kept for long."""
+"""Limits on connections and attempts of one client, and on the memory for them."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class TestUnread:
         assert side.visits(TIMEOUT) == [FINE] * 19 + [UNRESPONSIVE]
 
     def test_is_not_stalled(self) -> None:
-        """Where nothing waits for it, it takes nothing, and is not stalled."""
+        """A side without waiting data accepts nothing, and is not stalled."""
         side = Side(reading_paused=True)
         assert set(side.visits(1000)) == {FINE}
 
@@ -66,9 +66,9 @@ class TestUnread:
     @pytest.mark.parametrize("blocked", [False, True])
     @pytest.mark.parametrize(("vain", "visits"), [(9, 1), (9, 5), (9, 9), (1, 49)])
     def test_outage(self, blocked: bool, vain: int, visits: int) -> None:
-        """What a short outage swallowed, or one packet, is no death, however long ago the last is.
+        """A short outage, or one lost packet, ends no side, whenever the last acknowledgement was.
 
-        A system that has no room is asked so rarely that one packet may silence it for long.
+        A kernel without room is probed so rarely that one lost packet may silence it for long.
         """
         side = Side(reading_paused=True, write_blocked=blocked)
         for number in range(300):

@@ -1,4 +1,4 @@
-"""When a side that can be heard is pinged, and when it is given up."""
+"""Rules by which a side that the relay reads is pinged, and ended as unresponsive."""
 
 from __future__ import annotations
 

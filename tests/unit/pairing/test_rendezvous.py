@@ -107,7 +107,7 @@ def test_ended_pair_does_not_change() -> None:
 
 
 def test_only_lone_sides_expire() -> None:
-    """Who waited longer than the time to live is returned; the joined and the young are not."""
+    """Sides that waited longer than the time to live expire; joined and younger sides do not."""
     table = Rendezvous[str]()
     old = table.join("old", "a", 0.0)
     table.join("joined", "a", 1.0)
@@ -235,7 +235,7 @@ class Model(RuleBasedStateMachine):
             assert pair.since == self.since[pair]
 
     def teardown(self) -> None:
-        """When the last connection is gone the table is empty."""
+        """The table is empty once the last connection is gone."""
         for pair in list(self.owner.values()):
             self.table.end(pair)
         assert (len(self.table), self.table.waiting) == (0, 0)

@@ -1,4 +1,4 @@
-"""What an error says, and to whom."""
+"""Contents and base class of the relay's exceptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is made of the head of a request: an upgrade, a look at the relay, or a refusal."""
+"""Validation of a request: a handshake, a plain request, or a refusal."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None
 @pytest.mark.parametrize("rest", ["", "/", "?x=1", "/?x", "?pair=code"])
 @pytest.mark.parametrize("resource", PlainRequest)
 def test_resources(resource: PlainRequest, rest: str) -> None:
-    """What can be asked about the relay is asked with or without a slash or a query."""
+    """Each resource of the relay has its path with and without a slash or a query."""
     assert judged(plain(f"/{resource.name.lower()}{rest}")) is resource
 
 

@@ -1,4 +1,4 @@
-"""What a head tells about who asks: a token, the web page, the address behind proxies."""
+"""Facts about a client in its request head: token, origin and forwarded address."""
 
 from __future__ import annotations
 

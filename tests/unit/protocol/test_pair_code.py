@@ -1,4 +1,4 @@
-"""Which pair code is in the target of a request."""
+"""Pair code in the target of a request."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_plain_code(query: str, code: str) -> None:
     ],
 )
 def test_code_that_is_not_plain(query: str) -> None:
-    """What another reader might take for another code is refused, if codes are strict."""
+    """Strict codes exclude every target in which another parser might find another code."""
     head = upgrade_request(f"/?{query}")
     expected = INVALID if pair_code(f"/?{query}".encode()) is None else NOT_PLAIN
     assert refused(head, strict_codes=True) == expected

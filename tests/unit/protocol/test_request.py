@@ -101,8 +101,8 @@ def by_expression(head: bytes) -> Request | None:
 @pytest.mark.parametrize(
     "line", ["X: y", "X: a\tb", "cf-ipcity: S\u00e3o Paulo", "Cookie: t=\u6697\u3044"]
 )
-def test_a_usual_head_is_read_by_the_expression(line: str) -> None:
-    """What clients and the proxies in front of them send is usual."""
+def test_common_heads_take_the_fast_path(line: str) -> None:
+    """The regular expression parses the heads of clients and of the proxies in front of them."""
     head = with_lines(UPGRADE, line)
     request = by_expression(head)
     assert request is not None
@@ -120,8 +120,8 @@ def test_a_usual_head_is_read_by_the_expression(line: str) -> None:
         plain("/health", "POST"),
     ],
 )
-def test_another_is_left_to_h11(head: bytes) -> None:
-    """Where more than the form of a line matters, h11 is asked."""
+def test_unusual_heads_are_left_to_h11(head: bytes) -> None:
+    """h11 parses each head in which more than the form of a line matters."""
     assert by_expression(head) is None
 
 
@@ -262,7 +262,7 @@ def test_in_pieces(head: bytes, before: bytes, data: st.DataObject) -> None:
     ],
 )
 def test_not_http(noise: bytes) -> None:
-    """What cannot become a head is told from its first byte, or the first line that is none."""
+    """Bytes that cannot become a head are refused at the first byte, or at the first wrong line."""
     assert RequestParser().feed(noise) is NOT_HTTP
 
 
@@ -298,7 +298,7 @@ def test_bytes_behind_the_head_are_no_fields() -> None:
 
 
 def test_too_many_fields_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused for its size costs no parsing, nor does what is not complete."""
+    """A head that is too large or incomplete is not parsed."""
     monkeypatch.setattr("relay.protocol.request.parsed", None)
     assert RequestParser().feed(head_of(5000)) is TOO_MANY_FIELDS
     reader = RequestParser()

@@ -1,4 +1,4 @@
-"""What the relay says to those it does not let in, and to those who ask how it is."""
+"""Responses to refused requests, and to requests for the health of the relay."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Taker:
 
 
 async def test_until_enough(lookout: EpollReader, nursery: trio.Nursery) -> None:
-    """What comes is given to the call; its task sleeps until the call returns True."""
+    """Received data is passed to the function; the task sleeps until the function returns True."""
     taker, woken = Taker(), trio.Event()
 
     async def wait(fd: int) -> None:
@@ -144,7 +144,7 @@ async def test_one_ends_another(lookout: EpollReader) -> None:
 
 
 async def test_a_call_that_raises(lookout: EpollReader) -> None:
-    """What a call raises is raised where somebody waits for it, and the lookout goes on."""
+    """An exception of the function is raised in the waiting task, and the epoll reader goes on."""
 
     def fail(_: bytes) -> bool:
         raise ZeroDivisionError
@@ -178,7 +178,7 @@ async def test_nothing_to_read_after_all(
 
 
 async def test_a_failure_keeps_nobody(lookout: EpollReader) -> None:
-    """What was raised is gone with whoever waited, without the cyclic garbage collector."""
+    """A raised exception is freed with the waiting task, without the cyclic garbage collector."""
 
     class Fails:
         def __call__(self, data: bytes) -> bool:
@@ -443,7 +443,7 @@ async def test_data_is_no_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no epoll there is no lookout."""
+    """A platform without epoll has no epoll reader."""
     monkeypatch.delattr(select, "epoll")
     with open_epoll_reader() as opened:
         assert opened is None

@@ -1,4 +1,4 @@
-"""What a wire sends without being waited for lands at a frame border, and the latest counts."""
+"""Deferred bytes are sent between frames, and only the latest ones."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def receive(stream: trio.abc.ReceiveStream, size: int) -> bytes:
 
 
 async def test_room(ends: Ends) -> None:
-    """Where there is room it goes out at once, and nothing is blocked afterwards."""
+    """A socket with room gets the bytes at once, and the transport is not blocked."""
     transport, theirs = ends
     assert not transport.write_blocked
     transport.send_deferred(b"first")
@@ -89,7 +89,7 @@ async def test_between_writers(ends: Ends) -> None:
 
 
 async def test_no_room(nursery: trio.Nursery) -> None:
-    """Where there is no room though nobody waits, it goes out as soon as there is."""
+    """A socket without room gets the bytes as soon as it has room, although no writer waits."""
     ours, theirs = sockets()
     async with ours, theirs:
         transport, size = wrap_stream(ours, nursery), 0
@@ -113,7 +113,7 @@ async def test_queued(nursery: trio.Nursery) -> None:
 
 
 async def test_broken(ends: Ends) -> None:
-    """What goes wrong is not its matter."""
+    """A failed write raises nothing."""
     transport, theirs = ends
     await trio.aclose_forcefully(theirs)
     transport.send_deferred(b"in vain")

@@ -1,4 +1,4 @@
-"""What the system knows of a connection, asked of real sockets; and what it does not know."""
+"""Facts that the kernel knows about real sockets, and facts that it does not know."""
 
 from __future__ import annotations
 
@@ -125,10 +125,10 @@ async def test_pending(pair: SocketPair) -> None:
 
 
 class TestUptake:
-    """How the client's system takes what it is sent."""
+    """Acknowledgements by the client's kernel."""
 
     async def test_taken(self, tcp: SocketPair) -> None:
-        """What the client's system acknowledged is counted, and it owes nothing."""
+        """Bytes that the client's kernel acknowledged are counted, and none is outstanding."""
         ours, theirs = tcp
         before = ack_state(ours.socket)
         assert before.seconds_since_ack == before.unacked_probes == 0
@@ -168,7 +168,7 @@ class TestUptake:
         assert ack_state(tcp[0].socket) == AckState()
 
     async def test_another_system(self, tcp: SocketPair, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the system is not Linux, what is queued tells how much the client takes."""
+        """On a platform other than Linux, the unsent bytes show the progress of the client."""
         fill(tcp[0])
         monkeypatch.delattr(trio.socket, "TCP_INFO")
         assert ack_state(tcp[0].socket) == AckState(-unsent_bytes(tcp[0].socket))
@@ -209,7 +209,7 @@ class Known(trio.socket.SocketType):
 
 
 class TestPeer:
-    """Where a client comes from."""
+    """Address of a client."""
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
     async def test_tcp(self, host: str) -> None:

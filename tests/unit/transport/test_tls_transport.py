@@ -147,7 +147,7 @@ async def test_partial_record(nursery: trio.Nursery, lookout: EpollReader | None
 
 
 async def test_large(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
-    """What the socket does not take at once goes out as there is room, in both directions."""
+    """Data that the socket does not accept at once is sent as it gets room, in both directions."""
     async with wired(nursery, reader=lookout) as (transport, peer):
         async with trio.open_nursery() as sending:
             sending.start_soon(transport.send_all, BLOCK)

@@ -53,8 +53,8 @@ async def test_fastest_wire_for_a_stream(nursery: trio.Nursery) -> None:
     assert isinstance(wrap_stream(trio.testing.memory_stream_pair()[0], nursery), StreamTransport)
 
 
-async def test_unread(sockets: Ends) -> None:
-    """What was put back is received first, in pieces of the size that is asked for."""
+async def test_push_back(sockets: Ends) -> None:
+    """Data that was pushed back is received first, in pieces of the requested size."""
     transport, theirs = sockets
     await theirs.send_all(b"behind")
     transport.push_back(b"before")
@@ -65,7 +65,7 @@ async def test_unread(sockets: Ends) -> None:
 
 
 async def test_backpressure(sockets: Ends) -> None:
-    """What the socket does not take at once goes out as there is room."""
+    """Data that the socket does not accept at once is sent as the socket gets room."""
     transport, theirs = sockets
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.send_all, BLOCK)
@@ -208,10 +208,10 @@ async def test_hangup(nursery: trio.Nursery, autojump_clock: object, *, watched:
         assert transport.look(100) == b"unread"
 
 
-async def test_hangup_where_the_system_watches_no_more(
+async def test_hangup_beyond_the_limit_of_epoll(
     nursery: trio.Nursery, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the system watches no further socket, a hang-up is not noticed, and that is all."""
+    """If the kernel refuses to watch another socket, a hang-up goes unnoticed without a failure."""
 
     async def refuse(self: EpollReader, fd: int) -> bool:
         raise OSError(errno.ENOSPC, "no space")
@@ -254,7 +254,7 @@ async def test_stream_wire_breaks(nursery: trio.Nursery) -> None:
 
 
 async def test_broken_keeps_nothing(sockets: Ends) -> None:
-    """What is sent to a wire that is broken is not kept, however much there was before."""
+    """Data for a broken transport is not kept, however much was sent before."""
     transport, theirs = sockets
     assert not transport.try_send(BLOCK)
     await theirs.aclose()

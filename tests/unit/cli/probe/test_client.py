@@ -74,7 +74,7 @@ async def test_endless_answer(nursery: trio.Nursery) -> None:
 
 
 async def test_no_answer(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
-    """What never answers is given up after the time limit, and what was waited for is named."""
+    """A side without a response gives up after the time limit, and names the step it waited for."""
     script = Script(nursery, b"", stay=True)
     _, last = await probe(plan_for(script.open_stream))
     assert last.error == "no answer to the upgrade within 30 s"
@@ -115,7 +115,7 @@ async def test_side_that_is_cut(
 
 
 async def test_ping_behind_a_close_frame(nursery: trio.Nursery) -> None:
-    """What upsets trio-websocket's reader is an end of the connection, and no more."""
+    """A frame that breaks trio-websocket's reader is the end of that connection only."""
     near, far = trio.testing.memory_stream_pair()
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:

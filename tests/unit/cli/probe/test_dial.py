@@ -126,7 +126,7 @@ async def test_expired(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
 async def test_no_tls(
     nursery: trio.Nursery, trusting: ssl.SSLContext, answer: bytes, cause: str
 ) -> None:
-    """What answers, but not with TLS, is told from what refuses a handshake."""
+    """A server without TLS and a server that refuses the handshake are told apart."""
     failure = await failure_of(at(await serve_plain(nursery, answer)), trusting)
     assert failure.causes == (cause,)
     nursery.cancel_scope.cancel()
