@@ -16,13 +16,13 @@ from tests.support.relay_fixtures import MemoryRelay, TcpRelay
 BROKEN = (1011, "peer disconnected")
 
 
-def endpoints() -> int:
-    """Return how many endpoints are in memory, without looking for cycles."""
+def sides() -> int:
+    """Return the number of sides in memory, without a search for cycles."""
     return sum(isinstance(each, Side) for each in gc.get_objects())
 
 
 async def test_memory(tcp_relay: TcpRelay) -> None:
-    """It takes no collector of cycles to be rid of it, which may not come for long."""
+    """A pair with a broken side is freed without the cyclic garbage collector."""
     gc.collect()
     gc.disable()
     try:
@@ -34,13 +34,13 @@ async def test_memory(tcp_relay: TcpRelay) -> None:
             assert await b.closed() == BROKEN
             while tcp_relay.handle.statistics().connections:
                 await trio.sleep(0.01)
-        assert endpoints() == 0
+        assert sides() == 0
     finally:
         gc.enable()
 
 
 class Breaking(trio.abc.ReceiveStream):
-    """A stream that breaks where another one would end."""
+    """Stream that breaks in place of its end."""
 
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
@@ -56,16 +56,16 @@ class Breaking(trio.abc.ReceiveStream):
 
 
 def breaking_pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
-    """Return a client's end, and that of the relay."""
+    """Return the client's end and the relay's end of a stream that breaks."""
     client, server = trio.testing.memory_stream_pair()
     return client, trio.StapledStream(server.send_stream, Breaking(server.receive_stream))
 
 
 @pytest.mark.parametrize("settings", [RelaySettings(max_bytes_per_second=10, ping_interval=0)])
-async def test_nothing_is_paid_twice(
+async def test_message_is_charged_once(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Its last message does not hold up the end of the pair, once it was paid for."""
+    """The last message of a broken side is charged once, and does not delay the end of the pair."""
     async with Client(await memory_relay.listener.connect(breaking_pair)) as a:
         await a.upgrade("/?pair=code")
         b = await memory_relay.join("code")

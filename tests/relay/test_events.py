@@ -26,19 +26,19 @@ CODE = "canary-code"
 
 
 class Failing:
-    """An observer that fails whenever it is told something."""
+    """Observer that raises an exception for each event."""
 
     def __init__(self) -> None:
         self.told = 0
 
     def on_event(self, event: Event) -> None:
-        """Fail, with a message that holds what nobody should read."""
+        """Raise an exception whose message is secret."""
         self.told += 1
         raise ValueError(CODE)
 
 
 class TestEvents:
-    """The records."""
+    """Event records."""
 
     async def test_a_life(self, autojump_clock: trio.testing.MockClock) -> None:
         """The events of a relay's life, in order, from the first pair to the stop."""
@@ -79,7 +79,7 @@ class TestEvents:
     async def test_refused(
         self, head: bytes, status: int, reason: str, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """Each error is told with its status, and a reason that is nothing of the client's."""
+        """Each refusal has an event with its status, and a reason without data of the client."""
         async with running() as relay:
             client = await relay.connect()
             await client.send(head)
@@ -91,7 +91,7 @@ class TestEvents:
             assert relay.handle.statistics().requests_refused == {(status, event.reason): 1}
 
     async def test_health_is_no_refusal(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Nor is it one if the relay is full, or stops, or somebody leaves without a word."""
+        """A health check has no event of a refusal, even if the relay is full or stops."""
         async with running(max_connections=1, drain_delay=10.0) as relay:
             await relay.join("code")
             assert (await relay.get("/ready"))[0] == 503
@@ -104,12 +104,12 @@ class TestEvents:
 
 
 class TestFailingObserver:
-    """An observer that raises."""
+    """Observers that raise an exception."""
 
-    async def test_it_disturbs_nobody(
+    async def test_pairs_go_on(
         self, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whatever it does, pairs go on, the relay counts, and stops; the log says what it was."""
+        """Pairs go on after any exception, the relay counts and stops, and its log has the kind."""
         observer = Failing()
         async with running(observer=observer, max_waiting=1) as relay:
             a, b = await relay.pair()
@@ -130,7 +130,7 @@ class TestFailingObserver:
 
 
 class TestStatistics:
-    """The snapshot."""
+    """Statistics snapshot."""
 
     async def test_sums(self, autojump_clock: trio.testing.MockClock) -> None:
         """Traffic is counted for live pairs and for ended pairs, in each direction."""
@@ -169,8 +169,8 @@ class TestStatistics:
             assert relay.handle.statistics().bytes == expected.bytes
             assert relay.handle.statistics().pairs_ended == {Outcome.ENDED: 4}
 
-    async def test_nothing_is_ever_taken_back(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Also between the end of a pair by the relay and what its task makes of that."""
+    async def test_statistics_never_decrease(self, autojump_clock: trio.testing.MockClock) -> None:
+        """No counter ever decreases, also between the end of a pair and the end of its task."""
         seen: list[RelayStatistics] = []
         async with running(max_pair_bytes=100, pair_ttl=50.0, sweep_interval=1.0) as relay:
             look: Callable[[], Any] = relay.handle.statistics
@@ -191,8 +191,8 @@ class TestStatistics:
         assert moved == sorted(moved)
         assert moved[-1] == 100  # nobody got what the lone side sent
 
-    async def test_probes(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Probes are counted, and those that found a ghost."""
+    async def test_takeover_checks(self, autojump_clock: trio.testing.MockClock) -> None:
+        """Takeover checks are counted, and evictions."""
         async with running(takeover_timeout=2.0) as relay:
             await relay.pair()
             await relay.join("code")
@@ -203,7 +203,7 @@ class TestStatistics:
 
 
 class Looking(trio.abc.Instrument):
-    """Looks at something before each step of any task."""
+    """Instrument that calls a function before each step of any task."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look

@@ -1,6 +1,6 @@
-"""Whatever one client does, a pair that was there goes on, and a new one can be made.
+"""No client can disturb an existing pair, or prevent a new pair.
 
-The `relay` of these tests has such a pair, and proves both after each of them.
+The `relay` fixture has an existing pair, and checks both after each test.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ GOOD_HEAD: Final = (
 
 
 async def exchange(a: Client, b: Client) -> None:
-    """Assert that what either sends reaches the other one."""
+    """Assert that a message of either side reaches the other."""
     for source, sink in ((a, b), (b, a)):
         message = os.urandom(100_000)
         async with trio.open_nursery() as nursery:
@@ -52,7 +52,7 @@ async def exchange(a: Client, b: Client) -> None:
 
 @contextmanager
 def no_failures(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Assert that no connection came to an end that the relay did not foresee."""
+    """Assert that no connection ended in an unexpected exception."""
     yield
     failures = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert not failures
@@ -60,7 +60,7 @@ def no_failures(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 @pytest.fixture
 async def relay(tcp_relay: TcpRelay, caplog: pytest.LogCaptureFixture) -> AsyncIterator[TcpRelay]:
-    """Run a relay with a pair that every client but itself leaves alone."""
+    """Run a relay with a pair that only the fixture uses."""
     with no_failures(caplog):
         a, b = await tcp_relay.pair("bystanders")
         yield tcp_relay
@@ -68,15 +68,15 @@ async def relay(tcp_relay: TcpRelay, caplog: pytest.LogCaptureFixture) -> AsyncI
         await exchange(*await tcp_relay.pair("newcomers"))
 
 
-async def only_bystanders(relay: TcpRelay) -> None:
-    """Wait until the relay has closed every connection but those of the pair that was there."""
+async def only_the_pair_is_left(relay: TcpRelay) -> None:
+    """Wait until the relay has closed every connection except those of the existing pair."""
     while relay.handle.statistics().connections != 2:
         await trio.sleep(0.01)
     assert relay.handle.statistics().pairs == 1
 
 
 async def send_until_broken(client: Client, data: bytes) -> None:
-    """Send data again and again until the relay's end of the stream is gone."""
+    """Send data until the relay's end of the stream is closed."""
     with suppress(trio.BrokenResourceError):
         while True:
             await client.send(data)
@@ -84,7 +84,7 @@ async def send_until_broken(client: Client, data: bytes) -> None:
 
 
 def assert_refused(response: Response, status: int) -> None:
-    """Assert what every refusal has in common; `Client.response` saw the stream end."""
+    """Assert the properties of every refusal; `Client.response` saw the end of the stream."""
     assert response.status == status
     assert response.headers["connection"].startswith("close")
     assert int(response.headers["content-length"]) == len(response.body)
@@ -149,7 +149,7 @@ BAD_HEADS: Final = {
 
 @pytest.mark.parametrize(("data", "status"), BAD_HEADS.values(), ids=BAD_HEADS)
 async def test_bad_head(relay: TcpRelay, data: bytes, status: int) -> None:
-    """A head that must not be let in is answered with its status, and the stream ends."""
+    """A bad head is refused with its status, and the stream ends."""
     before = relay.handle.statistics()
     client = await relay.connect()
     await client.send(data)
@@ -158,13 +158,13 @@ async def test_bad_head(relay: TcpRelay, data: bytes, status: int) -> None:
 
 
 async def test_refused_clients_that_stay(relay: TcpRelay) -> None:
-    """The relay closes what it refused, also if the client neither leaves nor stops sending."""
+    """The relay closes a refused connection, even if the client stays or goes on sending."""
     clients = []
     for data, _ in BAD_HEADS.values():
         client = await relay.connect()
         await client.send(data)
         clients.append(client)
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
     for client in clients:
         # The relay has sent its end before; that its socket is gone too, a write brings out.
         await client.response()
@@ -172,11 +172,11 @@ async def test_refused_clients_that_stay(relay: TcpRelay) -> None:
 
 
 async def test_refused_client_that_floods(relay: TcpRelay) -> None:
-    """A client that never stops sending cannot hold the relay's end of a refused connection."""
+    """A client that never stops sending cannot hold a refused connection open."""
     client = await relay.connect()
     await client.send(BAD_HEADS["pair-full"][0])
     await send_until_broken(client, bytes(100_000))
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
 
 
 @pytest.mark.parametrize("settings", [RelaySettings(handshake_timeout=0.3)])
@@ -190,7 +190,7 @@ async def test_slow_head(relay: TcpRelay, settings: RelaySettings, data: bytes) 
 
 @pytest.mark.parametrize("settings", [RelaySettings(handshake_timeout=0.3)])
 async def test_silent(relay: TcpRelay, settings: RelaySettings) -> None:
-    """A client that sends nothing at all is closed without an answer, and counted nowhere."""
+    """A client that sends nothing is closed without a response, and no counter counts it."""
     client = await relay.connect()
     assert await client.rest() == b""
     assert not relay.handle.statistics().requests_refused
@@ -198,7 +198,7 @@ async def test_silent(relay: TcpRelay, settings: RelaySettings) -> None:
 
 @pytest.mark.parametrize("settings", [RelaySettings(handshake_timeout=0.5)])
 async def test_head_that_trickles(relay: TcpRelay, settings: RelaySettings) -> None:
-    """A head that never stops coming does not buy time with every byte."""
+    """A head that arrives slowly gets no further time for each byte."""
     client = await relay.connect()
 
     async def trickle() -> None:
@@ -214,7 +214,7 @@ async def test_head_that_trickles(relay: TcpRelay, settings: RelaySettings) -> N
 
 
 async def test_head_a_byte_at_a_time(relay: TcpRelay) -> None:
-    """A good head that comes byte by byte, but in time, is let in."""
+    """A valid head that arrives byte by byte, but in time, is accepted."""
     client = await relay.connect()
     for byte in GOOD_HEAD:
         await client.send(bytes([byte]))
@@ -240,13 +240,13 @@ async def test_reset_in_handshake(relay: TcpRelay, stage: str, waits: bool) -> N
         if waits:  # until the relay has seen all that there is to see
             await trio.testing.wait_all_tasks_blocked()
         await client.reset()
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
 
 
 @pytest.mark.parametrize("side", ["a", "b"])
 @pytest.mark.parametrize("cut", [1, 3, 9, 500])
 async def test_reset_in_frame(relay: TcpRelay, side: str, cut: int) -> None:
-    """A reset in the middle of a frame gives the peer 1011, and never a whole message."""
+    """A reset inside a frame gives the peer 1011, and never a whole message."""
     a, b = await relay.pair("hostile")
     broken, peer = (a, b) if side == "a" else (b, a)
     await broken.send_message(b"whole")
@@ -257,11 +257,11 @@ async def test_reset_in_frame(relay: TcpRelay, side: str, cut: int) -> None:
     *fragments, last = await peer.last_frames()
     assert not any(fragment.fin for fragment in fragments)
     assert last.payload == struct.pack("!H", 1011) + b"peer disconnected"
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
 
 
 async def test_reset_with_bulk_on_the_way(relay: TcpRelay) -> None:
-    """A client that is reset while much is sent to it is noticed, and its sender is told."""
+    """A reset is noticed while much data waits for the client; the sender gets a close frame."""
     a, b = await relay.pair("hostile")
     with trio.move_on_after(0.2):
         while True:
@@ -275,7 +275,7 @@ async def test_reset_with_bulk_on_the_way(relay: TcpRelay) -> None:
 
 @pytest.mark.parametrize("side", ["a", "b"])
 async def test_half_close(relay: TcpRelay, side: str) -> None:
-    """A client that ends its half gets nothing more, and its peer gets 1000."""
+    """A client that ends its direction gets nothing more, and its peer gets 1000."""
     a, b = await relay.pair("hostile")
     ended, peer = (a, b) if side == "a" else (b, a)
     await ended.send_message(b"last words")
@@ -283,22 +283,22 @@ async def test_half_close(relay: TcpRelay, side: str) -> None:
     assert await peer.message() == b"last words"
     assert await peer.closed() == (1000, "peer disconnected")
     assert await ended.rest() == b""
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
 
 
 @pytest.mark.parametrize("data", [b"", b"GET / HT", GOOD_HEAD])
-async def test_half_close_at_the_door(relay: TcpRelay, data: bytes) -> None:
-    """A client that ends its half before or behind its head leaves nothing behind."""
+async def test_half_close_during_the_handshake(relay: TcpRelay, data: bytes) -> None:
+    """A client that ends its direction before or behind its head leaves nothing behind."""
     client = await relay.connect()
     await client.send(data)
     await client.send_eof()
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 101 ") == (data == GOOD_HEAD)
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
 
 
 async def test_ping_after_close(relay: TcpRelay) -> None:
-    """Pings and data behind the relay's close frame are swallowed; the handshake still ends."""
+    """Pings and data behind the relay's close frame are discarded; the closing handshake ends."""
     a, b = await relay.pair("hostile")
     await a.send(encode_close(1000))
     assert await b.close_frame() == (1000, "peer disconnected")
@@ -307,11 +307,11 @@ async def test_ping_after_close(relay: TcpRelay) -> None:
         await trio.testing.wait_all_tasks_blocked()
     await b.send(encode_close(1000))
     assert await b.rest() == b""
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
 
 
 async def test_ping_in_one_write_with_close(relay: TcpRelay) -> None:
-    """Whatever stands behind a client's own close frame is ignored."""
+    """Data behind a client's own close frame is ignored."""
     a, b = await relay.pair("hostile")
     await a.send(encode_close(4000, "bye") + encode(PING) + encode(BINARY, b"late") + b"\xff" * 50)
     assert await a.close_frame() == (4000, "bye")
@@ -326,14 +326,14 @@ async def test_client_that_never_answers_a_close(relay: TcpRelay, settings: Rela
     await a.send(encode_close(1000))
     assert await b.close_frame() == (1000, "peer disconnected")
     await send_until_broken(b, encode(BINARY, bytes(1000)))
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
 
 
 # Floods
 
 
 async def flood(client: Client, data: bytes, seconds: float = 0.5) -> int:
-    """Send data again and again; return how many bytes went before the sender had to wait."""
+    """Send data again and again; return the number of bytes before the sender had to wait."""
     sent = 0
     while True:
         with trio.move_on_after(seconds) as scope:
@@ -361,8 +361,8 @@ async def test_flood_of_pings(process_relay: ProcessRelay, waiting: bool) -> Non
     await exchange(*await process_relay.pair("newcomers"))
 
 
-async def test_pings_do_not_hold_up_data(relay: TcpRelay) -> None:
-    """Data behind pings whose pongs nobody reads still arrives."""
+async def test_unread_pongs_do_not_delay_data(relay: TcpRelay) -> None:
+    """Data behind pings whose pongs the client does not read still arrives."""
     a, b = await relay.pair("hostile")
     for _ in range(100):
         await a.send(encode(PING, bytes(125)) * 1000)
@@ -372,7 +372,7 @@ async def test_pings_do_not_hold_up_data(relay: TcpRelay) -> None:
 
 @pytest.mark.parametrize("opcode", [BINARY, TEXT])
 async def test_a_million_empty_fragments(relay: TcpRelay, opcode: int) -> None:
-    """A flood of empty fragments, which no byte limit sees, is ended with 1008."""
+    """A flood of empty fragments, which no byte limit counts, ends with 1008."""
     a, b = await relay.pair("hostile")
     fragments = encode(CONTINUATION, fin=False) * 10_000
     async with trio.open_nursery() as nursery:
@@ -391,7 +391,7 @@ async def test_a_million_empty_fragments(relay: TcpRelay, opcode: int) -> None:
 
 
 async def test_one_byte_fragments(relay: TcpRelay) -> None:
-    """A message of 50,000 one-byte fragments is a message like any other."""
+    """A message of 50,000 one-byte fragments is forwarded like any other."""
     a, b = await relay.pair("hostile")
     message = os.urandom(50_000)
     parts = [
@@ -482,7 +482,7 @@ async def test_violation(relay: TcpRelay, data: bytes, code: int, side: str) -> 
     assert got == code
     assert reason
     await trio.aclose_forcefully(offender.stream)  # as a client does when its server is done
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
 
 
 @pytest.mark.parametrize(("data", "code"), VIOLATIONS.values(), ids=VIOLATIONS)
@@ -492,7 +492,7 @@ async def test_violation_while_waiting(relay: TcpRelay, data: bytes, code: int) 
     await offender.send(data)
     assert (await offender.closed())[0] == code
     await trio.aclose_forcefully(offender.stream)
-    await only_bystanders(relay)
+    await only_the_pair_is_left(relay)
     await exchange(*await relay.pair("hostile"))
 
 
@@ -524,7 +524,7 @@ async def test_race_for_a_code(relay: TcpRelay) -> None:
 @pytest.mark.parametrize("late", ["close", "eof", "reset", "violation", "data"])
 @pytest.mark.parametrize("settings", [RelaySettings(close_timeout=1.0)])
 async def test_late_end(relay: TcpRelay, settings: RelaySettings, late: str) -> None:
-    """Nothing that a stale side still does touches the newer pair that took over its code."""
+    """Late data of a stale side never reaches the newer pair that took over its code."""
     a, stale = await relay.pair("hostile")
     await a.send(encode_close(1000))
     assert await stale.close_frame() == (1000, "peer disconnected")  # and does not answer yet
@@ -546,7 +546,7 @@ async def test_late_end(relay: TcpRelay, settings: RelaySettings, late: str) -> 
 
 
 async def test_stopping_while_a_client_does_not_read(relay: TcpRelay) -> None:
-    """A client that has stopped reading gets its close frame behind what was on the way."""
+    """A client that stopped reading gets its close frame behind the pending data."""
     a, b = await relay.pair("hostile")
     await flood(a, encode(BINARY, bytes(2**20)), 0.3)
     await a.reset()
@@ -556,7 +556,7 @@ async def test_stopping_while_a_client_does_not_read(relay: TcpRelay) -> None:
 
 @pytest.mark.parametrize("settings", [RelaySettings(close_timeout=0.5)])
 async def test_stop_while_nobody_reads(tcp_relay: TcpRelay, settings: RelaySettings) -> None:
-    """Clients that have stopped reading hold up the end of the relay by close_timeout at most."""
+    """Clients that stopped reading delay the stop by close_timeout at most."""
     for number in range(5):
         a, _ = await tcp_relay.pair(f"hostile-{number}")
         await flood(a, encode(BINARY, bytes(2**20)), 0.1)
@@ -568,7 +568,7 @@ async def test_stop_while_nobody_reads(tcp_relay: TcpRelay, settings: RelaySetti
 
 
 def ration_descriptors(relay: ProcessRelay, left: int) -> None:
-    """Leave the relay only so many more descriptors; skip where that cannot be done."""
+    """Leave the process this number of free descriptors; skip the test if that is impossible."""
     if not hasattr(resource, "prlimit"):
         pytest.skip("this system has no prlimit")
     pid = relay.process.pid
@@ -578,7 +578,7 @@ def ration_descriptors(relay: ProcessRelay, left: int) -> None:
 
 
 async def test_out_of_descriptors(process_relay: ProcessRelay) -> None:
-    """Without descriptors pairs go on, and who waits is accepted when there are some again."""
+    """Without free descriptors pairs go on, and connections are accepted once there are some."""
     bystanders = await process_relay.pair("bystanders")
     ration_descriptors(process_relay, 5)
     crowd = [await process_relay.connect() for _ in range(20)]
@@ -600,7 +600,7 @@ async def test_out_of_descriptors(process_relay: ProcessRelay) -> None:
 
 
 async def test_out_of_descriptors_with_much_held(process_relay: ProcessRelay) -> None:
-    """A side that sent more than is held goes on waiting when there is no descriptor left."""
+    """A side with too much early data keeps waiting when no descriptor is free."""
     bystanders = await process_relay.pair("bystanders")
     ration_descriptors(process_relay, 1)
     a = await process_relay.join("hostile")

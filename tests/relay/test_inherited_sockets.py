@@ -1,4 +1,4 @@
-"""A stop that accepts nothing any more, as its sockets are for the next relay."""
+"""Stop of a relay whose listening sockets go on to the next relay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEAD = upgrade_request("/?pair=code")
 
 
 async def test_delay_is_skipped(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    """There is nothing to wait for but the sides."""
+    """The drain delay is skipped, and the stop only waits for the sides."""
     async with running(drain_delay=DELAY) as relay:
         clients = [*await relay.pair(), await relay.join("waiting")]
         for client in clients:
@@ -29,7 +29,7 @@ async def test_delay_is_skipped(nursery: trio.Nursery, autojump_clock: MockClock
 
 
 async def test_nothing_is_accepted(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    """The listener is closed at once, while sides are still being closed."""
+    """The listener is closed at once, during the closing handshakes of the sides."""
     async with running(close_timeout=CLOSE) as relay:
         await relay.join("mute")
         nursery.start_soon(stop_accepting, relay)
@@ -63,7 +63,7 @@ async def test_heads_that_come_later(
 async def test_heads_that_share_a_code(
     count: int, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    """However many have the same code, none of them is refused."""
+    """All sides with the same code join, and none of them is refused."""
     async with running(close_timeout=CLOSE) as relay:
         await relay.pair()
         clients = [await relay.connect() for _ in range(count)]
@@ -82,7 +82,7 @@ async def test_heads_that_share_a_code(
 
 
 async def test_limits_of_waiting_sides(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-    """Sides that are being closed wait no more, and so keep nobody out."""
+    """Sides in their closing handshake do not count as waiting sides."""
     async with running(close_timeout=CLOSE, max_waiting=1) as relay:
         await relay.join("mute")
         client = await relay.connect()

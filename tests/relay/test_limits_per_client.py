@@ -26,22 +26,22 @@ async def on_tcp(host: str = "127.0.0.1") -> list[trio.SocketListener]:
 
 
 async def join(client: Client, code: str, *lines: str) -> Client:
-    """Have a client join, with these lines in its head as well."""
+    """Join a client whose head has these additional lines."""
     await client.send(with_lines(upgrade_request(f"/?pair={code}"), *lines))
     assert (await client.response()).status == 101
     return client
 
 
 def forwarded(*entries: str) -> str:
-    """Return a header line as a proxy writes it."""
+    """Return the header line that a proxy adds."""
     return f"X-Forwarded-For: {', '.join(entries)}"
 
 
 class TestMaxPerClient:
-    """Connections of one client at a time."""
+    """Concurrent connections of one client."""
 
     async def test_by_address(self, time_limit: None) -> None:
-        """One address has so many sides at once; another has its own, and a side gone is room."""
+        """Each address has its own number of sides, and a side that leaves makes room."""
         async with running(listeners=await on_tcp(), max_connections_per_client=2) as relay:
             one = await join(await relay.come_from("127.0.0.2"), "one")
             await join(await relay.come_from("127.0.0.2"), "two")
@@ -53,8 +53,8 @@ class TestMaxPerClient:
             await join(await relay.come_from("127.0.0.2"), "one")
             await relay.refused(*TOO_MANY, client=await relay.come_from("127.0.0.2"))
 
-    async def test_who_was_refused_is_not_counted(self, time_limit: None) -> None:
-        """A connection that got no place for another reason leaves room for one that may."""
+    async def test_refused_clients_are_not_counted(self, time_limit: None) -> None:
+        """A connection that was refused for another reason does not count."""
         async with running(listeners=await on_tcp(), max_connections_per_client=1) as relay:
             await join(await relay.come_from("127.0.0.2"), "code")
             await join(await relay.come_from("127.0.0.3"), "code")
@@ -62,8 +62,8 @@ class TestMaxPerClient:
             assert (await lingering.upgrade("/?pair=code")).status == 409
             await join(await relay.come_from("127.0.0.4"), "other")
 
-    async def test_off(self) -> None:
-        """By default one client may have any number."""
+    async def test_no_limit_by_default(self) -> None:
+        """By default one client may have any number of connections."""
         async with running() as relay:
             for number in range(30):
                 await relay.join(f"{number}")
@@ -71,10 +71,10 @@ class TestMaxPerClient:
 
 
 class TestConnectsPerMinute:
-    """Attempts of one client."""
+    """Connection attempts of one client."""
 
     async def test_by_the_minute(self, autojump_clock: trio.testing.MockClock) -> None:
-        """So many at once, then so many in a minute; the time that is told is when to return."""
+        """A client has a burst of attempts, then a number per minute; Retry-After is exact."""
         async with running(max_connects_per_minute=3) as relay:
             for _ in range(3):
                 client = await relay.join("code")
@@ -90,7 +90,7 @@ class TestConnectsPerMinute:
             await relay.refused(*TOO_OFTEN)
 
     async def test_by_address(self, time_limit: None) -> None:
-        """Each address has its own count, and asking for the health costs nothing."""
+        """Each address has its own count, and health checks do not count."""
         async with running(listeners=await on_tcp(), max_connects_per_minute=1) as relay:
             for address in ("127.0.0.2", "127.0.0.3"):
                 for _ in range(3):
@@ -100,10 +100,10 @@ class TestConnectsPerMinute:
                 await relay.refused(*TOO_OFTEN, client=await relay.come_from(address))
 
     @pytest.mark.parametrize("setting", ["max_connects_per_minute", "max_connections_per_client"])
-    async def test_nothing_is_kept_of_who_is_gone(
+    async def test_table_is_pruned(
         self, setting: str, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A client is forgotten though nobody else comes: the sweeper sees to it."""
+        """The sweeper removes a client from the table although no other client arrives."""
         settings: dict[str, Any] = {setting: 5, "sweep_interval": 30.0}
         async with running(**settings) as relay:
             client = await relay.join("code")
@@ -113,14 +113,14 @@ class TestConnectsPerMinute:
             assert relay.kept.clients == 0
 
 
-class TestBeforeJudging:
-    """Limits that need the address alone are checked before a request for an upgrade is judged."""
+class TestBeforeValidation:
+    """Limits by address, which are checked before the request is validated."""
 
     @pytest.mark.parametrize("target", ["/", "/?" + "&" * 200])
-    async def test_client_over_its_limit_is_not_judged(
+    async def test_client_over_its_limit_is_not_validated(
         self, target: str, autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A client over its limit is told so, whatever it asks for, and costs no more."""
+        """A client above its limit gets 429 for any request, and its request is not validated."""
         async with running(max_connects_per_minute=1) as relay:
             client = await relay.connect()
             assert (await client.upgrade("/")).status == 400
@@ -128,24 +128,24 @@ class TestBeforeJudging:
             monkeypatch.setattr(relay.inside, "respond", None)
             await relay.refused(*TOO_OFTEN, target)
 
-    async def test_full_relay_does_not_judge(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Likewise if the relay is full; other requests are answered as before."""
+    async def test_full_relay_does_not_validate(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A full relay does not validate upgrades; it answers other requests as before."""
         async with running(max_connections=1) as relay:
             await relay.join("code")
             assert (await relay.get("/health"))[0] == 200
             monkeypatch.setattr(relay.inside, "respond", None)
             await relay.refused(503, "relay is full", "/")
 
-    async def test_who_is_refused_is_known_by_its_address(self, time_limit: None) -> None:
-        """The event of a bad upgrade has the address of the client, and not of its proxy."""
+    async def test_refusal_has_the_address_of_the_client(self, time_limit: None) -> None:
+        """The event of a bad upgrade has the address of the client, not of its proxy."""
         listeners = await on_tcp()
         async with running(listeners=listeners, trusted_proxies=("127.0.0.1",)) as relay:
             client = await relay.come_from("127.0.0.1")
             await relay.refused(400, BAD_CODE, "/", [forwarded("192.0.2.1")], client=client)
             assert [event.client for event in relay.told(RequestRefused)] == ["192.0.2.1"]
 
-    async def test_bad_upgrade_leaves_its_place(self) -> None:
-        """A client whose upgrade was bad holds no place, however long it stays."""
+    async def test_bad_upgrade_holds_no_slot(self) -> None:
+        """A client with a bad upgrade holds no slot, however long it stays connected."""
         async with running(max_connections_per_client=1) as relay:
             lingering = await relay.connect()
             assert (await lingering.upgrade("/")).status == 400
@@ -153,10 +153,10 @@ class TestBeforeJudging:
 
 
 class TestTrustedProxies:
-    """Whom X-Forwarded-For is believed of."""
+    """Proxies whose X-Forwarded-For the relay trusts."""
 
     async def test_behind_a_proxy(self, time_limit: None) -> None:
-        """Clients behind a trusted proxy count apart, an IPv6 one by its /64."""
+        """Clients behind a trusted proxy count separately, an IPv6 client by its /64."""
         settings: dict[str, Any] = {
             "max_connections_per_client": 1,
             "trusted_proxies": ("127.0.0.2",),
@@ -192,7 +192,7 @@ class TestTrustedProxies:
 
     @pytest.mark.parametrize("trusted", [(), ("127.0.0.2",), ("unix",)])
     async def test_forged(self, trusted: tuple[str, ...], time_limit: None) -> None:
-        """A client that is no trusted proxy counts by its own address, whatever it sends."""
+        """A client that is no trusted proxy counts by its own address, whatever header it sends."""
         settings: dict[str, Any] = {"max_connections_per_client": 1, "trusted_proxies": trusted}
         async with running(listeners=await on_tcp(), **settings) as relay:
             await join(await relay.come_from("127.0.0.3"), "code", forwarded("192.0.2.1"))
@@ -205,7 +205,7 @@ class TestTrustedProxies:
             assert ended == {"127.0.0.3", "127.0.0.4"}
 
     async def test_unix(self, tmp_path: Path, time_limit: None) -> None:
-        """With `unix`, whatever comes by a Unix socket is believed; without, it is one client."""
+        """With `unix`, the relay trusts clients on a Unix socket; without, they are one client."""
         path = str(tmp_path / "relay.sock")
         settings: dict[str, Any] = {"max_connections_per_client": 1, "trusted_proxies": ("unix",)}
         async with running(listeners=[open_unix(path, 0o600)], **settings) as relay:
@@ -223,7 +223,7 @@ class TestTrustedProxies:
             await relay.refused(*TOO_MANY, lines=[forwarded("192.0.2.2")], client=peer)
 
     async def test_ipv6(self, time_limit: None) -> None:
-        """IPv6 peers count as well, and an IPv4 address in IPv6 is an IPv4 address."""
+        """IPv6 peers count too, and an IPv4 address in IPv6 is an IPv4 address."""
         settings: dict[str, Any] = {"max_connections_per_client": 1, "trusted_proxies": ("::1",)}
         async with running(listeners=await on_tcp("::1"), **settings) as relay:
             await join(await relay.come_from("::1"), "code")
@@ -232,8 +232,8 @@ class TestTrustedProxies:
             proxy = await relay.come_from("::1")
             await relay.refused(*TOO_MANY, lines=[forwarded("192.0.2.1")], client=proxy)
 
-    async def test_the_address_that_is_told(self, time_limit: None) -> None:
-        """Observers are told the client behind the proxy, of a side and of a refusal."""
+    async def test_address_in_events(self, time_limit: None) -> None:
+        """Events of sides and refusals have the address of the client behind the proxy."""
         settings: dict[str, Any] = {
             "max_connections_per_client": 1,
             "trusted_proxies": ("127.0.0.2",),

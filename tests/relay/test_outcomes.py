@@ -18,7 +18,7 @@ Deed = Callable[[WatchedRelay, Client, Client], Awaitable[None]]
 
 
 class Breakable(trio.abc.Stream):
-    """The relay's end of a stream, which fails in place of its end."""
+    """Relay's end of a stream, which fails in place of its end."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -40,17 +40,17 @@ class Breakable(trio.abc.Stream):
 
 
 async def close(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Have side A send a close frame."""
+    """Send a close frame from side A."""
     await a.send(encode_close(1000))
 
 
 async def leave(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Have side B end its stream."""
+    """End the stream of side B."""
     await trio.aclose_forcefully(b.stream)
 
 
 async def violate(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Have side B break a rule."""
+    """Violate a rule as side B."""
     await b.send(encode(0x3))
 
 
@@ -59,17 +59,17 @@ async def do_nothing(relay: WatchedRelay, a: Client, b: Client) -> None:
 
 
 async def send_much(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Have side A send more than the other one, which does not read at all, takes."""
+    """Send more from side A than side B, which does not read, accepts."""
     await a.send_message(bytes(1_000_000))
 
 
 async def send_over_limit(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Have side A send more than may pass."""
+    """Send more from side A than the pair may forward."""
     await a.send_message(bytes(10_000))
 
 
-async def come_third(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Have a newcomer ask for the code."""
+async def connect_third(relay: WatchedRelay, a: Client, b: Client) -> None:
+    """Connect a third client to the code."""
     await relay.join("code")
 
 
@@ -98,7 +98,7 @@ CASES = [
     Case(Outcome.VIOLATED, violate),
     Case(Outcome.UNRESPONSIVE, do_nothing, KEEPALIVE, 40.0),
     Case(Outcome.STALLED, send_much, {"stall_timeout": 60.0}, 70.0, lockstep=True),
-    Case(Outcome.EVICTED, come_third, {"takeover_timeout": 2.0}, 12.0),
+    Case(Outcome.EVICTED, connect_third, {"takeover_timeout": 2.0}, 12.0),
     Case(Outcome.OVER_TIME, do_nothing, {"max_pair_seconds": 33.0}, 33.0),
     Case(Outcome.OVER_BYTES, send_over_limit, {"max_pair_bytes": 10_000}),
     Case(Outcome.STOPPED, stop),
@@ -107,11 +107,11 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.outcome.label)
 async def test_pair(case: Case, autojump_clock: trio.testing.MockClock) -> None:
-    """A pair is told once, with its outcome, its times, and what passed each way until then."""
+    """Each pair has one event at its end, with outcome, times, and traffic by direction."""
     async with running(**case.settings) as relay:
         a = await relay.join("code")
         await trio.sleep(3)
-        b = await come_as_b(relay, case)
+        b = await join_as_b(relay, case)
         joined = trio.current_time()
         await a.send(encode(TEXT, b"text"))
         await a.send(encode(BINARY, b"x" * 60, fin=False) + encode(CONTINUATION, b"x" * 40))
@@ -144,8 +144,8 @@ async def test_pair(case: Case, autojump_clock: trio.testing.MockClock) -> None:
         assert stalled_a == pytest.approx(60 * (case.outcome is Outcome.STALLED), rel=0.1, abs=0.01)
 
 
-async def come_as_b(relay: WatchedRelay, case: Case) -> Client:
-    """Return side B, over a stream that suits the case."""
+async def join_as_b(relay: WatchedRelay, case: Case) -> Client:
+    """Return side B, over the stream of the case."""
     if case.broken:
         near, far = trio.testing.memory_stream_pair()
         await relay.listener.connect(lambda: (near, Breakable(far)))
@@ -165,7 +165,7 @@ ALONE = [
 
 @pytest.mark.parametrize("case", ALONE, ids=lambda case: case.outcome.label)
 async def test_waiting_side(case: Case, autojump_clock: trio.testing.MockClock) -> None:
-    """A side that was never joined is told likewise, as one that lasted no time."""
+    """A side that never joined a pair has the same event, with a duration of 0."""
     async with running(**case.settings) as relay:
         a = await relay.join("code")
         await trio.sleep(10)
@@ -181,14 +181,14 @@ async def test_waiting_side(case: Case, autojump_clock: trio.testing.MockClock) 
 
 
 def test_every_outcome() -> None:
-    """There is a test for each way in which a pair can end."""
+    """Each outcome has a test."""
     assert {case.outcome for case in (*CASES, *ALONE)} == set(Outcome)
 
 
 async def test_side_that_sent_too_much_while_alone(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A side that was not read for a while is pinged again once its peer is there."""
+    """A side with too much early data is pinged again once its peer has joined."""
     async with running(**KEEPALIVE) as relay:
         a = await relay.join("code")
         await a.send_message(bytes(200_000))
@@ -205,7 +205,7 @@ async def test_side_that_sent_too_much_while_alone(
 
 
 async def test_code_is_used_again(autojump_clock: trio.testing.MockClock) -> None:
-    """Two pairs with one code have one hash, another code has another; no relay shares it."""
+    """Two pairs with one code have one hash, and other codes and other relays have others."""
     hashes: list[set[str]] = []
     for _ in range(2):
         async with running() as relay:

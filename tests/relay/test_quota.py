@@ -16,11 +16,11 @@ TOO_LONG = (1008, "pair lasted too long")
 TOO_MUCH = (1008, "pair sent too much")
 PAYLOAD = bytes(range(250)) * 4
 ON_THE_WIRE = len(PAYLOAD) + 4
-"""Bytes of a frame with PAYLOAD as it goes to the peer."""
+"""Bytes of a frame with PAYLOAD from the relay to the peer."""
 
 
 async def both_closed(relay: WatchedRelay, a: Client, b: Client, why: tuple[int, str]) -> PairEnded:
-    """Take and answer the close frames of both sides, which come now; return how the pair ended."""
+    """Receive and answer the close frames of both sides; return the event of the pair."""
     start = trio.current_time()
     for client in (a, b):
         assert await client.closed() == why
@@ -31,10 +31,10 @@ async def both_closed(relay: WatchedRelay, a: Client, b: Client, why: tuple[int,
 
 
 class TestMaxPairSeconds:
-    """Time."""
+    """Duration of a pair."""
 
     async def test_end(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Both sides are told when the time is over that begins when B comes."""
+        """Both sides are closed once the time since B joined is over."""
         async with running(max_pair_seconds=60.0) as relay:
             a = await relay.join("code")
             await trio.sleep(50)
@@ -56,7 +56,7 @@ class TestMaxPairSeconds:
     async def test_what_was_received_is_delivered(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A frame that was begun is finished before the close frame."""
+        """A frame that has begun is completed before the close frame."""
         async with running(max_pair_seconds=60.0) as relay:
             a = await relay.join("code")
             b = await relay.join("code", lockstep=True)
@@ -66,8 +66,8 @@ class TestMaxPairSeconds:
             assert await b.closed() == TOO_LONG
             assert await a.closed() == TOO_LONG
 
-    async def test_in_a_flow(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Nor does a pair that is never idle last longer."""
+    async def test_busy_pair(self, autojump_clock: trio.testing.MockClock) -> None:
+        """A pair that is never idle does not last longer."""
         async with running(max_pair_seconds=60.0, max_bytes_per_second=1000) as relay:
             a, b = await relay.pair()
             await a.send(encode(BINARY, bytes(100_000)))
@@ -78,7 +78,7 @@ class TestMaxPairSeconds:
             assert trio.current_time() - start == pytest.approx(60)
             assert size == pytest.approx(60_000, rel=0.02)
 
-    async def test_off(self, autojump_clock: trio.testing.MockClock) -> None:
+    async def test_no_time_limit_by_default(self, autojump_clock: trio.testing.MockClock) -> None:
         """By default a pair may last for ever."""
         async with running() as relay:
             a, b = await relay.pair()
@@ -87,11 +87,11 @@ class TestMaxPairSeconds:
 
 
 class TestMaxPairBytes:
-    """Bytes."""
+    """Bytes of a pair."""
 
     @pytest.mark.parametrize("sources", ["aaa", "bbb", "aba"])
     async def test_end(self, sources: str, autojump_clock: trio.testing.MockClock) -> None:
-        """Both sides are told once frames of so many bytes passed, those of both ways together."""
+        """Both sides are closed once frames of the limit passed, in both directions together."""
         async with running(max_pair_bytes=3 * ON_THE_WIRE) as relay:
             a, b = await relay.pair()
             sides = {"a": (a, b), "b": (b, a)}
@@ -106,7 +106,7 @@ class TestMaxPairBytes:
             assert ended.bytes == tuple(ON_THE_WIRE * sources.count(name) for name in "ab")
 
     async def test_just_below(self, autojump_clock: trio.testing.MockClock) -> None:
-        """One byte less is not too much, and text, which is dropped, is nothing."""
+        """One byte less is within the limit, and dropped text does not count."""
         async with running(max_pair_bytes=3 * ON_THE_WIRE + 1) as relay:
             a, b = await relay.pair()
             for _ in range(3):
@@ -122,7 +122,7 @@ class TestMaxPairBytes:
     async def test_what_was_received_is_delivered(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A message that is larger than the rest is delivered, if it was all there."""
+        """A complete message that is larger than the rest of the quota is delivered."""
         async with running(max_pair_bytes=10) as relay:
             a, b = await relay.pair()
             await a.send_message(bytes(10_000))
@@ -156,8 +156,8 @@ class TestMaxPairBytes:
             await both_closed(relay, a, b, TOO_MUCH)
 
     @pytest.mark.parametrize("sent", [1, 5_000_000])
-    async def test_off(self, sent: int) -> None:
-        """By default any amount may pass, also where another limit is set."""
+    async def test_no_byte_limit_by_default(self, sent: int) -> None:
+        """By default any amount may pass, also with another limit set."""
         async with running(max_pair_bytes=0, max_bytes_per_second=10**9 * (sent > 1)) as relay:
             a, b = await relay.pair()
             await a.send_message(bytes(sent))
@@ -166,7 +166,7 @@ class TestMaxPairBytes:
 
 
 async def test_both_limits(autojump_clock: trio.testing.MockClock) -> None:
-    """A pair that keeps to its rate is ended at its bytes, without waiting for what it may."""
+    """A pair that keeps to its rate ends at its byte limit, without waiting for its rate."""
     async with running(
         max_pair_bytes=10_000, max_bytes_per_second=1000, max_pair_seconds=1000.0
     ) as relay:

@@ -46,13 +46,13 @@ EXPECTED = {
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """Return a log in memory, for all that is logged, at level debug."""
+    """Return a log in memory of all records, at level debug."""
     with bare_logging():
         yield Log()
 
 
 class Observers:
-    """The observers of the command line, and all events that there were."""
+    """The observers of the command line, and all events."""
 
     def __init__(self, log: Log) -> None:
         self.handle: RelayHandle
@@ -71,7 +71,7 @@ class Observers:
 
 
 def representations() -> dict[str, str]:
-    """Return how the objects of the relay's classes show themselves, by class."""
+    """Return the representations of the relay's objects, by class."""
     found: dict[str, str] = {}
     for each in gc.get_objects():
         kind = type(each)
@@ -81,14 +81,14 @@ def representations() -> dict[str, str]:
 
 
 class Crowd:
-    """Clients in every state that lasts."""
+    """Clients in every lasting state."""
 
     def __init__(self, visitors: Visitors, nursery: trio.Nursery) -> None:
         self._visitors = visitors
         self._nursery = nursery
 
-    async def come(self) -> None:
-        """Have all of them come."""
+    async def connect_all(self) -> None:
+        """Connect all clients."""
         visitors = self._visitors
         left, peer = await visitors.pair("left")
         await left.send(encode_close(1000, f"{WORD}-reason"))
@@ -111,15 +111,15 @@ class Crowd:
         self._nursery.start_soon(visitors.ask, "ghosts")
 
     @staticmethod
-    def is_there(events: list[Event], now: dict[str, str]) -> bool:
-        """Return whether the relay knows of all of them."""
+    def are_connected(events: list[Event], now: dict[str, str]) -> bool:
+        """Return True if the relay has all clients in its tables."""
         return len(events) >= 10 and "AliveCheck" in now
 
 
 async def test_representations(
     tmp_path: Path, nursery: trio.Nursery, time_limit: None, log: Log
 ) -> None:
-    """No object of the relay shows what clients said or where they are, in any state of a side."""
+    """No object of the relay shows data or addresses of clients, in any state of a side."""
     token = tmp_path / "token"
     token.write_text(TOKEN)
     settings = RelaySettings(
@@ -138,9 +138,9 @@ async def test_representations(
     urls = [parse_url(f"wss://relay.example/?pair={WORD}"), parse_target(f"ws://h/?token={WORD}")]
     async with Visitors(observers.handle.port) as visitors, trio.open_nursery() as clients:
         crowd = Crowd(visitors, clients)
-        await crowd.come()
+        await crowd.connect_all()
         shown = representations()
-        while not crowd.is_there(observers.events, shown):
+        while not crowd.are_connected(observers.events, shown):
             await trio.sleep(0.01)
             shown = representations()
         assert shown.keys() >= EXPECTED

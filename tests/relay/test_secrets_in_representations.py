@@ -20,7 +20,7 @@ SECRETS = (CODE, PAYLOAD, TOKEN, ANOTHER_TOKEN, ADDRESS, "127.0.0.77")
 TOO_MANY = (429, "too many connections from this client")
 
 
-async def come(relay: WatchedRelay, code: str, token: str) -> Client:
+async def join_behind_a_proxy(relay: WatchedRelay, code: str, token: str) -> Client:
     """Return a client behind a proxy that has joined."""
     client = await relay.come_from("127.0.0.77")
     head = upgrade_request(f"/?pair={code}")
@@ -46,8 +46,8 @@ async def test_no_representation(
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     shown: list[object] = []
     async with running(listeners=listeners, **settings) as relay:
-        a = await come(relay, CODE, TOKEN)
-        b = await come(relay, CODE, ANOTHER_TOKEN)
+        a = await join_behind_a_proxy(relay, CODE, TOKEN)
+        b = await join_behind_a_proxy(relay, CODE, ANOTHER_TOKEN)
         await a.send_message(PAYLOAD.encode())
         await b.message()
         for code, token in ((CODE, TOKEN), ("another", ANOTHER_TOKEN)):

@@ -21,12 +21,12 @@ CLOSE = 5.0
 
 
 class TestDrainDelay:
-    """The time in which a relay only refuses newcomers."""
+    """Time in which a relay only refuses new sides."""
 
-    async def test_newcomers_are_refused(
+    async def test_new_clients_are_refused(
         self, nursery: trio.Nursery, autojump_clock: MockClock
     ) -> None:
-        """Health, readiness and upgrades say that it stops, also to who would join a code."""
+        """Health, readiness and upgrades report the stop, also to a client with a waiting code."""
         async with running(drain_delay=DELAY) as relay:
             a, _ = await relay.pair()
             await relay.join("waiting")
@@ -41,7 +41,7 @@ class TestDrainDelay:
             await relay.gone(a)
 
     async def test_pairs_go_on(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-        """Pairs exchange messages until the delay is over; then all are told, and it returns."""
+        """Pairs exchange messages until the delay is over; then all sides are closed."""
         async with running(drain_delay=DELAY) as relay:
             a, b = await relay.pair()
             waiting = await relay.join("waiting")
@@ -56,7 +56,7 @@ class TestDrainDelay:
     async def test_delay_is_kept_without_sides(
         self, nursery: trio.Nursery, autojump_clock: MockClock
     ) -> None:
-        """A balancer gets its time to notice, also if nobody is there, or all leave."""
+        """Without sides the delay is not shorter, so that a balancer notices the drain."""
         async with running(drain_delay=DELAY) as relay:
             a, b = await relay.pair()
             nursery.start_soon(stop, relay)
@@ -65,18 +65,20 @@ class TestDrainDelay:
             assert (await relay.get("/health"))[0] == 503
             await stopped_within(relay, DELAY - 10)
 
-    async def test_who_was_let_in_before(
+    async def test_waiting_side_expires(
         self, nursery: trio.Nursery, autojump_clock: MockClock
     ) -> None:
-        """A side that waits is still looked after: it expires in time."""
+        """A waiting side still expires during the drain."""
         async with running(drain_delay=DELAY, pair_ttl=10.0, sweep_interval=1.0) as relay:
             waiting = await relay.join("waiting")
             nursery.start_soon(stop, relay)
             assert await waiting.closed() == (1001, "pair expired")
             await relay.handle.stop()
 
-    async def test_mute_clients(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-        """Clients that do not answer come on top, with close_timeout, and newcomers are refused."""
+    async def test_unresponsive_clients(
+        self, nursery: trio.Nursery, autojump_clock: MockClock
+    ) -> None:
+        """Clients that do not answer add close_timeout, and new clients are refused meanwhile."""
         async with running(drain_delay=DELAY, close_timeout=CLOSE) as relay:
             await relay.pair()
             nursery.start_soon(stop, relay)
@@ -86,12 +88,12 @@ class TestDrainDelay:
 
 
 class TestNoDelay:
-    """The default."""
+    """Default: no drain delay."""
 
-    async def test_newcomers_while_clients_are_mute(
+    async def test_new_clients_during_the_closing_handshakes(
         self, nursery: trio.Nursery, autojump_clock: MockClock
     ) -> None:
-        """As long as one mute client holds the stop up, newcomers learn that the relay stops."""
+        """New clients get the response of a stopping relay while a client has not answered."""
         async with running(close_timeout=CLOSE) as relay:
             await relay.join("mute")
             pairs = [await relay.pair(f"{number}") for number in range(3)]
@@ -109,10 +111,10 @@ class TestNoDelay:
             assert (await at_the_door.response()).status == 503
             await stopped_within(relay, CLOSE - 4)
 
-    async def test_mute_clients_alone(
+    async def test_only_unresponsive_clients(
         self, nursery: trio.Nursery, autojump_clock: MockClock
     ) -> None:
-        """The last polite client makes no difference, nor how many are mute."""
+        """The stop takes close_timeout for any number of unresponsive clients."""
         async with running(close_timeout=CLOSE) as relay:
             for number in range(5):
                 await relay.pair(f"{number}")
@@ -132,7 +134,7 @@ class TestNoDelay:
                 assert await client.rest() == b""
 
     async def test_order(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-        """Waiting sides are told first, then pairs."""
+        """Waiting sides are closed first, then pairs."""
         told: list[str] = []
 
         async def come(relay: WatchedRelay, code: str) -> None:
@@ -191,11 +193,11 @@ class TestNoDelay:
 
 
 class TestCancelled:
-    """A relay whose nursery is cancelled."""
+    """Relay whose nursery is cancelled."""
 
     @pytest.mark.parametrize("first", [None, stop])
     async def test_delay_is_skipped(self, first: Stop | None, autojump_clock: MockClock) -> None:
-        """Everybody is told at once, also if the relay was draining; it says so once."""
+        """All sides are closed at once, also during a drain; there is one event."""
         settings: dict[str, Any] = {"drain_delay": DELAY, "close_timeout": CLOSE}
         async with trio.open_nursery() as clients, running(**settings) as relay:
             for client in (*await relay.pair(), await relay.join("waiting")):
@@ -214,7 +216,7 @@ class TestCancelled:
 async def test_stopping_is_noticed_once(
     by: Stop, nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    """However often it is told to stop, the relay says once that it does, before its pairs end."""
+    """A relay that is stopped several times has one event, before its pairs end."""
     async with running(close_timeout=CLOSE) as relay:
         a, _ = await relay.pair()
         await relay.join("waiting")
@@ -228,18 +230,18 @@ async def test_stopping_is_noticed_once(
 
 
 class TestTwoStops:
-    """A relay that is told to stop in one way and then in the other: the first one decides."""
+    """Two stops of different kinds, of which the first decides."""
 
     @pytest.mark.parametrize("accepting", [True, False])
     def test_first_decides(self, accepting: bool) -> None:
-        """That holds also if the relay could not act between the two."""
+        """The first stop decides, also if both happen in the same step."""
         shutdown = Shutdown()
         shutdown.ask(accepting=accepting)
         shutdown.ask(accepting=not accepting)
         assert shutdown.accepting is accepting
 
     async def test_accepting(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-        """Newcomers are still accepted, and refused, until the delay is over."""
+        """Connections are still accepted, and refused, until the delay is over."""
         async with running(drain_delay=DELAY, close_timeout=CLOSE) as relay:
             nursery.start_soon(stop, relay)
             await trio.sleep(1)
@@ -249,7 +251,7 @@ class TestTwoStops:
             await stopped_within(relay, 1)
 
     async def test_not_accepting(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
-        """A client that was accepted before is waited for, and the delay is skipped."""
+        """The stop waits for a client that was accepted before, and skips the delay."""
         request = upgrade_request("/?pair=late")
         async with running(drain_delay=DELAY, close_timeout=CLOSE) as relay:
             waiting, late = await relay.join("waiting"), await relay.connect()

@@ -1,4 +1,4 @@
-"""Sides that take nothing of what waits for them are ended; until then they are answered."""
+"""Sides that accept none of their data are ended; until then their pings are answered."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ PEER_DISCONNECTED = (1011, "peer disconnected")
 STALL_TIMEOUT = (1011, "stall timeout")
 
 STALL = 240.0
-"""The default."""
+"""Default value."""
 LONG = 20_000.0
 CHUNK = bytes(127 * 1024)
-"""About what the relay takes at once."""
+"""About the number of bytes that the relay reads at once."""
 
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest) -> RelaySettings:
-    """Return the settings that a test asks for, with which a side may wait for long."""
+    """Return the settings of the test, with a long time to live for waiting sides."""
     return RelaySettings(**{"pair_ttl": 10 * LONG, **getattr(request, "param", {})})
 
 
 class TestStall:
-    """Sides that take nothing."""
+    """Sides that accept nothing."""
 
     @pytest.mark.parametrize("mute", [0, 1])
     async def test_stalled(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, mute: int
     ) -> None:
-        """A side that takes nothing while data waits is ended, between frames, and its peer."""
+        """A stalled side is ended between frames, and so is its peer."""
         clients = [await memory_relay.join("code", lockstep=side == mute) for side in (0, 1)]
         await clients[1 - mute].send_message(CHUNK)
         since = trio.current_time()
@@ -51,7 +51,7 @@ class TestStall:
     async def test_never_takes_its_close_frame(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """One that does not take its close frame either is dropped after close_timeout."""
+        """A stalled side that does not read its close frame is dropped after close_timeout."""
         await memory_relay.join("code", lockstep=True)
         a = Lively(await memory_relay.join("code"), nursery)
         await a.send_message(CHUNK)
@@ -65,7 +65,7 @@ class TestPongs:
     """The relay's answers to pings while data waits."""
 
     async def test_the_latest(self, memory_relay: MemoryRelay, autojump_clock: MockClock) -> None:
-        """Pings of a side that takes no data are answered behind it: the latest ones."""
+        """The latest pings of a side that accepts no data are answered behind that data."""
         a = await memory_relay.join("code")
         b = await memory_relay.join("code", lockstep=True)
         await self.block(a)
@@ -74,8 +74,10 @@ class TestPongs:
         await trio.sleep(STALL - 5)
         await self.expect(b, Frame(fin=True, opcode=PONG, payload=b"\x04"))
 
-    async def test_newcomer(self, memory_relay: MemoryRelay, autojump_clock: MockClock) -> None:
-        """A ping of the relay does not take the place of a pong."""
+    async def test_ping_does_not_replace_a_pong(
+        self, memory_relay: MemoryRelay, autojump_clock: MockClock
+    ) -> None:
+        """A ping of the relay does not replace a deferred pong."""
         a = await memory_relay.join("code")
         b = await memory_relay.join("code", lockstep=True)
         await self.block(a)
@@ -89,7 +91,7 @@ class TestPongs:
 
     @staticmethod
     async def block(sender: Client) -> None:
-        """Send a message in two frames, which the other side does not take."""
+        """Send a message in two frames, which the other side does not read."""
         await sender.send(
             encode(BINARY, CHUNK[:1000], fin=False) + encode(CONTINUATION, CHUNK[:1000])
         )
@@ -97,20 +99,20 @@ class TestPongs:
 
     @staticmethod
     async def expect(client: Client, control: Frame) -> None:
-        """Receive that message, and a control frame behind it, and then a ping of the relay."""
+        """Receive that message, a control frame behind it, and then a ping of the relay."""
         assert await client.message() == CHUNK[:2000]
         assert await client.frame() == control
         assert await client.frame() == Frame(fin=True, opcode=PING, payload=b"relay")
 
 
 class TestSettings:
-    """The setting, by its effect."""
+    """Setting stall_timeout, by its effect."""
 
     @pytest.mark.parametrize("settings", [{"stall_timeout": 5}], indirect=True)
     async def test_stall_timeout(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock
     ) -> None:
-        """A side that takes nothing is ended when stall_timeout says."""
+        """A side that accepts nothing is ended after stall_timeout."""
         a = await memory_relay.join("code")
         await memory_relay.join("code", lockstep=True)
         await a.send_message(CHUNK)
@@ -122,7 +124,7 @@ class TestSettings:
     async def test_no_stall_timeout(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock
     ) -> None:
-        """With stall_timeout 0 a side may take nothing for as long as it likes."""
+        """With stall_timeout 0 a side may accept nothing for any time."""
         a = await memory_relay.join("code")
         b = await memory_relay.join("code", lockstep=True)
         await a.send_message(CHUNK)

@@ -1,4 +1,4 @@
-"""A relay that stops without accepting serves whoever is in its hands already."""
+"""A relay that stops accepting still serves its accepted connections."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ REQUEST = upgrade_request("/?pair=code")
 
 
 async def expect_served(client: Client) -> None:
-    """Expect to be let in, and then told that the relay stops."""
+    """Expect a 101 response, and then the close frame of the stop."""
     assert (await client.response()).status == 101
     assert await client.closed() == (1001, "relay stopping")
 
 
 async def pass_ticks(count: int) -> None:
-    """Let the other tasks run so often."""
+    """Let the other tasks run this number of times."""
     for _ in range(count):
         await trio.lowlevel.checkpoint()
 
@@ -81,7 +81,7 @@ async def test_nothing_comes(
 
 
 class Events(list[Event]):
-    """An observer that keeps what it notices."""
+    """Observer that records its events."""
 
     on_event = list.append
 
@@ -90,7 +90,7 @@ class Events(list[Event]):
 async def test_code_of_a_pair_that_ends(
     settings: RelaySettings, autojump_clock: trio.testing.MockClock, ticks: int
 ) -> None:
-    """Nobody is refused any more because of a pair that ends with the relay."""
+    """A pair that ends with the relay causes no refusal of its code."""
     relay, events = MemoryRelay(), Events()
     serve = partial(serve_relay, listeners=[relay.listener], settings=settings, observer=events)
 
@@ -112,12 +112,12 @@ async def test_code_of_a_pair_that_ends(
     assert RequestRefused not in since[since.index(RelayStopping) :]
 
 
-class TestProbing:
+class TestTakeoverCheck:
     """A pair whose sides do not answer."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return settings with which newcomers have them pinged."""
+        """Return settings with takeover checks."""
         return RelaySettings(ping_interval=0, stall_timeout=0)
 
     async def test_newcomers(

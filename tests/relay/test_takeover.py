@@ -1,4 +1,4 @@
-"""A newcomer to a full pair finds out whether those who have its place are still there."""
+"""A third client finds out whether the sides of a pair are alive."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TIMEOUT = RelaySettings().takeover_timeout
 
 
 async def test_alive(relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery) -> None:
-    """Both sides are pinged, and once both answered, the third is refused: they notice no more."""
+    """Both sides are pinged; once both answered, the client is refused, and the pair goes on."""
     a, b = (Lively(client, nursery) for client in await relay.pair())
     since = trio.current_time()
     _, refused = await relay.ask(409)
@@ -38,10 +38,10 @@ async def test_alive(relay: OpenRelay, autojump_clock: MockClock, nursery: trio.
 
 
 @pytest.mark.parametrize("mute", [(0,), (1,), (0, 1)])
-async def test_ghost(
+async def test_dead_side(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery, mute: tuple[int, ...]
 ) -> None:
-    """If one does not answer in time, its pair is ended, and the newcomer opens a new one."""
+    """If a side does not answer in time, its pair is ended, and the client opens a new one."""
     clients = await relay.pair()
     lively = [Lively(clients[side], nursery) for side in (0, 1) if side not in mute]
     since = trio.current_time()
@@ -62,7 +62,7 @@ async def test_ghost(
 
 
 async def test_events(relay: OpenRelay, autojump_clock: MockClock) -> None:
-    """The event has the name of the pair in public, as the event of its end has."""
+    """The event of the check has the same pair hash as the event of the pair's end."""
     await relay.pair()
     await relay.ask()
     probed = [event for event in relay.events if isinstance(event, TakeoverChecked)]
@@ -77,7 +77,7 @@ async def test_events(relay: OpenRelay, autojump_clock: MockClock) -> None:
 async def test_data_is_an_answer(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery, said: bytes
 ) -> None:
-    """Whatever a side sends after the ping shows that it is there."""
+    """Any data that a side sends after the ping shows that it is alive."""
     a, b = await relay.pair()
     Lively(a, nursery)
     async with trio.open_nursery() as newcomers:
@@ -90,7 +90,7 @@ async def test_data_is_an_answer(
 async def test_answer_among_data(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """An answer is seen at once, also among data."""
+    """A pong is found at once, also among data."""
     a, b = await relay.pair()
     Lively(a, nursery)
     since = trio.current_time()
@@ -113,10 +113,10 @@ async def test_data_before_is_no_answer(
     assert relay.probed == [False]
 
 
-async def test_newcomers_share_a_probe(
+async def test_clients_share_a_check(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """For all newcomers that come meanwhile there is one ping for each side, and one result."""
+    """All clients that arrive during a check share one ping per side, and one result."""
     a, b = await relay.pair()
     lively = Lively(a, nursery)
     async with trio.open_nursery() as newcomers:
@@ -161,7 +161,7 @@ async def test_check_of_a_dead_side_is_shared(
 async def test_side_leaves_meanwhile(
     relay: OpenRelay, autojump_clock: MockClock, leaver: int
 ) -> None:
-    """If a side leaves meanwhile, the newcomer has the code at once, and nobody is evicted."""
+    """If a side leaves during the check, the client has the code at once, without an eviction."""
     clients = await relay.pair()
     since = trio.current_time()
     async with trio.open_nursery() as newcomers:
@@ -175,8 +175,8 @@ async def test_side_leaves_meanwhile(
     assert relay.relay.pairs.waiting == 1
 
 
-async def test_newcomer_leaves_meanwhile(relay: OpenRelay, autojump_clock: MockClock) -> None:
-    """Also if the newcomer does not wait for it, the probe has its result."""
+async def test_client_leaves_meanwhile(relay: OpenRelay, autojump_clock: MockClock) -> None:
+    """The check has a result even if its client leaves."""
     a, b = await relay.pair()
     newcomer = await relay.connect()
     with trio.move_on_after(TIMEOUT / 2):

@@ -30,13 +30,13 @@ DEAD = AckState(seconds_since_ack=TIMEOUT, unacked_probes=1)
 SLOW = AckState(seconds_since_ack=TIMEOUT - 0.01, unacked_probes=1)
 
 
-def system_says(monkeypatch: pytest.MonkeyPatch, uptake: AckState) -> None:
-    """Have the system say this of every client."""
+def kernel_reports(monkeypatch: pytest.MonkeyPatch, uptake: AckState) -> None:
+    """Make the kernel report this state for every client."""
     monkeypatch.setattr(Transport, "ack_state", uptake)
 
 
 class TestExcused:
-    """Sides of which no pong can come in time."""
+    """Sides whose pong cannot arrive in time."""
 
     @pytest.mark.parametrize(("uptake", "status"), [(AckState(), 409), (SLOW, 409), (DEAD, 101)])
     async def test_data_waits(
@@ -47,12 +47,12 @@ class TestExcused:
         uptake: AckState,
         status: int,
     ) -> None:
-        """A sender that is not read, and a receiver that is slow, need a live system alone."""
+        """A sender that is not read and a slow reader only need a live kernel."""
         a = await relay.join("code")
         b = await relay.join("code", lockstep=True)
         await a.send_message(CHUNK)
         await trio.testing.wait_all_tasks_blocked()
-        system_says(monkeypatch, uptake)
+        kernel_reports(monkeypatch, uptake)
         await relay.ask(status)
         assert relay.probed == [status == 409]
         if status == 409:
@@ -62,7 +62,7 @@ class TestExcused:
     async def test_answer_was_not_read(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nor is one gone whose answer may be there, because the relay is behind with reading."""
+        """A side whose pong may be unread, because the relay is behind, is not evicted."""
         await relay.pair()
         monkeypatch.setattr(Transport, "pending", 1)
         await relay.ask(409)
@@ -78,17 +78,17 @@ class TestExcused:
         await a.send_message(CHUNK)
         await trio.testing.wait_all_tasks_blocked()
         monkeypatch.setattr(Transport, "pending", 1)
-        system_says(monkeypatch, DEAD)
+        kernel_reports(monkeypatch, DEAD)
         await relay.ask(101)
 
     async def test_data_is_on_its_way(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """So does one to which the system of the relay is still sending."""
+        """A side to which the relay's kernel still sends data is not evicted."""
         a, b = await relay.pair()
         monkeypatch.setattr(Transport, "unsent_bytes", 1)
         await relay.ask(409)
-        system_says(monkeypatch, DEAD)
+        kernel_reports(monkeypatch, DEAD)
         await relay.ask(101)
         assert relay.probed == [True, False]
         for client in (a, b):
@@ -103,19 +103,19 @@ class TestExcused:
         uptake: AckState,
         probed: bool,
     ) -> None:
-        """So does a side that waits, and is not read because it sent more than is held."""
+        """A waiting side with too much early data is not evicted."""
         a = await relay.join("code")
         await a.send_message(bytes(HELD_LIMIT))
         await trio.sleep(100)
-        system_says(monkeypatch, uptake)
+        kernel_reports(monkeypatch, uptake)
         b, _ = await relay.ask()
         assert relay.probed == [probed]
         assert (relay.relay.pairs.waiting == 0) is probed
         if probed:
             assert await b.message() == bytes(HELD_LIMIT)
 
-    async def test_the_others_are_not(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
-        """That one side is excused does not excuse the other."""
+    async def test_peer_is_not_excused(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
+        """An excuse for one side is no excuse for its peer."""
         a, _ = await relay.pair()
         pair = relay.relay.pairs.find("code")
         assert pair is not None
@@ -135,7 +135,7 @@ class TestEnding:
         autojump_clock: MockClock,
         nursery: trio.Nursery,
     ) -> None:
-        """A relay that stops does not wait for the answers to a probe."""
+        """A relay that stops does not wait for a takeover check."""
         clients = await memory_relay.pair()
         newcomer = await memory_relay.connect()
         since = trio.current_time()
@@ -152,7 +152,7 @@ class TestEnding:
         assert memory_relay.handle.statistics().takeover_checks == 0
 
     async def test_ended_pair(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
-        """A pair that ended, and still has its code, is not pinged any more."""
+        """An ended pair that still holds its code is not pinged any more."""
         ours, theirs = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
             transport, pairs = StreamTransport(ours, nursery), relay.relay.pairs
@@ -173,17 +173,17 @@ class TestEnding:
 
 
 class TestOff:
-    """Newcomers that probe nobody."""
+    """Clients that cause no check."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
         """Return settings in which nothing ends a side."""
         return RelaySettings(ping_interval=0, stall_timeout=0, takeover_timeout=0)
 
-    async def test_full(
+    async def test_no_check(
         self, relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """With takeover_timeout 0 a full pair is full, and a silent side is joined."""
+        """With takeover_timeout 0 a full pair refuses, and a silent side is joined."""
         a = await relay.join("code")
         await trio.sleep(100)
         b, _ = await relay.ask(101)
@@ -197,7 +197,7 @@ class TestTimeout:
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return settings in which an answer may take longer."""
+        """Return settings with a longer timeout."""
         return RelaySettings(ping_interval=0, stall_timeout=0, takeover_timeout=9)
 
     async def test_effect(

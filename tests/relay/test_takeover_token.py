@@ -24,9 +24,9 @@ HOST = "code&token=s3cret"
 NEW_HOST = "code&token=other"
 GUEST = "code"
 HOST_MISSING = -401
-"""Stands for the 401 of a code that is, or was until now, in use."""
+"""Stands for the 401 response of a code that is in use, or was during the check."""
 SILENCE = 6
-"""Seconds after which a waiting side is pinged for a newcomer."""
+"""Seconds of silence after which a waiting side is pinged for a client."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def token_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def relay(token_file: Path) -> AsyncIterator[WatchedRelay]:
-    """Run a relay with a token, where newcomers have silent sides pinged."""
+    """Run a relay with a token and takeover checks."""
     token = str(token_file)
     async with running(token_file=token, takeover_timeout=2.0, max_waiting=1) as relay:
         yield relay
@@ -54,7 +54,7 @@ BODIES = {
 
 
 async def ask(relay: WatchedRelay, query: str) -> int:
-    """Return the status that a newcomer gets, who leaves again; or `HOST_MISSING`."""
+    """Return the status for a client, which disconnects; or `HOST_MISSING`."""
     client = await relay.connect()
     response = await client.upgrade(f"/?pair={query}")
     told = BODIES[response.body.decode()]
@@ -72,7 +72,7 @@ def renew(relay: WatchedRelay, token_file: Path, token: str) -> None:
 async def test_guest_joins_a_host(
     relay: WatchedRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """A guest joins a host that waits, also after a ping that the host answered."""
+    """A guest joins a waiting host, also after a ping that the host answered."""
     host = Lively(await relay.join(HOST), nursery)
     await trio.sleep(SILENCE)
     guest = await relay.join(GUEST)
@@ -84,7 +84,7 @@ async def test_guest_joins_a_host(
 async def test_host_joins_a_guest(
     relay: WatchedRelay, autojump_clock: MockClock, token_file: Path, nursery: trio.Nursery
 ) -> None:
-    """A host joins any side that waits, and gives the pair the token in force."""
+    """A host joins any waiting side, and gives the pair the token in force."""
     a = await relay.join(HOST)
     renew(relay, token_file, "other")
     b = await relay.join(NEW_HOST)
@@ -97,7 +97,7 @@ async def test_host_joins_a_guest(
 async def test_guest_takes_over_nothing(
     relay: WatchedRelay, autojump_clock: MockClock, sides: list[str]
 ) -> None:
-    """A guest that finds dead sides at a host's code has them ended, but not their place."""
+    """A guest that finds dead sides at a host's code evicts them, but gets no place."""
     for side in sides:
         await relay.join(side)
     await trio.sleep(SILENCE)
@@ -111,7 +111,7 @@ async def test_guest_takes_over_nothing(
 async def test_host_takes_over(
     relay: WatchedRelay, autojump_clock: MockClock, sides: list[str]
 ) -> None:
-    """A host that finds dead sides has their place, also where no other code may wait."""
+    """A host that finds dead sides takes their place, also at the limit of waiting sides."""
     for side in sides:
         await relay.join(side)
     await trio.sleep(SILENCE)
@@ -123,7 +123,7 @@ async def test_host_takes_over(
 async def test_host_takes_over_where_no_more_may_wait(
     relay: WatchedRelay, autojump_clock: MockClock
 ) -> None:
-    """A host that takes over a dead pair opens no code, and so is within the limit of those."""
+    """A host that takes over a dead pair opens no code, and so keeps within the limit."""
     await relay.join(HOST)
     await relay.join(GUEST)
     await relay.join("other&token=s3cret")
@@ -140,7 +140,7 @@ async def test_pair_ends_while_it_is_checked(
     sides: list[str],
     newcomer: str,
 ) -> None:
-    """If the pair ends by itself meanwhile, its code is free, which a guest may not open."""
+    """If the pair ends during the check, its code is free, and a guest may not open it."""
     clients = [await relay.join(side) for side in sides]
     await trio.sleep(SILENCE)
     statuses: list[int] = []
@@ -161,7 +161,7 @@ async def test_pair_ends_while_it_is_checked(
 async def test_live_pair_is_full(
     relay: WatchedRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """A pair that is joined and alive refuses a third one with 409, whatever it shows."""
+    """A live pair refuses a third client with 409, with or without the token."""
     for side in (HOST, GUEST):
         Lively(await relay.join(side), nursery)
     assert [await ask(relay, third) for third in (GUEST, HOST)] == [409, 409]
@@ -169,7 +169,7 @@ async def test_live_pair_is_full(
 
 
 async def silent(client: Client) -> None:
-    """Assert that a client is sent nothing for a while."""
+    """Assert that a client receives nothing for a while."""
     with trio.move_on_after(SILENCE):
         pytest.fail(f"it was sent {await client.frame()}")
 
@@ -177,7 +177,7 @@ async def silent(client: Client) -> None:
 async def test_old_token_is_none(
     relay: WatchedRelay, autojump_clock: MockClock, token_file: Path
 ) -> None:
-    """A side that showed a token which was replaced may be joined, or evicted, by hosts alone."""
+    """Only hosts may join or evict a side whose token was replaced."""
     old = await relay.join(HOST)
     renew(relay, token_file, "other")
     await trio.sleep(SILENCE)
@@ -191,7 +191,7 @@ async def test_old_token_is_none(
 async def test_old_pair_cannot_be_evicted(
     relay: WatchedRelay, autojump_clock: MockClock, token_file: Path
 ) -> None:
-    """A pair of which no side showed the token in force is full to guests, and not pinged."""
+    """A pair without the token in force is full for guests, and is not pinged."""
     clients = [await relay.join(side) for side in (HOST, GUEST)]
     renew(relay, token_file, "other")
     assert [await ask(relay, guest) for guest in (GUEST, HOST)] == [409, 409]
@@ -204,7 +204,7 @@ async def test_old_pair_cannot_be_evicted(
 async def test_same_token_again(
     relay: WatchedRelay, autojump_clock: MockClock, token_file: Path
 ) -> None:
-    """A reload that finds the same token, as for a certificate, changes nothing."""
+    """A reload with the same token, as for a certificate, changes nothing."""
     host = await relay.join(HOST)
     renew(relay, token_file, "s3cret\n")
     await exchange(host, await relay.join(GUEST))
@@ -213,7 +213,7 @@ async def test_same_token_again(
 async def test_token_is_replaced_while_a_pair_is_checked(
     relay: WatchedRelay, autojump_clock: MockClock, token_file: Path
 ) -> None:
-    """A newcomer that showed a token which is replaced meanwhile counts as a guest."""
+    """A client whose token is replaced during the check counts as a guest."""
     host = await relay.join(HOST)
     await trio.sleep(SILENCE)
     statuses: list[int] = []
@@ -231,7 +231,7 @@ async def test_token_is_replaced_while_a_pair_is_checked(
 async def test_former_guest_keeps_nothing(
     relay: WatchedRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """A guest whose host is gone cannot go on with the code, however it tries."""
+    """A guest whose host has left cannot keep the code in any way."""
     await relay.join(HOST)
     await relay.join(GUEST)
     for told in (HOST_MISSING, 401, 401):

@@ -1,4 +1,4 @@
-"""A second client finds out whether the one that waits is still there, if it was long silent."""
+"""A second client finds out whether a waiting side that was long silent is alive."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAID = {
 async def test_silent_for_long(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """A side that was silent for over 5 s is pinged; as soon as it answers, the second joins."""
+    """A side that was silent for over 5 s is pinged; once it answers, the second client joins."""
     a = Lively(await relay.join("code"), nursery)
     await trio.sleep(SILENCE_BEFORE_CHECK + 0.01)
     since = trio.current_time()
@@ -44,7 +44,7 @@ async def test_silent_for_long(
 
 
 async def test_silent_for_less(relay: OpenRelay, autojump_clock: MockClock) -> None:
-    """One that was silent for less is not pinged, and need not answer."""
+    """A side that was silent for less is not pinged, and need not answer."""
     a = await relay.join("code")
     await trio.sleep(SILENCE_BEFORE_CHECK)
     b, _ = await relay.ask()
@@ -54,7 +54,7 @@ async def test_silent_for_less(relay: OpenRelay, autojump_clock: MockClock) -> N
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
 async def test_said_something(relay: OpenRelay, autojump_clock: MockClock, said: bytes) -> None:
-    """Anything that it says ends its silence."""
+    """Any data of the side ends its silence."""
     a = await relay.join("code")
     await trio.sleep(100)
     await a.send(said)
@@ -64,7 +64,7 @@ async def test_said_something(relay: OpenRelay, autojump_clock: MockClock, said:
 
 
 async def test_slow_head(relay: OpenRelay, autojump_clock: MockClock) -> None:
-    """A client that took long over its request was not silent for that long."""
+    """A slow request head does not count as silence."""
     a = await relay.connect()
     await trio.sleep(9)
     await a.upgrade("/?pair=code")
@@ -73,8 +73,8 @@ async def test_slow_head(relay: OpenRelay, autojump_clock: MockClock) -> None:
     assert relay.probed == []
 
 
-async def test_ghost(relay: OpenRelay, autojump_clock: MockClock) -> None:
-    """If it does not answer in time, it is ended, and the second client waits in its place."""
+async def test_dead_side(relay: OpenRelay, autojump_clock: MockClock) -> None:
+    """A side that does not answer in time is evicted, and the client waits in its place."""
     ghost = await relay.join("code")
     await trio.sleep(100)
     since = trio.current_time()
@@ -88,7 +88,7 @@ async def test_ghost(relay: OpenRelay, autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
 async def test_says_something(relay: OpenRelay, autojump_clock: MockClock, said: bytes) -> None:
-    """Anything that it says meanwhile is an answer, and the second joins at once."""
+    """Any data during the check is an answer, and the second client joins at once."""
     a = await relay.join("code")
     await trio.sleep(100)
     since = trio.current_time()
@@ -102,7 +102,7 @@ async def test_says_something(relay: OpenRelay, autojump_clock: MockClock, said:
 
 
 async def test_leaves_meanwhile(relay: OpenRelay, autojump_clock: MockClock) -> None:
-    """If it leaves meanwhile, the second client waits in its place at once."""
+    """If the side leaves during the check, the client waits in its place at once."""
     a = await relay.join("code")
     await trio.sleep(100)
     since = trio.current_time()
@@ -115,10 +115,10 @@ async def test_leaves_meanwhile(relay: OpenRelay, autojump_clock: MockClock) -> 
     assert relay.relay.pairs.waiting == 1
 
 
-async def test_newcomers_share_a_probe(
+async def test_clients_share_a_check(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
-    """Of several that come meanwhile one joins, and the others are refused, with one ping."""
+    """Of several clients during a check one joins, the others are refused, with one ping."""
     a = await relay.join("code")
     await trio.sleep(100)
     statuses = []

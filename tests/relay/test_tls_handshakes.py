@@ -1,4 +1,4 @@
-"""A TLS handshake that fails: what the client gets, what is counted, and what is said."""
+"""Failed TLS handshakes: the bytes that the client gets, the counters and the events."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ ALERT, HANDSHAKE = 0x15, 0x16
 
 @pytest.fixture(params=["own", "embedder's"])
 def embedded(request: pytest.FixtureRequest) -> bool:
-    """Return whether TLS is that of the embedding program."""
+    """Return True if TLS is that of the embedding program."""
     return bool(request.param != "own")
 
 
 @pytest.fixture
 async def relay(tmp_path: Path, time_limit: None, *, embedded: bool) -> AsyncIterator[WatchedRelay]:
-    """Run a relay in which a handshake has half a second."""
+    """Run a relay with a handshake timeout of half a second."""
     async with running_tls(tmp_path, embedded=embedded, handshake_timeout=0.5) as relay:
         yield relay
 
 
 async def sent(client: trio.SocketStream, data: bytes) -> bytes:
-    """Send data, and return what comes until the relay ends the connection."""
+    """Send data, and return the bytes up to the end of the connection."""
     with suppress(trio.BrokenResourceError):
         await client.send_all(data)
         return b"".join([data async for data in client])
@@ -59,7 +59,7 @@ async def sent_inside(client: trio.SocketStream, data: bytes) -> bytes:
 
 
 async def refuses(client: trio.SocketStream, context: ssl.SSLContext) -> bytes:
-    """Have a handshake fail, and return what comes behind it."""
+    """Make a handshake fail, and return the bytes behind it."""
     with pytest.raises(ssl.SSLError):
         await TlsPeer(client, context).shake_hands()
     return await sent(client, b"")
@@ -71,12 +71,12 @@ async def plain_http(client: trio.SocketStream) -> bytes:
 
 
 async def not_tls(client: trio.SocketStream) -> bytes:
-    """Speak something else."""
+    """Speak another protocol."""
     return await sent(client, b"SSH-2.0-OpenSSH_9.2p1 canary\r\n")
 
 
 async def old_version(client: trio.SocketStream) -> bytes:
-    """Speak TLS 1.1 alone."""
+    """Speak only TLS 1.1."""
     return await sent(client, bytes.fromhex(HELLO.format(minor="02")))
 
 
@@ -86,7 +86,7 @@ async def old_client(client: trio.SocketStream) -> bytes:
 
 
 async def other_cipher(client: trio.SocketStream) -> bytes:
-    """Offer suites for another kind of key alone."""
+    """Offer only suites for another kind of key."""
     context = client_context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
@@ -99,7 +99,7 @@ async def distrust(client: trio.SocketStream) -> bytes:
 
 
 async def distrust_in_tls_1_2(client: trio.SocketStream) -> bytes:
-    """Trust another authority, in the older version."""
+    """Trust another authority, with TLS 1.2."""
     context = ssl.create_default_context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     return await refuses(client, context)
@@ -111,7 +111,7 @@ async def alert(client: trio.SocketStream) -> bytes:
 
 
 async def malformed(client: trio.SocketStream) -> bytes:
-    """Send a ClientHello that says a wrong length."""
+    """Send a ClientHello with a wrong length."""
     return await sent(
         client, bytes.fromhex(HELLO.format(minor="03").replace("0010 000d", "0011 000d"))
     )
@@ -130,7 +130,7 @@ async def ended(client: trio.SocketStream) -> bytes:
 
 
 async def reset(client: trio.SocketStream) -> bytes:
-    """Leave by a reset."""
+    """Reset the connection."""
     await client.send_all(b"\x16")
     client.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
     await client.aclose()
@@ -185,7 +185,7 @@ async def test_failure(
     *,
     embedded: bool,
 ) -> None:
-    """A failure is counted by its kind, and answered with an alert or with nothing at all."""
+    """A failure is counted by its kind, and answered with an alert or with nothing."""
     client = await dial(relay)
     await relay.adopt(client)
     answer = await fail(client)
@@ -204,7 +204,7 @@ async def test_failure(
 
 
 async def test_head_too_slow_over_tls(relay: WatchedRelay) -> None:
-    """Once TLS is complete, a head that does not arrive in time is answered, in TLS."""
+    """Behind the TLS handshake, a head that does not arrive in time gets a response, in TLS."""
     client = await relay.adopt(speak_tls(await dial(relay)))
     await client.send(b"GET ")
     response = await client.read(12)
@@ -237,7 +237,7 @@ async def test_others_do_not_notice(relay: WatchedRelay) -> None:
     ],
 )
 def test_reasons(reason: str | None, kind: TlsFailure, detail: str | None) -> None:
-    """The reason codes of OpenSSL stand for one of a fixed set of kinds."""
+    """Each reason code of OpenSSL maps to one of a fixed set of kinds."""
     error = ssl.SSLError()
     error.reason = reason  # type: ignore[assignment]
     failure = failure_of(error)
@@ -258,7 +258,7 @@ async def test_not_a_byte(
     *,
     embedded: bool,
 ) -> None:
-    """A client that sent nothing, as checks of a TCP port do, is no failure, and hears nothing."""
+    """A client that sent nothing, as checks of a TCP port do, is no failure, and gets no byte."""
     client = await dial(relay)
     await relay.adopt(client)
     assert await fail(client) == b""
