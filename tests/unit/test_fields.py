@@ -1,4 +1,4 @@
-"""The kinds of settings: what is read, what is allowed, and what is said of the rest."""
+"""Kinds of settings: parsing, bounds, and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from relay.fields import (
 
 
 def capital(word: str) -> str:
-    """Return a word in capitals; raise ValueError if it has others than letters."""
+    """Return a word in capitals; raise ValueError if it has other characters than letters."""
     if not word.isalpha():
         raise ValueError
     return word.upper()
@@ -32,7 +32,7 @@ def capital(word: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """A dataclass with a setting of each kind, and a field that is none."""
+    """Dataclass with a setting of each kind, and a field that is no setting."""
 
     wait: float = seconds(2.0, "A time.")
     pause: float = seconds(0.5, "A time or nothing.", zero="for none")
@@ -120,13 +120,13 @@ WRONG_TYPES: dict[str, list[Any]] = {
 
 
 def example(name: str, value: Any) -> Example:
-    """Return an example of which one field has this value, be it of the right type or not."""
+    """Return an example with this value in one field, of the right type or not."""
     return Example(**{name: value})
 
 
 @pytest.mark.parametrize(("name", "said", "value"), GOOD)
 def test_good_text(name: str, said: str, value: Any) -> None:
-    """Text is read as a value of the setting's type, in its normal form."""
+    """Text is parsed to a value of the setting's type, in its normal form."""
     parsed = ABOUT[name].parse(name, said)
     assert (parsed, type(parsed)) == (value, type(value))
 
@@ -140,7 +140,7 @@ def test_written_text(name: str, said: str, value: Any) -> None:
 
 @pytest.mark.parametrize(("name", "values", "said"), BAD)
 def test_bad_text(name: str, values: str, said: str) -> None:
-    """Text that is no good value is refused in one line that says what would be."""
+    """Text that is no valid value is refused in one line that names the valid ones."""
     with pytest.raises(ValueError, match=f"^{name} must be") as refused:
         ABOUT[name].parse(name, said)
     line = str(refused.value)
@@ -151,7 +151,7 @@ def test_bad_text(name: str, values: str, said: str) -> None:
 
 @pytest.mark.parametrize(("name", "values", "said"), BAD)
 def test_bad_value(name: str, values: str, said: str) -> None:
-    """A value that text may not give, construction refuses as well."""
+    """Construction refuses the values that parsing refuses."""
     try:
         value = ABOUT[name].convert(said)
     except ValueError:
@@ -164,14 +164,14 @@ def test_bad_value(name: str, values: str, said: str) -> None:
     ("name", "value"), [(name, value) for name, wrong in WRONG_TYPES.items() for value in wrong]
 )
 def test_wrong_type(name: str, value: Any) -> None:
-    """A value of a wrong type is refused with its name, what it must be and what it was."""
+    """A value of a wrong type is refused with its name, the required type and the value."""
     with pytest.raises(TypeError) as refused:
         example(name, value)
     assert str(refused.value) == f"{name} must be {ABOUT[name].values}, not {value!r}"
 
 
 def test_bad_item() -> None:
-    """Of a list, the complaint quotes what is wrong in it alone."""
+    """The error about a list quotes only the wrong item."""
     with pytest.raises(ValueError, match=r"^words must be words of letters, not 'b c'$"):
         ABOUT["words"].parse("words", "a,b c,d")
     with pytest.raises(TypeError, match=r"^words must be words of letters, not 5$"):
@@ -179,7 +179,7 @@ def test_bad_item() -> None:
 
 
 def test_range() -> None:
-    """A number may have an upper end, and the complaint quotes the number."""
+    """A number may have an upper bound, and the error quotes the number."""
     port = Number(help="A.", values="a port", kind=int, minimum=0, maximum=65535)
     assert port.parse("port", "65535") == 65535
     with pytest.raises(ValueError, match=r"^port must be a port, not 65536$"):
@@ -187,7 +187,7 @@ def test_range() -> None:
 
 
 def test_normal_form() -> None:
-    """Values that are given as such are put in their normal form, too."""
+    """Values in the code are brought into their normal form too."""
     given: Any = {"word": "abc", "words": ["a", "b"]}
     made = Example(**given)
     assert (made.word, made.words) == ("ABC", ("A", "B"))
@@ -196,7 +196,7 @@ def test_normal_form() -> None:
 
 
 def test_definitions() -> None:
-    """The settings of a dataclass are found in order, and its other fields are not."""
+    """The settings of a dataclass are found in order, without its other fields."""
     found = list(iter_fields(Example))
     assert [name for name, _, _ in found] == list(WRONG_TYPES)
     assert [default for _, default, _ in found] == [
@@ -213,8 +213,8 @@ def test_definitions() -> None:
     assert list(iter_fields(Example())) == found
 
 
-def test_shown() -> None:
-    """A person is shown the text of a value, or in words what the lack of one means."""
+def test_display() -> None:
+    """The display form is the text of a value, or words for a missing one."""
     assert [about.display(default) for _, default, about in iter_fields(Example)] == [
         "2",
         "0.5",
@@ -231,8 +231,8 @@ def test_shown() -> None:
     assert ABOUT["good"].display(False) == "false"
 
 
-def test_differing() -> None:
-    """The settings that differ from their defaults are told by name, those of all instances."""
+def test_non_defaults() -> None:
+    """Settings that differ from their defaults are listed by name."""
     assert non_defaults(Example(), Example()) == []
     assert non_defaults(Example(note="more")) == []
     assert non_defaults(Example(size=8, good=False), Example(count=0)) == [

@@ -21,12 +21,12 @@ WHOLE = [name for name, about in ABOUT.items() if about.metavar in {"BYTES", "NU
 
 
 def with_setting(name: str, value: Any) -> RelaySettings:
-    """Return settings of which one has this value, be it of the right type or not."""
+    """Return settings with this value in one field, of the right type or not."""
     return RelaySettings(**{name: value})
 
 
 def test_defaults() -> None:
-    """The defaults are those that the contract names, in seconds and bytes."""
+    """The defaults are the documented ones, in seconds and bytes."""
     assert asdict(RelaySettings()) == {
         "pair_ttl": 300.0,
         "sweep_interval": 30.0,
@@ -52,8 +52,8 @@ def test_defaults() -> None:
     }
 
 
-def test_every_setting_says_what_it_is() -> None:
-    """Every field has what the command line makes an option of, and a default that is allowed."""
+def test_every_setting_is_complete() -> None:
+    """Every field has the data for a command-line option, and a valid default."""
     assert list(ABOUT) == [item.name for item in fields(RelaySettings)]
     for name, default, about in iter_fields(RelaySettings):
         assert about.help.endswith(".")
@@ -63,7 +63,7 @@ def test_every_setting_says_what_it_is() -> None:
 
 
 def test_kinds() -> None:
-    """Every setting is of the kind that its field says."""
+    """Every setting has the kind that its field declares."""
     kinds = {
         "float": Number,
         "int": Number,
@@ -76,8 +76,8 @@ def test_kinds() -> None:
         assert type(ABOUT[item.name]) is kinds[str(item.type)]
 
 
-def test_what_zero_turns_off() -> None:
-    """The times that the contract lets be turned off may be 0, and the others may not."""
+def test_zero_turns_off() -> None:
+    """The documented times may be 0, which turns them off, and no other time may."""
     assert set(OFF) == {
         "ping_interval",
         "stall_timeout",
@@ -92,14 +92,14 @@ def test_what_zero_turns_off() -> None:
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("value", [0.001, 1, 2.5, 1e308])
 def test_good_time(name: str, value: float) -> None:
-    """A time is any finite number from a millisecond on, whole or not."""
+    """A time is a finite number from a millisecond on, with or without a fraction."""
     assert getattr(with_setting(name, value), name) == value
 
 
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 0.0009, -1, -math.inf, math.inf, math.nan])
 def test_time_out_of_range(name: str, value: float) -> None:
-    """A time that is no time is refused with its name, what it must be, and what it was."""
+    """A time out of range is refused with its name, the bounds, and the value."""
     if name in OFF and value == 0:
         return
     with pytest.raises(ValueError, match=r"number of seconds") as refused:
@@ -112,7 +112,7 @@ def test_time_out_of_range(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("value", [True, False, None, "1", b"1", 1j, [1.0]])
 def test_time_of_a_wrong_type(name: str, value: object) -> None:
-    """A time that is not a number is refused, a truth value too."""
+    """A time that is no number is refused, and so is a bool."""
     with pytest.raises(TypeError) as refused:
         with_setting(name, value)
     assert str(refused.value) == f"{name} must be {ABOUT[name].values}, not {value!r}"
@@ -121,14 +121,14 @@ def test_time_of_a_wrong_type(name: str, value: object) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [0, 1, 2**63, 10**300])
 def test_good_size(name: str, value: int) -> None:
-    """A size or a count is any whole number from 0 on."""
+    """A size or a count is an integer from 0 on."""
     assert getattr(with_setting(name, value), name) == value
 
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [-1, -(2**70)])
 def test_size_out_of_range(name: str, value: int) -> None:
-    """A negative size is refused with its name, what it must be, and what it was."""
+    """A negative size is refused with its name, the bounds, and the value."""
     with pytest.raises(ValueError, match="whole number") as refused:
         with_setting(name, value)
     said = str(refused.value)
@@ -139,14 +139,14 @@ def test_size_out_of_range(name: str, value: int) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [1.0, 0.0, math.nan, math.inf, True, False, "1"])
 def test_size_of_a_wrong_type(name: str, value: object) -> None:
-    """A size that is not a whole number is refused, even one that has no fraction."""
+    """A size that is no integer is refused, even a float without a fraction."""
     with pytest.raises(TypeError, match=rf"^{name} must be a whole number"):
         with_setting(name, value)
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_what_may_be_left_open(name: str) -> None:
-    """None is a value of the limit of connections alone."""
+def test_none(name: str) -> None:
+    """Only the limit of connections may be None."""
     if name == "max_connections":
         assert RelaySettings(max_connections=None).max_connections is None
     else:
@@ -156,13 +156,13 @@ def test_what_may_be_left_open(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*TIMES, *WHOLE])
 def test_number_beyond_the_floats(name: str) -> None:
-    """A whole number that no float can hold is refused as any other bad value."""
+    """An integer that no float can hold is refused like any other invalid value."""
     with pytest.raises(ValueError, match=f"^{name} must be"):
         with_setting(name, 10**400)
 
 
 def test_bad_settings_change_nothing() -> None:
-    """A copy with a bad value is refused, and the original is what it was."""
+    """A copy with an invalid value is refused, and the original is unchanged."""
     settings = RelaySettings(pair_ttl=10)
     with pytest.raises(ValueError, match="pair_ttl"):
         replace(settings, pair_ttl=-1)
@@ -170,7 +170,7 @@ def test_bad_settings_change_nothing() -> None:
 
 
 def test_settings_are_frozen() -> None:
-    """Settings do not change once they are made, and have no room for others."""
+    """Settings are immutable, and have no further attributes."""
     settings = RelaySettings()
     with pytest.raises(FrozenInstanceError):
         settings.pair_ttl = 1.0  # type: ignore[misc]
@@ -181,7 +181,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_settings_are_named() -> None:
-    """No setting is given by its place, and none that is not known."""
+    """Settings are keyword-only, and unknown names are refused."""
     with pytest.raises(TypeError):
         RelaySettings(300.0)  # type: ignore[call-arg]
     with pytest.raises(TypeError):

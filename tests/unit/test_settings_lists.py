@@ -1,4 +1,4 @@
-"""Whom a relay trusts and admits: proxies and origins as they are given, and as they are kept."""
+"""Trusted proxies and allowed origins: accepted text, and its normal form."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from relay import RelaySettings
     ],
 )
 def test_trusted_proxy(said: str, kept: str) -> None:
-    """A trusted proxy is an address, a network or the word unix, kept in its usual form."""
+    """A trusted proxy is an address, a network or the word unix, kept in its normal form."""
     assert RelaySettings(trusted_proxies=(said,)).trusted_proxies == (kept,)
 
 
@@ -39,7 +39,7 @@ def test_trusted_proxy(said: str, kept: str) -> None:
     ],
 )
 def test_no_trusted_proxy(said: str) -> None:
-    """A name, a network with bits of a host, or an address with a zone is no trusted proxy."""
+    """A name, a network with host bits, or an address with a zone is no trusted proxy."""
     with pytest.raises(ValueError, match=r"^trusted_proxies must be addresses, ") as refused:
         RelaySettings(trusted_proxies=("unix", said))
     assert str(refused.value).endswith(f", not {said!r}")
@@ -62,7 +62,7 @@ def test_no_trusted_proxy(said: str) -> None:
     ],
 )
 def test_allowed_origin(said: str, kept: str) -> None:
-    """An origin is kept as browsers say it: in lower case, without the port that is understood."""
+    """An origin is kept as browsers send it: in lower case, without the default port."""
     assert RelaySettings(allowed_origins=(said,)).allowed_origins == (kept,)
 
 
@@ -87,7 +87,7 @@ def test_allowed_origin(said: str, kept: str) -> None:
     ],
 )
 def test_no_allowed_origin(said: str) -> None:
-    """A host alone, a path, a pattern or a name that no browser would send is no origin."""
+    """A host alone, a path, a pattern or an invalid name is no origin."""
     with pytest.raises(ValueError, match=r"^allowed_origins must be origins like ") as refused:
         RelaySettings(allowed_origins=("null", said))
     assert str(refused.value).endswith(f", not {said!r}")

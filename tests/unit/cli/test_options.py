@@ -1,4 +1,4 @@
-"""Settings on the command line: a flag and a variable for each, and which of them wins."""
+"""Settings on the command line: a flag and a variable for each, and their precedence."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEXTS = {
 
 
 def texts(definition: Definition) -> tuple[str, str, str | None]:
-    """Return two good texts of a setting, neither its default, and a bad one, if there is one."""
+    """Return two valid texts of a setting, neither its default, and an invalid one, if any."""
     match definition.field:
         case Number():
             return "17", "42", "soon"
@@ -50,7 +50,7 @@ FLAGS = [definition for definition in DEFINITIONS if isinstance(definition.field
 
 
 def by_name(definition: Definition) -> str:
-    """Return what a test calls a setting."""
+    """Return the test id of a setting."""
     return definition.name
 
 
@@ -83,7 +83,7 @@ class Asked:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
-    """Start from an environment without settings; undo what the program does to its process."""
+    """Run without settings in the environment; undo the changes to the process."""
     for name in os.environ:
         if name.startswith("ARC_RELAY_"):
             monkeypatch.delenv(name)
@@ -95,14 +95,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
 
 @pytest.fixture
 def whole_tls(definition: Definition, monkeypatch: pytest.MonkeyPatch, asked: Asked) -> None:
-    """Let half of what TLS needs come with the other half."""
+    """Add the other half of the TLS files to a half."""
     halves = {"tls_cert": "TLS_KEY", "tls_key": "TLS_CERT"}
     if definition.name in halves:
         monkeypatch.setenv(f"ARC_RELAY_{halves[definition.name]}", "/other")
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the one line that the program said on stderr, without its name and the end."""
+    """Return the one line that the program wrote to stderr, without its name and the line end."""
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -118,7 +118,7 @@ def test_names() -> None:
 
 
 def test_defaults(asked: Asked) -> None:
-    """Without flags and variables, everything is as it is by default."""
+    """Without flags and variables, every setting has its default."""
     assert asked.status() == 0
     assert asked.start == DaemonSettings()
     assert asked.relay == RelaySettings()
@@ -129,7 +129,7 @@ def test_defaults(asked: Asked) -> None:
 def test_flag_beats_variable_beats_default(
     definition: Definition, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each setting has a flag and a variable of its name."""
+    """Each setting has a flag and a variable of its name; the flag takes precedence."""
     name, default, about = definition
     first, second, _ = texts(definition)
     values = [about.parse(name, first), about.parse(name, second)]
@@ -165,7 +165,7 @@ def test_flags_without_a_value(
 
 @pytest.mark.parametrize("definition", SPELT, ids=by_name)
 def test_bad_flag(definition: Definition, asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
-    """A bad value ends the start in one line that names the flag; the status is 2."""
+    """An invalid flag ends the start in one line that names the flag; the status is 2."""
     bad = texts(definition)[2]
     if bad is None:
         return
@@ -181,7 +181,7 @@ def test_bad_variable(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A bad variable ends the start in one line that names it; the status is 2."""
+    """An invalid variable ends the start in one line that names it; the status is 2."""
     bad = "maybe" if definition in FLAGS else texts(definition)[2]
     if not bad:
         return
@@ -191,8 +191,8 @@ def test_bad_variable(
     assert said(capsys).startswith(f"{variable} must be {definition.field.values}, not '")
 
 
-def test_bad_variable_behind_a_flag(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that a flag overrides is not looked at."""
+def test_overridden_invalid_variable(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that a flag overrides is not parsed."""
     monkeypatch.setenv("ARC_RELAY_PAIR_TTL", "never")
     assert asked.value("pair_ttl", "--pair-ttl", "5") == 5
 
@@ -205,7 +205,7 @@ def test_settings_that_do_not_go_together(asked: Asked, capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("name", NAMES)
 def test_empty_variable(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty variable counts as not set."""
+    """An empty variable counts as unset."""
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "")
     assert asked.status() == 0
     assert (asked.start, asked.relay) == (DaemonSettings(), RelaySettings())
@@ -214,7 +214,7 @@ def test_empty_variable(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("name", ["unix_socket", "trusted_proxies"])
 def test_empty_flag(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty flag undoes a variable, where there may be nothing."""
+    """An empty flag overrides a variable, if the setting may be empty."""
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "unix")
     assert not asked.value(name, f"--{name.replace('_', '-')}", "")
 
@@ -235,7 +235,7 @@ def test_unknown_variable(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A variable that is none of ours stops the start, and the nearest one is named."""
+    """An unknown variable with the relay's prefix stops the start; the error suggests a name."""
     monkeypatch.setenv(variable, "5")
     assert asked.status() == 2
     assert said(capsys) == f"unknown variable {variable}; did you mean {nearest}?"
@@ -256,24 +256,24 @@ def test_unknown_variable_that_is_no_text(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A name that would act on a terminal, or that it could not show, is escaped."""
+    """An unknown name with control or unprintable characters is escaped."""
     monkeypatch.setenv(variable, "5")
     assert asked.status() == 2
     assert said(capsys).startswith(f"unknown variable {shown}; did you mean ARC_RELAY_")
 
 
-def test_variable_unlike_any(
+def test_unrelated_unknown_variable(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """However far from every known one a variable is, one of them is named."""
+    """The error suggests a known variable, however different the unknown one is."""
     variable = f"ARC_RELAY_{'Z' * 100}"
     monkeypatch.setenv(variable, "5")
     assert asked.status() == 2
     assert said(capsys).startswith(f"unknown variable {variable}; did you mean ARC_RELAY_")
 
 
-def test_variables_that_do_not_matter(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty unknown variables, and variables of others, are no matter."""
+def test_ignored_variables(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty unknown variables, and variables of other programs, are ignored."""
     monkeypatch.setenv("ARC_RELAY_PAIR_TLL", "")
     monkeypatch.setenv("ARC_RELAYS", "5")
     monkeypatch.setenv("PAIR_TTL", "5")
@@ -281,8 +281,8 @@ def test_variables_that_do_not_matter(asked: Asked, monkeypatch: pytest.MonkeyPa
     assert asked.relay == RelaySettings()
 
 
-def test_what_was_given(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings know which of them were given, be it with the value of the default."""
+def test_given_options(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings know the given options, also those given with their defaults."""
     monkeypatch.setenv("ARC_RELAY_HOST", "0.0.0.0")  # noqa: S104 - nothing listens
     assert asked.value("given", "-p", "8765", "--pair-ttl", "5") == {"host", "port"}
 
@@ -319,7 +319,7 @@ def test_settings_from_environment(asked: Asked, monkeypatch: pytest.MonkeyPatch
 def test_bad_environment(
     variables: dict[str, str], problem: str, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another command says of a bad environment what start does, with the same status."""
+    """Another command reports an invalid environment like start, with the same status."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(options.WrongUsage) as refused:
@@ -334,7 +334,7 @@ def test_help(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Help has of each setting its flags, its meaning, its default and its variable."""
+    """The help has the flags, the meaning, the default and the variable of each setting."""
     monkeypatch.setenv("COLUMNS", columns)
     assert asked.status("--help") == 0
     out = " ".join(capsys.readouterr().out.split())

@@ -30,7 +30,7 @@ from relay.cli.url import (
     ],
 )
 def test_url(text: str, shown: str, host: str, port: int, tls: bool) -> None:
-    """A URL is taken apart, and shown again without its query."""
+    """A URL is parsed, and displayed without its query."""
     url = parse_url(text)
     assert str(url) == shown
     assert (url.port, url.tls) == (port, tls)
@@ -60,7 +60,7 @@ def test_bad_url(text: str) -> None:
 
 
 def test_code_is_not_shown() -> None:
-    """The query may hold a code; it is in the request alone."""
+    """The query may contain a code; it is only in the request."""
     url = parse_url("wss://relay.example/?pair=secret code")
     assert url.query == "pair=secret%20code"
     assert "secret" not in f"{url} {url!r}"
@@ -77,12 +77,12 @@ def test_code_is_not_shown() -> None:
     ],
 )
 def test_local(host: str, addresses: tuple[str, ...]) -> None:
-    """A relay that listens everywhere is asked on the loopback interface."""
+    """A relay that listens on all interfaces is reached on the loopback interface."""
     assert local_target(LocalListener(host, 1234)) == ConnectTarget(addresses, 1234)
 
 
 def test_local_unix_and_tls() -> None:
-    """A unix path goes before an address; a certificate of one's own machine is not verified."""
+    """A unix path precedes an address; the certificate of a local listener is not verified."""
     target = local_target(LocalListener("::1", 1234, unix="relay.sock", tls=True))
     assert str(target) == "unix:relay.sock"
     assert target.tls is not None
@@ -100,7 +100,7 @@ def test_local_unix_and_tls() -> None:
     ],
 )
 def test_target(text: str, shown: str, path: str) -> None:
-    """Every form of a URL says whom to ask, and for /health if it has no path of its own."""
+    """Every form of a URL has its connect address, and the path /health by default."""
     target = parse_target(text)
     assert (str(target), target.path, target.tls) == (shown, path, None)
 
@@ -116,7 +116,7 @@ def test_target(text: str, shown: str, path: str) -> None:
     ],
 )
 def test_verification(text: str, verified: bool) -> None:
-    """The certificate of another machine is verified, that of this one is not."""
+    """The certificate of a remote URL is verified, that of a local listener is not."""
     context = parse_target(text).tls
     assert context is not None
     assert context.check_hostname is verified
@@ -131,7 +131,7 @@ def test_bad_target(text: str) -> None:
 
 
 def test_authorities(tmp_path: Path) -> None:
-    """A file of authorities takes the place of the system's."""
+    """A file of authorities replaces the system's authorities."""
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(file)
     assert len(client_context(ca=file).get_ca_certs()) == 1

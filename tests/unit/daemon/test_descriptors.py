@@ -15,7 +15,7 @@ NOFILE = resource.RLIMIT_NOFILE
 
 @pytest.fixture
 def lowered() -> Iterator[int]:
-    """Lower the soft limit of this process while a test runs; return the hard one."""
+    """Lower the soft limit of this process during a test; return the hard limit."""
     before = resource.getrlimit(NOFILE)
     resource.setrlimit(NOFILE, (256, before[1]))
     yield before[1]
@@ -23,7 +23,7 @@ def lowered() -> Iterator[int]:
 
 
 def test_raised(lowered: int) -> None:
-    """The soft limit becomes the hard one; a second time changes nothing."""
+    """The soft limit is raised to the hard limit; a second call changes nothing."""
     assert raise_descriptor_limit() == lowered
     assert resource.getrlimit(NOFILE) == (lowered, lowered)
     assert raise_descriptor_limit() == lowered
@@ -44,7 +44,7 @@ def test_refused(lowered: int, refusal: Exception, monkeypatch: pytest.MonkeyPat
 
 
 def test_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No limit is a very large one."""
+    """An unlimited number counts as a very large one."""
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (resource.RLIM_INFINITY,) * 2)
     monkeypatch.setattr(resource, "setrlimit", lambda _kind, _limits: None)
     assert raise_descriptor_limit() == sys.maxsize

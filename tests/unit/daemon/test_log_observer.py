@@ -46,8 +46,8 @@ def _bare_logging() -> Iterator[None]:
         yield
 
 
-def test_a_pair_that_was_joined() -> None:
-    """Its end is one line: how, how long, and how much each way; no address by default."""
+def test_joined_pair() -> None:
+    """A joined pair has one line at its end: outcome, times, traffic, and by default no address."""
     log = Log()
     LogObserver(log.log).on_event(ENDED)
     assert log.lines() == [
@@ -68,8 +68,8 @@ def test_a_pair_that_was_joined() -> None:
     ]
 
 
-def test_a_side_that_waited_in_vain() -> None:
-    """Its line tells nothing of a pair that never was."""
+def test_side_without_a_peer() -> None:
+    """The line of a side that never had a peer has no fields of a joined pair."""
     log = Log()
     LogObserver(log.log, "full").on_event(ALONE)
     assert log.lines() == [
@@ -84,8 +84,8 @@ def test_a_side_that_waited_in_vain() -> None:
     ]
 
 
-def test_what_only_debugging_needs() -> None:
-    """Joining and probing are said at the level debug alone."""
+def test_debug_events() -> None:
+    """Joins and takeover checks are logged at level debug."""
     log = Log()
     for event in (JOINED, PROBED):
         LogObserver(log.log).on_event(event)
@@ -109,7 +109,7 @@ def test_what_only_debugging_needs() -> None:
 
 
 def test_refusals() -> None:
-    """A client's own fault is information; one of the relay's state is a warning."""
+    """A refusal for a fault of the client is logged at level info, for a limit as a warning."""
     log = Log()
     observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
     observer.on_event(REFUSED)
@@ -127,7 +127,7 @@ def test_refusals() -> None:
 
 
 async def test_refusals_are_limited_in_rate(autojump_clock: trio.testing.MockClock) -> None:
-    """Ten at once, then one a second; the next line says how many were left out."""
+    """Ten refusals at once are logged, then one a second; the next line counts the rest."""
     log = Log()
     observer = LogObserver(log.log)
     for _ in range(1000):
@@ -148,7 +148,7 @@ async def test_refusals_are_limited_in_rate(autojump_clock: trio.testing.MockClo
 
 
 def test_one_kind_of_refusal_does_not_hide_another() -> None:
-    """Each status has its own allowance; what is left out to the end is said with it."""
+    """Each status has its own rate limit; suppressed refusals are counted at the end."""
     log = Log()
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for _ in range(15):
@@ -162,7 +162,7 @@ def test_one_kind_of_refusal_does_not_hide_another() -> None:
 
 
 def test_failed_handshakes() -> None:
-    """A failed TLS handshake is a line at the level debug, limited in rate for each kind."""
+    """A failed TLS handshake is logged at level debug, with a rate limit for each kind."""
     log = Log()
     observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
     for _ in range(15):
@@ -182,7 +182,7 @@ def test_failed_handshakes() -> None:
 
 
 def test_settings_that_differ() -> None:
-    """Settings are said if they are not the defaults, in one line, as their flags are given."""
+    """Settings that differ from their defaults are logged in one line, named like their flags."""
     log = Log()
     log_settings(log.log, DaemonSettings(), RelaySettings())
     assert log.text() == ""
@@ -232,17 +232,17 @@ def test_settings_that_differ() -> None:
         (log_stopped, {"event": "stopped"}),
     ],
 )
-def test_what_the_relay_does(
+def test_lines_of_the_relay(
     say: Callable[[FilteringBoundLogger], None], said: dict[str, Any]
 ) -> None:
-    """Start, signals, reloads and stop are a line each."""
+    """Start, signals, reloads and the stop are logged in one line each."""
     log = Log()
     say(log.log)
     assert log.lines() == [{"level": "info"} | said]
 
 
 def test_a_line_for_each_event() -> None:
-    """Whatever the level debug says, it is one line an event."""
+    """Each event has one line at level debug."""
     log = Log(format="text")
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for event in (*EVERY_EVENT, replace(ENDED, pair="77777777")):

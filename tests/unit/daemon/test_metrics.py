@@ -1,4 +1,4 @@
-"""The relay's figures as Prometheus reads them."""
+"""Statistics of the relay as Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def observer(statistics: RelayStatistics = NOTHING) -> MetricsObserver:
 
 
 def samples(metrics: MetricsObserver) -> Samples:
-    """Return every sample that a scrape finds, by its name and labels."""
+    """Return every sample of a scrape by its name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(metrics.render().decode())
@@ -58,12 +58,12 @@ def samples(metrics: MetricsObserver) -> Samples:
 
 
 def value(found: Samples, name: str, **labels: str) -> float:
-    """Return the value of a sample of the relay's."""
+    """Return the value of a sample of the relay."""
     return found[f"arc_relay_{name}", frozenset(labels.items())]
 
 
-def test_what_there_is_now() -> None:
-    """Gauges are the statistics at the moment of the scrape."""
+def test_gauges() -> None:
+    """Gauges have the statistics at the moment of the scrape."""
     found = samples(observer(MUCH))
     assert value(found, "pairs") == 5
     assert value(found, "waiting") == 2
@@ -71,8 +71,8 @@ def test_what_there_is_now() -> None:
     assert value(found, "draining") == 1
 
 
-def test_what_there_has_been() -> None:
-    """Counters are the statistics since the start, exactly."""
+def test_counters() -> None:
+    """Counters have the statistics since the start, exactly."""
     found = samples(observer(MUCH))
     assert value(found, "connections_accepted_total") == 100
     assert value(found, "takeover_checks_total") == 6
@@ -92,7 +92,7 @@ def test_what_there_has_been() -> None:
 
 
 def test_every_outcome_is_there_from_the_start() -> None:
-    """A rate over an outcome that is new would miss its first pair."""
+    """Every outcome has a series from the start, so that a rate includes its first pair."""
     none, some = samples(observer()), samples(observer(MUCH))
     for outcome in Outcome:
         assert value(none, "pairs_ended_total", outcome=outcome.label) == 0
@@ -101,7 +101,7 @@ def test_every_outcome_is_there_from_the_start() -> None:
 
 
 def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
-    """A rate over a kind that is new would miss its first handshake."""
+    """Every kind of failed handshake has a series from the start."""
     none, some = samples(observer()), samples(observer(MUCH))
     for kind in TlsFailure:
         assert value(none, "tls_handshakes_failed_total", kind=kind.value) == 0
@@ -110,7 +110,7 @@ def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
 
 
 def test_statistics_are_read_once_a_scrape() -> None:
-    """Nothing is read before a scrape, and all of one scrape is from one snapshot."""
+    """A scrape takes one snapshot, and no snapshot is taken before."""
     asked = []
 
     def statistics() -> RelayStatistics:
@@ -125,7 +125,7 @@ def test_statistics_are_read_once_a_scrape() -> None:
 
 
 def test_histograms() -> None:
-    """Joined pairs are in the histograms: waiting at the joining, the rest at the end."""
+    """Joined pairs are in the histograms: the wait when they join, the rest at their end."""
     metrics = observer()
     metrics.on_event(JOINED)
     found = samples(metrics)
@@ -144,8 +144,8 @@ def test_histograms() -> None:
     assert value(found, "pair_blocked_seconds_sum") == 1.25
 
 
-def test_what_is_counted_elsewhere() -> None:
-    """Other events, a side that waited in vain among them, change no histogram."""
+def test_other_events() -> None:
+    """Other events, such as a side without a peer, change no histogram."""
     metrics = observer()
     for event in (ALONE, REFUSED, PROBED, STOPPING):
         metrics.on_event(event)
@@ -158,8 +158,8 @@ def test_what_is_counted_elsewhere() -> None:
     assert set(counts.values()) == {0}
 
 
-def test_the_process_and_the_build() -> None:
-    """A scrape says what runs, and what it takes."""
+def test_process_and_build() -> None:
+    """A scrape has the versions, and the resources of the process."""
     found = samples(observer())
     assert value(found, "build_info", version="1.0", python=platform.python_version()) == 1
     assert found["process_resident_memory_bytes", frozenset()] > 1 << 20
@@ -167,7 +167,7 @@ def test_the_process_and_the_build() -> None:
 
 
 def test_a_registry_of_its_own() -> None:
-    """Two relays in a process do not add up, and nothing but the relay's figures is shown."""
+    """Two relays in one process have separate statistics, and only series of the relay."""
     first, second = observer(), observer()
     first.on_event(JOINED)
     assert value(samples(second), "time_to_pair_seconds_count") == 0
@@ -176,7 +176,7 @@ def test_a_registry_of_its_own() -> None:
 
 
 def test_no_canary() -> None:
-    """No address and no hash of a code gets into a metric or a representation."""
+    """No address and no hash of a code is in a metric or a representation."""
     metrics = observer(MUCH)
     for event in EVERY_EVENT:
         metrics.on_event(event)
@@ -187,7 +187,7 @@ def test_no_canary() -> None:
 
 
 def test_promtool() -> None:
-    """Prometheus's own linter finds nothing wrong."""
+    """The linter of Prometheus, promtool, finds no fault."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed")
@@ -204,6 +204,6 @@ def test_promtool() -> None:
 
 
 def test_content_type() -> None:
-    """The figures are in the text format that every Prometheus reads."""
+    """The content type is the text format that every Prometheus reads."""
     assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
     assert observer().render().startswith(b"# HELP arc_relay_")

@@ -18,7 +18,7 @@ from relay.daemon.sd_notify import SEND_TIMEOUT, SystemdNotifier
 
 
 class Listener:
-    """A supervisor that listens at an address, and reads what it was told when asked."""
+    """Supervisor with a socket at an address, which returns its messages."""
 
     def __init__(self, address: str) -> None:
         self.environment = {"NOTIFY_SOCKET": address}
@@ -27,7 +27,7 @@ class Listener:
         self.socket.setblocking(False)
 
     def read(self) -> list[str]:
-        """Return every message that came, and was not read before."""
+        """Return every message since the last call."""
         messages = []
         while True:
             try:
@@ -46,7 +46,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listene
 
 
 async def test_messages(listener: Listener) -> None:
-    """Each message is one datagram, in the words that supervisors know."""
+    """Each message is one datagram, in the format of systemd."""
     with SystemdNotifier(listener.environment) as systemd:
         await systemd.ready("2 pairs")
         await systemd.set_status("3 pairs")
@@ -59,7 +59,7 @@ async def test_messages(listener: Listener) -> None:
 
 
 async def test_reloading(listener: Listener) -> None:
-    """A reload says when it began, by the clock that the supervisor compares it with."""
+    """A reload has its start time, by the clock that the supervisor uses."""
     before = time.monotonic_ns() // 1000
     with SystemdNotifier(listener.environment) as systemd:
         await systemd.reloading()
@@ -70,15 +70,15 @@ async def test_reloading(listener: Listener) -> None:
 
 
 async def test_a_status_is_one_line(listener: Listener) -> None:
-    """A line break in a status does not begin a field of its own."""
+    """A line break in a status does not start a field of its own."""
     with SystemdNotifier(listener.environment) as systemd:
         await systemd.set_status("a\nMAINPID=1\r\n b\udcff")
     assert listener.read() == ["STATUS=a MAINPID=1 b?"]
 
 
 @pytest.mark.parametrize("environment", [{}, {"WATCHDOG_USEC": "1000000"}, {"NOTIFY_SOCKET": ""}])
-async def test_nobody(environment: dict[str, str]) -> None:
-    """Without a supervisor there is nobody to tell, and no watchdog."""
+async def test_no_supervisor(environment: dict[str, str]) -> None:
+    """Without a supervisor no message is sent, and there is no watchdog."""
     with SystemdNotifier(environment) as systemd:
         await systemd.ready("")
         await systemd.set_status("")
@@ -87,8 +87,8 @@ async def test_nobody(environment: dict[str, str]) -> None:
         await systemd.feed_watchdog()
 
 
-async def test_gone(tmp_path: Path) -> None:
-    """A supervisor that never was, went, or came back, disturbs nothing."""
+async def test_missing_supervisor(tmp_path: Path) -> None:
+    """A supervisor that is missing, closed, or started again causes no failure."""
     address = tmp_path / "notify"
     with SystemdNotifier({"NOTIFY_SOCKET": str(address)}) as systemd:
         await systemd.ready("nobody yet")
@@ -105,7 +105,7 @@ async def test_gone(tmp_path: Path) -> None:
 
 
 async def fill(systemd: SystemdNotifier) -> int:
-    """Tell the supervisor so much that it can take no more; return how many messages it took."""
+    """Send messages until the supervisor accepts no more; return their number."""
     for number in range(100_000):
         with trio.CancelScope() as scope:
             scope.deadline = trio.current_time() + SEND_TIMEOUT / 2
@@ -115,8 +115,8 @@ async def fill(systemd: SystemdNotifier) -> int:
     raise AssertionError
 
 
-async def test_behind(listener: Listener, autojump_clock: trio.testing.MockClock) -> None:
-    """A supervisor that does not read misses messages, and delays nobody for long."""
+async def test_slow_supervisor(listener: Listener, autojump_clock: trio.testing.MockClock) -> None:
+    """A supervisor that does not read misses messages, and delays no task for long."""
     with SystemdNotifier(listener.environment) as systemd:
         taken = await fill(systemd)
         start = trio.current_time()
@@ -125,8 +125,10 @@ async def test_behind(listener: Listener, autojump_clock: trio.testing.MockClock
     assert listener.read() == [f"STATUS={number}" for number in range(taken)]
 
 
-async def test_catching_up(listener: Listener, mock_clock: trio.testing.MockClock) -> None:
-    """Once a supervisor that was behind reads on, it gets what waited, from several tasks."""
+async def test_supervisor_that_reads_on(
+    listener: Listener, mock_clock: trio.testing.MockClock
+) -> None:
+    """A supervisor that reads on gets the waiting messages of several tasks."""
     with SystemdNotifier(listener.environment) as systemd:
         mock_clock.autojump_threshold = 0
         await fill(systemd)
@@ -140,7 +142,7 @@ async def test_catching_up(listener: Listener, mock_clock: trio.testing.MockCloc
 
 
 async def test_watchdog(listener: Listener, autojump_clock: trio.testing.MockClock) -> None:
-    """The watchdog is fed at once, and then twice in each interval, until that is cancelled."""
+    """The watchdog is fed at once, then twice in each interval, until it is cancelled."""
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
     with (
         SystemdNotifier(listener.environment | environment) as systemd,
@@ -152,7 +154,7 @@ async def test_watchdog(listener: Listener, autojump_clock: trio.testing.MockClo
 
 
 async def test_hung_loop(listener: Listener, mock_clock: trio.testing.MockClock) -> None:
-    """An event loop that does not run does not feed."""
+    """A blocked event loop does not feed the watchdog."""
     async with trio.open_nursery() as nursery:
         with SystemdNotifier(listener.environment | {"WATCHDOG_USEC": "30000000"}) as systemd:
             nursery.start_soon(systemd.feed_watchdog)
@@ -170,7 +172,7 @@ async def test_watchdog_without_descriptors(
     monkeypatch: pytest.MonkeyPatch,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A relay that is out of descriptors is alive, and says so."""
+    """A relay without free descriptors feeds the watchdog."""
     with SystemdNotifier(listener.environment | {"WATCHDOG_USEC": "2000000"}) as systemd:
 
         def refuse(*_arguments: object) -> None:
@@ -183,7 +185,7 @@ async def test_watchdog_without_descriptors(
 
 
 async def test_watchdog_of_another_process(listener: Listener) -> None:
-    """A watchdog that waits for another process is not fed."""
+    """A watchdog for another process is not fed."""
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}
     with SystemdNotifier(listener.environment | environment) as systemd:
         await systemd.feed_watchdog()
@@ -215,8 +217,8 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
         ),
     ],
 )
-def test_no_supervisor_says_this(environment: dict[str, str], complaint: str) -> None:
-    """A variable that means nothing is named, and what it should be."""
+def test_invalid_variable(environment: dict[str, str], complaint: str) -> None:
+    """An invalid variable is named in the error, with the valid form."""
     with pytest.raises(StartError) as caught:
         SystemdNotifier(environment)
     assert str(caught.value) == complaint

@@ -12,12 +12,12 @@ from relay.fields import iter_fields, non_defaults
 
 
 def with_setting(name: str, value: Any) -> DaemonSettings:
-    """Return settings of which one has this value."""
+    """Return settings with this value in one field."""
     return DaemonSettings(**{name: value})
 
 
 def test_defaults() -> None:
-    """The defaults are those that the contract names."""
+    """The defaults are the documented ones."""
     assert asdict(DaemonSettings()) == {
         "host": "0.0.0.0",  # noqa: S104 - nothing listens
         "port": 8765,
@@ -69,7 +69,7 @@ def test_defaults() -> None:
     ],
 )
 def test_values(name: str, good: list[Any], bad: list[Any]) -> None:
-    """Each setting takes what it can mean and refuses the rest with its name."""
+    """Each setting accepts its valid values and refuses others with its name."""
     for value in good:
         assert getattr(with_setting(name, value), name) == value
     for value in bad:
@@ -85,7 +85,7 @@ def test_brackets(host: str) -> None:
 
 
 def test_certificate_and_key() -> None:
-    """A certificate and its key come together or not at all."""
+    """A certificate requires its key, and a key its certificate."""
     assert DaemonSettings(tls_cert="/c", tls_key="/k").tls_key == "/k"
     with pytest.raises(ValueError, match=r"but tls_key is not$"):
         DaemonSettings(tls_cert="/c")
@@ -105,7 +105,7 @@ def test_certificate_and_key() -> None:
     ],
 )
 def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
-    """A unix socket takes the place of TCP, unless a host or a port was given as well."""
+    """A unix socket replaces TCP, unless a host or a port is given too."""
     assert DaemonSettings(unix_socket=unix, given=frozenset(given)).tcp is tcp
 
 

@@ -1,4 +1,4 @@
-"""A listener on a Unix socket, and its file."""
+"""Listener on a Unix socket, and its file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from relay.daemon.unix_listener import BACKLOG, open_unix
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a test has its socket."""
+    """Return the path of the socket."""
     return tmp_path / "relay.sock"
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Set the umask that the relay is started with."""
+    """Set the umask of the relay."""
     before = os.umask(request.param)
     yield request.param
     os.umask(before)
@@ -35,20 +35,20 @@ def mode_of(path: Path) -> int | None:
 
 
 async def expect_service(path: Path, listener: trio.abc.Listener[trio.SocketStream]) -> None:
-    """Connect, and get a byte from what the listener accepted."""
+    """Connect, and receive a byte from the accepted connection."""
     async with await trio.open_unix_socket(path) as client, await listener.accept() as accepted:
         await accepted.send_all(b"!")
         assert await client.receive_some(10) == b"!"
 
 
 def stale(path: Path) -> None:
-    """Leave the file of a socket at which nobody listens, as a killed relay does."""
+    """Leave the file of a socket on which no process listens, as a killed relay does."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
 
 
 async def test_serves_and_leaves_nothing(path: Path) -> None:
-    """Clients connect while it is open; closed, as often as one likes, it has left no file."""
+    """Clients connect while the listener is open; closed once or twice, it leaves no file."""
     listener = open_unix(str(path), 0o660)
     await expect_service(path, listener)
     await listener.aclose()
@@ -59,7 +59,7 @@ async def test_serves_and_leaves_nothing(path: Path) -> None:
 
 
 async def test_closed_at_once(path: Path) -> None:
-    """Closed without time for it, as at the end of a relay, it leaves no file either."""
+    """A listener that is closed in a cancelled scope leaves no file."""
     listener = open_unix(str(path), 0o660)
     await trio.aclose_forcefully(listener)
     assert mode_of(path) is None
@@ -69,7 +69,7 @@ async def test_closed_at_once(path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
 async def test_mode(path: Path, umask: int, mode: int) -> None:
-    """The socket has the mode that was asked for, and the umask stays what it was."""
+    """The socket has the configured mode, and the umask is unchanged."""
     async with open_unix(str(path), mode):
         assert mode_of(path) == mode
     os.umask(before := os.umask(0))
@@ -102,8 +102,8 @@ async def test_stale_socket(path: Path) -> None:
         await expect_service(path, listener)
 
 
-async def test_successor(path: Path) -> None:
-    """A relay that stops does not take away the socket of the one that came after it."""
+async def test_replaced_socket(path: Path) -> None:
+    """A relay that stops does not remove the socket of its successor."""
     first = open_unix(str(path), 0o660)
     os.unlink(path)  # noqa: PTH108
     async with open_unix(str(path), 0o660) as second:
@@ -112,14 +112,14 @@ async def test_successor(path: Path) -> None:
 
 
 async def test_file_gone(path: Path) -> None:
-    """That somebody else removed the file is no reason to fail."""
+    """A missing file is no error."""
     listener = open_unix(str(path), 0o660)
     os.unlink(path)  # noqa: PTH108
     await listener.aclose()
 
 
-async def test_file_that_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That the file cannot be removed is no reason to fail."""
+async def test_file_that_cannot_be_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be removed is no error."""
     listener = open_unix(str(path), 0o660)
 
     def refuse(_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_file_that_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def refused(path: Path) -> str:
-    """Return the complaint about a path, without what all complaints say."""
+    """Return the error about a path, without its common beginning."""
     with pytest.raises(StartError) as caught:
         open_unix(str(path), 0o660)
     start = f"cannot listen on --unix-socket {str(path)!r}: "
@@ -142,7 +142,7 @@ def refused(path: Path) -> str:
 
 @pytest.mark.parametrize("backlog", [10, 0])
 def test_live_socket(path: Path, backlog: int) -> None:
-    """A socket at which somebody listens is left alone, also if no more clients may wait there."""
+    """A socket on which a process listens is not removed, even with a full backlog."""
     with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as client:
         other.bind(str(path))
         other.listen(backlog)
@@ -152,7 +152,7 @@ def test_live_socket(path: Path, backlog: int) -> None:
 
 
 def test_another_kind_of_file(path: Path) -> None:
-    """A file that is no socket is left alone."""
+    """A file that is no socket is not removed."""
     path.write_text("precious")
     expected = "a file that is no socket is there; remove it, or choose another path"
     assert refused(path) == expected
@@ -160,7 +160,7 @@ def test_another_kind_of_file(path: Path) -> None:
 
 
 def test_link(path: Path) -> None:
-    """A link to a stale socket is left alone, and so is the socket."""
+    """A link to a stale socket is not removed, and neither is the socket."""
     target = path.with_name("target")
     stale(target)
     path.symlink_to(target)
@@ -169,8 +169,8 @@ def test_link(path: Path) -> None:
     assert target.exists()
 
 
-def test_other_programs_socket(path: Path) -> None:
-    """A socket that is no stream is somebody's, and left alone."""
+def test_datagram_socket(path: Path) -> None:
+    """A socket that is no stream is not removed."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(path))
         assert refused(path) == "Protocol wrong type for socket"
@@ -178,6 +178,6 @@ def test_other_programs_socket(path: Path) -> None:
 
 
 def test_impossible_paths(path: Path) -> None:
-    """A path that cannot be is refused with the reason of the system."""
+    """An impossible path is refused with the reason of the kernel."""
     assert refused(path / "below") == "No such file or directory"
     assert refused(path.with_name("x" * 108)) == "AF_UNIX path too long"

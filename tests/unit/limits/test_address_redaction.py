@@ -29,7 +29,7 @@ def _bare_logging() -> Iterator[None]:
     ],
 )
 def test_addresses(client: str, truncated: str) -> None:
-    """An address is hidden, cut to the network of many, or shown as it is."""
+    """An address is omitted, truncated to a network, or displayed in full."""
     assert redact_address(client, "off") == ""
     assert redact_address(client, "truncated") == truncated
     assert redact_address(client, "full") == client
@@ -44,7 +44,7 @@ def test_what_is_no_address(client: str) -> None:
 
 @pytest.mark.parametrize("format", ["auto", "text", "json"])
 def test_no_address_unless_asked_for(format: str) -> None:
-    """No line of any format, and no representation, holds an address that was not asked for."""
+    """No line of any format, and no representation, has an address by default."""
     shown = {}
     for how in ("off", "truncated", "full"):
         log = Log(format=format)

@@ -54,7 +54,7 @@ PROXIES = TrustedProxies(("10.0.0.0/8", "192.0.2.1", " ::1 ", "2001:db8:1::/48",
     ],
 )
 def test_client_behind_proxies(peer: str, forwarded: str, client: str) -> None:
-    """The client is the right-most address that is not a trusted proxy's."""
+    """The client is the right-most address that is no trusted proxy."""
     assert PROXIES.resolve(peer, forwarded) == client
 
 
@@ -76,7 +76,7 @@ def test_client_behind_proxies(peer: str, forwarded: str, client: str) -> None:
     ],
 )
 def test_entry_with_more_than_an_address(entry: str, client: str) -> None:
-    """An entry may have a port, brackets, quotes or a scope; what counts is the address."""
+    """An entry may have a port, brackets, quotes or a scope; only the address counts."""
     assert PROXIES.resolve("10.0.0.1", f"203.0.113.7, {entry}") == client
 
 
@@ -111,13 +111,13 @@ def test_entry_that_is_no_address(entry: str) -> None:
 
 @pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "::1%lo", "[::1]:443"])
 def test_peer_is_compared_by_its_address(peer: str) -> None:
-    """A proxy is trusted however its address is written."""
+    """A proxy is trusted in any notation of its address."""
     assert PROXIES.resolve(peer, "198.51.100.1") == "198.51.100.1"
 
 
 @pytest.mark.parametrize("entries", [(), ("unix",), ("198.51.100.0/24",)])
 def test_nobody_else_is_trusted(entries: Sequence[str]) -> None:
-    """Without a proxy to trust no header counts."""
+    """Without a trusted proxy no header counts."""
     proxies = TrustedProxies(entries)
     assert proxies.resolve("::ffff:10.0.0.1", "203.0.113.7") == "10.0.0.1"
     assert proxies.resolve("unix", "203.0.113.7") == (
@@ -126,7 +126,7 @@ def test_nobody_else_is_trusted(entries: Sequence[str]) -> None:
 
 
 def test_mapped_networks_are_ipv4() -> None:
-    """A network of IPv4 addresses may be written as one of IPv6, and all of IPv6 is not IPv4."""
+    """An IPv4 network may be written in IPv6 form; all of IPv6 does not include IPv4."""
     for entry, client in (
         ("::ffff:10.0.0.0/104", "203.0.113.7"),
         ("::ffff:10.0.0.1", "203.0.113.7"),
@@ -142,7 +142,7 @@ def test_mapped_networks_are_ipv4() -> None:
     "entry", ["", "proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "::/129", "[::1]", "10.0.0.1:80"]
 )
 def test_entry_of_the_settings_that_is_wrong(entry: str) -> None:
-    """An entry that means nothing is named, with what may stand there."""
+    """An invalid entry is named in the error, with the valid forms."""
     with pytest.raises(ValueError, match="is not an address, a network such as") as wrong:
         TrustedProxies(["10.0.0.0/8", entry])
     assert repr(entry) in str(wrong.value)
@@ -150,7 +150,7 @@ def test_entry_of_the_settings_that_is_wrong(entry: str) -> None:
 
 
 def test_long_header_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more hops are read than a chain of proxies can have, and none that is no address."""
+    """The number of parsed entries is bounded, and an invalid entry ends the parsing."""
     looked_at = []
 
     def looked(text: str) -> object:
@@ -173,14 +173,14 @@ strangers = st.ip_addresses(network="198.51.100.0/24") | st.ip_addresses(network
 
 
 @given(st.lists(texts), strangers.map(str), st.lists(st.sampled_from(["10.0.0.2", "::1"])))
-def test_nobody_chooses_an_address(invented: list[str], own: str, proxies: list[str]) -> None:
-    """Whatever a client sends in its header, it is what the first proxy says of it."""
+def test_header_cannot_choose_an_address(invented: list[str], own: str, proxies: list[str]) -> None:
+    """The client is the address that the first trusted proxy added, whatever the client sends."""
     assert PROXIES.resolve("10.0.0.1", ", ".join([*invented, own, *proxies])) == own
 
 
 @given(texts, st.lists(texts).map(",".join) | st.text())
 def test_any_header_has_a_client(peer: str, forwarded: str) -> None:
-    """There is a client whatever the header is: the peer, or one that is written there."""
+    """Any header has a client: the peer, or an address in the header."""
     bare = TrustedProxies().resolve
     assert bare(peer, forwarded) == bare(peer, "")
     assert PROXIES.resolve(peer, forwarded) in {
@@ -206,6 +206,6 @@ def test_any_header_has_a_client(peer: str, forwarded: str) -> None:
         ("elsewhere", "elsewhere"),
     ],
 )
-def test_counted_by(client: str, counted: str) -> None:
-    """A client counts as its IPv4 address, also behind NAT64, or the IPv6 network that it has."""
+def test_rate_limit_key(client: str, counted: str) -> None:
+    """A client counts as its IPv4 address, also behind NAT64, or as its IPv6 network."""
     assert rate_limit_key(client) == counted

@@ -1,4 +1,4 @@
-"""A side that cannot be heard, or to which much is on its way, is not taken for dead."""
+"""A side that is not read, or that has much unsent data, is not ended as unresponsive."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.support.keepalive_fakes import (
 
 
 class TestUnread:
-    """A side that the relay does not read."""
+    """Side that the relay does not read."""
 
     @given(luck=lucks, steps=gaps, silent=st.floats(0, INTERVAL + TIMEOUT - STEP))
-    def test_does_not_count(self, luck: float, steps: list[float], silent: float) -> None:
-        """The time in which it is not read does not count, whether it had been pinged or not."""
+    def test_time_does_not_count(self, luck: float, steps: list[float], silent: float) -> None:
+        """The time in which the side is not read does not count, with or without a ping."""
         side = Side(luck)
         side.visits(min(silent, 0.75 * INTERVAL + TIMEOUT - STEP), steps)
         side.reading_paused = True
@@ -40,8 +40,8 @@ class TestUnread:
         side.reading_paused = False
         assert PING not in side.visits(0.8 * INTERVAL, steps)
 
-    def test_counts_afterwards(self) -> None:
-        """Once it is read again, silence counts from there, as for any other."""
+    def test_time_counts_afterwards(self) -> None:
+        """Once the side is read again, its silence counts from then on."""
         side = Side(luck=0, reading_paused=True)
         side.visits(1000)
         side.reading_paused = False
@@ -53,8 +53,8 @@ class TestUnread:
         side = Side(reading_paused=True)
         assert set(side.visits(1000)) == {FINE}
 
-    def test_gone(self) -> None:
-        """It is ended if its system does not acknowledge what it was sent."""
+    def test_dead(self) -> None:
+        """The side is ended if its kernel does not acknowledge data."""
         side = Side(reading_paused=True, vain=2)
         verdict, since = FINE, side.now
         while verdict is FINE:
@@ -78,7 +78,7 @@ class TestUnread:
             assert side.visit() is FINE
 
     def test_outage_at_first(self) -> None:
-        """It is not counted from before there was anything to acknowledge."""
+        """The time does not count from before there was unacknowledged data."""
         side = Side()
         for _ in range(300):
             side.received += 1
@@ -89,11 +89,11 @@ class TestUnread:
 
 
 class TestBlocked:
-    """A side for which frames wait because its connection has no room."""
+    """Side whose frames wait because its socket has no room."""
 
     @given(luck=lucks, steps=gaps, period=st.floats(0, STALL - 2 * STEP))
     def test_slow(self, luck: float, steps: list[float], period: float) -> None:
-        """Whoever takes something now and then is neither pinged nor ended, for ever."""
+        """A side that accepts something now and then is neither pinged nor ended."""
         side, took_at = Side(luck, write_blocked=True), CAME
         for step in (steps * 400)[:400]:
             if side.now + step - took_at >= period:
@@ -102,7 +102,7 @@ class TestBlocked:
 
     @given(luck=lucks, steps=gaps, free=st.integers(0, 30), taken=st.integers(0, 3))
     def test_stall(self, luck: float, steps: list[float], free: int, taken: int) -> None:
-        """Whoever takes nothing for stall_timeout while data waits is ended, and not before."""
+        """A side that accepts nothing for stall_timeout while data waits is ended then."""
         side = Side(luck, settings=RelaySettings(ping_interval=0, stall_timeout=STALL))
         for step in (steps * free)[:free]:
             side.visit(step)
@@ -115,8 +115,8 @@ class TestBlocked:
         assert verdicts[-1] is STALLED
         assert STALL - ROUNDING <= side.now - took_at <= STALL + 2 * STEP + ROUNDING
 
-    def test_data_waited_before(self) -> None:
-        """The time counts from when data waits, not from when the side took something."""
+    def test_time_since_data_waits(self) -> None:
+        """The time counts since data waits, not since the side accepted something."""
         side = Side(settings=RelaySettings(ping_interval=0, stall_timeout=STALL))
         side.write_blocked = True
         assert set(side.visits(STALL - 1)) == {FINE}
@@ -125,13 +125,13 @@ class TestBlocked:
         side.write_blocked = True
         assert side.visits(1000) == [FINE] * int(STALL) + [STALLED]
 
-    def test_off(self) -> None:
-        """With stall_timeout 0 a side may take nothing for ever, if its system is there."""
+    def test_no_stall_timeout(self) -> None:
+        """With stall_timeout 0 a side may accept nothing for any time, if its kernel is alive."""
         side = Side(write_blocked=True, settings=RelaySettings(ping_interval=16, stall_timeout=0))
         assert set(side.visits(10_000)) == {FINE}
 
     def test_pong_is_not_expected(self) -> None:
-        """A pong that is late when data begins to wait is not missed any more."""
+        """A late pong is not missed any more once data waits."""
         side = Side(luck=0)
         assert side.visits(13 + TIMEOUT - 1).count(PING) == 1
         side.write_blocked = True
@@ -146,7 +146,7 @@ class TestBlocked:
         unread=st.booleans(),
         retransmission=st.floats(0.2, TIMEOUT / 2 - 2 * STEP),
     )
-    def test_gone(
+    def test_dead(
         self,
         luck: float,
         steps: list[float],
@@ -154,7 +154,7 @@ class TestBlocked:
         unread: bool,
         retransmission: float,
     ) -> None:
-        """Whoever is gone is ended within the same time, though no pong can be expected."""
+        """A dead side is ended within the same time, although no pong can be expected."""
         settings = RelaySettings(
             ping_interval=INTERVAL, ping_timeout=TIMEOUT, stall_timeout=10 * STALL
         )
@@ -175,7 +175,7 @@ class TestBlocked:
 
 
 class TestQueued:
-    """A side that was pinged while its system, or the relay's, still had data for it."""
+    """Side that was pinged behind unacknowledged data."""
 
     def pinged(self, settings: RelaySettings = SETTINGS) -> Side:
         """Return a side that was just pinged."""
@@ -184,35 +184,35 @@ class TestQueued:
         return side
 
     def test_slow(self) -> None:
-        """It is not ended while it takes something, and not pinged again."""
+        """The side is not ended while it accepts something, and not pinged again."""
         side = self.pinged()
         for number in range(1000):
             side.taken = number // int(STALL - 1)
             assert side.visit() is FINE
 
-    def test_taken(self) -> None:
-        """Once it has taken all, the answer is due, within ping_timeout."""
+    def test_all_data_accepted(self) -> None:
+        """Once the side has accepted all data, its pong is due within ping_timeout."""
         side = self.pinged()
         assert set(side.visits(STALL - 1)) == {FINE}
         side.unsent_bytes = 0
         assert side.visits(1000) == [FINE] * 19 + [UNRESPONSIVE]
 
     def test_answer(self) -> None:
-        """An answer begins it anew."""
+        """A pong restarts the time."""
         side = self.pinged()
         assert set(side.visits(STALL - 1)) == {FINE}
         side.received += 1
         assert side.visits(13) == [FINE] * 12 + [PING]
 
-    def test_what_comes_later(self) -> None:
-        """Data that comes behind the ping is no excuse."""
+    def test_later_data(self) -> None:
+        """Data behind the ping is no excuse."""
         side = Side(luck=0)
         assert side.visits(13)[-1] is PING
         side.unsent_bytes = 1000
         assert side.visits(1000) == [FINE] * 19 + [UNRESPONSIVE]
 
     def test_stall(self) -> None:
-        """It is ended if it takes nothing for stall_timeout."""
+        """The side is ended if it accepts nothing for stall_timeout."""
         assert self.pinged().visits(1000) == [FINE] * int(STALL) + [STALLED]
 
     @given(
@@ -221,10 +221,10 @@ class TestQueued:
         sent_after=st.floats(0, INTERVAL),
         retransmission=st.floats(0.2, TIMEOUT / 2 - 2 * STEP),
     )
-    def test_gone(
+    def test_dead(
         self, luck: float, steps: list[float], sent_after: float, retransmission: float
     ) -> None:
-        """Whoever is gone is ended within the same time, with data on its way at any moment."""
+        """A dead side is ended within the same time, with data unacknowledged at any moment."""
         side = Side(luck)
         verdict = FINE
         for step in cycle(steps):
@@ -240,10 +240,10 @@ class TestQueued:
 
 
 class TestUnheard:
-    """Sides whose data waits for a relay that is behind with its reading."""
+    """Sides with unread bytes in the kernel of a busy relay."""
 
-    def test_is_not_judged(self) -> None:
-        """No side is given up while something of it is there that the relay has not read."""
+    def test_unread_bytes(self) -> None:
+        """A side with bytes that the relay has not read is not ended."""
         side = Side()
         assert PING in side.visits(INTERVAL)
         side.pending = 1
@@ -253,26 +253,26 @@ class TestUnheard:
 
 
 class TestWaits:
-    """Sides that wait for their peer, and are not read because they sent much."""
+    """Sides that wait for their peer, and are not read because they sent too much."""
 
     def test_is_pinged(self) -> None:
-        """Such a side is pinged at each interval, and never given up for its silence."""
+        """The side is pinged at each interval, and never ended for its silence."""
         side = Side(reading_paused=True, alone=True)
         verdicts = side.visits(10 * INTERVAL)
         assert set(verdicts) == {FINE, PING}
         assert verdicts.count(PING) in (10, 11, 12)
 
-    def test_has_no_room(self) -> None:
-        """It is not pinged while there is no room for that."""
+    def test_no_room(self) -> None:
+        """The side is not pinged while its socket has no room."""
         side = Side(reading_paused=True, alone=True, write_blocked=True)
         assert PING not in side.visits(STALL - STEP)
 
-    def test_off(self) -> None:
-        """Without an interval it is never pinged."""
+    def test_no_pings(self) -> None:
+        """Without an interval the side is never pinged."""
         side = Side(settings=RelaySettings(ping_interval=0), reading_paused=True, alone=True)
         assert set(side.visits(1000)) == {FINE}
 
     def test_with_a_peer(self) -> None:
-        """A ping could reset the connection of a side that left, and lose data of its peer."""
+        """A joined side is not pinged, because a reset of its connection could lose data."""
         side = Side(reading_paused=True, alone=False)
         assert set(side.visits(10 * INTERVAL)) == {FINE}

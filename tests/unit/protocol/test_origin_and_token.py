@@ -43,7 +43,7 @@ TOKENS: list[tuple[str, list[str], str | bytes | None]] = [
 
 @pytest.mark.parametrize(("query", "lines", "token"), TOKENS)
 def test_token(query: str, lines: list[str], token: str | bytes | None) -> None:
-    """A token comes in the header or else in the query; what is none is no reason to refuse."""
+    """A token is in the header or else in the query; a missing or malformed token is no error."""
     head = with_lines(upgrade_request(f"/?pair=code{query}"), *lines)
     assert let_in(head).token == (token.encode() if isinstance(token, str) else token)
     assert let_in(head, with_token=False).token is None
@@ -51,14 +51,14 @@ def test_token(query: str, lines: list[str], token: str | bytes | None) -> None:
 
 @given(st.text(), st.text())
 def test_token_matches(given: str, expected: str) -> None:
-    """A token matches if it is the expected one, and there is one."""
+    """A token matches if it equals the expected one, and there is one."""
     assert token_matches(given.encode(), expected.encode()) == (given == expected != "")
     assert token_matches(expected.encode(), expected.encode()) == (expected != "")
     assert not token_matches(None, expected.encode())
 
 
 def test_token_is_compared_as_a_whole() -> None:
-    """A part of a token, or one with something behind it, is another token."""
+    """A part of a token, or a token with a suffix, does not match."""
     assert token_matches(b"s3cret", b"s3cret")
     for wrong in (b"s3cre", b"s3crets", b"S3CRET", b"s3cret\n", b""):
         assert not token_matches(wrong, b"s3cret")
@@ -98,7 +98,7 @@ HERE = frozenset({"https://here.example", "http://localhost:8000"})
     ],
 )
 def test_origin_that_is_allowed(origin: str | None) -> None:
-    """A page of an allowed origin may connect, and so may who is no browser."""
+    """A page of an allowed origin may connect, and so may a client without an origin."""
     head = upgrade_request("/?pair=code", origin=origin)
     assert let_in(head, allowed_origins=HERE).code == "code"
 
@@ -121,7 +121,7 @@ def test_origin_that_is_allowed(origin: str | None) -> None:
     ],
 )
 def test_origin_that_is_not_allowed(lines: list[str]) -> None:
-    """A page from elsewhere is refused, unless there is no rule; two origins are none."""
+    """A page of another origin is refused, if there is a list; two origins are refused too."""
     head = with_lines(UPGRADE, *lines)
     assert refused(head, allowed_origins=HERE) == (403, "origin is not allowed")
     assert let_in(head).code == "code"
@@ -165,7 +165,7 @@ NOT_OWN = [
 
 @pytest.mark.parametrize("host", ["relay", "x" * 16_000])
 def test_long_origin(host: str) -> None:
-    """An Origin or a Host that no client sends is not compared with the other one."""
+    """An overlong Origin or Host is not compared."""
     long = f"http://{'x' * 16_000}"
     assert not is_own(long, host)
     assert is_allowed(long, host, {long})
@@ -173,7 +173,7 @@ def test_long_origin(host: str) -> None:
 
 @pytest.mark.parametrize(("origin", "host"), [*OWN, *NOT_OWN])
 def test_own_origin(origin: str, host: str) -> None:
-    """A page of the relay's own host and port may connect, whatever scheme the client used."""
+    """A page of the relay's own host and port may connect, with any scheme of the request."""
     assert is_own(origin, host) == ((origin, host) in OWN)
     head = upgrade_request("/?pair=code", origin=origin, host=host)
     if (origin, host) in OWN:
@@ -183,7 +183,7 @@ def test_own_origin(origin: str, host: str) -> None:
 
 
 def test_own_origin_in_absolute_form() -> None:
-    """The host of a target in absolute form is the relay's, and not that of the header."""
+    """The host of a target in absolute form takes precedence over the Host header."""
     head = upgrade_request("http://relay.example/?pair=code", origin="http://relay.example")
     assert let_in(head, allowed_origins=HERE).code == "code"
     other = upgrade_request("http://other/?pair=code", origin="http://relay")
@@ -198,7 +198,7 @@ def test_file_origin() -> None:
 
 
 def test_origin_matters_to_upgrades_alone() -> None:
-    """Any page may ask for the health; whether it may read the answer, its browser decides."""
+    """Any page may request the health; its browser decides whether it may read the response."""
     head = plain("/health", "GET", "Origin: https://there.example")
     assert judged(head, allowed_origins=HERE) is PlainRequest.HEALTH
 
@@ -222,5 +222,5 @@ def test_origin_matters_to_upgrades_alone() -> None:
     ],
 )
 def test_normal_origin(text: str, origin: str) -> None:
-    """An origin is compared as browsers send it: in lower case and without a default port."""
+    """Origins are compared as browsers send them: in lower case, without the default port."""
     assert normalize_origin(text) == origin == normalize_origin(origin)

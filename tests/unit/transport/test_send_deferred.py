@@ -21,7 +21,7 @@ Ends = tuple[Transport, trio.abc.Stream]
 
 @pytest.fixture(params=["socket", "TLS", "memory"])
 async def ends(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIterator[Ends]:
-    """Return a wire, and the other end of its stream, which takes nothing by itself."""
+    """Return a transport, and the other end of its stream, which does not read by itself."""
     ours: trio.abc.Stream
     theirs: trio.abc.Stream
     if request.param == "memory":
@@ -63,7 +63,7 @@ async def test_room(ends: Ends) -> None:
 
 
 async def test_latest(ends: Ends) -> None:
-    """While data waits, it is kept for behind that, and a later call replaces it."""
+    """Deferred bytes wait behind pending data, and a later call replaces them."""
     transport, theirs = ends
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.send_all, BLOCK)
@@ -78,7 +78,7 @@ async def test_latest(ends: Ends) -> None:
 
 
 async def test_between_writers(ends: Ends) -> None:
-    """It comes before what others send later."""
+    """Deferred bytes precede the data of later writers."""
     transport, theirs = ends
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.send_all, BLOCK)
@@ -104,7 +104,7 @@ async def test_no_room(nursery: trio.Nursery) -> None:
 
 
 async def test_queued(nursery: trio.Nursery) -> None:
-    """A wire tells what its socket has not got rid of; of memory nothing is known."""
+    """A transport knows the unsent bytes of its socket; for a memory stream it knows none."""
     ours, theirs = sockets()
     async with ours, theirs:
         await wrap_stream(ours, nursery).send_all(b"on its way")
@@ -124,7 +124,7 @@ async def test_broken(ends: Ends) -> None:
 
 
 async def test_closed(ends: Ends) -> None:
-    """Nor is that the wire is closed, also while it waits."""
+    """A closed transport raises nothing either, also if it is closed while bytes wait."""
     transport, _ = ends
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fail, transport)
@@ -136,13 +136,13 @@ async def test_closed(ends: Ends) -> None:
 
 
 async def fail(transport: Transport) -> None:
-    """Send until the wire is closed."""
+    """Send until the transport is closed."""
     with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
         await transport.send_all(BLOCK)
 
 
 async def expect_nothing(stream: trio.abc.ReceiveStream) -> None:
-    """See to it that nothing more is sent."""
+    """Assert that nothing more is sent."""
     with trio.move_on_after(0) as nothing:
         await stream.receive_some(1)
     assert nothing.cancelled_caught

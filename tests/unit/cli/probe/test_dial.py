@@ -1,4 +1,4 @@
-"""Why there is no TCP, and no TLS, on the way to a relay."""
+"""Reasons for a failed TCP connection or TLS handshake to a relay."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def trusting(tmp_path: Path) -> ssl.SSLContext:
 
 
 async def read(stream: trio.abc.Stream) -> None:
-    """Say "well" and read to the end."""
+    """Send "well" and read to the end."""
     await stream.send_all(b"well")
     while await stream.receive_some():
         pass
 
 
 async def serve_tls(nursery: trio.Nursery, certificate: trustme.LeafCert) -> int:
-    """Start what speaks TLS with this certificate; return its port."""
+    """Start a TLS server with this certificate; return its port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
 
@@ -50,7 +50,7 @@ async def serve_tls(nursery: trio.Nursery, certificate: trustme.LeafCert) -> int
 
 
 async def serve_plain(nursery: trio.Nursery, answer: bytes | None) -> int:
-    """Start what gives this answer to anything, and hangs up; or stays and says nothing."""
+    """Start a server that sends this response and disconnects, or stays silent."""
 
     async def speak(stream: trio.SocketStream) -> None:
         await stream.receive_some()
@@ -68,14 +68,14 @@ def at(port: int, host: str = "localhost") -> Url:
 
 
 async def failure_of(url: Url, context: ssl.SSLContext | None) -> Failure:
-    """Return why there is no stream."""
+    """Return the reason for the missing stream."""
     with pytest.raises(Failure) as caught:
         await dial(url, context, Awaited())
     return caught.value
 
 
 async def test_tls(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """With a good certificate there is a stream."""
+    """A valid certificate gives a stream."""
     port = await serve_tls(nursery, AUTHORITY.issue_cert("localhost"))
     async with await dial(at(port), trusting, Awaited()) as stream:
         assert await stream.receive_some() == b"well"
@@ -83,7 +83,7 @@ async def test_tls(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
 
 
 async def test_insecure(nursery: trio.Nursery) -> None:
-    """Without verification, any certificate will do."""
+    """Without verification, any certificate is accepted."""
     port = await serve_tls(nursery, trustme.CA().issue_cert("elsewhere.example"))
     async with await dial(at(port), client_context(verify=False), Awaited()) as stream:
         assert await stream.receive_some() == b"well"
@@ -92,7 +92,7 @@ async def test_insecure(nursery: trio.Nursery) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_wrong_name(nursery: trio.Nursery, trusting: ssl.SSLContext, host: str) -> None:
-    """A certificate for another name is told as such."""
+    """A certificate for another name is reported as such."""
     port = await serve_tls(nursery, AUTHORITY.issue_cert("elsewhere.example"))
     failure = await failure_of(at(port, host), trusting)
     assert failure.causes == ("tls name",)
@@ -101,14 +101,14 @@ async def test_wrong_name(nursery: trio.Nursery, trusting: ssl.SSLContext, host:
 
 
 async def test_unknown_authority(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """So is one of an authority that nobody knows."""
+    """A certificate of an unknown authority is reported as such."""
     port = await serve_tls(nursery, trustme.CA().issue_cert("localhost"))
     assert (await failure_of(at(port), trusting)).causes == ("tls authority",)
     nursery.cancel_scope.cancel()
 
 
 async def test_expired(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """So is one that has run out."""
+    """An expired certificate is reported as such."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
     port = await serve_tls(nursery, AUTHORITY.issue_cert("localhost", not_after=yesterday))
     assert (await failure_of(at(port), trusting)).causes == ("tls expired",)
@@ -133,7 +133,7 @@ async def test_no_tls(
 
 
 async def test_no_handshake(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """A handshake that stalls can be given up, and what is waited for is known."""
+    """A handshake that stalls can be cancelled, and the report names the step."""
     awaited = Awaited()
     url = at(await serve_plain(nursery, None))
     with trio.move_on_after(0.05) as scope:
@@ -144,7 +144,7 @@ async def test_no_handshake(nursery: trio.Nursery, trusting: ssl.SSLContext) -> 
 
 
 async def test_refused() -> None:
-    """A port where nobody listens is told from a name that does not resolve."""
+    """A port without a listener and a name that does not resolve are told apart."""
     with trio.socket.socket() as reserved:
         await reserved.bind(("127.0.0.1", 0))
         failure = await failure_of(at(reserved.getsockname()[1], "127.0.0.1"), None)
@@ -153,7 +153,7 @@ async def test_refused() -> None:
 
 
 def test_unreachable() -> None:
-    """Each way to be unreachable is named once, in the system's words."""
+    """Each reason of an unreachable host is named once, in the words of the kernel."""
     error = OSError("all attempts failed")
     numbers = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETUNREACH)
     error.__cause__ = ExceptionGroup("", [OSError(number, "") for number in numbers])
@@ -164,7 +164,7 @@ def test_unreachable() -> None:
 
 
 def test_odd_certificate() -> None:
-    """A certificate that is refused for a rarer reason is told with that reason."""
+    """A certificate that is refused for a rarer reason is reported with that reason."""
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = 26, "unsuitable certificate purpose"
     failure = tls_failure(error)
@@ -173,7 +173,7 @@ def test_odd_certificate() -> None:
 
 
 def test_hints() -> None:
-    """The most specific cause counts, in its phase or in any; not every cause has a hint."""
+    """The most specific cause has precedence, in its phase or in any; some causes have no hint."""
     cut = Failure("", "closed 1006", "closed")
     assert hint_for("idle", cut, 61.2) == HINTS["idle: closed 1006"].format(seconds="61 s")
     assert hint_for("small", cut, 1) == HINTS["closed 1006"]
