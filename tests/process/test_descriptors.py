@@ -1,4 +1,4 @@
-"""A relay that can accept nothing for a while goes on, and takes up accepting by itself."""
+"""A relay without free descriptors keeps its pairs, and accepts again once there are some."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.running_relay import exchange, running
 
 
 class Scarce(MemoryListener):
-    """A listener whose accepts fail as long as there is no descriptor."""
+    """Listener whose accepts fail while there is no descriptor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,23 +30,23 @@ class Scarce(MemoryListener):
         raise self.error
 
 
-async def come(listener: Scarce) -> Client:
-    """Return a client that was not accepted yet."""
+async def connect_client(listener: Scarce) -> Client:
+    """Return a client that is not accepted yet."""
     return Client(await listener.connect(trio.testing.memory_stream_pair))
 
 
 async def test_out_of_descriptors(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Pairs go on; all listeners together say so once a second, and try ten times a second."""
+    """Pairs go on; all listeners together log once a second, and retry ten times a second."""
     listeners = [Scarce() for _ in range(3)]
     async with running(listeners=listeners):
-        pair = [await come(listeners[0]), await come(listeners[1])]
+        pair = [await connect_client(listeners[0]), await connect_client(listeners[1])]
         for client in pair:
             assert (await client.upgrade("/?pair=code")).status == 101
         for listener in listeners:
             listener.error = OSError(errno.EMFILE, "out of descriptors")
-        waiting = [await come(listener) for listener in listeners]
+        waiting = [await connect_client(listener) for listener in listeners]
         for _ in range(10):
             await exchange(pair[0], pair[1])
             await trio.sleep(1)
@@ -77,11 +77,11 @@ async def test_other_errors(
     autojump_clock: trio.testing.MockClock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whatever an accept fails with, the next one is tried."""
+    """After any error of an accept, the next one is tried."""
     listener = Scarce()
     async with running(listeners=[listener]):
         listener.error = error
-        client = await come(listener)
+        client = await connect_client(listener)
         await trio.sleep(0.5)
         listener.error = None
         assert (await client.get("/health")).status == 200

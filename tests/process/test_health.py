@@ -1,4 +1,4 @@
-"""`arc-relay health`: whether a relay is well, in one line and a status."""
+"""`arc-relay health`: the health of a relay in one line and an exit status."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tests.support.relay_fixtures import TcpRelay
 AUTHORITY = trustme.CA()
 
 
-async def ask(target: ConnectTarget, timeout: float = 5.0) -> Health:  # noqa: ASYNC109 - it is passed on
-    """Ask from a thread, the relay being in this one."""
+async def check(target: ConnectTarget, timeout: float = 5.0) -> Health:  # noqa: ASYNC109 - it is passed on
+    """Check a relay from another thread."""
     return await trio.to_thread.run_sync(check_health, target, timeout)
 
 
 async def serve(nursery: trio.Nursery, *pieces: bytes | float) -> ConnectTarget:
-    """Start what sends these pieces to whoever connects, having slept for the numbers."""
+    """Start a server that sends these pieces to each client, and sleeps for the numbers."""
 
     async def answer(stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError):
@@ -49,58 +49,58 @@ async def serve(nursery: trio.Nursery, *pieces: bytes | float) -> ConnectTarget:
 
 
 def http(status: int, body: bytes) -> bytes:
-    """Return an answer."""
+    """Return a response."""
     return b"HTTP/1.1 %d Some Words\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
 
 
 def unused_port() -> int:
-    """Return a port where nobody listens."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
 async def test_healthy(tcp_relay: TcpRelay) -> None:
-    """A relay that is well says how many codes are in use."""
+    """The line of a healthy relay has the number of codes in use."""
     target = local_target(LocalListener("0.0.0.0", tcp_relay.handle.port))  # noqa: S104
-    assert str(await ask(target)) == "healthy: 0 pairs"
+    assert str(await check(target)) == "healthy: 0 pairs"
     await tcp_relay.join("one")
-    assert str(await ask(target)) == "healthy: 1 pair"
+    assert str(await check(target)) == "healthy: 1 pair"
     await tcp_relay.pair("two")
-    assert await ask(target) == Health(True, "2 pairs", 2)
+    assert await check(target) == Health(True, "2 pairs", 2)
 
 
 async def test_name_with_two_addresses(tcp_relay: TcpRelay) -> None:
-    """An address that refuses is not the last one to be asked."""
+    """If an address refuses, the next address is tried."""
     target = ConnectTarget(("::1", "127.0.0.1"), tcp_relay.handle.port)
-    assert (await ask(target)).healthy
+    assert (await check(target)).healthy
 
 
 async def test_tls(nursery: trio.Nursery) -> None:
-    """Over TLS, a name that must fit does, and one that need not does not have to."""
+    """Over TLS, a verified name must match, and an unverified name need not."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("relay.example").configure_cert(context)
     tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
     listeners = [trio.SSLListener(listener, context, https_compatible=True) for listener in tcp]
     handle: RelayHandle = await nursery.start(partial(serve_relay, listeners=listeners))
-    assert (await ask(local_target(LocalListener("", handle.port, tls=True)))).healthy
-    assert (await ask(parse_target(f"wss://localhost:{handle.port}"))).healthy
+    assert (await check(local_target(LocalListener("", handle.port, tls=True)))).healthy
+    assert (await check(parse_target(f"wss://localhost:{handle.port}"))).healthy
     wrong = ConnectTarget(("127.0.0.1",), handle.port, tls=client_context())
-    found = await ask(wrong)
+    found = await check(wrong)
     assert found.text.startswith(f"no TLS with 127.0.0.1:{handle.port}: ")
     assert "certificate" in found.text
     await handle.stop()
 
 
 async def test_unix(nursery: trio.Nursery, tmp_path: Path) -> None:
-    """A relay on a unix path is asked there, and its host and port are not."""
+    """A relay on a unix path is checked there, not on its host and port."""
     path = tmp_path / "relay.sock"
     unix = trio.socket.socket(socket.AF_UNIX)
     await unix.bind(str(path))
     unix.listen()
     listener = trio.SocketListener(unix)
     handle: RelayHandle = await nursery.start(partial(serve_relay, listeners=[listener]))
-    assert (await ask(local_target(LocalListener("192.0.2.1", 1, unix=str(path))))).healthy
-    assert (await ask(parse_target(f"unix:{path}"))).healthy
+    assert (await check(local_target(LocalListener("192.0.2.1", 1, unix=str(path))))).healthy
+    assert (await check(parse_target(f"unix:{path}"))).healthy
     await handle.stop()
 
 
@@ -121,33 +121,33 @@ async def test_unix(nursery: trio.Nursery, tmp_path: Path) -> None:
 async def test_unhealthy(nursery: trio.Nursery, answer: bytes, text: str) -> None:
     """A response that no healthy relay sends is reported in one line."""
     target = await serve(nursery, answer)
-    assert await ask(target) == Health(False, text.format(target))
-    assert str(await ask(target)) == f"unhealthy: {text.format(target)}"
+    assert await check(target) == Health(False, text.format(target))
+    assert str(await check(target)) == f"unhealthy: {text.format(target)}"
     nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("piece", [b"", b"H"])
 async def test_timeout(nursery: trio.Nursery, piece: bytes) -> None:
-    """Neither silence nor a trickle makes it wait for longer than it should."""
+    """Neither silence nor a slow response exceeds the timeout."""
     target = await serve(nursery, *(piece, 0.02) * 500)
-    found = await ask(target, 0.1)
+    found = await check(target, 0.1)
     assert found == Health(False, f"no answer within 0.1 s from {target}")
-    assert (await ask(target, 0)).text == f"no answer within 0 s from {target}"
+    assert (await check(target, 0)).text == f"no answer within 0 s from {target}"
     nursery.cancel_scope.cancel()
 
 
 async def test_no_tls(nursery: trio.Nursery) -> None:
-    """That the other end does not speak TLS, or hangs up, is said as such."""
+    """A server without TLS, or one that disconnects, is reported as such."""
     for answer, text in ((b"HTTP/1.1 400 No\r\n\r\n", "wrong version"), (b"", "unexpected eof")):
         plain = await serve(nursery, answer)
-        found = await ask(local_target(LocalListener("127.0.0.1", plain.port, tls=True)))
+        found = await check(local_target(LocalListener("127.0.0.1", plain.port, tls=True)))
         assert found.text.startswith(f"no TLS with {plain}: ")
         assert text in found.text or "record layer" in found.text
     nursery.cancel_scope.cancel()
 
 
-def test_nobody_there(tmp_path: Path) -> None:
-    """That nothing listens is said as the system says it."""
+def test_no_listener(tmp_path: Path) -> None:
+    """A missing listener is reported in the words of the kernel."""
     target = ConnectTarget(("127.0.0.1",), unused_port())
     assert check_health(target).text == f"connection refused at {target}"
     target = ConnectTarget(unix=str(tmp_path / "relay.sock"))
@@ -167,7 +167,7 @@ def invoke(listening: Callable[[], LocalListener], *arguments: str) -> tuple[int
 
 
 async def test_command(tcp_relay: TcpRelay) -> None:
-    """Without a URL it asks where the settings say, with one there; the status says what came."""
+    """Without a URL the command uses the settings; the status is the result."""
     here = partial(LocalListener, "127.0.0.1", tcp_relay.handle.port)
     nowhere = partial(LocalListener, "127.0.0.1", unused_port())
     run = trio.to_thread.run_sync
@@ -178,7 +178,7 @@ async def test_command(tcp_relay: TcpRelay) -> None:
 
 
 def test_bad_url() -> None:
-    """A URL that is none is wrong usage."""
+    """An invalid URL is wrong usage."""
     status, output = invoke(lambda: LocalListener("", 0), "relay.example")
     assert status == 2
     assert "it must be like wss://" in output

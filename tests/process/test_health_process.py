@@ -1,4 +1,4 @@
-"""`arc-relay health` and `arc-relay probe`, as programs, against a relay that is one, too."""
+"""`arc-relay health` and `arc-relay probe` as programs, against a relay as a program."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.support.process import LOOPBACK, run_program, run_to_its_end
 from tests.support.relay_fixtures import ProcessRelay
 
 
-class Asked:
-    """Programs that run at the same time, and what each said."""
+class Runs:
+    """Programs that run at the same time, and their output."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -32,7 +32,7 @@ class Asked:
 
 
 class TestPlain:
-    """A relay on TCP and on a Unix socket."""
+    """Relay on TCP and on a Unix socket."""
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> str:
@@ -44,26 +44,26 @@ class TestPlain:
         """Return the options."""
         return ["--unix-socket", path, "--ping-interval", "0"]
 
-    async def test_well(self, process_relay: ProcessRelay, path: str) -> None:
-        """Both find it; the environment is what `health` goes by without a URL."""
+    async def test_healthy(self, process_relay: ProcessRelay, path: str) -> None:
+        """Both commands succeed; `health` without a URL uses the environment."""
         port = str(process_relay.port)
         await process_relay.join("code")
         async with trio.open_nursery() as nursery:
-            asked = Asked(nursery)
-            asked.start("port", "health", PORT=port)
-            asked.start("unix", "health", UNIX_SOCKET=path)
-            asked.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
-            asked.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
-            asked.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
+            runs = Runs(nursery)
+            runs.start("port", "health", PORT=port)
+            runs.start("unix", "health", UNIX_SOCKET=path)
+            runs.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
+            runs.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
+            runs.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
         for name in ("port", "unix", "url"):
-            status, out, err = asked.results[name]
+            status, out, err = runs.results[name]
             assert (status, err) == (0, ""), name
             # Those who probe may be there already.
             assert out in {f"healthy: {n} pair{'s'[: n - 1]}\n" for n in (1, 2, 3)}
-        status, out, err = asked.results["probe"]
+        status, out, err = runs.results["probe"]
         assert (status, err) == (0, "")
         assert out.endswith(f"a pair through ws://127.0.0.1:{port}/any/path works\n")
-        status, out, err = asked.results["json"]
+        status, out, err = runs.results["json"]
         assert (status, err) == (0, "")
         report = json.loads(out)
         assert report["ok"]
@@ -71,11 +71,11 @@ class TestPlain:
 
 
 class TestTls:
-    """A relay with TLS."""
+    """Relay with TLS."""
 
     @pytest.fixture
     def files(self, tmp_path: Path) -> Certificate:
-        """Return its certificate."""
+        """Return the certificate of the relay."""
         return Certificate(tmp_path)
 
     @pytest.fixture
@@ -83,44 +83,44 @@ class TestTls:
         """Return the options."""
         return files.options
 
-    async def test_well(
+    async def test_healthy(
         self, process_relay: ProcessRelay, files: Certificate, tmp_path: Path
     ) -> None:
-        """`health` asks this machine whatever its certificate says; `probe` wants to trust it."""
+        """`health` ignores the certificate of a local relay; `probe` requires a trusted one."""
         port = str(process_relay.port)
         ca = str(tmp_path / "ca.pem")
         authority().cert_pem.write_to_path(ca)
         url = f"wss://localhost:{port}/"
         async with trio.open_nursery() as nursery:
-            asked = Asked(nursery)
+            runs = Runs(nursery)
             certificate = {"TLS_CERT": str(files.cert), "TLS_KEY": str(files.key)}
-            asked.start("health", "health", PORT=port, **certificate)
-            asked.start("plain", "health", PORT=port)
-            asked.start("trusted", "probe", url, "--ca", ca, "--size", "100000")
-            asked.start("stranger", "probe", url)
-        assert {name: result[0] for name, result in asked.results.items()} == {
+            runs.start("health", "health", PORT=port, **certificate)
+            runs.start("plain", "health", PORT=port)
+            runs.start("trusted", "probe", url, "--ca", ca, "--size", "100000")
+            runs.start("stranger", "probe", url)
+        assert {name: result[0] for name, result in runs.results.items()} == {
             "health": 0,
             "plain": 1,
             "trusted": 0,
             "stranger": 1,
         }
-        assert asked.results["health"][1].startswith("healthy: ")
-        assert "certificate" in asked.results["stranger"][1]
+        assert runs.results["health"][1].startswith("healthy: ")
+        assert "certificate" in runs.results["stranger"][1]
 
 
 async def test_stopping(tmp_path: Path, time_limit: None) -> None:
-    """A relay that stops is not healthy, and no pair can be opened through it."""
+    """A stopping relay is not healthy, and no pair can be opened on it."""
     options = (*LOOPBACK, "--drain-delay", "60")
     async with run_program(*options, log=tmp_path / "log") as program:
         port = str(program.port)
         program.process.send_signal(signal.SIGTERM)
         await program.line("event=stopping")
         async with trio.open_nursery() as nursery:
-            asked = Asked(nursery)
-            asked.start("health", "health", PORT=port)
-            asked.start("probe", "probe", f"ws://127.0.0.1:{port}/")
+            runs = Runs(nursery)
+            runs.start("health", "health", PORT=port)
+            runs.start("probe", "probe", f"ws://127.0.0.1:{port}/")
         for name, said in (("health", "unhealthy: "), ("probe", "relay is stopping")):
-            status, out, err = asked.results[name]
+            status, out, err = runs.results[name]
             assert (status, err) == (1, "")
             assert said in out
         program.process.send_signal(signal.SIGTERM)

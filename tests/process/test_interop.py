@@ -1,4 +1,4 @@
-"""Clients that were not written here are joined with each other, and miss nothing."""
+"""Third-party clients are joined with each other, and their messages arrive."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SIZES: Final = (0, 1, 125, 126, 65_535, 65_536)
 BIG: Final = 64 * 2**20
 PATIENCE: Final = 30.0
 MAX_FRAGMENTS: Final = 4096
-"""Fragments that `websockets` 17 takes of one message at most."""
+"""Maximum number of fragments of one message in `websockets` 17."""
 
 
 class Guests:
@@ -65,7 +65,7 @@ class Guests:
         return PYTHON[name]
 
     def _install(self) -> Path | str:
-        """Install Node's ws where the next run finds it, or say why that cannot be."""
+        """Install Node's ws for this run and later ones, or skip the test with the reason."""
         node, npm = shutil.which("node"), shutil.which("npm")
         if node is None or npm is None:
             return "there is no node, or no npm"
@@ -92,13 +92,13 @@ class Guests:
 
 @pytest.fixture(scope="session")
 def guests(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Guests:
-    """Return the clients there are."""
+    """Return the available clients."""
     return Guests(pytestconfig, tmp_path_factory)
 
 
 @asynccontextmanager
 async def joined(open_a: Open, open_b: Open, relay: TcpRelay) -> AsyncIterator[tuple[Guest, Guest]]:
-    """Connect two clients to each other; they have `PATIENCE` seconds."""
+    """Connect two clients to each other, within a time limit."""
     with trio.fail_after(PATIENCE):
         async with open_a(relay.url("guests"), ()) as a, open_b(relay.url("guests"), ()) as b:
             yield a, b
@@ -115,7 +115,7 @@ async def send_all(guest: Guest, messages: list[bytes]) -> None:
 async def test_messages_arrive_both_ways(
     tcp_relay: TcpRelay, guests: Guests, name_a: str, name_b: str
 ) -> None:
-    """Whoever the two are, binary messages of every size cross both ways at once, whole."""
+    """Binary messages of every size cross in both directions at once, for any two clients."""
     messages = [random.randbytes(size) for size in SIZES]
     big = random.randbytes(1_000_000)
     async with joined(guests[name_a], guests[name_b], tcp_relay) as (a, b):
@@ -174,7 +174,7 @@ async def test_sent_fragments(tcp_relay: TcpRelay, guests: Guests, name: str) ->
 
 @pytest.mark.parametrize("name", GUESTS)
 async def test_received_fragments(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """A message that the relay passes on in fragments, as it came, is one message to a client."""
+    """A message that the relay forwards in fragments is one message to a client."""
     raw = await tcp_relay.join("guests")
     with trio.fail_after(PATIENCE):
         async with guests[name](tcp_relay.url("guests"), ()) as guest:
@@ -190,7 +190,7 @@ async def test_received_fragments(tcp_relay: TcpRelay, guests: Guests, name: str
 
 
 async def test_slowly_sent_message(tcp_relay: TcpRelay) -> None:
-    """A message of one frame that trickles in is not cut into more fragments than clients take."""
+    """A slow message of one frame is not cut into more fragments than clients accept."""
     message = random.randbytes(2 * MAX_FRAGMENTS)
     a, b = await tcp_relay.pair()
     frames: list[Frame] = []
@@ -237,7 +237,7 @@ async def test_client_closes(tcp_relay: TcpRelay, guests: Guests, name: str, fir
 
 @pytest.mark.parametrize("name", GUESTS)
 async def test_waiting_client_closes(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """A client that closes while it waits gets its close frame echoed and frees its code."""
+    """A waiting client that closes gets its close frame echoed and frees its code."""
     with trio.fail_after(PATIENCE):
         async with guests[name](tcp_relay.url("guests"), ()) as guest:
             assert await guest.close(1000, "tired") in ((1000, "tired"), None)
@@ -252,7 +252,7 @@ async def test_waiting_client_closes(tcp_relay: TcpRelay, guests: Guests, name: 
 async def test_client_is_closed(
     tcp_relay: TcpRelay, guests: Guests, name: str, end: str, code: int
 ) -> None:
-    """A client is told how its peer went: 1000 for a close or an end, 1011 for anything worse."""
+    """A client gets 1000 after a close or an end of its peer, and 1011 after another end."""
     with trio.fail_after(PATIENCE):
         async with guests[name](tcp_relay.url("guests"), ()) as guest:
             raw = await tcp_relay.join("guests")
@@ -267,7 +267,7 @@ async def test_client_is_closed(
 
 @pytest.mark.parametrize("name", GUESTS)
 async def test_stopped(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """A stopping relay tells every client so, joined and waiting ones."""
+    """A stopping relay sends 1001 to every client, joined and waiting."""
     async with (
         joined(guests[name], guests[name], tcp_relay) as (a, b),
         guests[name](tcp_relay.url("alone"), ()) as waiting,
@@ -280,7 +280,7 @@ async def test_stopped(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
 
 @pytest.mark.parametrize("name", GUESTS)
 async def test_subprotocol(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """The first subprotocol that a client offers is accepted; without an offer there is none."""
+    """The first subprotocol of a client is accepted; without an offer there is none."""
     with trio.fail_after(PATIENCE):
         async with guests[name](tcp_relay.url("one"), ("terminal.v1", "other")) as guest:
             assert guest.subprotocol == "terminal.v1"
@@ -309,7 +309,7 @@ async def test_early_data(tcp_relay: TcpRelay, guests: Guests, name: str) -> Non
 async def test_refused(
     tcp_relay: TcpRelay, guests: Guests, name: str, code: str, status: int
 ) -> None:
-    """A client that is refused sees a failed handshake with the status, not a connection."""
+    """A refused client gets a failed handshake with the status, not a connection."""
     a, b = await tcp_relay.pair("taken")
     with trio.fail_after(PATIENCE):
         with pytest.raises(Refused) as refusal:

@@ -19,7 +19,7 @@ from tests.support.relay_fixtures import ProcessRelay
 
 
 class TestTls:
-    """A relay with TLS that does not wait long for a head."""
+    """Relay with TLS and a short handshake timeout."""
 
     @pytest.fixture
     def options(self, tmp_path: Path) -> Sequence[str]:
@@ -28,11 +28,11 @@ class TestTls:
 
     @pytest.fixture
     def client_tls(self) -> ssl.SSLContext:
-        """Return how clients speak TLS."""
+        """Return the TLS context of the clients."""
         return client_context()
 
     async def test_bad_handshakes(self, process_relay: ProcessRelay) -> None:
-        """Garbage and stalled handshakes are cut; the pair that is there does not notice."""
+        """Invalid and stalled handshakes are ended; an existing pair does not notice."""
         assert process_relay.program.places == [f"wss://127.0.0.1:{process_relay.port}"]
         a, b = await process_relay.pair()
         hello = ssl.MemoryBIO()
@@ -51,33 +51,33 @@ class TestTls:
         assert await process_relay.pairs() == 1
 
     async def expect_cut(self, port: int, said: bytes) -> None:
-        """Say something that is no whole handshake, and expect the end, without HTTP."""
+        """Send an incomplete handshake, and expect the end, without HTTP."""
         async with Client(await trio.open_tcp_stream("127.0.0.1", port)) as client:
             await client.send(said)
             with suppress(trio.BrokenResourceError):  # the relay left something unread
                 assert b"HTTP" not in await client.rest()
 
     async def expect_timeout(self, relay: ProcessRelay) -> None:
-        """Shake hands, say no more, and expect to be told so."""
+        """Complete the handshake, send nothing, and expect 408."""
         client = await relay.connect()
         await client.send(b"GET /")
         assert (await client.response()).status == 408
 
     async def reset(self, port: int, said: bytes) -> None:
-        """Break off in the middle."""
+        """Reset the connection inside the handshake."""
         client = Client(await trio.open_tcp_stream("127.0.0.1", port))
         await client.send(said)
         await client.reset()
 
 
 async def health(stream: trio.abc.Stream) -> Response:
-    """Ask for health."""
+    """Request the health."""
     async with Client(stream) as client:
         return await client.get("/health")
 
 
 async def test_all_interfaces(tmp_path: Path, time_limit: None) -> None:
-    """``--host '*'`` is IPv4 and IPv6."""
+    """``--host '*'`` listens on IPv4 and IPv6."""
     async with run_program("--host", "*", "--port", "0", log=tmp_path / "log") as program:
         port = program.port
         assert sorted(program.places) == [f"ws://0.0.0.0:{port}", f"ws://[::]:{port}"]
@@ -87,7 +87,7 @@ async def test_all_interfaces(tmp_path: Path, time_limit: None) -> None:
 
 
 async def test_unix_socket(tmp_path: Path, time_limit: None) -> None:
-    """A stale socket is replaced, with the mode that was given; at the end it is gone."""
+    """A stale socket is replaced, with the configured mode; at the end it is removed."""
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))

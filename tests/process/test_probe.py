@@ -1,4 +1,4 @@
-"""The probe between a relay that is well and whatever may stand in between."""
+"""Probe of a healthy relay, and of the faults of proxies in between."""
 
 from __future__ import annotations
 
@@ -33,14 +33,12 @@ CUT = "was cut, without a close frame"
 
 
 def names(results: list[Result]) -> list[str]:
-    """Return the names of the steps that were taken."""
+    """Return the names of the steps that ran."""
     return [result.name for result in results]
 
 
-async def test_all_is_well(
-    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
-) -> None:
-    """With a relay that is well every step succeeds, also after a long silence."""
+async def test_healthy(memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock) -> None:
+    """Every step succeeds with a healthy relay, also after a long silence."""
     results, last = await probe(plan_for(into(memory_relay), idle=600, size=2**20))
     assert names(results) == ALL
     assert all(result.ok for result in results), results
@@ -54,7 +52,7 @@ async def test_all_is_well(
     assert last.error == ""
 
 
-async def test_steps_that_are_not_asked_for(memory_relay: MemoryRelay) -> None:
+async def test_optional_steps(memory_relay: MemoryRelay) -> None:
     """Without a silence and a size these steps are left out."""
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == [*ALL[:8], "64 KiB both ways", "close"]
@@ -62,7 +60,7 @@ async def test_steps_that_are_not_asked_for(memory_relay: MemoryRelay) -> None:
 
 
 async def test_real_sockets(tcp_relay: TcpRelay) -> None:
-    """The same over TCP."""
+    """The steps succeed over TCP."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         return await tcp_relay.open_stream()
@@ -72,7 +70,7 @@ async def test_real_sockets(tcp_relay: TcpRelay) -> None:
 
 
 async def test_health_does_not_count(memory_relay: MemoryRelay) -> None:
-    """A health that cannot be had is noted, and no more."""
+    """A failed health request is reported, and does not fail the probe."""
 
     async def ill() -> Health:
         return Health(False, "HTTP 404 somewhere")
@@ -92,7 +90,7 @@ async def test_code_in_use(memory_relay: MemoryRelay) -> None:
 
 
 async def test_unforeseen() -> None:
-    """An error that nobody thought of is the failure of its step, in one line."""
+    """An unexpected exception is the failure of its step, in one line."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         raise RuntimeError("two\nlines")
@@ -104,7 +102,7 @@ async def test_unforeseen() -> None:
 async def test_two_relays(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Sides that were sent to different relays are told so."""
+    """Sides that reached different relays are reported as such."""
     relays = iter((into(memory_relay), Impostor(nursery).open_stream))
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
@@ -144,10 +142,10 @@ async def test_impostor(
     assert told[1] in last.hint
 
 
-async def test_wrong_farewell(
+async def test_wrong_close_of_the_peer(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Side B must be told that its peer is gone in the words of the relay."""
+    """Side B must get the relay's own close frame after its peer has left."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
     impostor.farewell = (1011, "bye\x1b[2J")
     _, last = await probe(plan_for(impostor.open_stream))
@@ -156,8 +154,10 @@ async def test_wrong_farewell(
     assert "did not see side A close" in last.hint
 
 
-async def test_chatter(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
-    """A message that nobody sent is no silence."""
+async def test_unexpected_message(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """An unexpected message ends the silence."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
 
     async def chatter() -> None:
@@ -172,7 +172,7 @@ async def test_chatter(nursery: trio.Nursery, autojump_clock: trio.testing.MockC
 async def test_read_timeout(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """That a proxy cuts silent connections is found out, and after how long."""
+    """A proxy that cuts silent connections is found, with its timeout."""
     proxy = Proxy(nursery, into(memory_relay), silence=15)
     _, last = await probe(plan_for(proxy.open_stream, idle=600))
     assert (last.name, last.ok) == ("idle", False)
@@ -185,7 +185,7 @@ async def test_read_timeout(
 async def test_forgetful_network(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """That a silent connection does not carry any more is found out, too."""
+    """A silent connection that no longer carries data is found."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
     proxy = Proxy(nursery, impostor.open_stream, silence=15, hole=True)
     _, last = await probe(plan_for(proxy.open_stream, idle=19))
@@ -197,7 +197,7 @@ async def test_forgetful_network(
 async def test_traffic_limit(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A proxy that cuts after so many bytes is told from a limit of the relay."""
+    """A proxy's limit of bytes and a limit of the relay are told apart."""
     proxy = Proxy(nursery, into(memory_relay), limit=2**20)
     _, last = await probe(plan_for(proxy.open_stream, size=2**22))
     assert (last.name, last.ok) == ("large message A to B", False)
@@ -206,22 +206,22 @@ async def test_traffic_limit(
 
 
 class TestSmallRelay:
-    """A relay that takes small messages alone."""
+    """Relay with a low message limit."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return its settings."""
+        """Return the settings of the relay."""
         return RelaySettings(max_message_size=2**20)
 
     async def test_message_limit(self, memory_relay: MemoryRelay) -> None:
-        """It is named as the cause, whichever side noticed first."""
+        """The message limit is reported as the cause, whichever side notices first."""
         _, last = await probe(plan_for(into(memory_relay), size=2**20 + 1))
         assert last.error == "side A was closed with 1009 message too big"
         assert "max_message_size" in last.hint
 
 
 def test_nothing_secret_is_shown() -> None:
-    """No representation of a plan holds the code or the token."""
+    """No representation of a plan has the code or the token."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         raise NotImplementedError

@@ -42,7 +42,7 @@ SECRETS = re.compile("|".join(map(re.escape, (WORD, DIRECT, BEHIND, INVENTED))),
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to log, with options that exclude those of another one."""
+    """Log options that exclude those of another variant."""
 
     log_format: str
     options: Sequence[str]
@@ -59,7 +59,7 @@ VARIANTS = [
 
 
 class Stage:
-    """A relay, its files, and what it lets be seen."""
+    """Relay with its files and its visible output."""
 
     def __init__(self, program: Program, visitors: Visitors, token: Path) -> None:
         self.program = program
@@ -76,7 +76,7 @@ class Stage:
         return response.body.decode()
 
     async def reload(self) -> None:
-        """Have the token read again, first as it is, and then without success."""
+        """Reload the token successfully, and then without success."""
         for text, said in ((TOKEN, "reloaded"), ("", "not reloaded"), (None, "No such file")):
             if text is None:
                 self.token.unlink()
@@ -86,7 +86,7 @@ class Stage:
             await self.program.line(said)
 
     async def stop(self) -> None:
-        """Stop the relay while some are there, and one more comes."""
+        """Stop the relay while clients are connected, and connect one more."""
         async with trio.open_nursery() as nursery:
             sides = [*await self.visitors.pair("last"), await self.visitors.join("alone")]
             self.program.process.send_signal(signal.SIGTERM)
@@ -103,7 +103,7 @@ class Stage:
         assert await self.program.wait() == 0
 
     def seen(self) -> str:
-        """Return all that anybody but the clients themselves could see."""
+        """Return all output that is visible outside the clients."""
         responses = [*self.visitors.answers, *self.scraped]
         told = [f"{response.headers} {response.body!r}" for response in responses]
         return "\n".join((self.program.out.decode(), self.program.log.read_text(), *told))
@@ -111,7 +111,7 @@ class Stage:
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.log_format)
 async def test_nothing_shows(tmp_path: Path, time_limit: None, variant: Variant) -> None:
-    """No code, payload, token, address or reason is in any output, whatever happens."""
+    """No code, payload, token, address or reason is in any output, in any event."""
     token = tmp_path / "token"
     token.write_text(TOKEN)
     options = [*OPTIONS, *variant.options, "--log-format", variant.log_format]
@@ -148,7 +148,7 @@ async def test_nothing_shows(tmp_path: Path, time_limit: None, variant: Variant)
     ],
 )
 async def test_addresses(tmp_path: Path, time_limit: None, how: str, shown: set[str]) -> None:
-    """The log has as much of addresses as was asked for, and nothing else has any of them."""
+    """The log has addresses as configured, and no other output has any."""
     options = (*LOOPBACK, *OPTIONS, "--drain-delay", "0", "--log-addresses", how)
     async with (
         run_program(*options, log=tmp_path / "log") as program,
@@ -176,5 +176,5 @@ async def test_addresses(tmp_path: Path, time_limit: None, how: str, shown: set[
 
 
 def context(seen: str, found: re.Match[str]) -> str:
-    """Return what stands around something that was found."""
+    """Return the text around a finding."""
     return seen[max(0, found.start() - 200) : found.end() + 200]

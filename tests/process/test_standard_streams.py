@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or broken decide nothing."""
+"""A relay works with standard streams that are closed, full or broken."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def pipe() -> Iterator[Pipe]:
 
 
 def output_on(pipe: Pipe) -> StandardOutput:
-    """Return an output that leads into a pipe."""
+    """Return an output that writes to a pipe."""
     return StandardOutput(pipe.stream.fileno())
 
 
 def test_output(pipe: Pipe) -> None:
-    """It takes what is written, and is no terminal."""
+    """The output writes its data, and is no terminal."""
     with output_on(pipe) as output:
         assert output.writable()
         assert not output.isatty()
@@ -49,7 +49,7 @@ def test_output(pipe: Pipe) -> None:
 
 @pytest.mark.parametrize("failure", [BrokenPipeError, OutputFailed])
 def test_broken_output(pipe: Pipe, failure: type[OSError]) -> None:
-    """A failure is told once, with its kind; then output is discarded."""
+    """A failure is raised once, with its kind; then output is discarded."""
     full = os.open("/dev/full", os.O_WRONLY)
     pipe.hang_up()
     broken = pipe.stream.fileno() if failure is BrokenPipeError else full
@@ -61,14 +61,14 @@ def test_broken_output(pipe: Pipe, failure: type[OSError]) -> None:
     os.close(full)
 
 
-def test_output_that_does_not_block(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full pipe that another process made non-blocking is waited for."""
+def test_nonblocking_output(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output waits for room in a pipe that another process made non-blocking."""
     pipe.fill()
     os.set_blocking(pipe.stream.fileno(), False)
     really_write, refusals = os.write, []
 
     def write(descriptor: int, data: bytes) -> int:
-        """Write, and let the reader read on if that was refused."""
+        """Write, and let the reader continue if that was refused."""
         try:
             return really_write(descriptor, data)
         except BlockingIOError:
@@ -83,7 +83,7 @@ def test_output_that_does_not_block(pipe: Pipe, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_null_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a null device and without streams, nothing is prepared and nothing fails."""
+    """Without a null device and without streams, the preparation does nothing."""
     monkeypatch.setattr(os, "devnull", "/no/such/device")
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
@@ -92,7 +92,7 @@ def test_no_null_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_standard_error(pipe: Pipe) -> None:
-    """A report of any length is written as long as there is room; the rest is lost at once."""
+    """A report of any length is written while there is room; the rest is dropped at once."""
     stream = text_stream(StandardError(pipe.stream.fileno()), "ascii")
     stream.write("\xe9" * 5000 + "\n")
     assert pipe.read() == r"\xe9" * 5000 + "\n"
@@ -105,7 +105,7 @@ def test_standard_error(pipe: Pipe) -> None:
 
 
 class Started:
-    """A relay that a shell started with redirections."""
+    """Relay that a shell started with redirections."""
 
     def __init__(self, folder: Path, redirections: str, *options: str) -> None:
         self.socket = folder / "relay.sock"
@@ -132,20 +132,20 @@ class Started:
                 await trio.sleep(0.01)
 
     def end(self) -> int:
-        """Stop it, and return its exit status."""
+        """Stop the relay, and return its exit status."""
         self.process.terminate()
         return self.process.wait(20)
 
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Undo what a test did."""
+    """Undo the actions of a test."""
     with ExitStack() as stack:
         yield stack
 
 
 def started(stack: ExitStack, folder: Path, redirections: str, *options: str) -> Started:
-    """Start a relay that does not outlive its test."""
+    """Start a relay that ends with its test."""
     relay = Started(folder, redirections, *options)
     stack.callback(relay.process.wait)
     stack.callback(relay.process.kill)
@@ -163,7 +163,7 @@ def started(stack: ExitStack, folder: Path, redirections: str, *options: str) ->
     ],
 )
 async def test_start(stack: ExitStack, tmp_path: Path, time_limit: None, redirections: str) -> None:
-    """A relay serves and stops, whatever its standard streams are; none is another file."""
+    """A relay serves and stops with any standard streams; none of them is another file."""
     relay = started(stack, tmp_path, redirections)
     await relay.expect_service()
     for descriptor in range(3):
@@ -176,14 +176,14 @@ async def test_start(stack: ExitStack, tmp_path: Path, time_limit: None, redirec
 
 
 def target_of(pid: int, descriptor: int) -> str:
-    """Return what a descriptor of a process leads to, as the kernel names it."""
+    """Return the target of a descriptor of a process, as the kernel names it."""
     return str(Path(f"/proc/{pid}/fd/{descriptor}").readlink())
 
 
 async def test_start_on_a_pipe(
     stack: ExitStack, pipe: Pipe, tmp_path: Path, time_limit: None
 ) -> None:
-    """A full pipe holds nothing up; nor does one whose reader is gone."""
+    """A full pipe causes no delay, and neither does a pipe without a reader."""
     pipe.fill()
     target = f">/proc/{os.getpid()}/fd/{pipe.stream.fileno()} 2>&1"
     (tmp_path / "broken").mkdir()
@@ -204,7 +204,7 @@ def pipe_is_held(pid: int, pipe: Pipe) -> bool:
 
 
 def run_with(redirections: str, *arguments: str, **variables: str) -> tuple[int, str]:
-    """Run a command to its end; return its status and what it said on standard error."""
+    """Run a command to its end; return its status and its standard error."""
     done = subprocess.run(
         ["/bin/sh", "-c", f'exec "$@" {redirections}', "sh", *PROGRAM, *arguments],
         env=clean_environment(variables),
@@ -235,16 +235,14 @@ NO_SPACE = "arc-relay: cannot write to standard output: No space left on device\
 def test_commands(
     arguments: Sequence[str], statuses: set[int], redirections: str, said: str
 ) -> None:
-    """A command that cannot write its output says why, unless nobody is there to read it."""
+    """A command that cannot write its output reports the reason, unless the reader has left."""
     status, errors = run_with(redirections, *arguments)
     assert status in statuses or redirections == "| true"  # which has the status of `true`
     assert errors == said
     assert status == 1 or not said
 
 
-async def test_health_tells_by_its_status(
-    stack: ExitStack, tmp_path: Path, time_limit: None
-) -> None:
+async def test_status_of_health(stack: ExitStack, tmp_path: Path, time_limit: None) -> None:
     """The status of ``health`` is that of the relay, even if its output is lost."""
     relay = started(stack, tmp_path, "")
     await relay.expect_service()
@@ -252,8 +250,8 @@ async def test_health_tells_by_its_status(
 
 
 @pytest.mark.parametrize("redirections", ["2>/dev/full", "2>&-"])
-def test_complaint(redirections: str) -> None:
-    """The status of a complaint is the same where nobody can read the complaint."""
+def test_unwritable_error(redirections: str) -> None:
+    """The status of an error is the same if its message cannot be written."""
     assert run_with(redirections, "start", "--port", "x")[0] == 2
     assert run_with(redirections, "start", "--host", "192.0.2.1")[0] == 1
 

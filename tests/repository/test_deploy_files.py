@@ -34,7 +34,7 @@ OURS_FOR_COMPOSE = {"ARC_RELAY_IMAGE"}
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_variables(path: Path) -> None:
-    """A variable that a file names is one of the relay's."""
+    """Each variable in a file is one of the relay's."""
     named = set(re.findall(r"ARC_RELAY_[A-Z_]+", path.read_text()))
     assert named <= VARIABLES | OURS_FOR_COMPOSE
 
@@ -47,7 +47,7 @@ def test_variables(path: Path) -> None:
     ],
 )
 def test_requirements(file: str, wanted: list[str]) -> None:
-    """Each dependency is pinned to one version, with hashes, and without an address."""
+    """Each dependency is pinned to one version, with hashes, and without an index address."""
     text = (ROOT / file).read_text()
     assert "://" not in text
     pins = re.findall(r"^([a-z0-9-]+)==\S+.*?((?: \\\n    --hash=\S+)*)$", text, re.MULTILINE)
@@ -58,7 +58,7 @@ def test_requirements(file: str, wanted: list[str]) -> None:
 
 
 def hardening(unit: str) -> list[str]:
-    """Return the lines of a service that shut it in."""
+    """Return the lines of a service that restrict it."""
     text = (DEPLOY / "systemd" / unit).read_text()
     return text.partition("\nDynamicUser=yes")[2].partition("\n[Install]")[0].splitlines()
 

@@ -34,7 +34,7 @@ def test_one_version_of_each_action() -> None:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_permissions(path: Path) -> None:
-    """A workflow begins with reading or nothing; no job may write to the repository."""
+    """A workflow may read or nothing by default; no job may write to the repository."""
     text = path.read_text()
     assert re.search(r"^permissions:( \{\}|\n  contents: read)\n\n", text, re.MULTILINE)
     assert set(re.findall(r"^\s+([a-z-]+): write", text, re.MULTILINE)) <= WRITABLE
