@@ -77,7 +77,7 @@ def _gate(console: Console) -> int:
     for sample in samples:
         if sample.failure:
             console.print(f"{sample.peer}, {sample.workload}: {sample.failure}", style="red")
-    verdicts = gate.judge(medians(samples), gate.BASELINE)
+    verdicts = gate.compare(medians(samples), gate.BASELINE)
     report.print_verdicts(console, verdicts)
     return 0 if all(verdict.passed for verdict in verdicts) else 1
 

@@ -12,7 +12,7 @@ from .figures import latencies, percentile
 from .frames import Message, Receiver
 from .load import Effort, Meter, message_for
 from .pairs import (
-    PATIENCE,
+    TIMEOUT,
     LoadError,
     Pair,
     ask_to_pair,
@@ -64,7 +64,7 @@ class _Game:
         messages, trips = 0, []
         until = _CLOCK() + seconds
         while _CLOCK() < until:
-            events = self._poll.poll(PATIENCE, _EVENTS)
+            events = self._poll.poll(TIMEOUT, _EVENTS)
             if not events:
                 raise LoadError("nothing moved for a long time")
             for number, _ in events:

@@ -51,7 +51,7 @@ class Verdict:
         return self.measured is not None and self.measured <= ALLOWED * self.bound.baseline
 
 
-def judge(medians: Mapping[Key, Values], bounds: Iterable[Bound]) -> list[Verdict]:
+def compare(medians: Mapping[Key, Values], bounds: Iterable[Bound]) -> list[Verdict]:
     """Hold every bound against the medians of a run."""
 
     def figure(bound: Bound, peer: str) -> float | None:

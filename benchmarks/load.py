@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from .children import Pairing, Running
 from .frames import Message, Receiver, payload_of
-from .pairs import PATIENCE, LoadError, Pair
+from .pairs import TIMEOUT, LoadError, Pair
 
 READ_BYTES = 1 << 20
 SEND_BYTES = 1 << 18
@@ -71,7 +71,7 @@ def check_content(pair: Pair, message: Message) -> None:
     for end in pair:
         end.setblocking(False)
     while not receiver.messages:
-        ready = poll.poll(PATIENCE * 1000)
+        ready = poll.poll(TIMEOUT * 1000)
         if not ready:
             raise LoadError("the first message did not arrive")
         for number, _ in ready:
@@ -85,6 +85,6 @@ def check_content(pair: Pair, message: Message) -> None:
             else:
                 poll.unregister(pair.a)
     for end in pair:
-        end.settimeout(PATIENCE)
+        end.settimeout(TIMEOUT)
     if payload_of(b"".join(arrived)) != message.payload:
         raise LoadError("the content did not arrive as it was sent")

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 from .children import Pairing, Running, raise_descriptor_limit
 from .frames import CLOSE, frame
 
-PATIENCE = 10.0
+TIMEOUT = 10.0
 """Seconds that any single wait for a peer may take."""
 WIDTH = 32
 """Pairs that are opened at once: enough to keep a peer busy, below any listen backlog."""
@@ -48,7 +48,7 @@ class Pair(NamedTuple):
 def connect(peer: Running) -> socket.socket:
     """Connect one end, with no pairing done yet."""
     end = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    end.settimeout(PATIENCE)
+    end.settimeout(TIMEOUT)
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # A source address has 28,000 ports to a destination: several last for every workload.
     end.bind((f"127.0.0.{1 + next(_numbers) % _SOURCES}", 0))
@@ -96,7 +96,7 @@ def opening(peer: Running) -> Generator[None, None, Pair]:
     a = connect(peer)
     if peer.pairing is Pairing.SPLICE:
         b, _ = peer.sink.accept()
-        b.settimeout(PATIENCE)
+        b.settimeout(TIMEOUT)
         b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return Pair(a, b)
     code = new_code()

@@ -8,7 +8,7 @@ import socket
 from .children import Running
 from .frames import Message, Receiver
 from .load import READ_BYTES, SEND_BYTES, Effort, Meter, check_content, message_for
-from .pairs import PATIENCE, LoadError, Pair, opened
+from .pairs import TIMEOUT, LoadError, Pair, opened
 
 
 class Flow:
@@ -77,7 +77,7 @@ def stream_over(
         before = sum(flow.receiver.messages for flow in flows)
         while True:
             moved = [flow.step() for flow in flows]
-            if not any(moved) and not poll.poll(PATIENCE * 1000):
+            if not any(moved) and not poll.poll(TIMEOUT * 1000):
                 raise LoadError("nothing moved for a long time")
             now = sum(flow.receiver.messages for flow in flows)
             # From message end to message end, else one of 64 MiB more or less decides.

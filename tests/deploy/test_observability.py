@@ -95,8 +95,8 @@ async def everything(relay: ProcessRelay, prometheus: Prometheus) -> None:
     a, b = await relay.pair("reset")
     await a.reset()
     await b.closed()
-    a, b = await relay.pair("mute")
-    await relay.join("mute")
+    a, b = await relay.pair("silent")
+    await relay.join("silent")
     for number in range(MAX_WAITING - 1):
         await relay.join(f"alone-{number}")
     await overfill(relay, prometheus, WAITING)

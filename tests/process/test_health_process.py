@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tests.support.certificates import Certificate, authority
-from tests.support.process import LOOPBACK, run_program, run_to_its_end
+from tests.support.process import LOOPBACK, run_program, run_to_end
 from tests.support.relay_fixtures import ProcessRelay
 
 
@@ -28,7 +28,7 @@ class Runs:
 
     async def _run(self, name: str, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
         settings = {f"ARC_RELAY_{key}": value for key, value in variables.items()}
-        self.results[name] = await run_to_its_end(*arguments, variables=settings)
+        self.results[name] = await run_to_end(*arguments, variables=settings)
 
 
 class TestPlain:

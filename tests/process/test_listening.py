@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from tests.support.certificates import Certificate, client_context
-from tests.support.process import run_program, run_to_its_end
+from tests.support.process import run_program, run_to_end
 from tests.support.raw_client import Client, Response
 from tests.support.relay_fixtures import ProcessRelay
 
@@ -33,7 +33,7 @@ class TestTls:
 
     async def test_bad_handshakes(self, process_relay: ProcessRelay) -> None:
         """Invalid and stalled handshakes are ended; an existing pair does not notice."""
-        assert process_relay.program.places == [f"wss://127.0.0.1:{process_relay.port}"]
+        assert process_relay.program.addresses == [f"wss://127.0.0.1:{process_relay.port}"]
         a, b = await process_relay.pair()
         hello = ssl.MemoryBIO()
         half = client_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost")
@@ -80,7 +80,7 @@ async def test_all_interfaces(tmp_path: Path, time_limit: None) -> None:
     """``--host '*'`` listens on IPv4 and IPv6."""
     async with run_program("--host", "*", "--port", "0", log=tmp_path / "log") as program:
         port = program.port
-        assert sorted(program.places) == [f"ws://0.0.0.0:{port}", f"ws://[::]:{port}"]
+        assert sorted(program.addresses) == [f"ws://0.0.0.0:{port}", f"ws://[::]:{port}"]
         for host in ("127.0.0.1", "::1"):
             response = await health(await trio.open_tcp_stream(host, port))
             assert response.body == b'{"ok":true,"pairs":0}'
@@ -93,7 +93,7 @@ async def test_unix_socket(tmp_path: Path, time_limit: None) -> None:
         stale.bind(str(path))
     options = ("--unix-socket", str(path), "--unix-socket-mode", "0600")
     async with run_program(*options, log=tmp_path / "log") as program:
-        assert program.places == [f"unix:{path}"]
+        assert program.addresses == [f"unix:{path}"]
         assert mode_of(path) == 0o600
         a, b = [Client(await trio.open_unix_socket(str(path))) for _ in range(2)]
         async with a, b:
@@ -101,7 +101,7 @@ async def test_unix_socket(tmp_path: Path, time_limit: None) -> None:
                 assert (await client.upgrade("/?pair=code")).status == 101
             await a.send_message(b"hello")
             assert await b.message() == b"hello"
-            status, out, err = await run_to_its_end("start", *options)
+            status, out, err = await run_to_end("start", *options)
             assert (status, out) == (1, "")
             assert err == (
                 f"arc-relay: cannot listen on --unix-socket '{path}': a program listens there;"

@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from relay.daemon.metrics_server import serve_metrics
-from tests.support.process import LOOPBACK, run_to_its_end
+from tests.support.process import LOOPBACK, run_to_end
 from tests.support.raw_client import Client, Response, encode_close
 from tests.support.relay_fixtures import MemoryListener, ProcessRelay
 
@@ -148,7 +148,7 @@ async def test_port_in_use() -> None:
     """A port in use is reported in one line, with its option, and status 1."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"127.0.0.1:{server.getsockname()[1]}"
-        status, out, err = await run_to_its_end("start", *LOOPBACK, "--metrics", place)
+        status, out, err = await run_to_end("start", *LOOPBACK, "--metrics", place)
     assert (status, out) == (1, "")
     assert err == f"arc-relay: cannot listen on --metrics {place}: Address already in use\n"
 

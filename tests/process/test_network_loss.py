@@ -9,7 +9,7 @@ import trio
 
 from relay import RelaySettings
 from relay.outcome import Outcome
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.network_namespaces import NearRelay, namespaces, near_relay
 
 __all__ = ["namespaces", "near_relay"]
@@ -22,7 +22,7 @@ PEER_DISCONNECTED = (1011, "peer disconnected")
 BULK = bytes(2**20)
 
 
-async def keep_sending(client: Lively, payload: bytes, pause: float) -> None:
+async def keep_sending(client: AutoClient, payload: bytes, pause: float) -> None:
     """Send the same message again and again, until that fails."""
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         while True:
@@ -40,7 +40,7 @@ class TestKeepalive:
 
     async def test_waiting_side(self, near_relay: NearRelay, nursery: trio.Nursery) -> None:
         """The code of a dead waiting side is free in time."""
-        a = Lively(await near_relay.join_far("code"), nursery)
+        a = AutoClient(await near_relay.join_far("code"), nursery)
         await trio.sleep(1.2 * INTERVAL)
         assert a.pings
         near_relay.namespaces.go_dead()
@@ -58,8 +58,8 @@ class TestKeepalive:
         self, near_relay: NearRelay, nursery: trio.Nursery, payload: bytes, pause: float
     ) -> None:
         """The code of a pair is free in time, and its other side is closed, also while it sends."""
-        a = Lively(await near_relay.join_far("code"), nursery)
-        b = Lively(await near_relay.join("code"), nursery)
+        a = AutoClient(await near_relay.join_far("code"), nursery)
+        b = AutoClient(await near_relay.join("code"), nursery)
         nursery.start_soon(keep_sending, b, payload, pause)
         await trio.sleep(INTERVAL)
         assert not a.ended.is_set()
@@ -85,8 +85,8 @@ class TestTakeover:
         self, near_relay: NearRelay, nursery: trio.Nursery, payload: bytes | None
     ) -> None:
         """The other client gets the code of a pair in time, although data was unacknowledged."""
-        Lively(await near_relay.join_far("code"), nursery)
-        b = Lively(await near_relay.join("code"), nursery)
+        AutoClient(await near_relay.join_far("code"), nursery)
+        b = AutoClient(await near_relay.join("code"), nursery)
         if payload is not None:
             nursery.start_soon(keep_sending, b, payload, 0.0)
         await trio.sleep(0.3)
@@ -101,7 +101,7 @@ class TestTakeover:
     ) -> None:
         """The other client gets the code of a waiting side in time."""
         monkeypatch.setattr("relay.pairing.takeover.SILENCE_BEFORE_CHECK", 0.2)
-        Lively(await near_relay.join_far("code"), nursery)
+        AutoClient(await near_relay.join_far("code"), nursery)
         await trio.sleep(0.3)
         near_relay.namespaces.go_dead()
         with trio.fail_after(TIMEOUT + MARGIN):

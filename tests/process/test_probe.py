@@ -115,7 +115,7 @@ async def test_two_relays(
 
 
 @pytest.mark.parametrize(
-    ("message", "becomes", "step", "told"),
+    ("message", "becomes", "step", "expected"),
     [
         (b"early", [], "early message first", ("did not arrive", "holds what side A")),
         ("text", ["text"], "text is dropped", ("a text message arrived", "drops text")),
@@ -127,7 +127,7 @@ async def test_impostor(
     message: Message,
     becomes: list[Message],
     step: str,
-    told: tuple[str, str],
+    expected: tuple[str, str],
 ) -> None:
     """The probe detects a server that joins two sides but is no relay."""
 
@@ -138,8 +138,8 @@ async def test_impostor(
 
     _, last = await probe(plan_for(Impostor(nursery, edit).open_stream))
     assert (last.name, last.ok) == (step, False)
-    assert told[0] in last.error
-    assert told[1] in last.hint
+    assert expected[0] in last.error
+    assert expected[1] in last.hint
 
 
 async def test_wrong_close_of_the_peer(
@@ -147,7 +147,7 @@ async def test_wrong_close_of_the_peer(
 ) -> None:
     """Side B must get the relay's own close frame after its peer has left."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
-    impostor.farewell = (1011, "bye\x1b[2J")
+    impostor.close_for_peer = (1011, "bye\x1b[2J")
     _, last = await probe(plan_for(impostor.open_stream))
     assert (last.name, last.ok) == ("close", False)
     assert last.error == "side B was closed with 1011 bye?[2J"

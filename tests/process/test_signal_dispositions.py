@@ -250,5 +250,5 @@ def test_second_signal_as_pid_1(inner: tuple[subprocess.Popen[bytes], int, Path]
         os.kill(pid, signal.SIGTERM)
         wait_until(process, lambda: "event=stopping" in log.read_text())
         os.kill(pid, signal.SIGINT)
-        assert process.wait(20) == 130  # a graceful stop would wait for the mute client
+        assert process.wait(20) == 130  # a graceful stop would wait for the unresponsive client
     assert "fault" not in log.read_text()

@@ -18,7 +18,7 @@ from relay.daemon.unix_listener import open_unix
 from tests.support.certificates import Certificate, client_context
 from tests.support.process import LOOPBACK, run_program
 from tests.support.raw_client import Client
-from tests.support.recorded_events import Log, conduct_of
+from tests.support.recorded_events import Log, signal_handler
 from tests.support.relay_fixtures import MemoryRelay, ProcessRelay
 
 
@@ -161,7 +161,7 @@ async def test_end_at_once(
     unix, (tcp,) = open_unix(str(path), 0o600), await open_tcp("127.0.0.1", 0)
     async with unix, tcp:
         with SystemdNotifier({}) as systemd:
-            conduct = conduct_of(memory_relay.handle, systemd, log)
+            conduct = signal_handler(memory_relay.handle, systemd, log)
             await conduct.end_at_once(received, [tcp, unix])
         assert tcp.socket.fileno() >= 0
     assert deaths == [(signal.SIGTERM, False)]

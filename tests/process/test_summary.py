@@ -90,11 +90,11 @@ async def test_addresses(time_limit: None, shown: str, addresses: tuple[str, ...
     log = Log()
     async with running(listeners=await trio.open_tcp_listeners(0, host="127.0.0.1")) as relay:
         for address in ADDRESSES:
-            client = await relay.come_from(address)
+            client = await relay.connect_from(address)
             assert (await client.upgrade("/?pair=code")).status == 101
         settings = DaemonSettings(log_level="debug", log_addresses=shown)
         await Summary(relay.handle, log.log, settings, RelaySettings()).write()
-        await relay.all_gone()
+        await relay.disconnect_all()
     _, pair = log.lines()
     assert [pair[name] for name in ("client_a", "client_b") if name in pair] == [*addresses]
 

@@ -14,7 +14,7 @@ import trio.testing
 
 from relay.daemon.sd_notify import SystemdNotifier
 from relay.daemon.signals import STATUS_INTERVAL
-from tests.support.recorded_events import Log, conduct_of
+from tests.support.recorded_events import Log, signal_handler
 from tests.support.relay_fixtures import MemoryRelay, ProcessRelay
 
 FEED = 0.1
@@ -115,7 +115,7 @@ async def test_status_interval(
 ) -> None:
     """The supervisor gets a new status every few seconds."""
     with SystemdNotifier({"NOTIFY_SOCKET": supervisor.path}) as systemd:
-        conduct = conduct_of(memory_relay.handle, systemd, Log())
+        conduct = signal_handler(memory_relay.handle, systemd, Log())
         with trio.move_on_after(2.5 * STATUS_INTERVAL):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(conduct.report_status)

@@ -43,7 +43,7 @@ async def expect_admitted(relay: WatchedRelay, target: str, *lines: str) -> None
     await client.send(with_lines(upgrade_request(target), *lines))
     response = await client.response()
     assert response.status == 101, response
-    await relay.gone(client)
+    await relay.disconnect(client)
 
 
 class TestAllowedOrigins:
@@ -56,7 +56,7 @@ class TestAllowedOrigins:
                 await expect_admitted(relay, "/?pair=code", f"Origin: {origin}")
             await relay.join("waiting")
             for origin in ("https://evil.example", "http://app.example", "null", ""):
-                for target in ("/?pair=newcomer", "/?pair=waiting"):
+                for target in ("/?pair=new", "/?pair=waiting"):
                     await relay.refused(*ANOTHER_ORIGIN, target, [f"Origin: {origin}"])
 
     async def test_clients_without_an_origin(self) -> None:
@@ -99,7 +99,7 @@ class TestHostToken:
                 response = await relay.refused(*TOKEN_NEEDED, lines=lines)
                 assert response.headers["www-authenticate"] == "Bearer"
             for query in ("&token=wrong", "&token=", "&token=s3cret%0a", "&token=s3cre"):
-                await relay.refused(*TOKEN_NEEDED, f"/?pair=newcomer{query}")
+                await relay.refused(*TOKEN_NEEDED, f"/?pair=new{query}")
             await expect_admitted(relay, "/?pair=code", "Authorization: Bearer s3cret")
             await expect_admitted(relay, "/?pair=code&token=s3cret")
 
@@ -110,9 +110,9 @@ class TestHostToken:
             b = await relay.join("code")
             await exchange(a, b)
             await relay.refused(409, "pair is full", "/?pair=code")
-            await relay.gone(b)
+            await relay.disconnect(b)
             assert await a.closed() == (1000, "peer disconnected")
-            await relay.until_left(0)
+            await relay.wait_for_connections(0)
             await relay.refused(*TOKEN_NEEDED, "/?pair=code")
 
     async def test_health_needs_none(self, token_file: Path) -> None:
@@ -125,11 +125,11 @@ class TestHostToken:
         async with running(token_file=str(token_file)) as relay:
             await relay.join("code&token=s3cret")
             renew(token_file, "other")
-            await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=other")
+            await relay.refused(*TOKEN_NEEDED, "/?pair=new&token=other")
             assert relay.handle.reload_token() is True
-            await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=s3cret")
-            await expect_admitted(relay, "/?pair=newcomer&token=other")
-            assert relay.kept.waiting == 1
+            await relay.refused(*TOKEN_NEEDED, "/?pair=new&token=s3cret")
+            await expect_admitted(relay, "/?pair=new&token=other")
+            assert relay.table_sizes.waiting == 1
 
     @pytest.mark.parametrize("content", [None, "", " \n"])
     async def test_failing_reload(self, token_file: Path, content: str | None) -> None:
@@ -146,9 +146,9 @@ class TestHostToken:
         async with running() as relay:
             await expect_admitted(relay, "/?pair=code&token=any")
             assert relay.handle.reload_token() is False
-            judged = relay.inside.respond(request_of(upgrade_request("/?pair=code&token=any")))
-            assert isinstance(judged, Handshake)
-            assert judged.token is None  # it is not even read
+            parsed = relay.inside.respond(request_of(upgrade_request("/?pair=code&token=any")))
+            assert isinstance(parsed, Handshake)
+            assert parsed.token is None  # it is not even read
 
     @pytest.mark.parametrize(
         ("content", "error"),

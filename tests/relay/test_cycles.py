@@ -57,7 +57,7 @@ async def request(relay: WatchedRelay, status: int, head: bytes) -> None:
         await client.send(head)
     said = await client.rest()
     assert said[:13] == (f"HTTP/1.1 {status} ".encode() if status else b"")
-    await relay.gone(client)
+    await relay.disconnect(client)
 
 
 @pytest.fixture
@@ -89,11 +89,11 @@ async def test_refusals_on_tcp(time_limit: None) -> None:
         for name in ("not-http", "bad-for-h11", "unknown-path", "slow", "too-big", "silent"):
             status, head = HEADS[name]
             with no_cycles():
-                client = await relay.come_from("127.0.0.1")
+                client = await relay.connect_from("127.0.0.1")
                 await client.send(head)
                 said = await client.rest()
                 await trio.aclose_forcefully(client.stream)
-                await relay.until_left(0)
+                await relay.wait_for_connections(0)
             assert said[:13] == (f"HTTP/1.1 {status} ".encode() if status else b"")
 
 
@@ -119,7 +119,7 @@ async def test_eviction(autojump_clock: MockClock) -> None:
             client = await relay.connect()
             await client.send(head)
             assert (await client.response()).status == 101
-            await relay.gone(client)
+            await relay.disconnect(client)
 
 
 def test_every_status_is_tried() -> None:

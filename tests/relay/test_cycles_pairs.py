@@ -34,7 +34,7 @@ End = Callable[[WatchedRelay, Client, Client], Awaitable[None]]
 
 async def open_client(relay: WatchedRelay) -> Client:
     """Return a client on TCP."""
-    return await relay.come_from("127.0.0.1")
+    return await relay.connect_from("127.0.0.1")
 
 
 @asynccontextmanager
@@ -107,8 +107,8 @@ async def wait_for_the_relay(relay: WatchedRelay, a: Client, b: Client) -> None:
 
 async def connect_third(relay: WatchedRelay, a: Client, b: Client) -> None:
     """Connect a third client to the code of two clients that answer nothing."""
-    newcomer = await open_client(relay)
-    await newcomer.upgrade("/?pair=code")
+    new_client = await open_client(relay)
+    await new_client.upgrade("/?pair=code")
 
 
 async def pass_the_limit(relay: WatchedRelay, a: Client, b: Client) -> None:
@@ -154,7 +154,7 @@ async def test_pair(how: End, settings: dict[str, Any]) -> None:
             await a.upgrade("/?pair=code")
             await b.upgrade("/?pair=code")
             await how(relay, a, b)
-            await relay.all_gone()
+            await relay.disconnect_all()
 
 
 LONELY_ENDS: dict[str, bytes] = {
@@ -175,7 +175,7 @@ async def test_side_that_waits(sent: bytes) -> None:
             await a.upgrade("/?pair=code")
             with trio.move_on_after(0.5):  # past the limit a send may wait for ever
                 await a.send(sent)
-            await relay.all_gone()
+            await relay.disconnect_all()
 
 
 async def test_a_cycle_is_found() -> None:

@@ -29,11 +29,11 @@ class Failing:
     """Observer that raises an exception for each event."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.events_of = 0
 
     def on_event(self, event: Event) -> None:
         """Raise an exception whose message is secret."""
-        self.told += 1
+        self.events_of += 1
         raise ValueError(CODE)
 
 
@@ -46,21 +46,21 @@ class TestEvents:
             a = await relay.join("code")
             await trio.sleep(2.5)
             b = await relay.join("code")
-            newcomer = await relay.connect()
-            await newcomer.send(upgrade_request("/?pair=code"))
+            new_client = await relay.connect()
+            await new_client.send(upgrade_request("/?pair=code"))
             await trio.testing.wait_all_tasks_blocked()
             for client in (a, b):
                 await client.send(encode(0xA))
-            assert (await newcomer.response()).status == 409
+            assert (await new_client.response()).status == 409
             await a.send(encode_close(1000))
-            await relay.until_left(2)
+            await relay.wait_for_connections(2)
             await relay.handle.stop()
-        joined, probed, refused, ended, stopping = relay.events
+        joined, answered, refused, ended, stopping = relay.events
         assert isinstance(joined, PairJoined)
         assert joined.wait_time == pytest.approx(2.5)
         assert isinstance(ended, PairEnded)
         assert ended.outcome is Outcome.CLOSED
-        assert probed == TakeoverChecked(joined.pair, answered=True)
+        assert answered == TakeoverChecked(joined.pair, answered=True)
         assert refused == RequestRefused(409, "pair is full")
         assert stopping == RelayStopping(0, 0)
 
@@ -95,12 +95,12 @@ class TestEvents:
         async with running(max_connections=1, drain_delay=10.0) as relay:
             await relay.join("code")
             assert (await relay.get("/ready"))[0] == 503
-            await relay.gone(await relay.connect())
+            await relay.disconnect(await relay.connect())
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(relay.handle.stop)
                 await trio.sleep(1)
                 assert (await relay.get("/health"))[0] == 503
-            assert not relay.told(RequestRefused)
+            assert not relay.events_of(RequestRefused)
 
 
 class TestFailingObserver:
@@ -116,15 +116,15 @@ class TestFailingObserver:
             third = await relay.connect()
             assert (await third.upgrade("/?pair=code")).status == 409
             await exchange(a, b)
-            await relay.gone(a)
+            await relay.disconnect(a)
             assert await b.closed() == (1000, "peer disconnected")
             await exchange(*await relay.pair())
             statistics = relay.handle.statistics()
             assert statistics.requests_refused == {(409, "pair is full"): 1}
             assert statistics.pairs_ended == {Outcome.ENDED: 1}
-            await relay.all_gone()
+            await relay.disconnect_all()
             await relay.handle.stop()
-        assert observer.told == 6
+        assert observer.events_of == 6
         assert caplog.messages == ["the observer failed: ValueError"] * 6
         assert CODE not in caplog.text
 
@@ -154,9 +154,9 @@ class TestStatistics:
                 messages=(3, 6),
                 text_messages_dropped=(3, 0),
             )
-            await relay.gone(a)
+            await relay.disconnect(a)
             await b.closed()
-            await relay.until_left(5)
+            await relay.wait_for_connections(5)
             after = relay.handle.statistics()
             assert (after.bytes, after.messages, after.text_messages_dropped) == (
                 expected.bytes,
@@ -165,7 +165,7 @@ class TestStatistics:
             )
             assert (after.pairs, after.connections, after.connections_accepted) == (3, 5, 7)
             assert after.pairs_ended == {Outcome.ENDED: 1}
-            await relay.all_gone()
+            await relay.disconnect_all()
             assert relay.handle.statistics().bytes == expected.bytes
             assert relay.handle.statistics().pairs_ended == {Outcome.ENDED: 4}
 
@@ -198,8 +198,8 @@ class TestStatistics:
             await relay.join("code")
             statistics = relay.handle.statistics()
             assert (statistics.takeover_checks, statistics.evictions) == (1, 1)
-            (probed,) = relay.told(TakeoverChecked)
-            assert not probed.answered
+            (answered,) = relay.events_of(TakeoverChecked)
+            assert not answered.answered
 
 
 class Looking(trio.abc.Instrument):

@@ -65,7 +65,7 @@ async def relay(tcp_relay: TcpRelay, caplog: pytest.LogCaptureFixture) -> AsyncI
         a, b = await tcp_relay.pair("bystanders")
         yield tcp_relay
         await exchange(a, b)
-        await exchange(*await tcp_relay.pair("newcomers"))
+        await exchange(*await tcp_relay.pair("new"))
 
 
 async def only_the_pair_is_left(relay: TcpRelay) -> None:
@@ -358,7 +358,7 @@ async def test_flood_of_pings(process_relay: ProcessRelay, waiting: bool) -> Non
             await client.send(pings)
     assert process_relay.memory() - before < 4 * 2**20
     await exchange(*bystanders)
-    await exchange(*await process_relay.pair("newcomers"))
+    await exchange(*await process_relay.pair("new"))
 
 
 async def test_unread_pongs_do_not_delay_data(relay: TcpRelay) -> None:
@@ -581,22 +581,22 @@ async def test_out_of_descriptors(process_relay: ProcessRelay) -> None:
     """Without free descriptors pairs go on, and connections are accepted once there are some."""
     bystanders = await process_relay.pair("bystanders")
     ration_descriptors(process_relay, 5)
-    crowd = [await process_relay.connect() for _ in range(20)]
-    for number, client in enumerate(crowd):
+    clients = [await process_relay.connect() for _ in range(20)]
+    for number, client in enumerate(clients):
         await client.send(upgrade_request(f"/?pair={number}"))
-    for client in crowd[:5]:
+    for client in clients[:5]:
         assert (await client.response()).status == 101
     while "accept failed: EMFILE" not in process_relay.log.read_text():
         await trio.sleep(0.01)
     await exchange(*bystanders)
-    for client in crowd[:10]:
+    for client in clients[:10]:
         await client.reset()
-    for client in crowd[10:15]:
+    for client in clients[10:15]:
         assert (await client.response()).status == 101
-    for client in crowd[10:]:
+    for client in clients[10:]:
         await client.reset()
     await exchange(*bystanders)
-    await exchange(*await process_relay.pair("newcomers"))
+    await exchange(*await process_relay.pair("new"))
 
 
 async def test_out_of_descriptors_with_much_held(process_relay: ProcessRelay) -> None:

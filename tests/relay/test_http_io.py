@@ -24,7 +24,7 @@ from relay.server.http_io import read_request, send_response
 from relay.transport.base import Transport
 from relay.transport.wrap import wrap_stream
 from tests.support.raw_client import upgrade_request
-from tests.support.requests import UPGRADE, judged, plain
+from tests.support.requests import UPGRADE, parsed, plain
 
 MemoryStream = trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream]
 
@@ -131,7 +131,7 @@ async def test_head_in_one_piece(client: HeadClient) -> None:
 async def test_head_byte_by_byte(client: HeadClient, request_: bytes) -> None:
     """A head may arrive byte by byte, its lines with or without a carriage return."""
     handshake = await client.run(*[bytes((byte,)) for byte in request_])
-    assert handshake == judged(UPGRADE)
+    assert handshake == parsed(UPGRADE)
 
 
 @pytest.mark.parametrize("size", [1, 100, 70000])
@@ -200,7 +200,7 @@ async def test_client_that_says_nothing(
 async def test_empty_line_before_the_head(client: HeadClient, line: bytes, size: int) -> None:
     """One empty line before the request line is ignored (RFC 9112 section 2.2)."""
     sent = line + UPGRADE
-    assert await client.run(sent[:size], sent[size:]) == judged(UPGRADE)
+    assert await client.run(sent[:size], sent[size:]) == parsed(UPGRADE)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from relay import Outcome, PairEnded, PairJoined, RequestRefused
 from tests.support.raw_client import upgrade_request
 from tests.support.running_relay import running
-from tests.support.shutdown import TOLD, expect_told, stop_accepting, stopped_within
+from tests.support.shutdown import STOPPING_CLOSE, expect_stopping, stop_accepting, stopped_within
 
 DELAY = 30.0
 CLOSE = 5.0
@@ -22,7 +22,7 @@ async def test_delay_is_skipped(nursery: trio.Nursery, autojump_clock: MockClock
     async with running(drain_delay=DELAY) as relay:
         clients = [*await relay.pair(), await relay.join("waiting")]
         for client in clients:
-            nursery.start_soon(expect_told, client)
+            nursery.start_soon(expect_stopping, client)
         start = trio.current_time()
         await relay.handle.stop(close_listeners=True)
         assert trio.current_time() == start
@@ -31,7 +31,7 @@ async def test_delay_is_skipped(nursery: trio.Nursery, autojump_clock: MockClock
 async def test_nothing_is_accepted(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     """The listener is closed at once, during the closing handshakes of the sides."""
     async with running(close_timeout=CLOSE) as relay:
-        await relay.join("mute")
+        await relay.join("silent")
         nursery.start_soon(stop_accepting, relay)
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(trio.ClosedResourceError):
@@ -54,9 +54,9 @@ async def test_heads_that_come_later(
         await trio.sleep(after)
         await client.send(HEAD[len(sent) :])
         assert (await client.response()).status == 101
-        await expect_told(client)
+        await expect_stopping(client)
         await stopped_within(relay, 0)
-        assert not relay.told(RequestRefused)
+        assert not relay.events_of(RequestRefused)
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])
@@ -74,22 +74,22 @@ async def test_heads_that_share_a_code(
                 late.start_soon(client.send, HEAD)
         for client in clients:
             assert (await client.response()).status == 101
-            assert await client.close_frame() == TOLD
+            assert await client.close_frame() == STOPPING_CLOSE
         await relay.handle.stop()
-        assert not relay.told(RequestRefused)
-        assert {event.outcome for event in relay.told(PairEnded)} == {Outcome.STOPPED}
-        assert len(relay.told(PairJoined)) == 1
+        assert not relay.events_of(RequestRefused)
+        assert {event.outcome for event in relay.events_of(PairEnded)} == {Outcome.STOPPED}
+        assert len(relay.events_of(PairJoined)) == 1
 
 
 async def test_limits_of_waiting_sides(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     """Sides in their closing handshake do not count as waiting sides."""
     async with running(close_timeout=CLOSE, max_waiting=1) as relay:
-        await relay.join("mute")
+        await relay.join("silent")
         client = await relay.connect()
         nursery.start_soon(stop_accepting, relay)
         await trio.sleep(1)
         assert (await client.upgrade("/?pair=other")).status == 101
-        await expect_told(client)
+        await expect_stopping(client)
         await relay.handle.stop()
 
 
@@ -98,7 +98,7 @@ async def test_silent_connections(nursery: trio.Nursery, autojump_clock: MockClo
     async with running(close_timeout=CLOSE) as relay:
         silent = [await relay.connect() for _ in range(3)]
         await silent[0].send(b"GET /")
-        await relay.join("mute")
+        await relay.join("silent")
         nursery.start_soon(stop_accepting, relay)
         await trio.testing.wait_all_tasks_blocked()
         await stopped_within(relay, CLOSE)

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from relay import RelaySettings
 from relay.outcome import Outcome
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.raw_client import PING, PONG, TEXT, Frame, encode
 from tests.support.relay_fixtures import MemoryRelay
 
@@ -53,8 +53,8 @@ class TestSilence:
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
         """Sides that answer pings stay, although they send nothing else."""
-        sides = [Lively(client, nursery) for client in await memory_relay.pair()]
-        sides.append(Lively(await memory_relay.join("lone"), nursery))
+        sides = [AutoClient(client, nursery) for client in await memory_relay.pair()]
+        sides.append(AutoClient(await memory_relay.join("lone"), nursery))
         await trio.sleep(LONG)
         for side in sides:
             assert LONG / INTERVAL <= side.pings <= LONG / (0.75 * INTERVAL)
@@ -74,7 +74,7 @@ class TestSilence:
         said: bytes,
     ) -> None:
         """A side that sends any data in time is not pinged."""
-        a, b = (Lively(client, nursery) for client in await memory_relay.pair())
+        a, b = (AutoClient(client, nursery) for client in await memory_relay.pair())
         for _ in range(200):
             await trio.sleep(0.75 * INTERVAL - INTERVAL / 16)
             await a.client.send(said)
@@ -82,20 +82,24 @@ class TestSilence:
         assert b.pings > 0
         assert not b.ended.is_set()
 
-    @pytest.mark.parametrize("mute", [0, 1])
+    @pytest.mark.parametrize("silent", [0, 1])
     async def test_gone(
-        self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery, mute: int
+        self,
+        memory_relay: MemoryRelay,
+        autojump_clock: MockClock,
+        nursery: trio.Nursery,
+        silent: int,
     ) -> None:
         """An unresponsive side is ended in time, its peer is closed, and the code is free."""
         clients = await memory_relay.pair()
         since = trio.current_time()
-        peer = Lively(clients[1 - mute], nursery)
+        peer = AutoClient(clients[1 - silent], nursery)
         assert await peer.closed() == PEER_DISCONNECTED
         assert 0.75 * INTERVAL + TIMEOUT <= trio.current_time() - since <= INTERVAL + TIMEOUT
         assert memory_relay.handle.statistics().pairs == 0
         assert memory_relay.handle.statistics().pairs_ended == {Outcome.UNRESPONSIVE: 1}
-        assert (await clients[mute].frame()).opcode == PING
-        assert await clients[mute].closed() == KEEPALIVE_TIMEOUT
+        assert (await clients[silent].frame()).opcode == PING
+        assert await clients[silent].closed() == KEEPALIVE_TIMEOUT
         fresh_a, fresh_b = await memory_relay.pair()
         await fresh_a.send_message(b"fresh")
         assert await fresh_b.message() == b"fresh"
@@ -105,7 +109,7 @@ class TestSilence:
     ) -> None:
         """The time counts from the last received byte."""
         a, b = await memory_relay.pair()
-        peer = Lively(b, nursery)
+        peer = AutoClient(b, nursery)
         await trio.sleep(33.3)  # pinged already
         await a.send_message(b"last words")
         since = trio.current_time()
@@ -180,8 +184,8 @@ class TestSettings:
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
         """With ping_interval 0 no side is pinged, and no side is ended for its silence."""
-        sides = [Lively(client, nursery) for client in await memory_relay.pair()]
-        await memory_relay.pair("mute")
+        sides = [AutoClient(client, nursery) for client in await memory_relay.pair()]
+        await memory_relay.pair("silent")
         await trio.sleep(LONG)
         assert memory_relay.handle.statistics().pairs == 2
         assert [side.pings for side in sides] == [0, 0]
@@ -196,7 +200,7 @@ class TestSettings:
     ) -> None:
         """A side that max_bytes_per_second slows down is not ended as unresponsive."""
         a = await memory_relay.join("code")
-        b = Lively(await memory_relay.join("code"), nursery)
+        b = AutoClient(await memory_relay.join("code"), nursery)
         await a.send_message(bytes(1_000_000))
         await trio.sleep(990)
         assert 980_000 <= len(b.payload) < 1_000_000

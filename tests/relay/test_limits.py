@@ -30,11 +30,11 @@ class TestMaxConnections:
         async with running(max_connections=3) as relay:
             a, b = await relay.pair()
             waiting = await relay.join("waiting")
-            for target in ("/?pair=newcomer", "/?pair=waiting", "/?pair=code"):
+            for target in ("/?pair=new", "/?pair=waiting", "/?pair=code"):
                 response = await relay.refused(*FULL, target)
                 assert response.headers["retry-after"] == "5"
             await exchange(a, b)
-            await relay.gone(a)
+            await relay.disconnect(a)
             assert await b.closed() == (1000, "peer disconnected")
             await exchange(waiting, await relay.join("waiting"))
 
@@ -45,14 +45,14 @@ class TestMaxConnections:
             side, _ = await join_many(relay, 2)
             assert await relay.get("/health") == (200, b'{"ok":true,"pairs":2}')
             assert await relay.get("/ready") == (503, b'{"ok":false,"full":true,"pairs":2}')
-            await relay.gone(side)
+            await relay.disconnect(side)
             assert await relay.get("/ready") == (200, b'{"ok":true,"pairs":1}')
 
     async def test_plain_requests_take_no_slot(self) -> None:
         """Connections without a handshake, plain requests and refused requests hold no slot."""
         async with running(max_connections=3) as relay:
-            at_the_door = [await relay.connect() for _ in range(5)]
-            for client in at_the_door:
+            unfinished = [await relay.connect() for _ in range(5)]
+            for client in unfinished:
                 await client.send(b"GET /")
             await relay.pair()
             await relay.refused(409, "pair is full", "/?pair=code")
@@ -77,14 +77,14 @@ class TestMaxConnections:
             await trio.sleep(3.1)
             await relay.join("two")
 
-    @pytest.mark.parametrize(("descriptors", "places"), [(5, 4), (20, 18)])
+    @pytest.mark.parametrize(("descriptors", "slots"), [(5, 4), (20, 18)])
     async def test_by_default(
-        self, descriptors: int, places: int, monkeypatch: pytest.MonkeyPatch
+        self, descriptors: int, slots: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The default limit is 90 % of the descriptors that the process may have."""
         monkeypatch.setattr(LIMIT, lambda: descriptors)
         async with running() as relay:
-            await join_many(relay, places)
+            await join_many(relay, slots)
             await relay.refused(*FULL)
 
     async def test_default_is_the_limit_of_this_process(self) -> None:
@@ -124,8 +124,8 @@ class TestMaxWaiting:
         async with running(max_waiting=1) as relay:
             (side,) = await join_many(relay, 1)
             await relay.refused(*TOO_MANY_WAITING)
-            await relay.gone(side)
-            await relay.join("newcomer")
+            await relay.disconnect(side)
+            await relay.join("new")
 
     async def test_a_waiting_side_is_not_evicted(
         self, autojump_clock: trio.testing.MockClock

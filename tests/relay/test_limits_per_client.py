@@ -43,31 +43,33 @@ class TestMaxPerClient:
     async def test_by_address(self, time_limit: None) -> None:
         """Each address has its own number of sides, and a side that leaves makes room."""
         async with running(listeners=await on_tcp(), max_connections_per_client=2) as relay:
-            one = await join(await relay.come_from("127.0.0.2"), "one")
-            await join(await relay.come_from("127.0.0.2"), "two")
-            response = await relay.refused(*TOO_MANY, client=await relay.come_from("127.0.0.2"))
+            one = await join(await relay.connect_from("127.0.0.2"), "one")
+            await join(await relay.connect_from("127.0.0.2"), "two")
+            response = await relay.refused(*TOO_MANY, client=await relay.connect_from("127.0.0.2"))
             assert response.headers["retry-after"] == "5"
-            await exchange(one, await join(await relay.come_from("127.0.0.3"), "one"))
-            await relay.refused(*TOO_MANY, "/?pair=two", client=await relay.come_from("127.0.0.2"))
-            await relay.gone(one)
-            await join(await relay.come_from("127.0.0.2"), "one")
-            await relay.refused(*TOO_MANY, client=await relay.come_from("127.0.0.2"))
+            await exchange(one, await join(await relay.connect_from("127.0.0.3"), "one"))
+            await relay.refused(
+                *TOO_MANY, "/?pair=two", client=await relay.connect_from("127.0.0.2")
+            )
+            await relay.disconnect(one)
+            await join(await relay.connect_from("127.0.0.2"), "one")
+            await relay.refused(*TOO_MANY, client=await relay.connect_from("127.0.0.2"))
 
     async def test_refused_clients_are_not_counted(self, time_limit: None) -> None:
         """A connection that was refused for another reason does not count."""
         async with running(listeners=await on_tcp(), max_connections_per_client=1) as relay:
-            await join(await relay.come_from("127.0.0.2"), "code")
-            await join(await relay.come_from("127.0.0.3"), "code")
-            lingering = await relay.come_from("127.0.0.4")
+            await join(await relay.connect_from("127.0.0.2"), "code")
+            await join(await relay.connect_from("127.0.0.3"), "code")
+            lingering = await relay.connect_from("127.0.0.4")
             assert (await lingering.upgrade("/?pair=code")).status == 409
-            await join(await relay.come_from("127.0.0.4"), "other")
+            await join(await relay.connect_from("127.0.0.4"), "other")
 
     async def test_no_limit_by_default(self) -> None:
         """By default one client may have any number of connections."""
         async with running() as relay:
             for number in range(30):
                 await relay.join(f"{number}")
-            assert relay.kept.clients == 0
+            assert relay.table_sizes.clients == 0
 
 
 class TestConnectsPerMinute:
@@ -80,7 +82,7 @@ class TestConnectsPerMinute:
                 client = await relay.join("code")
                 await client.send(encode_close(1000))
                 await client.close_frame()
-                await relay.gone(client)
+                await relay.disconnect(client)
             response = await relay.refused(*TOO_OFTEN)
             assert response.headers["retry-after"] == "20"
             await trio.sleep(19)
@@ -94,10 +96,10 @@ class TestConnectsPerMinute:
         async with running(listeners=await on_tcp(), max_connects_per_minute=1) as relay:
             for address in ("127.0.0.2", "127.0.0.3"):
                 for _ in range(3):
-                    async with await relay.come_from(address) as client:
+                    async with await relay.connect_from(address) as client:
                         assert (await client.get("/health")).status == 200
-                await join(await relay.come_from(address), address)
-                await relay.refused(*TOO_OFTEN, client=await relay.come_from(address))
+                await join(await relay.connect_from(address), address)
+                await relay.refused(*TOO_OFTEN, client=await relay.connect_from(address))
 
     @pytest.mark.parametrize("setting", ["max_connects_per_minute", "max_connections_per_client"])
     async def test_table_is_pruned(
@@ -107,10 +109,10 @@ class TestConnectsPerMinute:
         settings: dict[str, Any] = {setting: 5, "sweep_interval": 30.0}
         async with running(**settings) as relay:
             client = await relay.join("code")
-            assert relay.kept.clients == 1
-            await relay.gone(client)
+            assert relay.table_sizes.clients == 1
+            await relay.disconnect(client)
             await trio.sleep(31)
-            assert relay.kept.clients == 0
+            assert relay.table_sizes.clients == 0
 
 
 class TestBeforeValidation:
@@ -124,7 +126,7 @@ class TestBeforeValidation:
         async with running(max_connects_per_minute=1) as relay:
             client = await relay.connect()
             assert (await client.upgrade("/")).status == 400
-            await relay.gone(client)
+            await relay.disconnect(client)
             monkeypatch.setattr(relay.inside, "respond", None)
             await relay.refused(*TOO_OFTEN, target)
 
@@ -140,9 +142,9 @@ class TestBeforeValidation:
         """The event of a bad upgrade has the address of the client, not of its proxy."""
         listeners = await on_tcp()
         async with running(listeners=listeners, trusted_proxies=("127.0.0.1",)) as relay:
-            client = await relay.come_from("127.0.0.1")
+            client = await relay.connect_from("127.0.0.1")
             await relay.refused(400, BAD_CODE, "/", [forwarded("192.0.2.1")], client=client)
-            assert [event.client for event in relay.told(RequestRefused)] == ["192.0.2.1"]
+            assert [event.client for event in relay.events_of(RequestRefused)] == ["192.0.2.1"]
 
     async def test_bad_upgrade_holds_no_slot(self) -> None:
         """A client with a bad upgrade holds no slot, however long it stays connected."""
@@ -164,14 +166,14 @@ class TestTrustedProxies:
         async with running(listeners=await on_tcp(), **settings) as relay:
             clients = ["192.0.2.1", "192.0.2.2", "2001:db8:0:1::1", "2001:db8:0:2::1"]
             for number, client in enumerate(clients):
-                await join(await relay.come_from("127.0.0.2"), f"{number}", forwarded(client))
+                await join(await relay.connect_from("127.0.0.2"), f"{number}", forwarded(client))
             for client in (
                 "192.0.2.1",
                 "192.0.2.2:4711",
                 "2001:db8:0:1:ffff::9",
                 '"[2001:db8:0:2::]"',
             ):
-                proxy = await relay.come_from("127.0.0.2")
+                proxy = await relay.connect_from("127.0.0.2")
                 await relay.refused(*TOO_MANY, lines=[forwarded(client)], client=proxy)
 
     async def test_several_lines(self, time_limit: None) -> None:
@@ -182,12 +184,12 @@ class TestTrustedProxies:
         }
         lines = [forwarded("192.0.2.1"), "X-Other: 1", forwarded("192.0.2.2", "10.1.2.3")]
         async with running(listeners=await on_tcp(), **settings) as relay:
-            await join(await relay.come_from("127.0.0.2"), "code", *lines)
-            proxy = await relay.come_from("127.0.0.2")
+            await join(await relay.connect_from("127.0.0.2"), "code", *lines)
+            proxy = await relay.connect_from("127.0.0.2")
             await relay.refused(*TOO_MANY, lines=[forwarded("192.0.2.2")], client=proxy)
-            await join(await relay.come_from("127.0.0.2"), "other", forwarded("192.0.2.1"))
+            await join(await relay.connect_from("127.0.0.2"), "other", forwarded("192.0.2.1"))
             invented = [forwarded("198.51.100.1", "192.0.2.2"), forwarded("10.9.9.9")]
-            proxy = await relay.come_from("127.0.0.2")
+            proxy = await relay.connect_from("127.0.0.2")
             await relay.refused(*TOO_MANY, lines=invented, client=proxy)
 
     @pytest.mark.parametrize("trusted", [(), ("127.0.0.2",), ("unix",)])
@@ -195,13 +197,13 @@ class TestTrustedProxies:
         """A client that is no trusted proxy counts by its own address, whatever header it sends."""
         settings: dict[str, Any] = {"max_connections_per_client": 1, "trusted_proxies": trusted}
         async with running(listeners=await on_tcp(), **settings) as relay:
-            await join(await relay.come_from("127.0.0.3"), "code", forwarded("192.0.2.1"))
-            forger = await relay.come_from("127.0.0.3")
+            await join(await relay.connect_from("127.0.0.3"), "code", forwarded("192.0.2.1"))
+            forger = await relay.connect_from("127.0.0.3")
             await relay.refused(*TOO_MANY, lines=[forwarded("192.0.2.2")], client=forger)
             # Nor can it use up what another one has.
-            await join(await relay.come_from("127.0.0.4"), "other", forwarded("127.0.0.3"))
-            await relay.all_gone()
-            ended = {event.clients[0] for event in relay.told(PairEnded)}
+            await join(await relay.connect_from("127.0.0.4"), "other", forwarded("127.0.0.3"))
+            await relay.disconnect_all()
+            ended = {event.clients[0] for event in relay.events_of(PairEnded)}
             assert ended == {"127.0.0.3", "127.0.0.4"}
 
     async def test_unix(self, tmp_path: Path, time_limit: None) -> None:
@@ -226,10 +228,10 @@ class TestTrustedProxies:
         """IPv6 peers count too, and an IPv4 address in IPv6 is an IPv4 address."""
         settings: dict[str, Any] = {"max_connections_per_client": 1, "trusted_proxies": ("::1",)}
         async with running(listeners=await on_tcp("::1"), **settings) as relay:
-            await join(await relay.come_from("::1"), "code")
-            await relay.refused(*TOO_MANY, client=await relay.come_from("::1"))
-            await join(await relay.come_from("::1"), "other", forwarded("::ffff:192.0.2.1"))
-            proxy = await relay.come_from("::1")
+            await join(await relay.connect_from("::1"), "code")
+            await relay.refused(*TOO_MANY, client=await relay.connect_from("::1"))
+            await join(await relay.connect_from("::1"), "other", forwarded("::ffff:192.0.2.1"))
+            proxy = await relay.connect_from("::1")
             await relay.refused(*TOO_MANY, lines=[forwarded("192.0.2.1")], client=proxy)
 
     async def test_address_in_events(self, time_limit: None) -> None:
@@ -239,11 +241,11 @@ class TestTrustedProxies:
             "trusted_proxies": ("127.0.0.2",),
         }
         async with running(listeners=await on_tcp(), **settings) as relay:
-            await join(await relay.come_from("127.0.0.2"), "code", forwarded("192.0.2.1"))
-            await join(await relay.come_from("127.0.0.2"), "code", forwarded("2001:db8::1"))
-            proxy = await relay.come_from("127.0.0.2")
+            await join(await relay.connect_from("127.0.0.2"), "code", forwarded("192.0.2.1"))
+            await join(await relay.connect_from("127.0.0.2"), "code", forwarded("2001:db8::1"))
+            proxy = await relay.connect_from("127.0.0.2")
             await relay.refused(*TOO_MANY, lines=[forwarded("192.0.2.1")], client=proxy)
-            assert relay.told(RequestRefused)[-1].client == "192.0.2.1"
-            await relay.all_gone()
-            (ended,) = relay.told(PairEnded)
+            assert relay.events_of(RequestRefused)[-1].client == "192.0.2.1"
+            await relay.disconnect_all()
+            (ended,) = relay.events_of(PairEnded)
             assert ended.clients == ("192.0.2.1", "2001:db8::1")

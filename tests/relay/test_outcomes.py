@@ -120,14 +120,14 @@ async def test_pair(case: Case, autojump_clock: trio.testing.MockClock) -> None:
             await b.send(encode(TEXT, b"text") + encode(BINARY, b"x" * 200))
             assert await a.message() == b"x" * 200
         await trio.sleep(10 - (trio.current_time() - joined))
-        assert not relay.told(PairEnded)
+        assert not relay.events_of(PairEnded)
         await case.deed(relay, a, b)
         with trio.fail_after(100):
-            while not relay.told(PairEnded):
+            while not relay.events_of(PairEnded):
                 await trio.sleep(0.1)
-        told, ended = relay.told(PairJoined), relay.told(PairEnded)[0]
-        assert [ended.pair] == [event.pair for event in told]
-        assert told[0].wait_time == ended.wait_time == pytest.approx(3, abs=0.1)
+        joins, ended = relay.events_of(PairJoined), relay.events_of(PairEnded)[0]
+        assert [ended.pair] == [event.pair for event in joins]
+        assert joins[0].wait_time == ended.wait_time == pytest.approx(3, abs=0.1)
         assert ended.outcome is case.outcome
         assert ended.joined
         assert ended.duration == pytest.approx(case.lasted, rel=0.1)
@@ -171,13 +171,13 @@ async def test_waiting_side(case: Case, autojump_clock: trio.testing.MockClock) 
         await trio.sleep(10)
         await case.deed(relay, a, a)
         with trio.fail_after(100):
-            while not relay.told(PairEnded):
+            while not relay.events_of(PairEnded):
                 await trio.sleep(0.1)
-        (ended,) = relay.told(PairEnded)
+        (ended,) = relay.events_of(PairEnded)
         assert (ended.outcome, ended.joined, ended.duration) == (case.outcome, False, 0.0)
         assert ended.wait_time == pytest.approx(case.lasted, rel=0.15)
         assert (ended.bytes, ended.messages, ended.text_messages_dropped) == ((0, 0),) * 3
-        assert not relay.told(PairJoined)
+        assert not relay.events_of(PairJoined)
 
 
 def test_every_outcome() -> None:
@@ -193,13 +193,13 @@ async def test_side_that_sent_too_much_while_alone(
         a = await relay.join("code")
         await a.send_message(bytes(200_000))
         await trio.sleep(100)
-        assert relay.kept.waiting == 1
+        assert relay.table_sizes.waiting == 1
         b = await relay.join("code")
         assert await b.message() == bytes(200_000)
         for _ in range(8):
             await b.send_message(b"I am here")
             await trio.sleep(5)
-        (ended,) = relay.told(PairEnded)
+        (ended,) = relay.events_of(PairEnded)
         assert ended.outcome is Outcome.UNRESPONSIVE
         assert ended.duration == pytest.approx(40, rel=0.15)
 
@@ -212,10 +212,10 @@ async def test_code_is_used_again(autojump_clock: trio.testing.MockClock) -> Non
             for code in ("code", "code", "other"):
                 a, b = await relay.pair(code)
                 await exchange(a, b)
-                await relay.gone(a)
+                await relay.disconnect(a)
                 await b.closed()
-                await relay.until_left(0)
-            names = [event.pair for event in relay.told(PairEnded)]
+                await relay.wait_for_connections(0)
+            names = [event.pair for event in relay.events_of(PairEnded)]
             assert names[0] == names[1] != names[2]
             hashes.append(set(names))
     assert not hashes[0] & hashes[1]

@@ -283,14 +283,14 @@ async def test_leaving_is_seen_behind_full_buffers() -> None:
     """A side A that filled the buffers of both kernels and left is found dead by the next ping."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(listeners=listeners, ping_interval=0.5) as relay:
-        a = await relay.come_from("127.0.0.1")
+        a = await relay.connect_from("127.0.0.1")
         await a.upgrade("/?pair=code")
         with trio.move_on_after(0.2) as blocked:
             await a.send_message(bytes(100 * 2**20))
         assert blocked.cancelled_caught
         await a.stream.aclose()
         with trio.fail_after(5):
-            while relay.kept.connections:
+            while relay.table_sizes.connections:
                 await trio.sleep(0.01)
 
 
@@ -300,7 +300,7 @@ async def test_unread_sides_take_one_descriptor_each() -> None:
     async with running(listeners=listeners) as relay:
         before = len(list(DESCRIPTORS.iterdir()))
         for number in range(20):
-            a = await relay.come_from("127.0.0.1")
+            a = await relay.connect_from("127.0.0.1")
             await a.upgrade(f"/?pair={number}")
             await a.send_message(bytes(HELD_LIMIT + 1))
         await trio.testing.wait_all_tasks_blocked(0.05)
@@ -312,7 +312,7 @@ async def test_held_in_all() -> None:
     """Early data and an incomplete message have one common limit."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(listeners=listeners) as relay:
-        a = await relay.come_from("127.0.0.1")
+        a = await relay.connect_from("127.0.0.1")
         await a.upgrade("/?pair=code")
         await a.send_message(bytes(HELD_LIMIT - 200))
         with trio.move_on_after(0.2):

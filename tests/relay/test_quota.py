@@ -15,7 +15,7 @@ from tests.support.running_relay import WatchedRelay, exchange, running
 TOO_LONG = (1008, "pair lasted too long")
 TOO_MUCH = (1008, "pair sent too much")
 PAYLOAD = bytes(range(250)) * 4
-ON_THE_WIRE = len(PAYLOAD) + 4
+FRAME_SIZE = len(PAYLOAD) + 4
 """Bytes of a frame with PAYLOAD from the relay to the peer."""
 
 
@@ -25,8 +25,8 @@ async def both_closed(relay: WatchedRelay, a: Client, b: Client, why: tuple[int,
     for client in (a, b):
         assert await client.closed() == why
     assert trio.current_time() == start
-    await relay.until_left(0)
-    (ended,) = relay.told(PairEnded)
+    await relay.wait_for_connections(0)
+    (ended,) = relay.events_of(PairEnded)
     return ended
 
 
@@ -92,29 +92,29 @@ class TestMaxPairBytes:
     @pytest.mark.parametrize("sources", ["aaa", "bbb", "aba"])
     async def test_end(self, sources: str, autojump_clock: trio.testing.MockClock) -> None:
         """Both sides are closed once frames of the limit passed, in both directions together."""
-        async with running(max_pair_bytes=3 * ON_THE_WIRE) as relay:
+        async with running(max_pair_bytes=3 * FRAME_SIZE) as relay:
             a, b = await relay.pair()
             sides = {"a": (a, b), "b": (b, a)}
             for name in sources:
                 source, sink = sides[name]
                 await trio.testing.wait_all_tasks_blocked()
-                assert relay.kept.pairs == 1
+                assert relay.table_sizes.pairs == 1
                 await source.send_message(PAYLOAD)
                 assert await sink.message() == PAYLOAD
             ended = await both_closed(relay, a, b, TOO_MUCH)
             assert ended.outcome is Outcome.OVER_BYTES
-            assert ended.bytes == tuple(ON_THE_WIRE * sources.count(name) for name in "ab")
+            assert ended.bytes == tuple(FRAME_SIZE * sources.count(name) for name in "ab")
 
     async def test_just_below(self, autojump_clock: trio.testing.MockClock) -> None:
         """One byte less is within the limit, and dropped text does not count."""
-        async with running(max_pair_bytes=3 * ON_THE_WIRE + 1) as relay:
+        async with running(max_pair_bytes=3 * FRAME_SIZE + 1) as relay:
             a, b = await relay.pair()
             for _ in range(3):
                 await a.send(encode(1, bytes(10_000)))
                 await a.send_message(PAYLOAD)
                 assert await b.message() == PAYLOAD
             await trio.sleep(1000)
-            assert relay.kept.pairs == 1
+            assert relay.table_sizes.pairs == 1
             await b.send_message(b"")
             assert await a.message() == b""
             await both_closed(relay, a, b, TOO_MUCH)
@@ -144,12 +144,12 @@ class TestMaxPairBytes:
 
     async def test_held_data_is_counted(self, autojump_clock: trio.testing.MockClock) -> None:
         """Early data of side A is delivered, and counts towards the limit."""
-        async with running(max_pair_bytes=2 * ON_THE_WIRE) as relay:
+        async with running(max_pair_bytes=2 * FRAME_SIZE) as relay:
             a = await relay.join("code")
             for _ in range(3):
                 await a.send_message(PAYLOAD)
             await trio.testing.wait_all_tasks_blocked()
-            assert relay.kept.pairs == 1
+            assert relay.table_sizes.pairs == 1
             b = await relay.join("code")
             for _ in range(3):
                 assert await b.message() == PAYLOAD
@@ -162,7 +162,7 @@ class TestMaxPairBytes:
             a, b = await relay.pair()
             await a.send_message(bytes(sent))
             assert len(await b.message()) == sent
-            assert relay.kept.pairs == 1
+            assert relay.table_sizes.pairs == 1
 
 
 async def test_both_limits(autojump_clock: trio.testing.MockClock) -> None:

@@ -22,7 +22,7 @@ TOO_MANY = (429, "too many connections from this client")
 
 async def join_behind_a_proxy(relay: WatchedRelay, code: str, token: str) -> Client:
     """Return a client behind a proxy that has joined."""
-    client = await relay.come_from("127.0.0.77")
+    client = await relay.connect_from("127.0.0.77")
     head = upgrade_request(f"/?pair={code}")
     lines = (f"Authorization: Bearer {token}", f"X-Forwarded-For: {ADDRESS}")
     await client.send(with_lines(head, *lines))
@@ -55,7 +55,7 @@ async def test_no_representation(
                 *TOO_MANY,
                 f"/?pair={code}&token={token}",
                 [f"X-Forwarded-For: {ADDRESS}"],
-                client=await relay.come_from("127.0.0.77"),
+                client=await relay.connect_from("127.0.0.77"),
             )
         (pair,) = relay.inside.pairs
         shown += [pair, pair.a, pair.b, pair.a.transport, pair.a.keepalive, relay.handle]
@@ -65,9 +65,9 @@ async def test_no_representation(
         await a.send(encode(0x3, PAYLOAD.encode()))
         await a.closed()
         await b.closed()
-        await relay.all_gone()
+        await relay.disconnect_all()
         shown += [*relay.events, relay.handle.statistics(), relay.inside.counters]
-        assert {event.clients for event in relay.told(PairEnded)} == {(ADDRESS, ADDRESS)}
+        assert {event.clients for event in relay.events_of(PairEnded)} == {(ADDRESS, ADDRESS)}
     text = "\n".join(map(repr, shown)) + caplog.text
     assert "PairEnded" in text
     assert not [secret for secret in SECRETS if secret in text]

@@ -104,14 +104,14 @@ async def test_all_sides_are_closed(
             )
             a, b = await relay.pair()
             waiting = await relay.join("other")
-            at_the_door = await relay.connect()
-            await at_the_door.send(b"GET")
+            unfinished = await relay.connect()
+            await unfinished.send(b"GET")
             start = trio.current_time()
             for client in (a, b, waiting):
                 clients.start_soon(expect_closed, client, STOPPING)
             await end(relay, nursery)
         assert trio.current_time() == start
-        assert await at_the_door.rest() == b""
+        assert await unfinished.rest() == b""
     assert is_empty(relay.handle.statistics())
 
 

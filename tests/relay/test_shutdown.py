@@ -13,7 +13,14 @@ from relay import PairEnded, RelayStopping
 from relay.server.serve import Shutdown
 from tests.support.raw_client import BINARY, Client, encode, encode_close, upgrade_request
 from tests.support.running_relay import WatchedRelay, exchange, running
-from tests.support.shutdown import TOLD, Stop, expect_told, stop, stop_accepting, stopped_within
+from tests.support.shutdown import (
+    STOPPING_CLOSE,
+    Stop,
+    expect_stopping,
+    stop,
+    stop_accepting,
+    stopped_within,
+)
 
 REFUSED = (503, "relay is stopping")
 DELAY = 30.0
@@ -35,10 +42,10 @@ class TestDrainDelay:
             health = (503, b'{"ok":false,"draining":true,"pairs":2}')
             assert await relay.get("/health") == await relay.get("/ready") == health
             assert relay.handle.statistics().draining
-            for target in ("/?pair=newcomer", "/?pair=waiting"):
+            for target in ("/?pair=new", "/?pair=waiting"):
                 response = await relay.refused(*REFUSED, target)
                 assert response.headers["retry-after"] == "5"
-            await relay.gone(a)
+            await relay.disconnect(a)
 
     async def test_pairs_go_on(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
         """Pairs exchange messages until the delay is over; then all sides are closed."""
@@ -50,7 +57,7 @@ class TestDrainDelay:
                 await exchange(a, b)
                 await trio.sleep(DELAY / 10 - 0.001)
             for client in (a, b, waiting):
-                nursery.start_soon(expect_told, client)
+                nursery.start_soon(expect_stopping, client)
             await stopped_within(relay, 0.01)
 
     async def test_delay_is_kept_without_sides(
@@ -61,7 +68,7 @@ class TestDrainDelay:
             a, b = await relay.pair()
             nursery.start_soon(stop, relay)
             await trio.sleep(10)
-            await relay.gone(a, b)
+            await relay.disconnect(a, b)
             assert (await relay.get("/health"))[0] == 503
             await stopped_within(relay, DELAY - 10)
 
@@ -95,20 +102,20 @@ class TestNoDelay:
     ) -> None:
         """New clients get the response of a stopping relay while a client has not answered."""
         async with running(close_timeout=CLOSE) as relay:
-            await relay.join("mute")
+            await relay.join("silent")
             pairs = [await relay.pair(f"{number}") for number in range(3)]
-            at_the_door = await relay.connect()
+            unfinished = await relay.connect()
             nursery.start_soon(stop, relay)
             async with trio.open_nursery() as polite:
                 for client in (client for pair in pairs for client in pair):
-                    polite.start_soon(expect_told, client)
+                    polite.start_soon(expect_stopping, client)
             for _ in range(4):
                 await trio.sleep(1)
                 await relay.refused(*REFUSED)
                 assert (await relay.get("/health"))[0] == 503
                 assert (await relay.get("/ready"))[0] == 503
-            await at_the_door.send(upgrade_request("/?pair=mute"))
-            assert (await at_the_door.response()).status == 503
+            await unfinished.send(upgrade_request("/?pair=silent"))
+            assert (await unfinished.response()).status == 503
             await stopped_within(relay, CLOSE - 4)
 
     async def test_only_unresponsive_clients(
@@ -135,7 +142,7 @@ class TestNoDelay:
 
     async def test_order(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
         """Waiting sides are closed first, then pairs."""
-        told: list[str] = []
+        order: list[str] = []
 
         async def come(relay: WatchedRelay, code: str) -> None:
             near, far = trio.testing.memory_stream_pair()
@@ -144,14 +151,14 @@ class TestNoDelay:
 
             async def note() -> None:
                 if relay.inside.stopping:
-                    told.append(code.partition("-")[0])
+                    order.append(code.partition("-")[0])
                 await deliver()
 
             far.send_stream.send_all_hook = note
             await relay.listener.connect(lambda: (near, far))
             client = Client(near)
             assert (await client.upgrade(f"/?pair={code}")).status == 101
-            nursery.start_soon(expect_told, client)
+            nursery.start_soon(expect_stopping, client)
 
         for _ in range(10):  # tasks run in any order
             async with running() as relay:
@@ -159,8 +166,8 @@ class TestNoDelay:
                     for code in (f"pair-{number}", f"waiting-{number}", f"pair-{number}"):
                         await come(relay, code)
                 await relay.handle.stop()
-            assert told == ["waiting"] * 3 + ["pair"] * 6
-            told.clear()
+            assert order == ["waiting"] * 3 + ["pair"] * 6
+            order.clear()
 
     async def test_what_was_received_is_delivered(
         self, nursery: trio.Nursery, autojump_clock: MockClock
@@ -172,12 +179,12 @@ class TestNoDelay:
             await b.send(b"".join(encode(BINARY, payload) for payload in payloads))
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(stop, relay)
-            assert await b.closed() == TOLD
+            assert await b.closed() == STOPPING_CLOSE
             for payload in payloads:
                 assert await a.message() == payload
-            await expect_told(a)
+            await expect_stopping(a)
             await relay.handle.stop()
-            (ended,) = relay.told(PairEnded)
+            (ended,) = relay.events_of(PairEnded)
             assert ended.messages == (0, 5)
 
     async def test_a_stop_that_is_cancelled(
@@ -185,7 +192,7 @@ class TestNoDelay:
     ) -> None:
         """A cancelled wait for the stop does not cancel the stop."""
         async with running(close_timeout=CLOSE) as relay:
-            await relay.join("mute")
+            await relay.join("silent")
             with trio.move_on_after(1) as given_up:
                 await relay.handle.stop()
             assert given_up.cancelled_caught
@@ -201,7 +208,7 @@ class TestCancelled:
         settings: dict[str, Any] = {"drain_delay": DELAY, "close_timeout": CLOSE}
         async with trio.open_nursery() as clients, running(**settings) as relay:
             for client in (*await relay.pair(), await relay.join("waiting")):
-                clients.start_soon(expect_told, client)
+                clients.start_soon(expect_stopping, client)
             if first is not None:
                 clients.start_soon(first, relay)
                 await trio.sleep(1)
@@ -209,7 +216,7 @@ class TestCancelled:
             relay.scope.cancel()
             await stopped_within(relay, 0)
             assert trio.current_time() == start
-            assert relay.told(RelayStopping) == [RelayStopping(2, 1)]
+            assert relay.events_of(RelayStopping) == [RelayStopping(2, 1)]
 
 
 @pytest.mark.parametrize("by", [stop, stop_accepting])
@@ -224,7 +231,7 @@ async def test_stopping_is_noticed_once(
             nursery.start_soon(by, relay)
         await a.send(encode_close(1000))
         await relay.handle.stop()
-        assert relay.told(RelayStopping) == [RelayStopping(pairs=2, waiting=1)]
+        assert relay.events_of(RelayStopping) == [RelayStopping(pairs=2, waiting=1)]
         names = [type(event).__name__ for event in relay.events]
         assert names == ["PairJoined", "RelayStopping", "PairEnded", "PairEnded"]
 
@@ -260,9 +267,9 @@ class TestTwoStops:
             await trio.sleep(1)
             nursery.start_soon(stop, relay)
             await trio.sleep(1)
-            await expect_told(waiting)
+            await expect_stopping(waiting)
             await trio.sleep(1)
             await late.send(request[20:])
             assert (await late.response()).status == 101
-            await expect_told(late)
+            await expect_stopping(late)
             await stopped_within(relay, 0)

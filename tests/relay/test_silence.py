@@ -25,7 +25,7 @@ async def test_plain(autojump_clock: MockClock) -> None:
         since = trio.current_time()
         assert await client.rest() == b""
         assert trio.current_time() - since == pytest.approx(10, abs=0.1)
-        await relay.until_left(0)
+        await relay.wait_for_connections(0)
         assert relay.events == []
         assert not relay.handle.statistics().requests_refused
 

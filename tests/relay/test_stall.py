@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from relay import RelaySettings
 from relay.outcome import Outcome
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.raw_client import BINARY, CONTINUATION, PING, PONG, Client, Frame, encode
 from tests.support.relay_fixtures import MemoryRelay
 
@@ -32,19 +32,19 @@ def settings(request: pytest.FixtureRequest) -> RelaySettings:
 class TestStall:
     """Sides that accept nothing."""
 
-    @pytest.mark.parametrize("mute", [0, 1])
+    @pytest.mark.parametrize("stalled", [0, 1])
     async def test_stalled(
-        self, memory_relay: MemoryRelay, autojump_clock: MockClock, mute: int
+        self, memory_relay: MemoryRelay, autojump_clock: MockClock, stalled: int
     ) -> None:
         """A stalled side is ended between frames, and so is its peer."""
-        clients = [await memory_relay.join("code", lockstep=side == mute) for side in (0, 1)]
-        await clients[1 - mute].send_message(CHUNK)
+        clients = [await memory_relay.join("code", lockstep=side == stalled) for side in (0, 1)]
+        await clients[1 - stalled].send_message(CHUNK)
         since = trio.current_time()
-        assert await clients[1 - mute].closed() == PEER_DISCONNECTED
+        assert await clients[1 - stalled].closed() == PEER_DISCONNECTED
         assert STALL <= trio.current_time() - since <= STALL * 18 / 16
         assert memory_relay.handle.statistics().pairs == 0
         assert memory_relay.handle.statistics().pairs_ended == {Outcome.STALLED: 1}
-        *data, close = await clients[mute].last_frames()
+        *data, close = await clients[stalled].last_frames()
         assert sum(len(frame.payload) for frame in data) <= len(CHUNK)
         assert close.payload[2:] == STALL_TIMEOUT[1].encode()
 
@@ -53,7 +53,7 @@ class TestStall:
     ) -> None:
         """A stalled side that does not read its close frame is dropped after close_timeout."""
         await memory_relay.join("code", lockstep=True)
-        a = Lively(await memory_relay.join("code"), nursery)
+        a = AutoClient(await memory_relay.join("code"), nursery)
         await a.send_message(CHUNK)
         assert await a.closed() == PEER_DISCONNECTED
         assert memory_relay.handle.statistics().connections == 2
@@ -82,9 +82,9 @@ class TestPongs:
         b = await memory_relay.join("code", lockstep=True)
         await self.block(a)
         await b.send(encode(PING, b"mine"))
-        newcomer = await memory_relay.connect()
+        new_client = await memory_relay.connect()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(newcomer.upgrade, "/?pair=code")
+            nursery.start_soon(new_client.upgrade, "/?pair=code")
             assert (await a.frame()).opcode == PING
             await a.send(encode(PONG))
         await self.expect(b, Frame(fin=True, opcode=PONG, payload=b"mine"))

@@ -96,13 +96,13 @@ async def test_code_of_a_pair_that_ends(
 
     async def ask() -> None:
         await pass_ticks(-ticks)
-        await newcomer.send(REQUEST)
-        await newcomer.response()
+        await new_client.send(REQUEST)
+        await new_client.response()
 
     async with trio.open_nursery() as nursery:
         relay.handle = await nursery.start(serve)
         await relay.pair()
-        newcomer = await relay.connect()
+        new_client = await relay.connect()
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(ask)
         await pass_ticks(ticks)
@@ -125,13 +125,13 @@ class TestTakeoverCheck:
     ) -> None:
         """Clients that wait for the takeover check get a slot, and wait no longer."""
         await memory_relay.pair()
-        newcomers = [await memory_relay.connect() for _ in range(3)]
-        for newcomer in newcomers:
-            await newcomer.send(REQUEST)
+        new_clients = [await memory_relay.connect() for _ in range(3)]
+        for new_client in new_clients:
+            await new_client.send(REQUEST)
         await trio.sleep(1)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(partial(memory_relay.handle.stop, close_listeners=True))
-            for newcomer in newcomers:
-                nursery.start_soon(expect_served, newcomer)
+            for new_client in new_clients:
+                nursery.start_soon(expect_served, new_client)
             await trio.sleep(0.1)
             assert len(nursery.child_tasks) == 1  # it waits for those that do not answer

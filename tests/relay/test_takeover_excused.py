@@ -15,10 +15,10 @@ from relay.pairing.takeover import evict_if_dead
 from relay.transport.base import Transport
 from relay.transport.socket_info import AckState
 from relay.transport.stream_transport import StreamTransport
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.raw_client import PING, encode
 from tests.support.relay_fixtures import MemoryRelay
-from tests.support.takeover_fixtures import OpenRelay, relay, settings, work
+from tests.support.takeover_fixtures import OpenRelay, expect_exchange, relay, settings
 
 __all__ = ["relay", "settings"]
 
@@ -30,21 +30,21 @@ DEAD = AckState(seconds_since_ack=TIMEOUT, unacked_probes=1)
 SLOW = AckState(seconds_since_ack=TIMEOUT - 0.01, unacked_probes=1)
 
 
-def kernel_reports(monkeypatch: pytest.MonkeyPatch, uptake: AckState) -> None:
+def kernel_reports(monkeypatch: pytest.MonkeyPatch, ack_state: AckState) -> None:
     """Make the kernel report this state for every client."""
-    monkeypatch.setattr(Transport, "ack_state", uptake)
+    monkeypatch.setattr(Transport, "ack_state", ack_state)
 
 
 class TestExcused:
     """Sides whose pong cannot arrive in time."""
 
-    @pytest.mark.parametrize(("uptake", "status"), [(AckState(), 409), (SLOW, 409), (DEAD, 101)])
+    @pytest.mark.parametrize(("ack_state", "status"), [(AckState(), 409), (SLOW, 409), (DEAD, 101)])
     async def test_data_waits(
         self,
         relay: OpenRelay,
         autojump_clock: MockClock,
         monkeypatch: pytest.MonkeyPatch,
-        uptake: AckState,
+        ack_state: AckState,
         status: int,
     ) -> None:
         """A sender that is not read and a slow reader only need a live kernel."""
@@ -52,9 +52,9 @@ class TestExcused:
         b = await relay.join("code", lockstep=True)
         await a.send_message(CHUNK)
         await trio.testing.wait_all_tasks_blocked()
-        kernel_reports(monkeypatch, uptake)
-        await relay.ask(status)
-        assert relay.probed == [status == 409]
+        kernel_reports(monkeypatch, ack_state)
+        await relay.upgrade(status)
+        assert relay.checks == [status == 409]
         if status == 409:
             assert await b.message() == CHUNK
             assert (await a.frame()).opcode == PING
@@ -65,9 +65,9 @@ class TestExcused:
         """A side whose pong may be unread, because the relay is behind, is not evicted."""
         await relay.pair()
         monkeypatch.setattr(Transport, "pending", 1)
-        await relay.ask(409)
+        await relay.upgrade(409)
         monkeypatch.setattr(Transport, "pending", 0)
-        await relay.ask(101)
+        await relay.upgrade(101)
 
     async def test_unread_bytes_prove_nothing(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
@@ -79,7 +79,7 @@ class TestExcused:
         await trio.testing.wait_all_tasks_blocked()
         monkeypatch.setattr(Transport, "pending", 1)
         kernel_reports(monkeypatch, DEAD)
-        await relay.ask(101)
+        await relay.upgrade(101)
 
     async def test_data_is_on_its_way(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
@@ -87,31 +87,31 @@ class TestExcused:
         """A side to which the relay's kernel still sends data is not evicted."""
         a, b = await relay.pair()
         monkeypatch.setattr(Transport, "unsent_bytes", 1)
-        await relay.ask(409)
+        await relay.upgrade(409)
         kernel_reports(monkeypatch, DEAD)
-        await relay.ask(101)
-        assert relay.probed == [True, False]
+        await relay.upgrade(101)
+        assert relay.checks == [True, False]
         for client in (a, b):
             assert (await client.frame()).opcode == PING
 
-    @pytest.mark.parametrize(("uptake", "probed"), [(AckState(), True), (DEAD, False)])
+    @pytest.mark.parametrize(("ack_state", "answered"), [(AckState(), True), (DEAD, False)])
     async def test_held_full(
         self,
         relay: OpenRelay,
         autojump_clock: MockClock,
         monkeypatch: pytest.MonkeyPatch,
-        uptake: AckState,
-        probed: bool,
+        ack_state: AckState,
+        answered: bool,
     ) -> None:
         """A waiting side with too much early data is not evicted."""
         a = await relay.join("code")
         await a.send_message(bytes(HELD_LIMIT))
         await trio.sleep(100)
-        kernel_reports(monkeypatch, uptake)
-        b, _ = await relay.ask()
-        assert relay.probed == [probed]
-        assert (relay.relay.pairs.waiting == 0) is probed
-        if probed:
+        kernel_reports(monkeypatch, ack_state)
+        b, _ = await relay.upgrade()
+        assert relay.checks == [answered]
+        assert (relay.relay.pairs.waiting == 0) is answered
+        if answered:
             assert await b.message() == bytes(HELD_LIMIT)
 
     async def test_peer_is_not_excused(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
@@ -120,10 +120,10 @@ class TestExcused:
         pair = relay.relay.pairs.find("code")
         assert pair is not None
         pair.a.reading_paused = True
-        async with trio.open_nursery() as newcomers:
-            newcomers.start_soon(relay.ask, 101)
+        async with trio.open_nursery() as joining:
+            joining.start_soon(relay.upgrade, 101)
             assert (await a.frame()).opcode == PING
-        assert relay.probed == [False]
+        assert relay.checks == [False]
 
 
 class TestEnding:
@@ -137,17 +137,17 @@ class TestEnding:
     ) -> None:
         """A relay that stops does not wait for a takeover check."""
         clients = await memory_relay.pair()
-        newcomer = await memory_relay.connect()
+        new_client = await memory_relay.connect()
         since = trio.current_time()
         async with trio.open_nursery() as tasks:
-            tasks.start_soon(newcomer.upgrade, "/?pair=code")
+            tasks.start_soon(new_client.upgrade, "/?pair=code")
             for client in clients:
                 assert (await client.frame()).opcode == PING
             tasks.start_soon(memory_relay.handle.stop)
             for client in clients:
                 assert await client.closed() == STOPPING
             await trio.testing.wait_all_tasks_blocked()
-            await trio.aclose_forcefully(newcomer.stream)
+            await trio.aclose_forcefully(new_client.stream)
         assert trio.current_time() - since < TIMEOUT
         assert memory_relay.handle.statistics().takeover_checks == 0
 
@@ -169,7 +169,7 @@ class TestEnding:
             assert await theirs.receive_some() == b"accepted" * 2
             assert await theirs.receive_some() == b""
             pairs.end(pair)
-        assert relay.probed == []
+        assert relay.checks == []
 
 
 class TestOff:
@@ -186,10 +186,10 @@ class TestOff:
         """With takeover_timeout 0 a full pair refuses, and a silent side is joined."""
         a = await relay.join("code")
         await trio.sleep(100)
-        b, _ = await relay.ask(101)
-        await relay.ask(409)
-        await work(a, b)
-        assert relay.probed == []
+        b, _ = await relay.upgrade(101)
+        await relay.upgrade(409)
+        await expect_exchange(a, b)
+        assert relay.checks == []
 
 
 class TestTimeout:
@@ -205,11 +205,11 @@ class TestTimeout:
     ) -> None:
         """A side may take takeover_timeout to answer."""
         a, b = await relay.pair()
-        Lively(a, nursery)
-        async with trio.open_nursery() as newcomers:
-            newcomers.start_soon(relay.ask, 409)
+        AutoClient(a, nursery)
+        async with trio.open_nursery() as joining:
+            joining.start_soon(relay.upgrade, 409)
             await trio.sleep(8.9)
             await b.send(encode(PING))
         since = trio.current_time()
-        await relay.ask(101)
+        await relay.upgrade(101)
         assert trio.current_time() == since + 9

@@ -16,7 +16,7 @@ from trio.testing import MockClock
 from relay.events import PairEnded, TakeoverChecked
 from relay.outcome import Outcome
 from relay.protocol.response import NO_AUTHORIZED_HOST, PAIR_IS_FULL, TOKEN_REQUIRED
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.raw_client import PING, Client, encode_close
 from tests.support.running_relay import WatchedRelay, exchange, running
 
@@ -53,14 +53,14 @@ BODIES = {
 }
 
 
-async def ask(relay: WatchedRelay, query: str) -> int:
+async def status_of(relay: WatchedRelay, query: str) -> int:
     """Return the status for a client, which disconnects; or `HOST_MISSING`."""
     client = await relay.connect()
     response = await client.upgrade(f"/?pair={query}")
-    told = BODIES[response.body.decode()]
-    assert abs(told) == response.status
-    await relay.gone(client)
-    return told
+    status = BODIES[response.body.decode()]
+    assert abs(status) == response.status
+    await relay.disconnect(client)
+    return status
 
 
 def renew(relay: WatchedRelay, token_file: Path, token: str) -> None:
@@ -73,7 +73,7 @@ async def test_guest_joins_a_host(
     relay: WatchedRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     """A guest joins a waiting host, also after a ping that the host answered."""
-    host = Lively(await relay.join(HOST), nursery)
+    host = AutoClient(await relay.join(HOST), nursery)
     await trio.sleep(SILENCE)
     guest = await relay.join(GUEST)
     await guest.send_message(b"hello")
@@ -89,8 +89,8 @@ async def test_host_joins_a_guest(
     renew(relay, token_file, "other")
     b = await relay.join(NEW_HOST)
     await exchange(a, b)
-    assert await ask(relay, GUEST) == HOST_MISSING  # the pair was dead, and is gone
-    assert len(relay.told(TakeoverChecked)) == 1
+    assert await status_of(relay, GUEST) == HOST_MISSING  # the pair was dead, and is gone
+    assert len(relay.events_of(TakeoverChecked)) == 1
 
 
 @pytest.mark.parametrize("sides", [[HOST], [HOST, GUEST], [HOST, HOST]])
@@ -101,10 +101,10 @@ async def test_guest_takes_over_nothing(
     for side in sides:
         await relay.join(side)
     await trio.sleep(SILENCE)
-    assert await ask(relay, GUEST) == HOST_MISSING
-    assert [event.outcome for event in relay.told(PairEnded)] == [Outcome.EVICTED]
-    assert relay.kept.pairs == 0
-    assert await ask(relay, GUEST) == 401
+    assert await status_of(relay, GUEST) == HOST_MISSING
+    assert [event.outcome for event in relay.events_of(PairEnded)] == [Outcome.EVICTED]
+    assert relay.table_sizes.pairs == 0
+    assert await status_of(relay, GUEST) == 401
 
 
 @pytest.mark.parametrize("sides", [[HOST], [HOST, GUEST]])
@@ -116,7 +116,7 @@ async def test_host_takes_over(
         await relay.join(side)
     await trio.sleep(SILENCE)
     host = await relay.join(HOST)
-    assert (relay.kept.pairs, relay.kept.waiting) == (1, 1)
+    assert (relay.table_sizes.pairs, relay.table_sizes.waiting) == (1, 1)
     await exchange(host, await relay.join(GUEST))
 
 
@@ -128,34 +128,34 @@ async def test_host_takes_over_where_no_more_may_wait(
     await relay.join(GUEST)
     await relay.join("other&token=s3cret")
     await relay.join(HOST)
-    assert relay.kept.waiting == 2
+    assert relay.table_sizes.waiting == 2
 
 
 @pytest.mark.parametrize("sides", [[HOST], [HOST, GUEST]])
-@pytest.mark.parametrize("newcomer", [GUEST, HOST])
+@pytest.mark.parametrize("new_client", [GUEST, HOST])
 async def test_pair_ends_while_it_is_checked(
     relay: WatchedRelay,
     autojump_clock: MockClock,
     nursery: trio.Nursery,
     sides: list[str],
-    newcomer: str,
+    new_client: str,
 ) -> None:
     """If the pair ends during the check, its code is free, and a guest may not open it."""
     clients = [await relay.join(side) for side in sides]
     await trio.sleep(SILENCE)
     statuses: list[int] = []
 
-    async def come() -> None:
-        statuses.append(await ask(relay, newcomer))
+    async def join() -> None:
+        statuses.append(await status_of(relay, new_client))
 
     async with trio.open_nursery() as tasks:
-        tasks.start_soon(come)
+        tasks.start_soon(join)
         for client in clients:
             assert (await client.frame()).opcode == PING
         await clients[0].send(encode_close(1000))
-    assert statuses == [HOST_MISSING if newcomer == GUEST else 101]
-    assert relay.told(TakeoverChecked) == []
-    assert relay.told(PairEnded)[0].outcome is Outcome.CLOSED
+    assert statuses == [HOST_MISSING if new_client == GUEST else 101]
+    assert relay.events_of(TakeoverChecked) == []
+    assert relay.events_of(PairEnded)[0].outcome is Outcome.CLOSED
 
 
 async def test_live_pair_is_full(
@@ -163,9 +163,9 @@ async def test_live_pair_is_full(
 ) -> None:
     """A live pair refuses a third client with 409, with or without the token."""
     for side in (HOST, GUEST):
-        Lively(await relay.join(side), nursery)
-    assert [await ask(relay, third) for third in (GUEST, HOST)] == [409, 409]
-    assert [event.answered for event in relay.told(TakeoverChecked)] == [True, True]
+        AutoClient(await relay.join(side), nursery)
+    assert [await status_of(relay, third) for third in (GUEST, HOST)] == [409, 409]
+    assert [event.answered for event in relay.events_of(TakeoverChecked)] == [True, True]
 
 
 async def silent(client: Client) -> None:
@@ -181,11 +181,11 @@ async def test_old_token_is_none(
     old = await relay.join(HOST)
     renew(relay, token_file, "other")
     await trio.sleep(SILENCE)
-    assert [await ask(relay, guest) for guest in (GUEST, HOST)] == [HOST_MISSING] * 2
+    assert [await status_of(relay, guest) for guest in (GUEST, HOST)] == [HOST_MISSING] * 2
     await silent(old)
-    assert relay.kept.waiting == 1
-    assert await ask(relay, NEW_HOST) == 101
-    assert relay.told(PairEnded)[0].outcome is Outcome.EVICTED
+    assert relay.table_sizes.waiting == 1
+    assert await status_of(relay, NEW_HOST) == 101
+    assert relay.events_of(PairEnded)[0].outcome is Outcome.EVICTED
 
 
 async def test_old_pair_cannot_be_evicted(
@@ -194,11 +194,11 @@ async def test_old_pair_cannot_be_evicted(
     """A pair without the token in force is full for guests, and is not pinged."""
     clients = [await relay.join(side) for side in (HOST, GUEST)]
     renew(relay, token_file, "other")
-    assert [await ask(relay, guest) for guest in (GUEST, HOST)] == [409, 409]
+    assert [await status_of(relay, guest) for guest in (GUEST, HOST)] == [409, 409]
     for client in clients:
         await silent(client)
-    assert await ask(relay, NEW_HOST) == 101
-    assert relay.told(PairEnded)[0].outcome is Outcome.EVICTED
+    assert await status_of(relay, NEW_HOST) == 101
+    assert relay.events_of(PairEnded)[0].outcome is Outcome.EVICTED
 
 
 async def test_same_token_again(
@@ -218,11 +218,11 @@ async def test_token_is_replaced_while_a_pair_is_checked(
     await trio.sleep(SILENCE)
     statuses: list[int] = []
 
-    async def come() -> None:
-        statuses.append(await ask(relay, HOST))
+    async def join() -> None:
+        statuses.append(await status_of(relay, HOST))
 
     async with trio.open_nursery() as tasks:
-        tasks.start_soon(come)
+        tasks.start_soon(join)
         assert (await host.frame()).opcode == PING
         renew(relay, token_file, "other")
     assert statuses == [HOST_MISSING]
@@ -234,7 +234,7 @@ async def test_former_guest_keeps_nothing(
     """A guest whose host has left cannot keep the code in any way."""
     await relay.join(HOST)
     await relay.join(GUEST)
-    for told in (HOST_MISSING, 401, 401):
-        assert await ask(relay, GUEST) == told
+    for status in (HOST_MISSING, 401, 401):
+        assert await status_of(relay, GUEST) == status
         await trio.sleep(SILENCE)
-    assert relay.kept.pairs == 0
+    assert relay.table_sizes.pairs == 0

@@ -9,9 +9,9 @@ from trio.testing import MockClock
 
 from relay import RelaySettings
 from relay.pairing.takeover import SILENCE_BEFORE_CHECK
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.raw_client import BINARY, PING, PONG, TEXT, encode, encode_close
-from tests.support.takeover_fixtures import OpenRelay, relay, settings, work
+from tests.support.takeover_fixtures import OpenRelay, expect_exchange, relay, settings
 
 __all__ = ["relay", "settings"]
 
@@ -31,13 +31,13 @@ async def test_silent_for_long(
     relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     """A side that was silent for over 5 s is pinged; once it answers, the second client joins."""
-    a = Lively(await relay.join("code"), nursery)
+    a = AutoClient(await relay.join("code"), nursery)
     await trio.sleep(SILENCE_BEFORE_CHECK + 0.01)
     since = trio.current_time()
-    b, _ = await relay.ask()
+    b, _ = await relay.upgrade()
     assert trio.current_time() == since
     assert a.pings == 1
-    assert relay.probed == [True]
+    assert relay.checks == [True]
     await b.send_message(b"here I am")
     await trio.testing.wait_all_tasks_blocked()
     assert a.payload == b"here I am"
@@ -47,9 +47,9 @@ async def test_silent_for_less(relay: OpenRelay, autojump_clock: MockClock) -> N
     """A side that was silent for less is not pinged, and need not answer."""
     a = await relay.join("code")
     await trio.sleep(SILENCE_BEFORE_CHECK)
-    b, _ = await relay.ask()
-    await work(a, b)
-    assert relay.probed == []
+    b, _ = await relay.upgrade()
+    await expect_exchange(a, b)
+    assert relay.checks == []
 
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
@@ -59,8 +59,8 @@ async def test_said_something(relay: OpenRelay, autojump_clock: MockClock, said:
     await trio.sleep(100)
     await a.send(said)
     await trio.sleep(SILENCE_BEFORE_CHECK)
-    await relay.ask()
-    assert relay.probed == []
+    await relay.upgrade()
+    assert relay.checks == []
 
 
 async def test_slow_head(relay: OpenRelay, autojump_clock: MockClock) -> None:
@@ -68,22 +68,22 @@ async def test_slow_head(relay: OpenRelay, autojump_clock: MockClock) -> None:
     a = await relay.connect()
     await trio.sleep(9)
     await a.upgrade("/?pair=code")
-    b, _ = await relay.ask()
-    await work(a, b)
-    assert relay.probed == []
+    b, _ = await relay.upgrade()
+    await expect_exchange(a, b)
+    assert relay.checks == []
 
 
 async def test_dead_side(relay: OpenRelay, autojump_clock: MockClock) -> None:
     """A side that does not answer in time is evicted, and the client waits in its place."""
-    ghost = await relay.join("code")
+    dead = await relay.join("code")
     await trio.sleep(100)
     since = trio.current_time()
-    a, _ = await relay.ask()
+    a, _ = await relay.upgrade()
     assert trio.current_time() == since + TIMEOUT
-    assert relay.probed == [False]
-    assert (await ghost.frame()).opcode == PING
-    assert await ghost.closed() == PROBE_TIMEOUT
-    await work(a, await relay.join("code"))
+    assert relay.checks == [False]
+    assert (await dead.frame()).opcode == PING
+    assert await dead.closed() == PROBE_TIMEOUT
+    await expect_exchange(a, await relay.join("code"))
 
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)
@@ -92,12 +92,12 @@ async def test_says_something(relay: OpenRelay, autojump_clock: MockClock, said:
     a = await relay.join("code")
     await trio.sleep(100)
     since = trio.current_time()
-    async with trio.open_nursery() as newcomers:
-        newcomers.start_soon(relay.ask, 101)
+    async with trio.open_nursery() as joining:
+        joining.start_soon(relay.upgrade, 101)
         assert (await a.frame()).opcode == PING
         await a.send(said)
     assert trio.current_time() == since
-    assert relay.probed == [True]
+    assert relay.checks == [True]
     assert relay.relay.pairs.waiting == 0
 
 
@@ -106,12 +106,12 @@ async def test_leaves_meanwhile(relay: OpenRelay, autojump_clock: MockClock) -> 
     a = await relay.join("code")
     await trio.sleep(100)
     since = trio.current_time()
-    async with trio.open_nursery() as newcomers:
-        newcomers.start_soon(relay.ask, 101)
+    async with trio.open_nursery() as joining:
+        joining.start_soon(relay.upgrade, 101)
         assert (await a.frame()).opcode == PING
         await a.send(encode_close(1000))
     assert trio.current_time() == since
-    assert relay.probed == []
+    assert relay.checks == []
     assert relay.relay.pairs.waiting == 1
 
 
@@ -123,16 +123,16 @@ async def test_clients_share_a_check(
     await trio.sleep(100)
     statuses = []
 
-    async def come() -> None:
+    async def join() -> None:
         client = await relay.connect()
         statuses.append((await client.upgrade("/?pair=code")).status)
 
-    async with trio.open_nursery() as newcomers:
+    async with trio.open_nursery() as joining:
         for _ in range(4):
-            newcomers.start_soon(come)
+            joining.start_soon(join)
         await trio.sleep(TIMEOUT / 2)
         assert len(relay.relay.takeover_checks) == 1
-        lively = Lively(a, nursery)
+        auto_client = AutoClient(a, nursery)
     assert sorted(statuses) == [101, 409, 409, 409]
-    assert lively.pings == 1
-    assert relay.probed == [True]
+    assert auto_client.pings == 1
+    assert relay.checks == [True]

@@ -204,7 +204,7 @@ async def test_no_cycle(tmp_path: Path, time_limit: None, scenario: Scenario) ->
     ) as relay:
         with no_collector():
             await scenario(relay)
-            await relay.all_gone()
+            await relay.disconnect_all()
             relay.events.clear()
             assert garbage() == []
 

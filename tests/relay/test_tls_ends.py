@@ -49,7 +49,7 @@ async def test_answer(relay: WatchedRelay, request_: bytes, status: int) -> None
     tcp = client.stream
     assert isinstance(tcp, trio.SSLStream)
     assert await tcp.transport_stream.receive_some(1) == b""
-    await relay.gone(client)
+    await relay.disconnect(client)
 
 
 async def test_refused_while_it_sends(relay: WatchedRelay) -> None:
@@ -76,9 +76,9 @@ async def test_violation(relay: WatchedRelay) -> None:
     assert await a.close_frame() == (1002, "unknown opcode")
     assert await a.rest() == b""
     await a.send(bytes(1000))
-    assert relay.kept.connections == 2
+    assert relay.table_sizes.connections == 2
     assert await b.closed() == BROKEN
-    await relay.gone(a)
+    await relay.disconnect(a)
 
 
 async def test_stop(relay: WatchedRelay) -> None:
@@ -120,7 +120,7 @@ async def test_client_ends_tcp_alone(relay: WatchedRelay) -> None:
         assert (await peer.receive()).startswith(b"HTTP/1.1 101 ")
         await peer.stream.send_eof()
         assert await peer.receive() == b""
-        await relay.until_left(0)
+        await relay.wait_for_connections(0)
 
 
 async def test_reset(relay: WatchedRelay) -> None:

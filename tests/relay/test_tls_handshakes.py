@@ -189,8 +189,8 @@ async def test_failure(
     client = await dial(relay)
     await relay.adopt(client)
     answer = await fail(client)
-    await relay.until_left(0)
-    (event,) = relay.told(TlsHandshakeFailed)
+    await relay.wait_for_connections(0)
+    (event,) = relay.events_of(TlsHandshakeFailed)
     assert event.kind is kind, event
     assert event.client == "127.0.0.1"
     assert "canary" not in repr(event)
@@ -209,7 +209,7 @@ async def test_head_too_slow_over_tls(relay: WatchedRelay) -> None:
     await client.send(b"GET ")
     response = await client.read(12)
     assert response == b"HTTP/1.1 408"
-    assert not relay.told(TlsHandshakeFailed)
+    assert not relay.events_of(TlsHandshakeFailed)
 
 
 async def test_others_do_not_notice(relay: WatchedRelay) -> None:
@@ -262,6 +262,6 @@ async def test_not_a_byte(
     client = await dial(relay)
     await relay.adopt(client)
     assert await fail(client) == b""
-    await relay.until_left(0)
+    await relay.wait_for_connections(0)
     # The listener of an embedding program does not tell what came.
-    assert len(relay.told(TlsHandshakeFailed)) == embedded
+    assert len(relay.events_of(TlsHandshakeFailed)) == embedded

@@ -114,7 +114,7 @@ async def test_keepalive(tmp_path: Path) -> None:
             assert (frame.opcode, frame.payload) == (PING, b"relay")
             assert await b.close_frame() == (1011, "keepalive timeout")
             nursery.cancel_scope.cancel()
-        await relay.all_gone()
+        await relay.disconnect_all()
         assert relay.handle.statistics().pairs_ended == {Outcome.UNRESPONSIVE: 1}
 
 
@@ -150,10 +150,10 @@ async def test_takeover(tmp_path: Path) -> None:
         await trio.sleep(0.1)  # for their systems to acknowledge what they were sent
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer_pings_until_closed, a)
-            newcomer = await join(relay)
+            new_client = await join(relay)
             assert (await b.frame()).opcode == PING
             assert await b.close_frame() == (1011, "takeover timeout")
-        await exchange(newcomer, await join(relay))
+        await exchange(new_client, await join(relay))
 
 
 async def answer_pings_until_closed(client: Client) -> None:
@@ -189,5 +189,5 @@ async def test_leaving_past_the_limit(tmp_path: Path) -> None:
         a = await join(relay)
         await a.send_message(bytes(2 * HELD_LIMIT))
         await trio.testing.wait_all_tasks_blocked(0.05)
-        assert relay.kept.waiting == 1
-        await relay.gone(a)
+        assert relay.table_sizes.waiting == 1
+        await relay.disconnect(a)

@@ -161,7 +161,7 @@ def test_the_gate_stops_only_what_is_worse_than_half(ours: float, passed: bool) 
         ("small", 100, gate.OURS): {"CPU/message": ours},
         ("small", 100, "yardstick"): {"CPU/message": 10.0},
     }
-    (verdict,) = gate.judge(medians, [BOUND])
+    (verdict,) = gate.compare(medians, [BOUND])
     assert verdict.measured == pytest.approx(ours / 10)
     assert verdict.passed is passed
 
@@ -174,7 +174,7 @@ def test_the_gate_does_not_pass_what_was_not_measured(missing: str) -> None:
         for peer in (gate.OURS, "yardstick")
         if peer != missing
     }
-    (verdict,) = gate.judge(medians, [BOUND])
+    (verdict,) = gate.compare(medians, [BOUND])
     assert verdict.measured is None
     assert not verdict.passed
 

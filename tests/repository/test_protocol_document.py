@@ -22,12 +22,8 @@ from relay.protocol.response import Response, health_response
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("|")]
 ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Response)]
-GOODBYES = sorted(
-    {
-        goodbye
-        for outcome in Outcome
-        for goodbye in (outcome.close_for_cause, outcome.close_for_peer)
-    }
+CLOSES = sorted(
+    {close for outcome in Outcome for close in (outcome.close_for_cause, outcome.close_for_peer)}
 )
 
 
@@ -65,12 +61,10 @@ def test_other_refusals() -> None:
     assert all(has_row(429, text) for text in limits)
 
 
-@pytest.mark.parametrize(
-    "goodbye", GOODBYES, ids=lambda goodbye: f"{goodbye.code} {goodbye.reason}"
-)
-def test_close_codes(goodbye: Close) -> None:
+@pytest.mark.parametrize("close", CLOSES, ids=lambda close: f"{close.code} {close.reason}")
+def test_close_codes(close: Close) -> None:
     """Each close code of an outcome has a row with its reason."""
-    assert has_row(goodbye.code, goodbye.reason)
+    assert has_row(close.code, close.reason)
 
 
 def test_violations() -> None:

@@ -19,9 +19,9 @@ WRITABLE = {"artifact-metadata", "attestations", "id-token", "packages"}
 def test_pins(path: Path) -> None:
     """Each action is pinned by its commit, with its version in a comment."""
     used = re.findall(r"uses: (.*)", path.read_text())
-    foreign = [action for action in used if not action.startswith("./")]
-    assert len(foreign) >= 4
-    for action in foreign:
+    external = [action for action in used if not action.startswith("./")]
+    assert len(external) >= 4
+    for action in external:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
 
 

@@ -25,7 +25,7 @@ BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 async def well() -> Health:
-    """Return the health of a relay that is well."""
+    """Return the health of a healthy relay."""
     return Health(True, "0 pairs", 0)
 
 
@@ -43,15 +43,15 @@ def plan_for(
 
 
 async def probe(plan: Plan) -> tuple[list[Result], Result]:
-    """Carry out a plan; return all results, and the last one."""
-    told: list[Result] = []
-    results = await run_probe(plan, told.append)
-    assert told == results
+    """Run a plan; return all results, and the last one."""
+    reported: list[Result] = []
+    results = await run_probe(plan, reported.append)
+    assert reported == results
     return results, results[-1]
 
 
 def into(relay: MemoryRelay) -> Opener:
-    """Return what opens streams to a relay in memory."""
+    """Return a function that opens streams to a relay in memory."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         return await relay.open_stream()
@@ -135,7 +135,7 @@ class Proxy:
 
 
 class Impostor:
-    """A relay for one pair that is none: what becomes of a message is up to ``edit``."""
+    """Server that joins one pair but is no relay; ``edit`` decides the fate of each message."""
 
     def __init__(
         self, nursery: trio.Nursery, edit: Callable[[Message], Sequence[Message]] = lambda x: [x]
@@ -145,7 +145,7 @@ class Impostor:
         self._held: list[Message] = []
         self._streams: list[trio.abc.Stream] = []
         self.sides: list[trio_websocket.WebSocketConnection] = []
-        self.farewell: tuple[int, str | None] = (1000, "peer disconnected")
+        self.close_for_peer: tuple[int, str | None] = (1000, "peer disconnected")
         """Close code and reason for a side whose peer disconnected."""
 
     async def open_stream(self, awaited: Awaited) -> trio.abc.Stream:
@@ -156,7 +156,7 @@ class Impostor:
         return near
 
     async def cut(self) -> None:
-        """End all connections without a word."""
+        """End all connections without a close frame."""
         for stream in self._streams:
             await trio.aclose_forcefully(stream)
 
@@ -174,7 +174,7 @@ class Impostor:
                 while True:
                     await self._pass_on(side, await side.get_message())
             for other in self.sides:
-                await other.aclose(*self.farewell)
+                await other.aclose(*self.close_for_peer)
 
     async def _pass_on(self, side: trio_websocket.WebSocketConnection, message: Message) -> None:
         edited = self._edit(message)

@@ -54,7 +54,7 @@ def by_name(definition: Definition) -> str:
     return definition.name
 
 
-class Asked:
+class Started:
     """Settings with which the start command called a fake relay."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,19 +82,19 @@ class Asked:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asked]:
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
     """Run without settings in the environment; undo the changes to the process."""
     for name in os.environ:
         if name.startswith("ARC_RELAY_"):
             monkeypatch.delenv(name)
     threshold = gc.get_threshold()
-    yield Asked(monkeypatch)
+    yield Started(monkeypatch)
     gc.unfreeze()
     gc.set_threshold(*threshold)
 
 
 @pytest.fixture
-def whole_tls(definition: Definition, monkeypatch: pytest.MonkeyPatch, asked: Asked) -> None:
+def whole_tls(definition: Definition, monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
     """Add the other half of the TLS files to a half."""
     halves = {"tls_cert": "TLS_KEY", "tls_key": "TLS_CERT"}
     if definition.name in halves:
@@ -117,17 +117,17 @@ def test_names() -> None:
     assert sorted(short) == ["-H", "-p"]
 
 
-def test_defaults(asked: Asked) -> None:
+def test_defaults(started: Started) -> None:
     """Without flags and variables, every setting has its default."""
-    assert asked.status() == 0
-    assert asked.start == DaemonSettings()
-    assert asked.relay == RelaySettings()
+    assert started.status() == 0
+    assert started.start == DaemonSettings()
+    assert started.relay == RelaySettings()
 
 
 @pytest.mark.usefixtures("whole_tls")
 @pytest.mark.parametrize("definition", SPELT, ids=by_name)
 def test_flag_beats_variable_beats_default(
-    definition: Definition, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    definition: Definition, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each setting has a flag and a variable of its name; the flag takes precedence."""
     name, default, about = definition
@@ -135,49 +135,51 @@ def test_flag_beats_variable_beats_default(
     values = [about.parse(name, first), about.parse(name, second)]
     assert default not in values
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", first)
-    assert asked.value(name) == values[0]
+    assert started.value(name) == values[0]
     flag = f"--{name.replace('_', '-')}"
-    assert asked.value(name, flag, second) == values[1]
-    assert asked.value(name, f"{flag}={second}") == values[1]
+    assert started.value(name, flag, second) == values[1]
+    assert started.value(name, f"{flag}={second}") == values[1]
     monkeypatch.delenv(f"ARC_RELAY_{name.upper()}")
     if not name.startswith("tls"):
-        assert asked.value(name) == default
-    assert asked.value(name, flag, first, flag, second) == values[1]
+        assert started.value(name) == default
+    assert started.value(name, flag, first, flag, second) == values[1]
 
 
 @pytest.mark.parametrize("definition", FLAGS, ids=by_name)
 def test_flags_without_a_value(
-    definition: Definition, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    definition: Definition, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A boolean setting has a flag for each value, and a variable with a word."""
     name, default, _ = definition
     yes = f"--{name.replace('_', '-')}"
     no = f"--no-{name.replace('_', '-')}"
-    assert asked.value(name) is default
-    assert asked.value(name, yes) is True
-    assert asked.value(name, no) is False
+    assert started.value(name) is default
+    assert started.value(name, yes) is True
+    assert started.value(name, no) is False
     for word, value in {"on": True, "0": False}.items():
         monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", word)
-        assert asked.value(name) is value
-        assert asked.value(name, yes) is True
-        assert asked.value(name, no) is False
+        assert started.value(name) is value
+        assert started.value(name, yes) is True
+        assert started.value(name, no) is False
 
 
 @pytest.mark.parametrize("definition", SPELT, ids=by_name)
-def test_bad_flag(definition: Definition, asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_flag(
+    definition: Definition, started: Started, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An invalid flag ends the start in one line that names the flag; the status is 2."""
     bad = texts(definition)[2]
     if bad is None:
         return
     flag = f"--{definition.name.replace('_', '-')}"
-    assert asked.status(flag, bad) == 2
+    assert started.status(flag, bad) == 2
     assert said(capsys).startswith(f"{flag} must be {definition.field.values}, not '")
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=by_name)
 def test_bad_variable(
     definition: Definition,
-    asked: Asked,
+    started: Started,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -187,36 +189,38 @@ def test_bad_variable(
         return
     variable = f"ARC_RELAY_{definition.name.upper()}"
     monkeypatch.setenv(variable, bad)
-    assert asked.status() == 2
+    assert started.status() == 2
     assert said(capsys).startswith(f"{variable} must be {definition.field.values}, not '")
 
 
-def test_overridden_invalid_variable(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overridden_invalid_variable(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that a flag overrides is not parsed."""
     monkeypatch.setenv("ARC_RELAY_PAIR_TTL", "never")
-    assert asked.value("pair_ttl", "--pair-ttl", "5") == 5
+    assert started.value("pair_ttl", "--pair-ttl", "5") == 5
 
 
-def test_settings_that_do_not_go_together(asked: Asked, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_that_do_not_go_together(
+    started: Started, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Settings that contradict each other are reported in one line too."""
-    assert asked.status("--tls-cert", "/cert.pem") == 2
+    assert started.status("--tls-cert", "/cert.pem") == 2
     assert said(capsys) == "tls_cert and tls_key must be given together, but tls_key is not"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_empty_variable(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable(name: str, started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty variable counts as unset."""
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "")
-    assert asked.status() == 0
-    assert (asked.start, asked.relay) == (DaemonSettings(), RelaySettings())
-    assert asked.start.given == frozenset()
+    assert started.status() == 0
+    assert (started.start, started.relay) == (DaemonSettings(), RelaySettings())
+    assert started.start.given == frozenset()
 
 
 @pytest.mark.parametrize("name", ["unix_socket", "trusted_proxies"])
-def test_empty_flag(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_flag(name: str, started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty flag overrides a variable, if the setting may be empty."""
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "unix")
-    assert not asked.value(name, f"--{name.replace('_', '-')}", "")
+    assert not started.value(name, f"--{name.replace('_', '-')}", "")
 
 
 @pytest.mark.parametrize(
@@ -231,13 +235,13 @@ def test_empty_flag(name: str, asked: Asked, monkeypatch: pytest.MonkeyPatch) ->
 def test_unknown_variable(
     variable: str,
     nearest: str,
-    asked: Asked,
+    started: Started,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An unknown variable with the relay's prefix stops the start; the error suggests a name."""
     monkeypatch.setenv(variable, "5")
-    assert asked.status() == 2
+    assert started.status() == 2
     assert said(capsys) == f"unknown variable {variable}; did you mean {nearest}?"
 
 
@@ -252,54 +256,54 @@ def test_unknown_variable(
 def test_unknown_variable_that_is_no_text(
     variable: str,
     shown: str,
-    asked: Asked,
+    started: Started,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An unknown name with control or unprintable characters is escaped."""
     monkeypatch.setenv(variable, "5")
-    assert asked.status() == 2
+    assert started.status() == 2
     assert said(capsys).startswith(f"unknown variable {shown}; did you mean ARC_RELAY_")
 
 
 def test_unrelated_unknown_variable(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    started: Started, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The error suggests a known variable, however different the unknown one is."""
     variable = f"ARC_RELAY_{'Z' * 100}"
     monkeypatch.setenv(variable, "5")
-    assert asked.status() == 2
+    assert started.status() == 2
     assert said(capsys).startswith(f"unknown variable {variable}; did you mean ARC_RELAY_")
 
 
-def test_ignored_variables(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignored_variables(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty unknown variables, and variables of other programs, are ignored."""
     monkeypatch.setenv("ARC_RELAY_PAIR_TLL", "")
     monkeypatch.setenv("ARC_RELAYS", "5")
     monkeypatch.setenv("PAIR_TTL", "5")
-    assert asked.status() == 0
-    assert asked.relay == RelaySettings()
+    assert started.status() == 0
+    assert started.relay == RelaySettings()
 
 
-def test_given_options(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_options(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings know the given options, also those given with their defaults."""
     monkeypatch.setenv("ARC_RELAY_HOST", "0.0.0.0")  # noqa: S104 - nothing listens
-    assert asked.value("given", "-p", "8765", "--pair-ttl", "5") == {"host", "port"}
+    assert started.value("given", "-p", "8765", "--pair-ttl", "5") == {"host", "port"}
 
 
-def test_short_flags(asked: Asked) -> None:
+def test_short_flags(started: Started) -> None:
     """The flags of the predecessor exist."""
-    assert asked.status("-H", "::1", "-p", "0") == 0
-    assert (asked.start.host, asked.start.port) == ("::1", 0)
+    assert started.status("-H", "::1", "-p", "0") == 0
+    assert (started.start.host, started.start.port) == ("::1", 0)
 
 
-def test_settings_from_environment(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_from_environment(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another command finds the settings of a start in the same environment."""
     assert options.settings_from_environment() == DaemonSettings()
     monkeypatch.setenv("ARC_RELAY_UNIX_SOCKET", "/a")
     monkeypatch.setenv("ARC_RELAY_PORT", "5")
-    assert asked.status() == 0
-    assert options.settings_from_environment() == asked.start
+    assert started.status() == 0
+    assert options.settings_from_environment() == started.start
     assert options.settings_from_environment().given == {"unix_socket", "port"}
 
 
@@ -317,7 +321,7 @@ def test_settings_from_environment(asked: Asked, monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_bad_environment(
-    variables: dict[str, str], problem: str, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], problem: str, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another command reports an invalid environment like start, with the same status."""
     for name, value in variables.items():
@@ -330,13 +334,13 @@ def test_bad_environment(
 @pytest.mark.parametrize("columns", ["80", "200"])
 def test_help(
     columns: str,
-    asked: Asked,
+    started: Started,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The help has the flags, the meaning, the default and the variable of each setting."""
     monkeypatch.setenv("COLUMNS", columns)
-    assert asked.status("--help") == 0
+    assert started.status("--help") == 0
     out = " ".join(capsys.readouterr().out.split())
     for name, default, about in DEFINITIONS:
         flags = f"--{name.replace('_', '-')}"

@@ -111,15 +111,15 @@ def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
 
 def test_statistics_are_read_once_a_scrape() -> None:
     """A scrape takes one snapshot, and no snapshot is taken before."""
-    asked = []
+    snapshots = []
 
     def statistics() -> RelayStatistics:
-        asked.append(1)
-        return RelayStatistics(pairs=len(asked), requests_refused={}, pairs_ended={})
+        snapshots.append(1)
+        return RelayStatistics(pairs=len(snapshots), requests_refused={}, pairs_ended={})
 
     metrics = MetricsObserver(statistics, version="1.0")
     metrics.on_event(JOINED)
-    assert not asked
+    assert not snapshots
     assert value(samples(metrics), "pairs") == 1
     assert value(samples(metrics), "pairs") == 2
 

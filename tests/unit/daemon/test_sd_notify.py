@@ -193,7 +193,7 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "complaint"),
+    ("environment", "error"),
     [
         (
             {"NOTIFY_SOCKET": "vsock:2:1"},
@@ -217,8 +217,8 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
         ),
     ],
 )
-def test_invalid_variable(environment: dict[str, str], complaint: str) -> None:
+def test_invalid_variable(environment: dict[str, str], error: str) -> None:
     """An invalid variable is named in the error, with the valid form."""
     with pytest.raises(StartError) as caught:
         SystemdNotifier(environment)
-    assert str(caught.value) == complaint
+    assert str(caught.value) == error

@@ -79,7 +79,7 @@ def test_end_frees_the_code(sides: int) -> None:
 def test_late_end_spares_the_newer_pair(sides: int) -> None:
     """The late end of an old pair does not free the code of a newer pair."""
     table = Rendezvous[str]()
-    stale = table.join("code", "ghost", 0.0)
+    stale = table.join("code", "stale", 0.0)
     table.end(stale)
     fresh, *_ = [table.join("code", f"side {i}", 5.0) for i in range(sides)]
     before = state(table, stale, fresh)
@@ -102,7 +102,7 @@ def test_ended_pair_does_not_change() -> None:
     table = Rendezvous[str]()
     stale = table.join("code", "first", 0.0)
     table.end(stale)
-    table.join("code", "newcomer", 1.0)
+    table.join("code", "new", 1.0)
     assert (stale.a, stale.b) == ("first", None)
 
 
@@ -197,7 +197,7 @@ class Model(RuleBasedStateMachine):
         self.forget(pair)
 
     @rule(pair=connections)
-    def vanish(self, pair: Pair[int]) -> None:
+    def be_unresponsive(self, pair: Pair[int]) -> None:
         """End the pair of a connection, which will end it again later."""
         self.table.end(pair)
         self.forget(pair)

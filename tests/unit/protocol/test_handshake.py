@@ -10,7 +10,7 @@ from websockets.utils import accept_key
 from relay.protocol.handshake import PlainRequest
 from relay.protocol.response import HANDSHAKE_STRIPPED, Response
 from tests.support.raw_client import upgrade_request
-from tests.support.requests import KEY, UPGRADE, judged, let_in, plain, refused, with_lines
+from tests.support.requests import KEY, UPGRADE, handshake_of, parsed, plain, refused, with_lines
 
 # Upgrades.
 
@@ -18,7 +18,9 @@ from tests.support.requests import KEY, UPGRADE, judged, let_in, plain, refused,
 @pytest.mark.parametrize("path", ["/", "/health", "/any/where", "//", "/%ff", "http://host/x"])
 def test_path_of_an_upgrade_is_not_interpreted(path: str) -> None:
     """A handshake is accepted on any path, and only its key is in the response."""
-    handshake = let_in(upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret"))
+    handshake = handshake_of(
+        upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret")
+    )
     assert handshake.code == "code"
     assert handshake.response == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -35,8 +37,8 @@ def test_representation_shows_nothing() -> None:
         x_forwarded_for="s3cret-address",
         sec_websocket_protocol="s3cret-protocol",
     )
-    assert "s3cret" in str(let_in(head).response)
-    assert "s3cret" not in repr(let_in(head))
+    assert "s3cret" in str(handshake_of(head).response)
+    assert "s3cret" not in repr(handshake_of(head))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_representation_shows_nothing() -> None:
 )
 def test_headers_that_an_upgrade_may_have(headers: dict[str, str]) -> None:
     """Header values are compared without case, also in lists, and unrelated headers are ignored."""
-    assert let_in(upgrade_request("/?pair=code", **headers)).code == "code"
+    assert handshake_of(upgrade_request("/?pair=code", **headers)).code == "code"
 
 
 BAD_KEY = "Sec-WebSocket-Key is not 16 bytes of base64"
@@ -111,7 +113,7 @@ def test_upgrade_that_is_refused(headers: dict[str, str | None], status: int, bo
 def test_header_given_twice_is_a_list() -> None:
     """Two lines of a header count as one list."""
     assert refused(with_lines(UPGRADE, "Sec-WebSocket-Version: 13")) == (426, BAD_VERSION)
-    assert let_in(with_lines(UPGRADE, "Upgrade: h2c")).code == "code"
+    assert handshake_of(with_lines(UPGRADE, "Upgrade: h2c")).code == "code"
 
 
 def test_old_http_has_no_upgrade() -> None:
@@ -122,7 +124,7 @@ def test_old_http_has_no_upgrade() -> None:
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "get"])
 def test_upgrade_is_a_get(method: str) -> None:
     """A handshake by another method is refused with the right method."""
-    response = judged(UPGRADE.replace(b"GET", method.encode(), 1))
+    response = parsed(UPGRADE.replace(b"GET", method.encode(), 1))
     assert isinstance(response, Response)
     assert (response.status, response.headers) == (405, (("Allow", "GET, HEAD"),))
 
@@ -143,7 +145,7 @@ def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None
     if accepted is None:
         assert refused(head) == (400, BAD_PROTOCOL)
         return
-    assert let_in(head).response.endswith(
+    assert handshake_of(head).response.endswith(
         f"\r\nSec-WebSocket-Protocol: {accepted}\r\n\r\n".encode()
     )
 
@@ -155,7 +157,7 @@ def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None
 @pytest.mark.parametrize("resource", PlainRequest)
 def test_resources(resource: PlainRequest, rest: str) -> None:
     """Each resource of the relay has its path with and without a slash or a query."""
-    assert judged(plain(f"/{resource.name.lower()}{rest}")) is resource
+    assert parsed(plain(f"/{resource.name.lower()}{rest}")) is resource
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_resources(resource: PlainRequest, rest: str) -> None:
 )
 def test_plain_request_that_is_refused(target: str, method: str, status: int) -> None:
     """Any other path is unknown, and each resource has one method."""
-    response = judged(plain(target, method))
+    response = parsed(plain(target, method))
     assert isinstance(response, Response)
     assert response.status == status
     assert response.headers == ((("Allow", "GET, HEAD"),) if status == 405 else ())
@@ -190,20 +192,20 @@ def test_plain_request_that_is_refused(target: str, method: str, status: int) ->
 @pytest.mark.parametrize("lines", [("Upgrade: h2c",), ("Upgrade: websocket2",), ("X: \u00ff",)])
 def test_what_is_no_upgrade_is_plain(lines: tuple[str, ...]) -> None:
     """A request without an upgrade to WebSocket is a plain request, whatever its headers."""
-    asked = judged(plain("/health", "GET", "Connection: Upgrade", *lines))
-    assert asked is PlainRequest.HEALTH
+    request = parsed(plain("/health", "GET", "Connection: Upgrade", *lines))
+    assert request is PlainRequest.HEALTH
 
 
 @pytest.mark.parametrize("resource", PlainRequest)
 def test_head_is_get(resource: PlainRequest) -> None:
     """HEAD requests a resource like GET."""
-    assert judged(plain(f"/{resource.name.lower()}", "HEAD")) is resource
+    assert parsed(plain(f"/{resource.name.lower()}", "HEAD")) is resource
 
 
 @pytest.mark.parametrize("head", [plain("/", "HEAD"), UPGRADE.replace(b"GET", b"HEAD", 1)])
 def test_head_has_no_body(head: bytes) -> None:
     """The response to HEAD is that to GET without the body; HEAD requests no upgrade."""
-    response = judged(head)
+    response = parsed(head)
     assert isinstance(response, Response)
     assert response.status == 404
     assert response.encode(0).endswith(b"\r\n\r\n")
@@ -215,7 +217,7 @@ def test_head_has_no_body(head: bytes) -> None:
 def test_upgrade_without_its_header(version: str, connection: str | None) -> None:
     """A handshake whose Upgrade a proxy removed is refused with that reason."""
     head = upgrade_request("/?pair=code", upgrade=None, connection=connection)
-    response = judged(head.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+    response = parsed(head.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
     assert isinstance(response, Response)
     assert response == HANDSHAKE_STRIPPED
     assert (response.status, response.headers) == (426, (("Upgrade", "websocket"),))
@@ -226,15 +228,15 @@ def test_upgrade_without_its_header(version: str, connection: str | None) -> Non
 def test_no_subprotocol(offer: str) -> None:
     """A list of empty items offers no subprotocol."""
     head = upgrade_request("/?pair=code", sec_websocket_protocol=offer)
-    assert b"Sec-WebSocket-Protocol" not in let_in(head).response
+    assert b"Sec-WebSocket-Protocol" not in handshake_of(head).response
     again = with_lines(head, f"Sec-WebSocket-Protocol: {offer}", "Sec-WebSocket-Protocol: a")
-    assert let_in(again).response.endswith(b"\r\nSec-WebSocket-Protocol: a\r\n\r\n")
+    assert handshake_of(again).response.endswith(b"\r\nSec-WebSocket-Protocol: a\r\n\r\n")
 
 
 @pytest.mark.parametrize("upgrade", ["", ",", " , "])
 def test_empty_upgrade_is_a_stripped_one(upgrade: str) -> None:
     """An empty Upgrade header counts as a removed one."""
-    assert judged(upgrade_request("/?pair=code", upgrade=upgrade)) == HANDSHAKE_STRIPPED
+    assert parsed(upgrade_request("/?pair=code", upgrade=upgrade)) == HANDSHAKE_STRIPPED
 
 
 def test_another_upgrade_is_no_stripped_one() -> None:
@@ -247,11 +249,11 @@ def test_number_of_parameters(parameters: int) -> None:
     """A query has a maximum number of parameters, empty ones included."""
     head = upgrade_request("/?pair=code" + "&" * (parameters - 1))
     if parameters <= 100:
-        assert let_in(head).code == "code"
+        assert handshake_of(head).code == "code"
     else:
         assert refused(head) == (400, "query has more than 100 parameters")
 
 
 def test_upgrade_in_absolute_form() -> None:
     """The target of a handshake may have the absolute form."""
-    assert let_in(upgrade_request("ws://relay.example?pair=code")).code == "code"
+    assert handshake_of(upgrade_request("ws://relay.example?pair=code")).code == "code"

@@ -10,7 +10,15 @@ from relay.protocol.handshake import PlainRequest, forwarded_for, token_matches
 from relay.protocol.origin import is_allowed, is_own, normalize_origin
 from relay.protocol.query import MAX_TOKEN
 from tests.support.raw_client import upgrade_request
-from tests.support.requests import UPGRADE, judged, let_in, plain, refused, request_of, with_lines
+from tests.support.requests import (
+    UPGRADE,
+    handshake_of,
+    parsed,
+    plain,
+    refused,
+    request_of,
+    with_lines,
+)
 
 TOKENS: list[tuple[str, list[str], str | bytes | None]] = [
     ("", [], None),
@@ -45,8 +53,8 @@ TOKENS: list[tuple[str, list[str], str | bytes | None]] = [
 def test_token(query: str, lines: list[str], token: str | bytes | None) -> None:
     """A token is in the header or else in the query; a missing or malformed token is no error."""
     head = with_lines(upgrade_request(f"/?pair=code{query}"), *lines)
-    assert let_in(head).token == (token.encode() if isinstance(token, str) else token)
-    assert let_in(head, with_token=False).token is None
+    assert handshake_of(head).token == (token.encode() if isinstance(token, str) else token)
+    assert handshake_of(head, with_token=False).token is None
 
 
 @given(st.text(), st.text())
@@ -100,7 +108,7 @@ HERE = frozenset({"https://here.example", "http://localhost:8000"})
 def test_origin_that_is_allowed(origin: str | None) -> None:
     """A page of an allowed origin may connect, and so may a client without an origin."""
     head = upgrade_request("/?pair=code", origin=origin)
-    assert let_in(head, allowed_origins=HERE).code == "code"
+    assert handshake_of(head, allowed_origins=HERE).code == "code"
 
 
 @pytest.mark.parametrize(
@@ -124,7 +132,7 @@ def test_origin_that_is_not_allowed(lines: list[str]) -> None:
     """A page of another origin is refused, if there is a list; two origins are refused too."""
     head = with_lines(UPGRADE, *lines)
     assert refused(head, allowed_origins=HERE) == (403, "origin is not allowed")
-    assert let_in(head).code == "code"
+    assert handshake_of(head).code == "code"
 
 
 OWN = [
@@ -177,7 +185,7 @@ def test_own_origin(origin: str, host: str) -> None:
     assert is_own(origin, host) == ((origin, host) in OWN)
     head = upgrade_request("/?pair=code", origin=origin, host=host)
     if (origin, host) in OWN:
-        assert let_in(head, allowed_origins=HERE).code == "code"
+        assert handshake_of(head, allowed_origins=HERE).code == "code"
     else:
         assert refused(head, allowed_origins=HERE) == (403, "origin is not allowed")
 
@@ -185,7 +193,7 @@ def test_own_origin(origin: str, host: str) -> None:
 def test_own_origin_in_absolute_form() -> None:
     """The host of a target in absolute form takes precedence over the Host header."""
     head = upgrade_request("http://relay.example/?pair=code", origin="http://relay.example")
-    assert let_in(head, allowed_origins=HERE).code == "code"
+    assert handshake_of(head, allowed_origins=HERE).code == "code"
     other = upgrade_request("http://other/?pair=code", origin="http://relay")
     assert refused(other, allowed_origins=HERE) == (403, "origin is not allowed")
 
@@ -193,14 +201,14 @@ def test_own_origin_in_absolute_form() -> None:
 def test_file_origin() -> None:
     """The origin of a page in a WebView can be allowed."""
     head = upgrade_request("/?pair=code", origin="file://")
-    assert let_in(head, allowed_origins=frozenset({"file://"})).code == "code"
+    assert handshake_of(head, allowed_origins=frozenset({"file://"})).code == "code"
     assert refused(head, allowed_origins=HERE) == (403, "origin is not allowed")
 
 
 def test_origin_matters_to_upgrades_alone() -> None:
     """Any page may request the health; its browser decides whether it may read the response."""
     head = plain("/health", "GET", "Origin: https://there.example")
-    assert judged(head, allowed_origins=HERE) is PlainRequest.HEALTH
+    assert parsed(head, allowed_origins=HERE) is PlainRequest.HEALTH
 
 
 @pytest.mark.parametrize(

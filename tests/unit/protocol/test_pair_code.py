@@ -12,7 +12,7 @@ from relay.protocol.handshake import Handshake
 from relay.protocol.query import MAX_CODE, find_parameters
 from relay.protocol.query import pair_code as decoded_code
 from tests.support.raw_client import upgrade_request
-from tests.support.requests import judged, let_in, refused
+from tests.support.requests import handshake_of, parsed, refused
 
 
 def pair_code(target: bytes) -> str | None:
@@ -105,7 +105,7 @@ def test_pair_code_is_found_as_in_any_query(parameters: list[tuple[str, str]]) -
 )
 def test_strict_code(query: str, code: str) -> None:
     """A code of plain characters that is given once is strict, whatever surrounds it."""
-    assert let_in(upgrade_request(f"/?{query}"), strict_codes=True).code == code
+    assert handshake_of(upgrade_request(f"/?{query}"), strict_codes=True).code == code
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_code_that_is_not_plain(query: str) -> None:
     expected = INVALID if pair_code(f"/?{query}".encode()) is None else NOT_PLAIN
     assert refused(head, strict_codes=True) == expected
     if expected is NOT_PLAIN:
-        assert let_in(head).code
+        assert handshake_of(head).code
 
 
 @pytest.mark.parametrize(("parameters", "plain"), [(99, True), (100, True), (101, False)])
@@ -148,10 +148,10 @@ def test_strict_codes_and_semicolons(parameters: int, plain: bool) -> None:
     """With strict codes, semicolons separate parameters too."""
     head = upgrade_request("/?pair=code&x" + ";" * (parameters - 2))
     if plain:
-        assert let_in(head, strict_codes=True).code == "code"
+        assert handshake_of(head, strict_codes=True).code == "code"
     else:
         assert refused(head, strict_codes=True) == NOT_PLAIN
-    assert let_in(head).code == "code"
+    assert handshake_of(head).code == "code"
 
 
 def test_strict_codes_and_fragments() -> None:
@@ -169,7 +169,7 @@ def test_missing_code_is_missing_before_it_is_strict(query: str) -> None:
 def test_strict_code_is_the_code_of_every_reader(query: str) -> None:
     """A strict code is found without decoding, from either end, in any case."""
     query = f"x&{query}&pair=c-"
-    handshake = judged(upgrade_request(f"/?{query}"), strict_codes=True)
+    handshake = parsed(upgrade_request(f"/?{query}"), strict_codes=True)
     if not isinstance(handshake, Handshake):
         return
     found = [

@@ -85,13 +85,13 @@ def test_date_is_of_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0.0, "1"), (0.001, "1"), (1.0, "1"), (1.001, "2"), (59.9, "60")]
+    ("seconds", "expected"), [(0.0, "1"), (0.001, "1"), (1.0, "1"), (1.001, "2"), (59.9, "60")]
 )
-def test_too_many_requests(seconds: float, told: str) -> None:
+def test_too_many_requests(seconds: float, expected: str) -> None:
     """Retry-After is an integer of seconds that is never too early."""
     response = too_many_requests("too many attempts from this client", seconds)
     assert (response.status, response.body) == (429, "too many attempts from this client")
-    assert response.headers == (("Retry-After", told),)
+    assert response.headers == (("Retry-After", expected),)
 
 
 @pytest.mark.parametrize(

@@ -82,4 +82,4 @@ async def test_reload(tmp_path: Path, content: bytes, why: str) -> None:
         await relay.refused(401, "opening a new code needs a token")
         client = await relay.connect()
         assert (await client.upgrade("/?pair=code&token=s3cret")).status == 101
-        await relay.gone(client)
+        await relay.disconnect(client)

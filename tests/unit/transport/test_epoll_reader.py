@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.transport import epoll_reader as lookout_module
+from relay.transport import epoll_reader as epoll_module
 from relay.transport.epoll_reader import TURN, EpollReader, open_epoll_reader
 from relay.transport.read_size import MIN_READ, READ_SIZE, READ_TIME, ReadSize
 from relay.transport.wrap import wrap_stream
@@ -185,7 +185,7 @@ async def test_a_failure_keeps_nobody(reader: EpollReader) -> None:
             raise ZeroDivisionError
 
     fails = Fails()
-    gone = weakref.ref(fails)
+    reference = weakref.ref(fails)
     gc.disable()
     try:
         with connected() as (fd, theirs):
@@ -193,7 +193,7 @@ async def test_a_failure_keeps_nobody(reader: EpollReader) -> None:
             with pytest.raises(ZeroDivisionError):
                 await reader.read_until(fd, fails, SIZE, ReadSize())
             del fails
-            assert gone() is None
+            assert reference() is None
     finally:
         gc.enable()
 
@@ -201,12 +201,12 @@ async def test_a_failure_keeps_nobody(reader: EpollReader) -> None:
 async def test_last_registration_is_freed(reader: EpollReader) -> None:
     """The registration that was read last is not kept until the next event."""
     taker = Taker()
-    gone = weakref.ref(taker)
+    reference = weakref.ref(taker)
     with connected() as (fd, theirs):
         theirs.send(b"enough")
         await reader.read_until(fd, taker, SIZE, ReadSize())
         del taker
-        assert gone() is None
+        assert reference() is None
 
 
 async def test_closed_descriptor(reader: EpollReader, nursery: trio.Nursery) -> None:
@@ -285,7 +285,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(lookout_module, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(epoll_module, "perf_counter", lambda: self.now)
 
 
 async def test_time_bounds_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:

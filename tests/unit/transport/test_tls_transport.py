@@ -90,8 +90,8 @@ async def receive(transport: TLSTransport, size: int, max_bytes: int = 1 << 20) 
 
 async def test_behind_the_handshake(nursery: trio.Nursery, reader: EpollReader | None) -> None:
     """Data in the segment of the last handshake message is found without a readable descriptor."""
-    async with over_tls_pair(nursery, reader=reader, behind=b"request") as (wire, _):
-        assert await receive(wire, 1) == [b"request"]
+    async with over_tls_pair(nursery, reader=reader, behind=b"request") as (transport, _):
+        assert await receive(transport, 1) == [b"request"]
     async with over_tls_pair(nursery, reader=reader, behind=b"request") as (transport, _):
         with trio.fail_after(5):
             assert await transport.receive_some(3) == b"req"
