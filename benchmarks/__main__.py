@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks`, and with `--gate` its short form."""
+"""Command `python -m benchmarks`, and its short form with `--gate`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLE_WIDTH = 100
 
 
 def main() -> int:
-    """Run what the command line asks for; return the exit status."""
+    """Run the benchmark of the command line; return the exit status."""
     options = _parse()
     # A polite end from outside unwinds like Ctrl-C, so that the children end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -99,7 +99,7 @@ def _measure(
     rounds: int,
     effort: Effort,
 ) -> tuple[list[Sample], dict[str, str]]:
-    """Take every sample, with progress shown; return them, and which peers are skipped."""
+    """Take every sample and print progress; return the samples, and the skipped peers."""
     ready, skipped = prepare(peers)
     for name, reason in skipped.items():
         console.print(f"{name} is skipped: {reason}", style="yellow")

@@ -1,4 +1,4 @@
-"""Peers as child processes: start one, read its costs, end it by its own id."""
+"""Peers as child processes: start, costs and end."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Pairing(Enum):
 
 
 class PeerError(Exception):
-    """A peer cannot be installed or did not start; the text says why."""
+    """Failure to install or start a peer, with the reason."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A started peer: where it listens, how to pair there, what it has used so far."""
+    """Running peer: its address, its pairing, and its use of resources so far."""
 
     pid: int
     port: int
@@ -43,13 +43,13 @@ class Running:
     sink: socket.socket
 
     def cpu_seconds(self) -> float:
-        """Return user and system time of the process, of all its threads, so far."""
+        """Return user and system time of the process with all its threads, so far."""
         # A process's CPU clock has a resolution of nanoseconds where its stat file has
         # ticks of 10 ms, and it keeps what threads used that have ended since.
         return time.clock_gettime((~self.pid << 3) | _CPU_CLOCK_OF_PROCESS)
 
     def rss_bytes(self) -> int:
-        """Return the resident memory of the process, kernel buffers aside."""
+        """Return the resident memory of the process, without kernel buffers."""
         pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
         return int(pages) * resource.getpagesize()
 
@@ -58,11 +58,11 @@ class Running:
 def started(
     command: Sequence[str], pairing: Pairing, *, inherits_listener: bool = False
 ) -> Iterator[Running]:
-    """Run a peer until the block ends; PeerError where it accepts no connection in time.
+    """Run a peer until the block ends; raise PeerError if it accepts no connection in time.
 
-    A peer says its port on its standard output, or with `inherits_listener` is handed a
-    listening socket, whose number is `LISTENER_FD` in its environment; `SINK_PORT` there
-    is where a splice connects to. Ending it is a polite signal first, then SIGKILL.
+    A peer prints its port, or with `inherits_listener` inherits a listening socket, whose number is
+    in `LISTENER_FD` of its environment. A splice connects to `SINK_PORT`. The end of the block
+    sends SIGTERM first, then SIGKILL.
     """
     with (
         _listener() as sink,
@@ -91,7 +91,7 @@ def started(
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one, for us and our children."""
+    """Raise the soft limit of open files to the hard one, for this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

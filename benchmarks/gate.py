@@ -1,7 +1,7 @@
-"""Decide whether the relay lost its speed: the rule of the short form, and its baseline.
+"""Rule of the short form: a loss of the relay's speed against its baseline.
 
-Ratios of CPU are compared, never seconds: both sides of a ratio are measured in the
-same run on the same machine, so a slow or a busy machine moves both.
+Only ratios of CPU time are compared, never seconds: both sides of a ratio are measured in the same
+run on the same machine, so a slow or a busy machine changes both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ALLOWED = 2.0
 
 @dataclass(frozen=True)
 class Bound:
-    """The relay's cost over a yardstick's, for one workload, as it was recorded."""
+    """Recorded ratio of the relay's cost to a yardstick's, for one workload."""
 
     workload: str
     point: int
@@ -40,7 +40,7 @@ BASELINE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """One bound beside what was measured; None where a side gave no figure."""
+    """One bound and its measured ratio; None if a side has no result."""
 
     bound: Bound
     measured: float | None
@@ -52,7 +52,7 @@ class Verdict:
 
 
 def compare(medians: Mapping[Key, Values], bounds: Iterable[Bound]) -> list[Verdict]:
-    """Hold every bound against the medians of a run."""
+    """Compare the medians of a run with every bound."""
 
     def figure(bound: Bound, peer: str) -> float | None:
         return medians.get((bound.workload, bound.point, peer), {}).get(bound.metric)

@@ -34,23 +34,23 @@ class Effort:
 
 
 class Meter:
-    """CPU of the peer and of the load over a stretch of wall time."""
+    """CPU of the peer and of the load over an interval of wall time."""
 
     def __init__(self, peer: Running) -> None:
         self._peer = peer
         self.start()
 
     def start(self) -> None:
-        """Begin the stretch anew."""
+        """Start the interval again."""
         self._cpu, self._load = self._peer.cpu_seconds(), time.process_time()
         self._began = time.perf_counter()
 
     def elapsed(self) -> float:
-        """Return seconds since the stretch began."""
+        """Return seconds since the start."""
         return time.perf_counter() - self._began
 
     def stop(self) -> tuple[float, float, dict[str, float]]:
-        """Return wall seconds, the peer's CPU seconds, and how busy both were in %."""
+        """Return wall seconds, the peer's CPU seconds, and the load of both in %."""
         wall = self.elapsed()
         cpu = self._peer.cpu_seconds() - self._cpu
         load = time.process_time() - self._load
@@ -58,12 +58,12 @@ class Meter:
 
 
 def message_for(peer: Running, size: int) -> Message:
-    """Make the message that this peer is sent, and what it should deliver."""
+    """Make the message for a peer, and its expected form on delivery."""
     return Message.of_size(size, unmasked_on_the_way=peer.pairing is Pairing.QUERY)
 
 
 def check_content(pair: Pair, message: Message) -> None:
-    """Send one message across and compare what arrives; nothing here is timed."""
+    """Send one message across and compare the delivery; this is not timed."""
     receiver, arrived, sent = Receiver(message.arriving), [b""], memoryview(message.sent)
     poll = select.poll()
     poll.register(pair.a, select.POLLOUT)

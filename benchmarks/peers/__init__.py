@@ -25,10 +25,10 @@ _WS_VERSION = "8.18"
 
 @dataclass(frozen=True)
 class Peer:
-    """One relay to measure.
+    """Relay to measure.
 
-    `prepare` installs what it needs, once a run, and returns the command that starts
-    it; it raises PeerError where the toolchain is absent.
+    `prepare` installs its requirements once in a run, and returns its command; it raises PeerError
+    without the toolchain.
     """
 
     name: str
@@ -129,4 +129,4 @@ PEERS = (
 )
 REFERENCE = "node-ws"
 LIMITS = ("haproxy", "trio-splice")
-"""Peers that only copy bytes: the first one measured says how fast the load can be."""
+"""Peers that only copy bytes: the first measured one shows the maximum speed of the load."""

@@ -1,4 +1,4 @@
-"""A raw TCP splice in trio: the least that any relay in Python has to do."""
+"""Raw TCP splice in trio: a lower bound for any relay in Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ READ_BYTES = 65536
 
 
 async def copy(source: trio.SocketStream, target: trio.SocketStream) -> None:
-    """Pass bytes on until the source ends, then end the target."""
+    """Forward bytes until the source ends, then end the target."""
     try:
         while data := await source.receive_some(READ_BYTES):
             await target.send_all(data)

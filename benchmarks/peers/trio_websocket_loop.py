@@ -1,4 +1,4 @@
-"""A relay as trio-websocket offers it: its server, and a loop of whole messages."""
+"""Relay on the server of trio-websocket, with a loop of whole messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIDES = 2
 
 @dataclass
 class Pair:
-    """The sides that came with one code."""
+    """Sides with one code."""
 
     sides: list[WebSocketConnection] = field(default_factory=list)
     joined: trio.Event = field(default_factory=trio.Event)

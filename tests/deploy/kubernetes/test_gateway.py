@@ -1,4 +1,4 @@
-"""The way in: what the gateway is told, and the way for metrics."""
+"""Gateway: its route and policy, and the route for metrics."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 from .manifests import ROOT, Manifests, load
 
 
-def test_way_in(documented: Manifests) -> None:
-    """The gateway leads to the relay's Service, by the policy, with a log that has no query."""
+def test_route(documented: Manifests) -> None:
+    """The gateway leads to the relay's Service, with the policy, and a log without the query."""
     gateway, route = documented.the("Gateway"), documented.the("HTTPRoute")
     assert route["spec"]["parentRefs"] == [{"name": gateway["metadata"]["name"]}]
     assert route["spec"]["hostnames"] == [gateway["spec"]["listeners"][0]["hostname"]]
@@ -74,7 +74,7 @@ def test_policy_agrees_with_the_configuration_of_envoy(documented: Manifests) ->
 
 
 def test_scraping(documented: Manifests) -> None:
-    """Prometheus finds the metrics, by their own Service alone."""
+    """Prometheus finds the metrics by their own Service only."""
     spec = documented.the("ServiceMonitor")["spec"]
     wanted = spec["selector"]["matchLabels"].items()
     found = [
