@@ -39,7 +39,6 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logs = logging.getLogger().handlers[:]
     yield
     logging.getLogger().handlers[:] = logs
-    gc.unfreeze()
     gc.set_threshold(*threshold)
 
 

@@ -89,7 +89,6 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
             monkeypatch.delenv(name)
     threshold = gc.get_threshold()
     yield Started(monkeypatch)
-    gc.unfreeze()
     gc.set_threshold(*threshold)
 
 
