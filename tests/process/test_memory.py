@@ -10,8 +10,9 @@ import pytest
 import trio
 
 from relay.pairing.side import HELD_LIMIT
-from tests.support.raw_client import BINARY, encode, upgrade_request
+from tests.support.raw_client import BINARY, PING, encode, upgrade_request
 from tests.support.relay_fixtures import ProcessRelay
+from tests.support.running_relay import exchange
 
 MIB = 2**20
 BLOCK = encode(BINARY, bytes(MIB - 14))  # a frame of 1 MiB, whole
@@ -126,3 +127,21 @@ async def test_violators(process_relay: ProcessRelay) -> None:
     before = process_relay.memory()
     await trio.to_thread.run_sync(violate, process_relay, 100)
     assert process_relay.memory() - before < 4 * MIB
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_flood_of_pings(process_relay: ProcessRelay, waiting: bool) -> None:
+    """A client that pings and never reads a pong fills its own connection, not the memory."""
+    bystanders = await process_relay.pair("bystanders")
+    await exchange(*bystanders)
+    client = await process_relay.join("hostile")
+    if not waiting:
+        await process_relay.join("hostile")
+    before = process_relay.memory()
+    pings = encode(PING, bytes(125)) * 1000
+    with trio.move_on_after(3):
+        for _ in range(1000):  # 130 MB
+            await client.send(pings)
+    assert process_relay.memory() - before < 4 * 2**20
+    await exchange(*bystanders)
+    await exchange(*await process_relay.pair("new"))

@@ -20,6 +20,7 @@ from tests.support.process import LOOPBACK, run_program
 from tests.support.raw_client import Client
 from tests.support.recorded_events import Log, signal_handler
 from tests.support.relay_fixtures import MemoryRelay, ProcessRelay
+from tests.support.running_relay import exchange
 
 
 @pytest.fixture
@@ -70,12 +71,6 @@ class TestReload:
         async with await relay.connect() as client:
             return (await client.upgrade(f"/?pair=with-{token}&token={token}")).status
 
-    async def expect_exchange(self, a: Client, b: Client) -> None:
-        """Send a message in each direction."""
-        for source, sink in ((a, b), (b, a)):
-            await source.send_message(b"still there")
-            assert await sink.message() == b"still there"
-
     async def test_reload(
         self, process_relay: ProcessRelay, files: Certificate, token_file: Path
     ) -> None:
@@ -94,7 +89,7 @@ class TestReload:
         assert files.matches(await self.certificate(relay))
         assert await self.status(relay, "first-token") == 401
         assert await self.status(relay, "second-token") == 101
-        await self.expect_exchange(a, b)
+        await exchange(a, b)
 
         good = files.cert.read_bytes()
         files.cert.write_bytes(b"no certificate")
@@ -104,7 +99,7 @@ class TestReload:
         files.cert.write_bytes(good)
         assert files.matches(await self.certificate(relay))
         assert await self.status(relay, "second-token") == 101
-        await self.expect_exchange(a, b)
+        await exchange(a, b)
 
         files.renew()
         write(token_file, None)

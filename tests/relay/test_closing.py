@@ -349,7 +349,10 @@ async def test_side_a_leaves_while_b_comes(memory_relay: MemoryRelay, early: byt
     assert await a.close_frame() == (1000, "")
 
 
-async def test_peer_breaks_while_nothing_is_read(tcp_relay: TcpRelay) -> None:
+@pytest.mark.parametrize("settings", [RelaySettings(ping_interval=0, close_timeout=0.5)])
+async def test_peer_breaks_while_nothing_is_read(
+    tcp_relay: TcpRelay, settings: RelaySettings
+) -> None:
     """A sender that reads nothing gets its close frame in bounded time after its peer broke."""
     a, b = await tcp_relay.pair()
     bulk = encode(BINARY, bytes(32 * 2**20))

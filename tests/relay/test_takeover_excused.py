@@ -18,7 +18,8 @@ from relay.transport.stream_transport import StreamTransport
 from tests.support.auto_client import AutoClient
 from tests.support.raw_client import PING, encode
 from tests.support.relay_fixtures import MemoryRelay
-from tests.support.takeover_fixtures import OpenRelay, expect_exchange, relay, settings
+from tests.support.running_relay import exchange
+from tests.support.takeover_fixtures import OpenRelay, relay, settings
 
 __all__ = ["relay", "settings"]
 
@@ -188,7 +189,7 @@ class TestOff:
         await trio.sleep(100)
         b, _ = await relay.upgrade(101)
         await relay.upgrade(409)
-        await expect_exchange(a, b)
+        await exchange(a, b)
         assert relay.checks == []
 
 

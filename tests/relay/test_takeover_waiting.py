@@ -11,7 +11,8 @@ from relay import RelaySettings
 from relay.pairing.takeover import SILENCE_BEFORE_CHECK
 from tests.support.auto_client import AutoClient
 from tests.support.raw_client import BINARY, PING, PONG, TEXT, encode, encode_close
-from tests.support.takeover_fixtures import OpenRelay, expect_exchange, relay, settings
+from tests.support.running_relay import exchange
+from tests.support.takeover_fixtures import OpenRelay, relay, settings
 
 __all__ = ["relay", "settings"]
 
@@ -48,7 +49,7 @@ async def test_silent_for_less(relay: OpenRelay, autojump_clock: MockClock) -> N
     a = await relay.join("code")
     await trio.sleep(SILENCE_BEFORE_CHECK)
     b, _ = await relay.upgrade()
-    await expect_exchange(a, b)
+    await exchange(a, b)
     assert relay.checks == []
 
 
@@ -69,7 +70,7 @@ async def test_slow_head(relay: OpenRelay, autojump_clock: MockClock) -> None:
     await trio.sleep(9)
     await a.upgrade("/?pair=code")
     b, _ = await relay.upgrade()
-    await expect_exchange(a, b)
+    await exchange(a, b)
     assert relay.checks == []
 
 
@@ -83,7 +84,7 @@ async def test_dead_side(relay: OpenRelay, autojump_clock: MockClock) -> None:
     assert relay.checks == [False]
     assert (await dead.frame()).opcode == PING
     assert await dead.closed() == PROBE_TIMEOUT
-    await expect_exchange(a, await relay.join("code"))
+    await exchange(a, await relay.join("code"))
 
 
 @pytest.mark.parametrize("said", SAID.values(), ids=SAID)

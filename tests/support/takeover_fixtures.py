@@ -79,10 +79,3 @@ async def relay(
     relay = OpenRelay(settings, nursery)
     yield relay
     await relay.end()
-
-
-async def expect_exchange(a: Client, b: Client) -> None:
-    """Send a message in each direction of a pair."""
-    for source, sink in ((a, b), (b, a)):
-        await source.send_message(b"how are you?")
-        assert await sink.message() == b"how are you?"
