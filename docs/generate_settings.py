@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from relay.cli.options import flags_of, help_text, variable_of
+from relay.cli.options import flags_of, variable_of
 from relay.daemon.settings import DaemonSettings
 from relay.fields import iter_fields
 from relay.settings import RelaySettings
 
-__all__ = ["reference"]
-
 HEAD = """\
 # Settings
 
-Each setting of `arc-relay start` has a flag and a variable. A flag beats a variable, and a variable
-beats the default; an empty variable counts as not set. A variable that begins with `ARC_RELAY_` and
-is none of these stops the start, so that no misspelt one is overlooked.
+Each setting of `arc-relay start` has a flag and a variable. A flag overrides a variable, and a
+variable overrides the default. An empty variable counts as unset. An unknown variable that begins
+with `ARC_RELAY_` prevents the start, so that no misspelt setting is overlooked.
 
-In Kubernetes a Service of the name `arc-relay` puts such variables into every pod of its namespace,
-`ARC_RELAY_PORT` among them. Give it another name, or the pod `enableServiceLinks: false`.
+In Kubernetes, a Service with the name `arc-relay` adds such variables to every pod of its
+namespace, among them `ARC_RELAY_PORT`. Give the Service another name, or set
+`enableServiceLinks: false` in the pod.
 
 `python docs/generate_settings.py` prints this file from the definitions of the settings.
 """
@@ -28,13 +27,13 @@ def reference() -> str:
     return "\n".join(
         [
             HEAD,
-            "## The command line's own",
+            "## Settings of the process",
             "",
             *table(DaemonSettings),
             "",
-            "## The relay's",
+            "## Settings of the relay",
             "",
-            "A program that embeds the relay has them as `RelaySettings`: `--pair-ttl 60` is",
+            "A program that embeds the relay passes them as `RelaySettings`: `--pair-ttl 60` is",
             "`RelaySettings(pair_ttl=60)`.",
             "",
             *table(RelaySettings),
@@ -45,14 +44,15 @@ def reference() -> str:
 
 def table(kind: type) -> list[str]:
     """Return the lines of a table of settings."""
-    lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
+    lines = ["| flag | variable | default | meaning | values |", "|---|---|---|---|---|"]
     for name, default, about in iter_fields(kind):
         flags = ", ".join(f"`{flag}`" for flag in flags_of(name, about))
         shown = about.display(default)
         cell = shown if default in (None, "", ()) else f"`{shown}`"
-        lines.append(f"| {flags} | `{variable_of(name)}` | {cell} | {help_text(about)} |")
+        row = (flags, f"`{variable_of(name)}`", cell, about.help, about.values)
+        lines.append(f"| {' | '.join(row)} |")
     return lines
 
 
 if __name__ == "__main__":
-    print(reference(), end="")  # noqa: T201 - printing is what it is for
+    print(reference(), end="")  # noqa: T201 - the document is the output

@@ -1,7 +1,8 @@
-"""Serve as the home endpoint of a pair: echo each message, and reconnect as docs/protocol.md says.
+"""Serve as the home endpoint of a pair: echo each message, and reconnect.
 
-Usage: `python examples/echo_home.py 'wss://relay.example/?pair=CODE'`. A real endpoint first
-authenticates its peer and encrypts every message: SECURITY.md says how.
+Usage: `python examples/echo_home.py 'wss://relay.example/?pair=CODE'`. A real endpoint also
+authenticates its peer and encrypts every message: see SECURITY.md. docs/protocol.md has the rules
+for reconnecting.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LATER = {409, 429, 503}
 """Statuses with a `Retry-After`."""
 
 UNAUTHORIZED = 401
-"""Status of a guest whose host is not there yet, or of a host without a token."""
+"""Status for a guest whose host is not connected yet, or for a host without the token."""
 
 REFUSED = range(400, 432)
 """Statuses after which a retry would fail again, apart from those above."""

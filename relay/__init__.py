@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .events import (
         Event,
         Observer,
+        Outcome,
         PairEnded,
         PairJoined,
         RelayStopping,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
         TakeoverChecked,
         TlsHandshakeFailed,
     )
-    from .outcome import Outcome
     from .server.serve import RelayHandle, serve_relay
     from .settings import RelaySettings
     from .statistics import OpenPair, RelayStatistics
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "OpenPair": "statistics",
-        "Outcome": "outcome",
         "RelayHandle": "server.serve",
         "RelaySettings": "settings",
         "RelayStatistics": "statistics",

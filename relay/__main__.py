@@ -1,8 +1,8 @@
 """Entry point of the command ``arc-relay``, and of ``python -m relay``.
 
-The command line takes about 0.4 s to import. A signal that arrives during the import must already
-have its final effect, and so must a write to a standard stream. Both are prepared first: the signal
-dispositions before any other import, then the streams.
+The command line takes about 0.4 s to import. During the import, signals must already have their
+final effect, and the standard streams must be safe to write to. So the signal dispositions are set
+before any other import, and the streams are repaired next.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import sys
 
 from .daemon.signal_dispositions import prepare_signals
-
-__all__ = ["main"]
 
 
 def main() -> None:

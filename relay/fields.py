@@ -1,47 +1,122 @@
 """Declaration of settings as fields of a frozen dataclass, once for each setting.
 
-Pure. `seconds`, `integer`, `flag`, `choice`, `text`, `path` and `listing` declare a field and store
-its `Setting` in the metadata of the field. The dataclass calls `validate` from ``__post_init__``.
-The command line options and the settings table of the documents are generated with `iter_fields`.
+Pure. `seconds`, `integer`, `flag`, `choice`, `text`, `path` and `listing` declare a dataclass field
+and store its `Field` in the metadata. The dataclass calls `validate` from ``__post_init__``. The
+command line options and the settings table of the documents are generated with `iter_fields`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import field, fields
-from typing import Any, NamedTuple
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, Final, NamedTuple
 
-from .field_types import Choice, Flag, ListOf, Number, Setting, Text
+MAX_FLOAT: Final = math.nextafter(math.inf, 0)
+"""Largest finite float, the default maximum of a number."""
 
-__all__ = [
-    "Definition",
-    "choice",
-    "define",
-    "flag",
-    "integer",
-    "iter_fields",
-    "listing",
-    "non_defaults",
-    "path",
-    "seconds",
-    "text",
-    "validate",
-]
+DIGITS: Final[Mapping[type[int | float], re.Pattern[str]]] = {
+    int: re.compile(r"[+-]?[0-9]+"),
+    float: re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"),
+}
+"""Syntax of a number. Python's own parsers also accept underscores and non-ASCII digits."""
+
+TRUE: Final = frozenset({"true", "1", "yes", "on"})
+FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Field:
+    """Meaning of a setting, its allowed values and their text form."""
+
+    kind: type
+    """Type of a value, or of an item of a list. An int is accepted for a float."""
+    help: str
+    """Meaning of the setting, in one sentence."""
+    values: str
+    """Allowed values in words, to follow "must be" in an error message."""
+    convert: Callable[[str], Any] = str
+    """Converts text to the type; raises ValueError if the syntax is wrong."""
+    check: Callable[[Any], Any]
+    """Returns the normal form of a value; raises ValueError if the value is not allowed."""
+    metavar: str = "TEXT"
+    """Placeholder for a value in a line of ``--help``."""
+    absent: str = "none"
+    """Meaning of None, an empty text or an empty list, in words."""
+    short: str = ""
+    """Short flag, such as -p."""
+    optional: bool = False
+    """True if None is allowed."""
+    many: bool = False
+    """True if a value is a list; its text form separates the items by commas."""
+
+    def parse(self, name: str, text: str) -> Any:
+        """Parse and validate the text of a value.
+
+        Raises ValueError, with the name and the text, if the text is not an allowed value.
+        """
+        if self.many:
+            return self.validate(name, [part for part in map(str.strip, text.split(",")) if part])
+        try:
+            value = self.convert(text)
+        except ValueError:
+            raise ValueError(self._error(name, text)) from None
+        return self.validate(name, value)
+
+    def validate(self, name: str, value: Any) -> Any:
+        """Return the value in its normal form.
+
+        Raises TypeError or ValueError, with the name and the value, if it is not allowed.
+        """
+        if value is None and self.optional:
+            return None
+        if not self.many:
+            return self._validate_one(name, value)
+        if not isinstance(value, tuple | list):
+            raise TypeError(self._error(name, value))
+        return tuple(self._validate_one(name, item) for item in value)
+
+    def format(self, value: Any) -> str:
+        """Return the text that `parse` turns into this value."""
+        if self.many:
+            return ",".join(value)
+        if self.kind is float:
+            return str(value).removesuffix(".0")
+        return str(value).lower() if self.kind is bool else str(value)
+
+    def display(self, value: Any) -> str:
+        """Return the text of a value for documents and ``--help``."""
+        return self.absent if value in (None, "", ()) else self.format(value)
+
+    def _validate_one(self, name: str, value: Any) -> Any:
+        types = (int, float) if self.kind is float else self.kind
+        # bool is a subclass of int, but True is no number of seconds.
+        if not isinstance(value, types) or isinstance(value, bool) is not (self.kind is bool):
+            raise TypeError(self._error(name, value))
+        try:
+            return self.check(value)
+        except ValueError:
+            raise ValueError(self._error(name, value)) from None
+
+    def _error(self, name: str, value: object) -> str:
+        return f"{name} must be {self.values}, not {value!r}"
 
 
 class Definition(NamedTuple):
-    """A declared setting: name of the field, default value and `Setting`."""
+    """A declared setting: name of the dataclass field, default value and `Field`."""
 
     name: str
     default: Any
-    field: Setting
+    field: Field
 
 
 def iter_fields(settings: Any) -> Iterator[Definition]:
     """Yield the settings of a dataclass or of its instance, in the order of declaration."""
     for item in fields(settings):
-        if "setting" in item.metadata:
-            yield Definition(item.name, item.default, item.metadata["setting"])
+        if "field" in item.metadata:
+            yield Definition(item.name, item.default, item.metadata["field"])
 
 
 def validate(settings: Any) -> None:
@@ -64,23 +139,22 @@ def non_defaults(*settings: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def define(default: Any, about: Setting) -> Any:
-    """Declare a field that is a setting."""
-    return field(default=default, metadata={"setting": about})
+def define(default: Any, **about: Any) -> Any:
+    """Declare a setting with the arguments of its `Field`."""
+    return field(default=default, metadata={"field": Field(**about)})
 
 
 def seconds(default: float, help: str, *, zero: str = "") -> Any:
     """Declare a time in seconds; 0 is allowed if ``zero`` gives its meaning."""
-    values = "a number of seconds from 0.001" + (f", or 0 {zero}" if zero else "")
-    about = Number(
-        help=help,
-        values=values,
-        metavar="SECONDS",
+    return define(
+        default,
         kind=float,
-        minimum=0.001,
-        zero=bool(zero),
+        help=help,
+        values="a number of seconds from 0.001" + (f", or 0 {zero}" if zero else ""),
+        convert=partial(read_number, kind=float),
+        check=lambda value: value if zero and value == 0 else in_range(value, 0.001),
+        metavar="SECONDS",
     )
-    return define(default, about)
 
 
 def integer(
@@ -88,71 +162,88 @@ def integer(
     help: str,
     *,
     of: str = "",
+    maximum: float = MAX_FLOAT,
     metavar: str = "NUMBER",
-    absent: str = "",
+    **about: Any,
 ) -> Any:
-    """Declare a size or a count, in the unit ``of``; 0 means no limit.
-
-    None is allowed if ``absent`` gives its meaning.
-    """
-    values = f"a whole number{of and ' of '}{of}, or 0 for no limit"
-    about = Number(
-        help=help,
-        values=values,
-        metavar=metavar,
-        absent=absent,
+    """Declare a whole number of a unit; without a maximum, 0 means no limit."""
+    limits = ", or 0 for no limit" if maximum == MAX_FLOAT else f" from 0 to {maximum}"
+    return define(
+        default,
         kind=int,
-        minimum=0,
-        optional=bool(absent),
+        help=help,
+        values=f"a whole number{of and ' of '}{of}{limits}",
+        convert=partial(read_number, kind=int),
+        check=lambda value: in_range(value, 0, maximum),
+        optional=default is None,
+        metavar=metavar,
+        **about,
     )
-    return define(default, about)
 
 
 def flag(default: bool, help: str) -> Any:
     """Declare a boolean setting."""
     values = "true or false (or 1 or 0, yes or no, on or off)"
-    return define(default, Flag(help=help, values=values))
+    return define(default, kind=bool, help=help, values=values, convert=read_bool, check=bool)
 
 
 def choice(default: str, choices: tuple[str, ...], help: str) -> Any:
     """Declare a choice between several words."""
-    values = f"one of {', '.join(choices)}"
-    return define(default, Choice(help=help, values=values, metavar="WORD", choices=choices))
+    values, check = f"one of {', '.join(choices)}", partial(member, choices)
+    return text(default, help, values, check, convert=read_word, metavar="WORD")
 
 
-def text(  # noqa: PLR0913 - a text has each part of a line of help
-    default: str,
-    help: str,
-    values: str,
-    normal: Callable[[str], str],
-    *,
-    metavar: str,
-    short: str = "",
-) -> Any:
-    """Declare a text; ``normal`` returns its normal form or raises ValueError."""
-    about = Text(help=help, values=values, metavar=metavar, short=short, normal=normal)
-    return define(default, about)
+def text(default: Any, help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
+    """Declare a text; ``normal`` is the `Field.check` of the text."""
+    return define(default, kind=str, help=help, values=values, check=normal, **about)
 
 
 def path(help: str) -> Any:
     """Declare the path of a file; the default is no file."""
-    return text("", help, "a path", _as_path, metavar="PATH")
+    return text("", help, "a path", without_nul, metavar="PATH")
 
 
-def listing(
-    help: str,
-    values: str,
-    normal: Callable[[str], str],
-    *,
-    absent: str,
-) -> Any:
+def listing(help: str, values: str, normal: Callable[[str], str], *, absent: str) -> Any:
     """Declare a list of texts, each as in `text`; ``absent`` explains the empty default."""
-    item = Text(help=help, values=values, normal=normal)
-    about = ListOf(help=help, values=values, metavar="LIST", absent=absent, item=item)
-    return define((), about)
+    return text((), help, values, normal, metavar="LIST", absent=absent, many=True)
 
 
-def _as_path(text: str) -> str:
-    if "\0" in text:
+def read_number(text: str, kind: type[int | float]) -> int | float:
+    """Parse a number in ASCII digits; surrounding white space is ignored.
+
+    Raises ValueError if the text is not a number.
+    """
+    if not DIGITS[kind].fullmatch(text.strip()):
         raise ValueError
-    return text
+    return kind(text)
+
+
+def read_word(text: str) -> str:
+    """Parse a word in any case; surrounding white space is ignored."""
+    return text.strip().lower()
+
+
+def read_bool(text: str) -> bool:
+    """Parse a boolean; raise ValueError if the text is none of its words."""
+    return member(TRUE | FALSE, read_word(text)) in TRUE
+
+
+def member(allowed: Collection[str], word: str) -> str:
+    """Return a word; raise ValueError if it is not allowed."""
+    if word not in allowed:
+        raise ValueError
+    return word
+
+
+def in_range(value: float, minimum: float, maximum: float = MAX_FLOAT) -> float:
+    """Return a number; raise ValueError if it is out of its range."""
+    if not minimum <= value <= maximum:
+        raise ValueError
+    return value
+
+
+def without_nul(path: str) -> str:
+    """Return a path; raise ValueError if no file can have it."""
+    if "\0" in path:
+        raise ValueError
+    return path

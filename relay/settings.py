@@ -15,8 +15,6 @@ from .fields import flag, integer, listing, path, seconds, validate
 from .limits.client_address import UNIX, parse_network
 from .protocol.origin import FILE, normalize_origin
 
-__all__ = ["RelaySettings"]
-
 ORIGIN: Final = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
 )
@@ -94,8 +92,8 @@ class RelaySettings:
     )
     takeover_timeout: float = seconds(
         2.0,
-        "Time that the sides of a code have to answer a ping when a new client asks for the code."
-        " If one does not, its pair is evicted, and the new client opens a new pair.",
+        "Time that the sides of a code have to answer a ping when a new client requests the code."
+        " If a side does not answer, its pair is evicted.",
         zero="for no takeover checks",
     )
 
@@ -118,7 +116,7 @@ class RelaySettings:
         " including refused upgrades; further upgrades are refused with 429.",
     )
     trusted_proxies: tuple[str, ...] = listing(
-        "The proxies whose X-Forwarded-For is believed; unix is every client of a unix socket.",
+        "The proxies whose X-Forwarded-For is trusted; unix is every client of a unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
         proxy,
         absent="none",
@@ -142,7 +140,7 @@ class RelaySettings:
 
     allowed_origins: tuple[str, ...] = listing(
         "The origins of the web pages that may connect; other pages are refused with 403. The"
-        " relay's own origin is always allowed, and so are clients that send no Origin.",
+        " relay's own origin, and clients without an Origin, are always allowed.",
         "origins like https://app.example, or null, or file://, separated by commas",
         origin,
         absent="all",

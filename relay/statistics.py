@@ -6,13 +6,12 @@ Pure. Each open pair counts in its own integers, which are summed when a snapsho
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import reduce
+from typing import Any, NamedTuple
 
-from .events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
-from .outcome import Outcome
-
-__all__ = ["Counters", "OpenPair", "RelayStatistics"]
+from .events import Event, Outcome, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,7 @@ class RelayStatistics:
     pairs: int = 0
     """Codes in use, waiting or joined."""
     waiting: int = 0
-    """Codes with one side, which waits for its peer."""
+    """Codes with a waiting side."""
     connections: int = 0
     """Open connections, including those in their handshake or closing."""
     draining: bool = False
@@ -70,6 +69,19 @@ class OpenPair:
     """Addresses of the clients; "" if unknown."""
 
 
+class Traffic(NamedTuple):
+    """Traffic of a pair, or of all pairs; the first item of each tuple belongs to side A."""
+
+    bytes: tuple[int, int] = (0, 0)
+    messages: tuple[int, int] = (0, 0)
+    text_messages_dropped: tuple[int, int] = (0, 0)
+
+    def plus(self, other: Traffic) -> Traffic:
+        """Return the sum of each counter, side by side."""
+        pairs = zip(self, other, strict=True)
+        return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
+
+
 @dataclass(slots=True, eq=False)
 class Counters:
     """Counters of a relay since its start, updated by its events."""
@@ -77,31 +89,35 @@ class Counters:
     connections_accepted: int = 0
     requests_refused: Counter[tuple[int, str]] = field(default_factory=Counter)
     pairs_ended: Counter[Outcome] = field(default_factory=Counter)
-    bytes: tuple[int, int] = (0, 0)
-    messages: tuple[int, int] = (0, 0)
-    text_messages_dropped: tuple[int, int] = (0, 0)
+    traffic: Traffic = field(default_factory=Traffic)
+    """Traffic of ended pairs."""
     takeover_checks: int = 0
     evictions: int = 0
     tls_handshakes_failed: Counter[str] = field(default_factory=Counter)
 
     def on_event(self, event: Event) -> None:
         """Count an event."""
-        if isinstance(event, PairEnded):
-            self.pairs_ended[event.outcome] += 1
-            self.bytes = plus(self.bytes, event.bytes)
-            self.messages = plus(self.messages, event.messages)
-            self.text_messages_dropped = plus(
-                self.text_messages_dropped, event.text_messages_dropped
-            )
-        elif isinstance(event, RequestRefused):
-            self.requests_refused[event.status, event.reason] += 1
-        elif isinstance(event, TakeoverChecked):
-            self.takeover_checks += 1
-            self.evictions += not event.answered
-        elif isinstance(event, TlsHandshakeFailed):
-            self.tls_handshakes_failed[event.kind.value] += 1
+        match event:
+            case PairEnded():
+                self.pairs_ended[event.outcome] += 1
+                ended = Traffic(event.bytes, event.messages, event.text_messages_dropped)
+                self.traffic = self.traffic.plus(ended)
+            case RequestRefused():
+                self.requests_refused[event.status, event.reason] += 1
+            case TakeoverChecked():
+                self.takeover_checks += 1
+                self.evictions += not event.answered
+            case TlsHandshakeFailed():
+                self.tls_handshakes_failed[event.kind.value] += 1
+            case _:
+                pass  # no counter
 
+    def snapshot(self, open_pairs: Iterable[Traffic]) -> dict[str, Any]:
+        """Return a copy of each counter by the name of its field in `RelayStatistics`.
 
-def plus(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
-    """Add two (side A, side B) counters."""
-    return one[0] + other[0], one[1] + other[1]
+        The traffic of open pairs is added to that of ended pairs.
+        """
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        traffic = reduce(Traffic.plus, open_pairs, found.pop("traffic"))
+        copies = {name: dict(n) if isinstance(n, dict) else n for name, n in found.items()}
+        return {**copies, **traffic._asdict()}

@@ -2,48 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+import json
+import ssl
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Final
 
+import h11
+import trio
 import typer
 
-from ..daemon.errors import output_failure, print_error
+from ..daemon.settings import DaemonSettings
 from ..daemon.standard_streams import OutputFailed
-from .health_check import check_health
-from .url import ConnectTarget, LocalListener, local_target, parse_target
+from .client import ConnectTarget, connect, connect_error_text, get, start_tls
+from .errors import output_failure, print_error
+from .options import read_settings
+from .url import local_target, parse_target
 
-__all__ = ["health_command"]
-
-
-def health_command(listening: Callable[[], LocalListener]) -> Callable[[str | None], None]:
-    """Return the command; without a URL, it asks the relay that ``listening`` returns."""
-
-    def health(
-        url: Annotated[
-            str | None,
-            typer.Argument(
-                metavar="[URL]",
-                help="A relay, as ws://, wss://, http://, https:// or unix:/path; by default the"
-                " relay on this machine, from the environment variables of `start`.",
-            ),
-        ] = None,
-    ) -> None:
-        """Ask a relay for its health: status 0 if it is well, 1 if not."""
-        found = check_health(local_target(listening()) if url is None else url_parameter(url))
-        try:
-            typer.echo(str(found))
-        except BrokenPipeError:  # the exit status has the result
-            pass
-        except OutputFailed as error:  # the exit status has the result here, too
-            print_error(output_failure(error))
-        raise typer.Exit(0 if found.healthy else 1)
-
-    return health
+TIMEOUT: Final = 5.0
+"""Seconds after which a relay that has not answered counts as unhealthy."""
 
 
-def url_parameter(text: str) -> ConnectTarget:
-    """Parse a URL argument; report an invalid one as wrong usage."""
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Result of a health check."""
+
+    healthy: bool
+    text: str
+    """Number of pairs, or the problem, in one line."""
+    pairs: int | None = None
+    """Codes in use; None if the relay is not healthy."""
+
+    def __str__(self) -> str:
+        return f"{'healthy' if self.healthy else 'unhealthy'}: {self.text}"
+
+
+def health(
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URL]",
+            help="A relay, as ws://, wss://, http://, https:// or unix:/path; by default the"
+            " relay on this machine, from the environment variables of `start`.",
+        ),
+    ] = None,
+) -> None:
+    """Request the health of a relay: status 0 if it is healthy, 1 if not."""
     try:
-        return parse_target(text)
+        target = (
+            local_target(read_settings(DaemonSettings, {})) if url is None else parse_target(url)
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="URL") from None
+    result = trio.run(check_health, target)
+    try:
+        typer.echo(str(result))
+    except BrokenPipeError:  # the exit status has the result
+        pass
+    except OutputFailed as error:  # the exit status has the result here, too
+        print_error(output_failure(error))
+    raise typer.Exit(0 if result.healthy else 1)
+
+
+async def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Health:  # noqa: ASYNC109
+    """Request the health of a relay within ``timeout`` seconds.
+
+    A failed connection or an invalid response is a result, not an exception. Cancellation closes
+    the connection.
+    """
+    try:
+        with trio.fail_after(timeout):
+            async with await start_tls(await connect(target), target) as stream:
+                status, body = await get(stream, target)
+    except trio.TooSlowError:
+        return Health(False, f"no answer within {timeout:g} s from {target}")
+    except h11.ProtocolError:
+        return Health(False, f"no HTTP answer from {target}")
+    except (trio.BrokenResourceError, OSError, ValueError) as error:
+        return Health(False, describe_failure(error, target))
+    return parse_health(target, status, body)
+
+
+def describe_failure(error: Exception, target: ConnectTarget) -> str:
+    """Return the error message for a failed connection."""
+    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else error
+    if isinstance(cause, ssl.SSLError):
+        reason = (cause.reason or "it ended in the handshake").lower().replace("_", " ")
+        return f"no TLS with {target}: {getattr(cause, 'verify_message', '') or reason}"
+    return f"{connect_error_text(cause) if isinstance(cause, OSError) else cause} at {target}"
+
+
+def parse_health(target: ConnectTarget, status: int, body: bytes) -> Health:
+    """Return the health that a response reports."""
+    try:
+        report = json.loads(body)
+    except (ValueError, RecursionError):
+        report = None
+    if not isinstance(report, dict) or "ok" not in report:
+        return Health(False, f"HTTP {status}, and not from an arc-relay, at {target}")
+    if report.get("draining"):
+        return Health(False, "draining")
+    pairs = report.get("pairs")
+    if status != HTTPStatus.OK or not report["ok"] or not isinstance(pairs, int):
+        return Health(False, f"HTTP {status} at {target}")
+    return Health(True, f"{pairs} pair{'' if pairs == 1 else 's'}", pairs)

@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ..daemon.errors import describe_crash, output_failure, print_error, shortage
+from ..daemon.errors import StartError
 from ..daemon.program import PROGRAM, program_version
 from ..daemon.standard_streams import OutputFailed
-from . import start
-from .health import health_command
-from .options import settings_from_environment
+from .errors import describe_crash, output_failure, print_error, shortage
+from .health import health
 from .probe.command import probe
-from .url import LocalListener
-
-__all__ = ["main"]
+from .start import start
 
 app = typer.Typer(
     help="A blind WebSocket relay that joins two endpoints with the same pair code.",
@@ -25,19 +22,8 @@ app = typer.Typer(
 )
 
 
-def local_listener() -> LocalListener:
-    """Return the listener of the relay on this machine, from the environment variables."""
-    settings = settings_from_environment()
-    return LocalListener(
-        settings.host,
-        settings.port,
-        "" if settings.tcp else settings.unix_socket,
-        bool(settings.tls_cert),
-    )
-
-
-app.command()(start.start)
-app.command()(health_command(local_listener))
+app.command()(start)
+app.command()(health)
 app.command()(probe)
 
 
@@ -48,14 +34,17 @@ def main() -> None:
     except typer.TyperException as error:
         print_error(error.format_message())
         status = error.exit_code
+    except StartError as error:
+        print_error(str(error))
+        status = 1
     except OutputFailed as error:
         print_error(output_failure(error))
         status = 1
     except Exception as error:  # noqa: BLE001 - a traceback could quote client data
-        lacking = shortage(error)
+        resource = shortage(error)
         print_error(
-            f"the system is short of resources: {lacking} ({describe_crash(error)})"
-            if lacking
+            f"the system is short of resources: {resource} ({describe_crash(error)})"
+            if resource
             else f"this is a fault of the program, please report it: {describe_crash(error)}"
         )
         status = 1
@@ -78,4 +67,4 @@ def global_options(
         ),
     ] = False,
 ) -> None:
-    """Accept the options before the command."""
+    """Define the options that precede the command."""

@@ -1,40 +1,25 @@
-"""Connection targets of the commands: parsed URLs, the local relay, TLS contexts."""
+"""URLs of the commands `health` and `probe`, and the targets that they name."""
 
 from __future__ import annotations
 
 import ipaddress
-import ssl
 import string
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-__all__ = [
-    "ConnectTarget",
-    "LocalListener",
-    "Url",
-    "client_context",
-    "local_target",
-    "parse_target",
-    "parse_url",
-    "url_target",
-]
+from ..daemon.settings import DaemonSettings
+from .client import UNIX, ConnectTarget, bracketed, client_context
 
 SCHEMES: Final = {"ws": False, "http": False, "wss": True, "https": True}
 """Accepted URL schemes; True if the scheme uses TLS."""
 
-HEALTH: Final = "/health"
-
 LOOPBACK_FOR: Final = {
-    "": ("127.0.0.1", "::1"),
     "*": ("127.0.0.1", "::1"),
-    "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - a key, and not bound
+    "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - a key; nothing is bound to it
     "::": ("::1",),
 }
 """Addresses that reach, from its own machine, a relay that listens on every interface."""
-
-UNIX: Final = "unix:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,44 +37,11 @@ class Url:
     @property
     def authority(self) -> str:
         """Value of the Host header: host and port, without the default port of the scheme."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = bracketed(self.host)
         return host if self.port == default_port(self.tls) else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         return f"{'wss' if self.tls else 'ws'}://{self.authority}{self.path}"
-
-
-@dataclass(frozen=True, slots=True)
-class LocalListener:
-    """Listener of the relay on this machine, from the settings of ``start``.
-
-    If ``unix`` is set, the command connects to that socket and ignores host and port.
-    """
-
-    host: str
-    port: int
-    unix: str = ""
-    tls: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectTarget:
-    """Target of a connection: a unix socket, or the first address that accepts a connection."""
-
-    addresses: tuple[str, ...] = ()
-    port: int = 0
-    unix: str = ""
-    tls: ssl.SSLContext | None = None
-    """TLS context; None for a connection without TLS."""
-    name: str = "localhost"
-    """Host name in the request, and in the certificate if it is verified."""
-    path: str = HEALTH
-
-    def __str__(self) -> str:
-        if self.unix:
-            return f"{UNIX}{self.unix}"
-        hosts = (f"[{host}]" if ":" in host else host for host in self.addresses)
-        return " and ".join(f"{host}:{self.port}" for host in hosts)
 
 
 def default_port(tls: bool) -> int:
@@ -122,33 +74,16 @@ def parse_url(text: str) -> Url:
     )
 
 
-def client_context(*, verify: bool = True, ca: Path | None = None) -> ssl.SSLContext:
-    """Return a client context that trusts the authorities of the system, or only those in ``ca``.
-
-    Without ``verify``, every certificate is trusted. Raises OSError if ``ca`` cannot be read, and
-    its subclass ssl.SSLError if it holds no certificate.
-    """
-    if verify:
-        context = ssl.create_default_context(cafile=ca)
-    else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    # Browsers offer the same for WebSockets. A proxy could choose HTTP/2 otherwise.
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def local_target(listener: LocalListener) -> ConnectTarget:
-    """Return the target for the relay on this machine.
+def local_target(settings: DaemonSettings) -> ConnectTarget:
+    """Return the target for the relay on this machine that has these settings.
 
     The certificate is not verified, because it is for the public name of this machine.
     """
-    context = client_context(verify=False) if listener.tls else None
-    if listener.unix:
-        return ConnectTarget(unix=listener.unix, tls=context)
-    addresses = LOOPBACK_FOR.get(listener.host, (listener.host,))
-    return ConnectTarget(addresses, listener.port, tls=context)
+    context = client_context(verify=False) if settings.tls_cert else None
+    if not settings.tcp:
+        return ConnectTarget(unix=settings.unix_socket, tls=context)
+    addresses = LOOPBACK_FOR.get(settings.host, (settings.host,))
+    return ConnectTarget(addresses, settings.port, tls=context)
 
 
 def url_target(url: Url) -> ConnectTarget:
@@ -157,8 +92,8 @@ def url_target(url: Url) -> ConnectTarget:
     The certificate is verified, unless the host is a loopback address. The query is dropped.
     """
     context = client_context(verify=not is_loopback(url.host)) if url.tls else None
-    path = HEALTH if url.path == "/" else url.path
-    return ConnectTarget((url.host,), url.port, tls=context, name=url.host, path=path)
+    target = ConnectTarget((url.host,), url.port, tls=context, name=url.host)
+    return target if url.path == "/" else replace(target, path=url.path)
 
 
 def parse_target(text: str) -> ConnectTarget:

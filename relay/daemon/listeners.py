@@ -15,8 +15,6 @@ from .settings import DaemonSettings
 from .socket_activation import inherited_listeners
 from .unix_listener import UnixListener, open_unix
 
-__all__ = ["Listeners", "display_url", "open_listeners", "open_tcp"]
-
 PORT_ATTEMPTS: Final = 20
 """Maximum number of attempts to find a port that is free on every address of a host."""
 
@@ -69,8 +67,8 @@ async def open_listeners(
 async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.SocketListener]:
     """Return a listener for each address of a host name or address; ``*`` is all interfaces.
 
-    An address that this machine does not have is skipped, unless it has none of them. Port 0 lets
-    the system choose a port, which is the same for all addresses if possible.
+    Addresses that this machine does not have are skipped, unless it has none of them. With port 0,
+    the system chooses a port, which is the same for all addresses if possible.
 
     Raises `StartError` if the host does not resolve or the port cannot be bound. The message names
     ``option``, if it is set, and the address that failed, if it differs from ``host``.
@@ -166,7 +164,7 @@ def close(listeners: Iterable[trio.SocketListener]) -> None:
 def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     """Return the address of a listener of this package, with or without TLS, for log lines.
 
-    The form is ``ws://HOST:PORT``, with the given scheme and an ``s`` for TLS, or ``unix:PATH``, or
+    The form is ``SCHEME://HOST:PORT``, where TLS adds an ``s`` to the scheme, or ``unix:PATH``, or
     ``unix:PATH (TLS)``.
     """
     plain: Any = getattr(listener, "transport_listener", listener)

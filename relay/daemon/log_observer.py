@@ -22,18 +22,8 @@ from ..events import (
     TlsHandshakeFailed,
 )
 from ..fields import non_defaults
-from ..limits.address_redaction import redact_address
+from ..limits.client_address import redact_address
 from ..limits.token_bucket import TokenBucket
-
-__all__ = [
-    "LogObserver",
-    "log_not_reloaded",
-    "log_reloaded",
-    "log_settings",
-    "log_signal",
-    "log_started",
-    "log_stopped",
-]
 
 DIGITS: Final = 3
 """Decimal places of seconds in log lines: milliseconds."""
@@ -44,8 +34,8 @@ class LogObserver:
 
     ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals and
     failed TLS handshakes, so their lines are rate-limited for each status and each kind. The field
-    ``suppressed`` counts the lines that were omitted before a line. ``clock`` returns seconds; its
-    default is the clock of trio.
+    ``suppressed`` has the number of lines omitted since the last one. ``clock`` returns the
+    time in seconds; the default is `trio.current_time`.
     """
 
     def __init__(
@@ -72,7 +62,7 @@ class LogObserver:
                 # The eviction that follows an unanswered check is logged as the end of a pair.
                 self._log.debug("takeover checked", pair=event.pair, answered=event.answered)
             case TlsHandshakeFailed():
-                self._say_handshake_failed(event)
+                self._log_handshake_failed(event)
             case _:
                 self._log_stopping(event)
 
@@ -115,16 +105,16 @@ class LogObserver:
             return
         client = redact_address(refused.client, self._addresses)
         # Client errors need no action of the operator. A full relay may need one.
-        ours = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        say = self._log.warning if ours else self._log.info
-        say(
+        server_error = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        log = self._log.warning if server_error else self._log.info
+        log(
             "refused",
             status=int(refused.status),  # the console would show an enum name
             reason=refused.reason,
             **drop_empty(client=client, suppressed=bucket.take_suppressed()),
         )
 
-    def _say_handshake_failed(self, failed: TlsHandshakeFailed) -> None:
+    def _log_handshake_failed(self, failed: TlsHandshakeFailed) -> None:
         """Log a failed TLS handshake; the rate is limited, because any client can cause it."""
         now = self._clock()
         bucket = self._refusals.setdefault(failed.kind, TokenBucket(now))
@@ -140,12 +130,12 @@ class LogObserver:
             )
 
     def _log_stopping(self, stopping: RelayStopping) -> None:
-        left_out = sum(each.take_suppressed() for each in self._refusals.values())
+        suppressed = sum(each.take_suppressed() for each in self._refusals.values())
         self._log.info(
             "stopping",
             pairs=stopping.pairs,
             waiting=stopping.waiting,
-            **drop_empty(suppressed=left_out),
+            **drop_empty(suppressed=suppressed),
         )
 
 
@@ -157,7 +147,7 @@ def log_started(
     pid: int,
     metrics: Iterable[str] = (),
 ) -> None:
-    """Log the addresses of the relay, which now accepts connections, and of its metrics."""
+    """Log that the relay accepts connections, with its addresses and those of its metrics."""
     log.info(
         "started",
         listening=",".join(addresses),

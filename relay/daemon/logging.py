@@ -26,11 +26,6 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from .errors import escaped
 from .nonblocking_handler import NonBlockingHandler, descriptor_of
 
-__all__ = ["FORMATS", "LEVELS", "configure_logging"]
-
-FORMATS: Final = ("auto", "text", "json")
-"""Log formats: ``text`` is logfmt for every destination, ``json`` one object per line."""
-
 LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -53,10 +48,11 @@ def configure_logging(
 ) -> FilteringBoundLogger:
     """Write every log line of the process to standard error; return the logger of the relay.
 
-    ``format`` is one of `FORMATS`. ``level`` is a key of `LEVELS` and applies to the relay. Other
-    libraries log only warnings and errors, because their lower levels quote client data. Of an
-    exception only the type is logged, without a traceback. ``stream`` replaces standard error. A
-    further call replaces the configuration of the earlier one.
+    ``format`` is ``auto``, ``text`` (logfmt) or ``json`` (one object per line). ``level`` is a key
+    of `LEVELS` and applies to the relay. Other libraries log only warnings and errors, because
+    their lower levels quote client data. Of an exception only the type is logged, without a
+    traceback. ``stream`` replaces standard error. A further call replaces the configuration of the
+    earlier one.
     """
     stream = stream or sys.stderr
     writer = NonBlockingHandler(stream)
@@ -112,7 +108,7 @@ def renderers(
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
-    """Return True if a stream is the one that systemd connected to its journal."""
+    """Return True if systemd connected the stream to its journal."""
     descriptor = descriptor_of(stream)
     if descriptor is None:
         return False

@@ -26,12 +26,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from ..events import Event, PairEnded, PairJoined
-from ..outcome import Outcome
+from ..events import Event, Outcome, PairEnded, PairJoined
 from ..statistics import RelayStatistics
 from ..transport.tls_failure import TlsFailure
-
-__all__ = ["CONTENT_TYPE", "MetricsObserver"]
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of the text format, which every Prometheus since 2014 reads."""
@@ -55,7 +52,7 @@ STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, MINUTE, 5 * MINUTE, HOUR)
 class MetricsObserver:
     """Observer that keeps the metrics of one relay in a registry of its own.
 
-    ``statistics`` is called once for each `render`, and not before. The ``_created`` series of
+    Each `render` calls ``statistics`` once. The ``_created`` series of
     prometheus_client are disabled for the whole process.
     """
 
@@ -126,7 +123,7 @@ def gauges(stats: RelayStatistics) -> Iterator[Metric]:
     """Yield the gauges: the state at this moment."""
     for name, about, value in (
         ("pairs", "Codes in use, waiting or joined.", stats.pairs),
-        ("waiting", "Codes with one side, which waits for its peer.", stats.waiting),
+        ("waiting", "Codes with a waiting side.", stats.waiting),
         (
             "connections",
             "Open connections, including those still in their handshake or closing.",
@@ -143,7 +140,7 @@ def counters(stats: RelayStatistics) -> Iterator[Metric]:
         ("connections_accepted", "Connections accepted.", stats.connections_accepted),
         (
             "takeover_checks",
-            "Takeover checks: pings to the sides of a code that a new client asked for.",
+            "Takeover checks: pings to the sides of a code that a new client requested.",
             stats.takeover_checks,
         ),
         (

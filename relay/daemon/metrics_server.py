@@ -17,13 +17,11 @@ from ..server.http_io import read_request, send_response
 from ..transport.wrap import wrap_stream
 from .metrics import CONTENT_TYPE
 
-__all__ = ["serve_metrics"]
-
 logger = logging.getLogger("relay")
 
 PATHS: Final = (b"/metrics", b"/")
 HEAD_TIMEOUT: Final = 10.0
-"""Seconds that a client has to send the request head, as for the relay by default."""
+"""Seconds that a client has to send the request head: the default of ``handshake_timeout``."""
 
 NOT_FOUND: Final = Response(HTTPStatus.NOT_FOUND, "not found: the metrics are at /metrics")
 

@@ -18,8 +18,6 @@ import os
 import select
 from typing import Final, TextIO
 
-__all__ = ["NonBlockingHandler", "descriptor_of"]
-
 PIECE: Final = select.PIPE_BUF
 """Bytes per write: PIPE_BUF, the most that a pipe accepts as a whole or not at all."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-__all__ = ["DISTRIBUTION", "PROGRAM", "program_version"]
-
 PROGRAM: Final = "arc-relay"
 """Name of the command."""
 

@@ -14,8 +14,6 @@ import trio
 
 from .errors import StartError
 
-__all__ = ["SystemdNotifier"]
-
 MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # 20 digits hold 64 bits
 
 SEND_TIMEOUT: Final = 1.0
@@ -54,7 +52,7 @@ class SystemdNotifier:
         await self._send("READY=1", f"STATUS={one_line(status)}")
 
     async def set_status(self, status: str) -> None:
-        """Set the status line, such as ``systemctl status`` shows."""
+        """Set the status line that ``systemctl status`` shows."""
         await self._send(f"STATUS={one_line(status)}")
 
     async def reloading(self) -> None:

@@ -9,10 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..field_types import Number
-from ..fields import choice, define, path, text, validate
-
-__all__ = ["DaemonSettings", "split_address"]
+from ..fields import choice, integer, path, text, validate
 
 MAX_PORT: Final = 65535
 ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]+)):([0-9]{1,5})")
@@ -62,33 +59,28 @@ class DaemonSettings:
         metavar="HOST",
         short="-H",
     )
-    port: int = define(
+    port: int = integer(
         8765,
-        Number(
-            help="The port to listen on; 0 lets the system choose.",
-            values="a whole number from 0 to 65535",
-            metavar="PORT",
-            short="-p",
-            kind=int,
-            minimum=0,
-            maximum=MAX_PORT,
-        ),
+        "The port to listen on; 0 lets the system choose.",
+        maximum=MAX_PORT,
+        metavar="PORT",
+        short="-p",
     )
     unix_socket: str = path(
-        "The unix socket to listen on; TCP is then listened on only if a host or a port is given."
+        "The Unix socket to listen on; without --host or --port, the relay then uses no TCP port."
     )
     unix_socket_mode: str = text(
         "0660",
-        "The permissions of the unix socket.",
+        "The permissions of the Unix socket.",
         "an octal number from 000 to 777",
         _octal_mode,
         metavar="MODE",
     )
-    tls_cert: str = path("The PEM file with the TLS certificate and its chain; needs the key, too.")
+    tls_cert: str = path("The PEM file with the TLS certificate and its chain; requires the key.")
     tls_key: str = path("The PEM file with the private key of the certificate.")
     metrics: str = text(
         "",
-        "The address to serve metrics for Prometheus on.",
+        "The address on which to serve metrics for Prometheus.",
         "a HOST:PORT",
         _address,
         metavar="HOST:PORT",
@@ -113,7 +105,7 @@ class DaemonSettings:
 
     @property
     def tcp(self) -> bool:
-        """True if the relay listens on TCP: without a unix socket, or if host or port is given."""
+        """True if the relay listens on TCP: without a Unix socket, or if host or port is given."""
         return not self.unix_socket or not self.given.isdisjoint({"host", "port"})
 
     @property

@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import signal
 
-__all__ = ["die_by", "prepare_signals"]
-
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """Signals that stop a relay, or end any other command."""
 
@@ -30,10 +28,10 @@ EXIT_STATUS_BASE = 128
 def prepare_signals(*, serving: bool) -> None:
     """Set the dispositions for the start of a command; ``serving`` is true for ``start`` alone.
 
-    SIGINT and SIGTERM end the process without a traceback. Where another command was started with
-    one of them ignored, as shells do for jobs in the background, it stays ignored. All these
-    signals are unblocked, because a parent process may have left them in the signal mask; a pending
-    signal is delivered then, so the dispositions are set first.
+    SIGINT and SIGTERM end the process without a traceback. Any other command leaves a signal
+    ignored if its parent ignored it, as shells do for background jobs. All these signals are then
+    unblocked, because a parent process may have left them in the signal mask. Unblocking delivers
+    pending signals, so the dispositions are set first.
     """
     for number in ENDING:
         if serving or signal.getsignal(number) is not signal.SIG_IGN:
@@ -45,7 +43,7 @@ def prepare_signals(*, serving: bool) -> None:
 
 
 def die_by(number: int) -> None:
-    """End the process at once by a signal, so that its parent sees which one it was.
+    """End the process at once by a signal, so that the exit status tells the parent the signal.
 
     The kernel drops a signal with the default disposition that PID 1 sends itself. The process then
     exits with 128 and the number of the signal, which is how shells report a death by a signal.

@@ -18,8 +18,6 @@ from .summary import Summary
 from .tls import CertificateFiles
 from .unix_listener import UnixListener
 
-__all__ = ["HANDLED", "SignalHandler"]
-
 HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that a running relay handles."""
 
@@ -81,9 +79,9 @@ class SignalHandler:
             try:
                 self._tls.reload()
                 done.append("certificate")
-            except StartError as complaint:
+            except StartError as error:
                 failed = True
-                log_not_reloaded(self._log, "certificate", str(complaint))
+                log_not_reloaded(self._log, "certificate", str(error))
         try:
             if self._handle.reload_token():
                 done.append("token")
@@ -96,7 +94,7 @@ class SignalHandler:
     async def end_at_once(
         self, signals: AsyncIterator[int], listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
     ) -> None:
-        """Wait for a second SIGINT or SIGTERM during the shutdown, and end the process by it.
+        """Wait for a second SIGINT or SIGTERM, and end the process by that signal.
 
         SIGHUP has no effect during the shutdown. The files of Unix sockets are removed. Nothing is
         closed, because a task whose listener is closed would fail before the process has ended.

@@ -17,8 +17,6 @@ import trio
 
 from .errors import StartError
 
-__all__ = ["inherited_listeners"]
-
 FIRST_DESCRIPTOR: Final = 3
 VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 COUNT: Final = re.compile(r"[0-9]{1,9}")

@@ -12,8 +12,6 @@ import select
 import sys
 from contextlib import suppress
 
-__all__ = ["OutputFailed", "StandardError", "StandardOutput", "prepare_streams", "text_stream"]
-
 LAST = 2
 """Descriptor of standard error, the last of the standard streams."""
 
@@ -35,13 +33,13 @@ def prepare_streams(*, serving: bool) -> None:
 
 
 def text_stream(raw: StandardStream, encoding: str) -> io.TextIOWrapper:
-    """Return a text stream that escapes what its encoding lacks, and flushes after each line."""
+    """Return a text stream that flushes lines, and escapes characters that its encoding lacks."""
     binary = io.BufferedWriter(raw)
     return io.TextIOWrapper(binary, encoding, errors="backslashreplace", line_buffering=True)
 
 
 class OutputFailed(OSError):
-    """Writing to standard output failed, and not because its reader closed the pipe."""
+    """Writing to standard output failed, for a reason other than a closed pipe."""
 
 
 class StandardStream(io.RawIOBase):
@@ -66,8 +64,8 @@ class StandardStream(io.RawIOBase):
 class StandardOutput(StandardStream):
     """Standard output, which raises an exception for its first failure only.
 
-    The exception is BrokenPipeError if the reader closed the pipe, on which commands that print end
-    silently, and `OutputFailed` otherwise. After the first failure, output is discarded: the
+    The exception is BrokenPipeError if the reader closed the pipe; commands then end silently. Any
+    other failure raises `OutputFailed`. After the first failure, output is discarded: the
     interpreter flushes the stream at exit, and would report a second failure.
     """
 

@@ -7,14 +7,12 @@ from typing import Final
 import trio
 from structlog.typing import FilteringBoundLogger
 
-from ..limits.address_redaction import redact_address
+from ..limits.client_address import redact_address
 from ..server.serve import RelayHandle
 from ..settings import RelaySettings
 from ..statistics import OpenPair
 from .log_observer import drop_empty, rounded
 from .settings import DaemonSettings
-
-__all__ = ["Summary"]
 
 LIMITS: Final = (
     "max_waiting",
@@ -30,20 +28,20 @@ LIMITS: Final = (
 class Summary:
     """Writer of one line about the relay and, at the level debug, one about each of its pairs.
 
-    No line holds a code. Addresses are shown as ``log_addresses`` says.
+    No line holds a code. ``log_addresses`` decides the form of addresses.
     """
 
     def __init__(
         self,
         handle: RelayHandle,
         log: FilteringBoundLogger,
-        start_settings: DaemonSettings,
+        daemon_settings: DaemonSettings,
         relay_settings: RelaySettings,
     ) -> None:
         self._handle = handle
         self._log = log
-        self._addresses = start_settings.log_addresses
-        self._debug = start_settings.log_level == "debug"
+        self._addresses = daemon_settings.log_addresses
+        self._debug = daemon_settings.log_level == "debug"
         self._limits = {name: getattr(relay_settings, name) for name in LIMITS}
         self._began = trio.current_time()
 

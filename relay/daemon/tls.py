@@ -12,8 +12,6 @@ from ..server.regular_file import read_regular_file
 from ..transport.tls_transport import TLSSocket
 from .errors import StartError, os_error_text
 
-__all__ = ["CertificateFiles", "ReloadingTLSListener"]
-
 MAX_SIZE: Final = 1 << 20
 """Maximum size in bytes of a certificate file or key file; usual ones have a few thousand."""
 
@@ -100,7 +98,7 @@ class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
 
     The relay does the TLS handshake as part of reading the request head, under the same timeout.
     `trio.SSLListener` is not used, because its context is fixed. Only an SNI callback could replace
-    the context, and Python prints a server name that is not ASCII.
+    the context. For a server name that is not ASCII, Python then prints a traceback with the name.
     """
 
     def __init__(

@@ -14,8 +14,6 @@ import trio
 
 from .errors import StartError, os_error_text
 
-__all__ = ["UnixListener", "open_unix"]
-
 BACKLOG: Final = 0xFFFF
 """Requested length of the backlog; larger than the maximum of the kernel, which then applies."""
 
@@ -80,7 +78,7 @@ def open_unix(path: str, mode: int) -> UnixListener:
 def remove_stale_socket(path: str) -> None:
     """Remove the file of a socket on which no process listens; a missing file is no error.
 
-    Raises OSError, whose message says what to do, if a process listens or the file is no socket.
+    Raises OSError, with advice for the operator, if a process listens or the file is no socket.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)

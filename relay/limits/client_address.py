@@ -1,4 +1,4 @@
-"""Resolve the address of a client behind trusted proxies, and derive its rate-limit key.
+"""Resolve the address of a client behind trusted proxies, derive its rate-limit key, redact it.
 
 Pure. A client can spoof X-Forwarded-For, so an address counts only if a trusted proxy appended it.
 """
@@ -17,8 +17,6 @@ from ipaddress import (
 )
 from typing import Final, Literal
 
-__all__ = ["UNIX", "TrustedProxies", "rate_limit_key"]
-
 UNIX: Final = "unix"
 """Address of every peer on a Unix socket."""
 
@@ -29,9 +27,12 @@ COUNTED_BITS: Final = 64
 """Bits of an IPv6 address that identify a client, which can choose the other bits freely."""
 
 MAX_HOPS: Final = 32
-"""Maximum number of X-Forwarded-For entries that are read, from the right. Real ones are few."""
+"""Maximum number of X-Forwarded-For entries that are read, from the right."""
 MAX_ENTRY: Final = 100
 """Maximum length of an entry in characters. IPv6 with a scope and a port has about 70."""
+
+SHOWN_BITS: Final = {4: 24, 6: 48}
+"""Bits of a truncated address by IP version. A household has an IPv6 /56 or /64."""
 
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 
@@ -59,14 +60,14 @@ class TrustedProxies:
 
         ``peer`` is the remote address of the connection, or `UNIX`. ``forwarded`` is the complete
         X-Forwarded-For. Each proxy appends the address of its own peer on the right. So the entries
-        are read from the right while each address, beginning with ``peer``, is that of a trusted
-        proxy. The first other address is the client; if all are trusted, the left-most one is. At
-        most `MAX_HOPS` entries are read.
+        are read from the right, after ``peer``, as long as each address is that of a trusted proxy.
+        The first other address is the client. If all addresses are trusted, the left-most is the
+        client. At most `MAX_HOPS` entries are read.
 
         Entries left of the first untrusted address may be spoofed and are ignored. If an entry is
         not an address, such as "unknown" or an empty entry, the trusted proxy that appended it
-        counts as the client. Such clients share one rate-limit key; no client can escape it or
-        spoof another address in this way.
+        counts as the client. So such an entry neither avoids the limits nor spoofs an address: all
+        clients of that proxy with such entries share one rate-limit key.
 
         An entry may have a port, brackets, quotes and a scope; the result has none of them. A peer
         without an address is returned unchanged, and never trusted.
@@ -92,8 +93,8 @@ class TrustedProxies:
 def rate_limit_key(client: str) -> str:
     """Return the rate-limit key of a client.
 
-    The key is the IPv4 address, also of a client behind NAT64, the /64 network of an IPv6 address,
-    or the text itself if it is not an address.
+    The key of an IPv4 client, also behind NAT64, is its address. The key of an IPv6 client is its
+    /64 network. Text that is no address is its own key.
     """
     known = parse_forwarded_entry(client)
     if isinstance(known, IPv6Address) and known in NAT64:
@@ -129,8 +130,30 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
         raise ValueError(
             f"{text!r} is not an address, a network such as 10.0.0.0/8, or the word {UNIX}"
         ) from None
-    if isinstance(found, IPv6Network) and found.subnet_of(MAPPED):
-        host_bits = MAPPED.max_prefixlen - MAPPED.prefixlen
-        address = int(found.network_address) % 2**host_bits
-        return IPv4Network((address, found.prefixlen - MAPPED.prefixlen))
-    return found
+    return unmap(found)
+
+
+def redact_address(client: str, how: str) -> str:
+    """Return the form of a client address for the log; "" if the log must not show it.
+
+    ``client`` is an address or the network that is its rate-limit key; other text is never shown.
+    ``how`` is "off" for no address, "truncated" for its network (`SHOWN_BITS`), or "full".
+    """
+    if how == "off":
+        return ""
+    try:
+        network = unmap(ip_network(client, strict=False))
+    except ValueError:
+        return ""
+    if how == "full":
+        return client
+    length = min(network.prefixlen, SHOWN_BITS[network.version])
+    return str(network.supernet(new_prefix=length))
+
+
+def unmap(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return the IPv4 network that is mapped into an IPv6 network; other networks unchanged."""
+    if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
+        address = int(network.network_address) - int(MAPPED.network_address)
+        return IPv4Network((address, network.prefixlen - MAPPED.prefixlen))
+    return network

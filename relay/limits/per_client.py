@@ -2,23 +2,20 @@
 
 Pure: time is an argument, in seconds of the caller's clock, and a client is any text.
 
-Memory is bounded. The connection count of a client is kept while it has connections. The attempts
-of a client are one number: the time at which its token bucket is full again, at most a minute
-ahead. The number is dropped after that time. At most `MAX_CLIENTS` numbers are kept; beyond that,
-the client with the oldest admitted attempt is dropped early and starts with a full bucket. To
-bypass the limit in this way, an attacker needs more than `MAX_CLIENTS` addresses within a minute,
-and over 1,000 connections a second. Each operation except `ClientLimits.prune` takes constant time.
+Memory is bounded. A connection count is kept only while the client has connections. A token bucket
+is one number: the time at which the bucket is full again, at most a minute ahead. The bucket is
+dropped after that time. Beyond `MAX_CLIENTS` buckets, that of the client with the oldest admitted
+attempt is dropped early, and the client starts again with a full bucket. To bypass the limit in
+this way, an attacker needs more than `MAX_CLIENTS` addresses within a minute, and over 1,000
+connections a second. Each operation except `ClientLimits.prune` takes constant time.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 
-from ..protocol.response import RETRY_AFTER
-
-__all__ = ["MAX_CLIENTS", "ClientLimits", "Refusal"]
+from .refusal import Reason, Refusal
 
 MAX_CLIENTS: Final = 2**16
 """Maximum number of clients with a token bucket. Their buckets take 11 MiB."""
@@ -28,20 +25,12 @@ ROUNDING: Final = 1e-6
 """Tolerance in seconds for the rounding error of added fractions of a minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Reason of a refusal, and the seconds after which the client may retry."""
-
-    why: str
-    retry_after: float
-
-
 class ClientLimits:
     """Connection counts and token buckets per client; a limit of 0 is off.
 
     A client has a bucket of ``max_connects_per_minute`` tokens that refills evenly within a minute.
-    Each attempt takes one token. An attempt that finds none takes none, so the retry time in the
-    refusal holds. An attempt that exceeds ``max_connections_per_client`` takes a token.
+    Each attempt takes one token. A refused attempt takes none, so the retry time in the
+    refusal stays valid. An attempt that exceeds ``max_connections_per_client`` takes a token.
     """
 
     __slots__ = ("_connections", "_full_at", "_interval", "_max_per_client")
@@ -67,16 +56,16 @@ class ClientLimits:
         if self._interval:
             wait = self._attempt(client, now)
             if wait > 0:
-                return Refusal("too many attempts from this client", wait)
+                return Refusal(Reason.TOO_MANY_ATTEMPTS, wait)
         if self._max_per_client:
             connections = self._connections.get(client, 0)
             if connections >= self._max_per_client:
-                return Refusal("too many connections from this client", RETRY_AFTER)
+                return Refusal(Reason.TOO_MANY_CONNECTIONS)
             self._connections[client] = connections + 1
         return None
 
     def release(self, client: str) -> None:
-        """Uncount an admitted connection that was closed."""
+        """Subtract a closed connection from the count of its client."""
         if self._max_per_client:
             self._connections[client] -= 1
             if not self._connections[client]:
@@ -89,11 +78,11 @@ class ClientLimits:
 
     def _attempt(self, client: str, now: float) -> float:
         """Take a token of a client and return 0, or return the seconds until one is available."""
-        whole_at = max(self._full_at.get(client, now), now) + self._interval
-        wait = whole_at - MINUTE - now
+        full_at = max(self._full_at.get(client, now), now) + self._interval
+        wait = full_at - MINUTE - now
         if wait > ROUNDING:
             return wait - ROUNDING / 2
-        self._full_at[client] = whole_at
+        self._full_at[client] = full_at
         self._full_at.move_to_end(client)
         # One bucket is added and up to two are dropped, so the table shrinks in small steps.
         self._prune_first(now)

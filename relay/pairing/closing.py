@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from ..outcome import Close
+from ..events import Close
 from ..protocol.frames import close_frame, pong_or_close_reply
 from ..protocol.reframer import Reframer
 from ..transport.base import Transport, is_end
-from ..transport.epoll_reader import Take
-
-__all__ = ["closing_handshake"]
+from ..transport.registration import Take
 
 
 async def closing_handshake(

@@ -3,13 +3,16 @@
 Pure: the state of the transport and the time are arguments. The sweeper checks every side at
 intervals. Forwarding a message does no keepalive work and reads no clock.
 
-Keepalive under backpressure: a live side may be unable to answer a ping in time. The relay receives
-no pong from a side that it does not read, because the peer is slow, early data is full or the rate
-limit applies. A side with unsent data receives the ping only after that data. In both cases silence
-proves nothing, so the acknowledgements of TCP replace the pong: the kernel of a live client
-acknowledges retransmissions and window probes even if its program does not read. A side is
-unresponsive if these stay unacknowledged, and stalled if it accepts no data for ``stall_timeout``.
-On platforms that do not report acknowledgements, only the stall timeout applies to such a side.
+Without backpressure, the relay pings a side that was silent for about ``ping_interval``. The side
+is unresponsive if the relay receives no byte from it within ``ping_timeout``.
+
+Under backpressure, a live side may be unable to answer in time. There are two cases. The relay does
+not read the side, because its peer is slow, its early data is full or its rate is limited. Or data
+is unsent, and the ping waits behind that data. Silence proves nothing then, so TCP acknowledgements
+replace the pong: the kernel of a live client acknowledges retransmissions and window probes even if
+the program does not read. The side is unresponsive if these stay unacknowledged. It is stalled if
+it accepts none of its unsent data for ``stall_timeout``. On a platform that does not report
+acknowledgements, only the stall timeout applies to such a side.
 """
 
 from __future__ import annotations
@@ -20,14 +23,12 @@ from typing import Final, Protocol
 
 from ..settings import RelaySettings
 
-__all__ = ["KeepaliveState", "TransportState", "Verdict", "check_interval"]
-
 CHECKS_PER_TIMEOUT: Final = 16
-"""Checks per shortest timeout. A timeout is overshot by at most a sixteenth of the shortest."""
+"""Checks per shortest timeout, so a side ends at most a sixteenth of it too late."""
 
-# Bounds of the silence before a ping, in sixteenths of ping_interval. They leave room for two
-# errors of one check interval each: a check may be that late, and bytes received since the last
-# check count as received at that check.
+# Bounds of the silence before a ping, in sixteenths of ping_interval. Two errors of up to one check
+# interval each add to it: a check may be late, and bytes received since the last check count as
+# received at that check.
 EARLIEST: Final = 13
 LATEST: Final = 14
 
@@ -38,10 +39,10 @@ The interval of zero-window probes grows, so one lost packet can cause a long si
 """
 
 
-class Verdict(Enum):
+class KeepaliveResult(Enum):
     """Result of a keepalive check."""
 
-    OK = "fine"
+    OK = "ok"
     PING = "ping"
     UNRESPONSIVE = "unresponsive"
     STALLED = "stalled"
@@ -66,7 +67,8 @@ class TransportState(Protocol):
     def ack_state(self) -> tuple[int, float, int]:
         """Acknowledged bytes, seconds since the last acknowledgement, unacknowledged probes.
 
-        The first number changes with each acknowledgement. The others are 0 if none is due.
+        The first number changes with each acknowledgement. The other numbers are 0 if no
+        acknowledgement is due.
         """
 
 
@@ -84,27 +86,30 @@ class KeepaliveState:
     """
 
     jitter: float
-    came_at: InitVar[float]
+    connected_at: InitVar[float]
     checked_at: float = field(init=False)
     """Time of the last check; before the first check, time of the handshake."""
     silent_since: float = field(init=False)
     """Start of the current silence. Time in which the relay did not read is excluded."""
-    answered_at: float = field(init=False)
-    """Time of the last check at which no acknowledgement was missing."""
-    tested_at: float = field(init=False)
-    """Time of the last ping that was sent while reading was paused."""
+    probes_acked_at: float = field(init=False)
+    """Time of the last check with fewer than `MIN_UNACKED_PROBES` unacknowledged probes."""
+    last_blind_ping: float = field(init=False)
+    """Time of the last ping whose pong the relay did not read, because reading was paused."""
     received: int = 0
     pinged_at: float | None = None
+    """Time of the ping that the side has not answered; None without such a ping."""
     pong_delayed_by_data: bool = False
     """True if data was unsent when the side was pinged, which delays its pong."""
     acked_bytes: int | None = None
     """Bytes acknowledged at the last check; None if no data was outstanding then."""
     acked_at: float = 0.0
 
-    def __post_init__(self, came_at: float) -> None:
-        self.checked_at = self.silent_since = self.answered_at = self.tested_at = came_at
+    def __post_init__(self, connected_at: float) -> None:
+        self.checked_at = self.silent_since = self.probes_acked_at = self.last_blind_ping = (
+            connected_at
+        )
 
-    def check(  # noqa: PLR0913 - all that a verdict depends on
+    def check(  # noqa: PLR0913 - everything that the result depends on
         self,
         transport: TransportState,
         settings: RelaySettings,
@@ -113,8 +118,8 @@ class KeepaliveState:
         received: int,
         reading_paused: bool,
         alone: bool,
-    ) -> Verdict:
-        """Check a side once; the caller must act on the verdict before the next check.
+    ) -> KeepaliveResult:
+        """Check a side once. The caller must act on the result before the next check.
 
         Args:
             transport: State of the transport of the side.
@@ -125,6 +130,7 @@ class KeepaliveState:
             alone: True if the side waits for its peer.
         """
         before, self.checked_at = self.checked_at, now
+        ping_after = self._ping_after(settings)
         if received != self.received:
             self.received, self.silent_since, self.pinged_at = received, before, None
         blocked = transport.write_blocked
@@ -132,42 +138,46 @@ class KeepaliveState:
             self.silent_since, self.pinged_at = now, None
             # The relay reads no pong now. But the kernel of a client that closed its socket answers
             # a ping with a reset. Without a peer, the reset destroys no data that anyone needs.
-            if alone and not blocked and 0 < self._ping_after(settings) <= now - self.tested_at:
-                self.tested_at = now
-                return Verdict.PING
-            return self._check_acknowledgements(transport, settings, now, waits=blocked)
+            if alone and not blocked and 0 < ping_after <= now - self.last_blind_ping:
+                self.last_blind_ping = now
+                return KeepaliveResult.PING
+            return self._check_acknowledgements(transport, settings, now, has_unsent=blocked)
         if self.pinged_at is not None and self.pong_delayed_by_data:
             if transport.unsent_bytes:
-                return self._check_acknowledgements(transport, settings, now, waits=True)
+                return self._check_acknowledgements(transport, settings, now, has_unsent=True)
             self.pong_delayed_by_data, self.pinged_at = False, before
-        self.acked_bytes, self.answered_at = None, now
+        self.acked_bytes, self.probes_acked_at = None, now
         if self.pinged_at is not None:
-            # A busy relay may not have read the answer yet.
-            late = now - self.pinged_at >= settings.ping_timeout and not transport.pending
-            return Verdict.UNRESPONSIVE if late else Verdict.OK
-        if 0 < self._ping_after(settings) <= now - self.silent_since:
+            # Unread bytes may contain the pong: a busy relay has not read them yet.
+            overdue = now - self.pinged_at >= settings.ping_timeout and not transport.pending
+            return KeepaliveResult.UNRESPONSIVE if overdue else KeepaliveResult.OK
+        if 0 < ping_after <= now - self.silent_since:
             self.pinged_at, self.pong_delayed_by_data = now, transport.unsent_bytes > 0
-            return Verdict.PING
-        return Verdict.OK
+            return KeepaliveResult.PING
+        return KeepaliveResult.OK
 
     def _check_acknowledgements(
-        self, transport: TransportState, settings: RelaySettings, now: float, *, waits: bool
-    ) -> Verdict:
-        """Check a side by its acknowledgements, because no pong can be expected in time."""
-        taken, unanswered, vain = transport.ack_state
-        if taken != self.acked_bytes or not waits:
-            self.acked_bytes, self.acked_at = taken, now
+        self, transport: TransportState, settings: RelaySettings, now: float, *, has_unsent: bool
+    ) -> KeepaliveResult:
+        """Check a side by its acknowledgements, because no pong can be expected in time.
+
+        ``has_unsent`` is true if data for the side is unsent, so that the stall timeout applies.
+        """
+        acked_bytes, seconds_since_ack, unacked_probes = transport.ack_state
+        if acked_bytes != self.acked_bytes or not has_unsent:
+            self.acked_bytes, self.acked_at = acked_bytes, now
         elif 0 < settings.stall_timeout <= now - self.acked_at:
-            return Verdict.STALLED
-        if vain < MIN_UNACKED_PROBES:
-            self.answered_at = now
-        patience = self._ping_after(settings)
+            return KeepaliveResult.STALLED
+        if unacked_probes < MIN_UNACKED_PROBES:
+            self.probes_acked_at = now
+        ping_after = self._ping_after(settings)
         # The last acknowledgement may be old because nothing was sent for a while. So probes must
         # have been unacknowledged for some time too, and a short network outage ends no side.
-        insists = now - self.answered_at >= settings.ping_timeout / 2
-        if patience and insists and unanswered >= patience + settings.ping_timeout:
-            return Verdict.UNRESPONSIVE
-        return Verdict.OK
+        probes_overdue = now - self.probes_acked_at >= settings.ping_timeout / 2
+        ack_overdue = seconds_since_ack >= ping_after + settings.ping_timeout
+        if ping_after and probes_overdue and ack_overdue:
+            return KeepaliveResult.UNRESPONSIVE
+        return KeepaliveResult.OK
 
     def _ping_after(self, settings: RelaySettings) -> float:
         """Return the seconds of silence before a ping; 0 if pings are off."""

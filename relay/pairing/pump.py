@@ -9,28 +9,13 @@ import math
 
 import trio
 
-from ..outcome import Outcome
+from ..events import Outcome
 from ..settings import RelaySettings
-from .rendezvous import Pair
+from .pair import Pair
 from .side import Side
 
-__all__ = ["end_pair", "run_pair"]
 
-
-def end_pair(pair: Pair[Side], outcome: Outcome, cause: Side | None = None) -> None:
-    """End both sides of a pair; only the first call sets the outcome.
-
-    ``cause`` is the side that caused the end, if any. The task of each side closes it, with the
-    close code that the outcome has for the cause or for its peer.
-    """
-    if pair.outcome is None:
-        pair.outcome = outcome
-    for side in (pair.a, pair.b):
-        if side is not None:
-            side.end(outcome.close_for_cause if side is cause else outcome.close_for_peer)
-
-
-async def run_pair(pair: Pair[Side], a: Side, b: Side, settings: RelaySettings) -> None:
+async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> None:
     """Forward both directions until a side departs or a quota is reached, then end both sides.
 
     All frames that a departing side sent before were forwarded by then, as far as its peer can be
@@ -43,9 +28,9 @@ async def run_pair(pair: Pair[Side], a: Side, b: Side, settings: RelaySettings) 
             nursery.start_soon(Pump(pair, source, sink, nursery.cancel_scope, settings).run)
     for side in (a, b):
         if side.departed is not None:
-            end_pair(pair, side.departed, side)
+            pair.end(side.departed, side)
     if trio.current_time() >= over_at:
-        end_pair(pair, Outcome.OVER_TIME)
+        pair.end(Outcome.OVER_TIME)
 
 
 class Pump:
@@ -60,7 +45,7 @@ class Pump:
 
     def __init__(
         self,
-        pair: Pair[Side],
+        pair: Pair,
         source: Side,
         sink: Side,
         scope: trio.CancelScope,
@@ -114,7 +99,7 @@ class Pump:
         """End the pair at its byte quota; wait until the rate limit permits the next read."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
-            end_pair(self._pair, Outcome.OVER_BYTES)
+            self._pair.end(Outcome.OVER_BYTES)
         await self._source.wait_for_rate_limit()
 
     def _give_up_soon(self) -> None:

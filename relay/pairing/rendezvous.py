@@ -1,49 +1,30 @@
 """Table of the codes in use: join clients with the same code, refuse a third one.
 
-Pure: time is an argument, a side is any object, and no function waits. *Teardown by identity*: a
-code is freed only if the table still maps it to the pair that ends. So the late end of an old
-connection never affects a newer pair with the same code.
+No function waits, and time is an argument. *Teardown by identity*: a code is freed only if the
+table still maps it to the pair that ends. So the late end of an old connection never affects a
+newer pair with the same code.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
-from ..outcome import Outcome
-from ..protocol.errors import PairFull
-
-__all__ = ["Pair", "Rendezvous"]
-
-SideT = TypeVar("SideT")
+from .pair import Pair
+from .side import Side
 
 
-@dataclass(eq=False, slots=True)
-class Pair(Generic[SideT]):
-    """Two sides with the same code, or one side that waits for its peer.
-
-    ``since`` is the time at which side A opened the code, and ``joined`` the time at which side B
-    joined it, in seconds of the caller's clock. ``outcome`` is None until the pair ends. The repr
-    omits the code, so that no log and no traceback has it.
-    """
-
-    code: str = field(repr=False)
-    a: SideT
-    since: float
-    b: SideT | None = None
-    joined: float | None = None
-    outcome: Outcome | None = None
+class PairFull(Exception):
+    """The code already has two sides; a third client is refused with 409."""
 
 
-class Rendezvous(Generic[SideT]):
+class Rendezvous:
     """Map each code in use to its pair."""
 
     __slots__ = ("_pairs", "_waiting")
 
     def __init__(self) -> None:
-        self._pairs: dict[str, Pair[SideT]] = {}
-        self._waiting: dict[Pair[SideT], None] = {}
+        self._pairs: dict[str, Pair] = {}
+        self._waiting: dict[Pair, None] = {}
 
     def __len__(self) -> int:
         """Return the number of codes in use, waiting or joined."""
@@ -54,37 +35,37 @@ class Rendezvous(Generic[SideT]):
         """Number of codes with a waiting side."""
         return len(self._waiting)
 
-    def __iter__(self) -> Iterator[Pair[SideT]]:
+    def __iter__(self) -> Iterator[Pair]:
         """Iterate over a snapshot of the pairs, so that the table may change meanwhile."""
         return iter(list(self._pairs.values()))
 
-    def find(self, code: str) -> Pair[SideT] | None:
+    def find(self, code: str) -> Pair | None:
         """Return the pair of a code, or None if the code is not in use."""
         return self._pairs.get(code)
 
-    def join(self, code: str, endpoint: SideT, now: float) -> Pair[SideT]:
+    def join(self, code: str, side: Side, now: float) -> Pair:
         """Add a side: as side A of a new pair, or as side B of the waiting pair.
 
         Raises PairFull without any change if the code already has two sides.
         """
         pair = self._pairs.get(code)
         if pair is None:
-            pair = self._pairs[code] = Pair(code, endpoint, now)
+            pair = self._pairs[code] = Pair(code, side, now, self.free)
             self._waiting[pair] = None
         elif pair.b is None:
-            pair.b, pair.joined = endpoint, now
+            pair.b, pair.joined = side, now
             del self._waiting[pair]
         else:
             raise PairFull
         return pair
 
-    def end(self, pair: Pair[SideT]) -> None:
+    def free(self, pair: Pair) -> None:
         """Free the code of a pair, unless a newer pair uses it. Idempotent."""
         if self._pairs.get(pair.code) is pair:
             del self._pairs[pair.code]
             self._waiting.pop(pair, None)
 
-    def expired(self, now: float, ttl: float) -> list[Pair[SideT]]:
+    def expired(self, now: float, ttl: float) -> list[Pair]:
         """Return the pairs whose side A has waited for longer than ttl seconds."""
         expired = []
         for pair in self._waiting:  # oldest first, so the first young pair ends the search

@@ -1,25 +1,24 @@
-"""One side of a pair: accept its handshake, read its frames, answer pings, close it."""
+"""One side of a pair: send the 101 response, read frames, answer pings, close."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from random import random
 from typing import Final
 
 import trio
 
-from ..limits.pacer import Pacer
-from ..outcome import Close, Outcome
+from ..events import Close, Outcome
+from ..limits.token_bucket import Pacer
 from ..protocol.frames import OPCODE, PING, PING_FRAME, pong_or_close_reply
 from ..protocol.reframer import MAX_CONTROLS, Reframer
 from ..settings import RelaySettings
 from ..transport.base import Transport
-from ..transport.epoll_reader import Take
 from ..transport.read_size import MIN_READ, READ_SIZE
+from ..transport.registration import Take
 from .closing import closing_handshake
 from .keepalive import KeepaliveState
-
-__all__ = ["HELD_LIMIT", "Side"]
 
 HELD_LIMIT: Final = 64 * 1024
 """Maximum of early data in bytes, incomplete messages included. A read may add `MIN_READ`."""
@@ -29,10 +28,11 @@ DISCARDED: Final = 2**20
 
 
 class Side:
-    """One side of a pair. Only one task reads it at a time.
+    """One side of a pair, from its accepted handshake on. Only one task reads it at a time.
 
     The task of the side reads it while it waits and while it closes; a pump reads it in between.
-    ``scope`` encloses all but the closing handshake, and `end` cancels it.
+    ``scope`` encloses all but the closing handshake, and `end` cancels it. ``client`` is the client
+    address. ``authorization`` is that of `AdmissionControl.authorize`.
     """
 
     __slots__ = (
@@ -40,8 +40,9 @@ class Side:
         "_answered",
         "_held",
         "_pacer",
+        "_scope",
         "_settings",
-        "alone",
+        "authorization",
         "client",
         "close_info",
         "departed",
@@ -51,8 +52,6 @@ class Side:
         "reading_paused",
         "received",
         "reframer",
-        "released",
-        "scope",
         "transport",
     )
 
@@ -62,28 +61,25 @@ class Side:
         settings: RelaySettings,
         scope: trio.CancelScope,
         client: str = "",
+        authorization: int = 0,
     ) -> None:
         self.transport = transport
-        self.scope = scope
-        self.client = client  # client address; "" if unknown
+        self.client = client
+        self.authorization = authorization
+        self._scope = scope
         self._settings = settings
         self._accepted = False
         self.reframer = Reframer(settings.max_message_size)
         self._held = bytearray()
-        self.alone = trio.CancelScope()  # encloses the wait for the peer
         self.departed: Outcome | None = None  # set if the side itself ended the pair
         self.close_info: Close = Outcome.STOPPED.close_for_cause  # close frame otherwise
-        self.released = trio.Event()  # set once the pair no longer uses this side
         self.received = 0  # bytes received from the client
         self.passed_on = 0  # bytes of the frames for its peer
-        self._pacer = (
-            Pacer(settings.max_bytes_per_second, READ_SIZE)
-            if settings.max_bytes_per_second
-            else None
-        )
+        rate = settings.max_bytes_per_second
+        self._pacer = Pacer(rate, READ_SIZE) if rate else None
         self.reading_paused = False  # True while reading is paused, not counting a slow peer
-        self.heard_at = 0.0  # last sign of life; with a peer, not set by each message
-        self.keepalive: KeepaliveState
+        self.heard_at = trio.current_time()  # last sign of life; with a peer, not of each message
+        self.keepalive = KeepaliveState(random(), self.heard_at)  # noqa: S311 - no secret
         self._answered: trio.Event | None = None
 
     async def accept(self, response: bytes) -> None:
@@ -92,8 +88,6 @@ class Side:
         `departed` is set if the client disconnected or does not read the response within
         ``close_timeout``. `end` does not interrupt it: a client whose peer left gets a close frame.
         """
-        self.heard_at = trio.current_time()  # the request arrived just now
-        self.keepalive = KeepaliveState(random(), self.heard_at)  # noqa: S311 - no secret
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             if self.transport.try_send(response):
                 self._accepted = True
@@ -106,9 +100,9 @@ class Side:
 
     def end(self, close: Close) -> None:
         """Make the task of this side close it; the first call sets the close frame."""
-        if not self.scope.cancel_called:
+        if not self._scope.cancel_called:
             self.close_info = close
-            self.scope.cancel()
+            self._scope.cancel()
         if self._answered is not None:  # no answer will follow
             self._answered.set()
 
@@ -125,26 +119,29 @@ class Side:
         self._answered = trio.Event()
         return self._answered
 
-    def is_reading_paused(self, peer: Side | None) -> bool:
-        """Return True if the relay does not read this side now, also because of a slow peer."""
-        return self.reading_paused or (peer is not None and peer.transport.write_blocked)
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Mark reading as paused, for keepalive and takeover checks."""
+        self.reading_paused = True
+        try:
+            yield
+        finally:
+            self.reading_paused = False
 
     async def hold(self) -> None:
-        """Hold early data until side B joins or this side departs.
+        """Hold early data until this side departs. The caller cancels it once side B has joined.
 
         At `HELD_LIMIT` reading is paused, but a hangup is noticed if the platform reports it.
         """
-        with self.alone:
-            while self.departed is None and (
-                (room := HELD_LIMIT - len(self._held) - self.reframer.buffered) > 0
-            ):
-                await self.receive(self._hold, max(MIN_READ, room))
-                await self.wait_for_rate_limit()
-            if self.departed is None:
-                self.reading_paused = True
+        while self.departed is None and (
+            (room := HELD_LIMIT - len(self._held) - self.reframer.buffered) > 0
+        ):
+            await self.receive(self._hold, max(MIN_READ, room))
+            await self.wait_for_rate_limit()
+        if self.departed is None:
+            with self.paused():
                 await self.transport.wait_hangup()
-                self.departed = Outcome.BROKEN if self.transport.broken else Outcome.ENDED
-        self.reading_paused = False
+            self.departed = Outcome.BROKEN if self.transport.broken else Outcome.ENDED
 
     def _hold(self, data: bytes) -> bool:
         """Hold received frames; return True if the task has to act."""
@@ -178,9 +175,8 @@ class Side:
         charged = max(self.received + self.transport.overhead, self.passed_on)
         delay = self._pacer.delay_for(charged, trio.current_time())
         if delay:
-            self.reading_paused = True
-            await trio.sleep(delay)
-            self.reading_paused = False
+            with self.paused():
+                await trio.sleep(delay)
 
     def take(self, data: bytes) -> bytes:
         """Return frames for the peer; set `departed` after a close frame, a violation or b""."""
@@ -191,10 +187,8 @@ class Side:
         self.received += len(data)
         reframer = self.reframer
         frames = reframer.feed(data)
-        if reframer.violation is not None:
-            self.departed = Outcome.VIOLATED
-        elif reframer.closed:
-            self.departed = Outcome.CLOSED
+        if reframer.finished:
+            self.departed = Outcome.VIOLATED if reframer.violation else Outcome.CLOSED
         elif reframer.control:
             self._answer_control_frames()
         if frames:
@@ -219,20 +213,19 @@ class Side:
         if self._answered is not None:
             self._answered.set()
 
-    async def close(self) -> None:
-        """Do the closing handshake within ``close_timeout``, then close the transport."""
-        with trio.move_on_after(self._settings.close_timeout) as in_time:
-            if self._accepted:
-                await self.released.wait()
-                if not self.transport.broken:
-                    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                        close = None if self.departed else self.close_info
-                        await closing_handshake(
-                            self.transport, self.reframer, close, self._receive_at_pace
-                        )
-            await self.transport.aclose()
-        if in_time.cancelled_caught:
-            await trio.aclose_forcefully(self.transport)
+    async def close(self, over: trio.Event) -> None:
+        """Do the closing handshake once ``over`` is set, the end of all other use of this side.
+
+        The caller bounds the time, and closes the transport.
+        """
+        if self._accepted:
+            await over.wait()
+            if not self.transport.broken:
+                with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                    close = None if self.departed else self.close_info
+                    await closing_handshake(
+                        self.transport, self.reframer, close, self._receive_at_pace
+                    )
 
     async def _receive_at_pace(self, take: Take) -> None:
         """Receive until ``take`` returns True; after `DISCARDED` bytes, at the rate limit."""

@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import trio
 
+from ..events import Outcome
 from ..limits.admission import AdmissionControl
-from ..outcome import Outcome
 from ..settings import RelaySettings
-from .keepalive import Verdict, check_interval
-from .pump import end_pair
-from .rendezvous import Pair, Rendezvous
-from .side import Side
-
-__all__ = ["sweep"]
+from .keepalive import KeepaliveResult, check_interval
+from .pair import Pair
+from .rendezvous import Rendezvous
 
 PAIRS_PER_CHECKPOINT = 100
 """Number of pairs checked before other tasks run."""
 
 
-async def sweep(
-    pairs: Rendezvous[Side], admission: AdmissionControl, settings: RelaySettings
-) -> None:
+async def sweep(pairs: Rendezvous, admission: AdmissionControl, settings: RelaySettings) -> None:
     """End waiting sides after ``pair_ttl``, and unresponsive and stalled sides.
 
     Runs until it is cancelled. The code is freed at once; the tasks of the sides close them.
@@ -36,52 +31,49 @@ async def sweep(
 
 
 async def expire_waiting(
-    pairs: Rendezvous[Side], admission: AdmissionControl, settings: RelaySettings
+    pairs: Rendezvous, admission: AdmissionControl, settings: RelaySettings
 ) -> None:
     """End the sides that waited for longer than ``pair_ttl``, every ``sweep_interval``.
 
-    Also prune the limits per client, which otherwise only new connections do.
+    Also prune the limits per client, because otherwise only new connections prune them.
     """
     while True:
         await trio.sleep(settings.sweep_interval)
         for pair in pairs.expired(trio.current_time(), settings.pair_ttl):
-            pairs.end(pair)
-            end_pair(pair, Outcome.EXPIRED)
+            pair.end(Outcome.EXPIRED)
         admission.client_limits.prune(trio.current_time())
 
 
-async def check_keepalives(
-    pairs: Rendezvous[Side], settings: RelaySettings, interval: float
-) -> None:
+async def check_keepalives(pairs: Rendezvous, settings: RelaySettings, interval: float) -> None:
     """Ping silent sides, and end unresponsive and stalled ones, every ``interval`` seconds."""
     while True:
         await trio.sleep(interval)
         for number, pair in enumerate(pairs):
             if number % PAIRS_PER_CHECKPOINT == PAIRS_PER_CHECKPOINT - 1:
                 await trio.lowlevel.checkpoint()
-            check_pair(pairs, pair, settings, trio.current_time())
+            check_pair(pair, settings, trio.current_time())
 
 
-def check_pair(
-    pairs: Rendezvous[Side], pair: Pair[Side], settings: RelaySettings, now: float
-) -> None:
+def check_pair(pair: Pair, settings: RelaySettings, now: float) -> None:
     """Check both sides of a pair, unless the pair ended meanwhile."""
-    for side, peer in ((pair.a, pair.b), (pair.b, pair.a)):
-        if side is None or pair.outcome is not None:
-            continue
-        verdict = side.keepalive.check(
+    for side in pair.sides:
+        if pair.outcome is not None:
+            break
+        result = side.keepalive.check(
             side.transport,
             settings,
             now,
             received=side.received,
-            reading_paused=side.is_reading_paused(peer),
-            alone=peer is None,
+            reading_paused=pair.is_reading_paused(side),
+            alone=pair.b is None,
         )
-        if verdict is Verdict.PING:
+        if result is KeepaliveResult.PING:
             side.ping()
-        elif verdict is not Verdict.OK:
-            pairs.end(pair)
-            end_pair(pair, OUTCOMES[verdict], side)
+        elif result is not KeepaliveResult.OK:
+            pair.end(OUTCOMES[result], side)
 
 
-OUTCOMES = {Verdict.UNRESPONSIVE: Outcome.UNRESPONSIVE, Verdict.STALLED: Outcome.STALLED}
+OUTCOMES = {
+    KeepaliveResult.UNRESPONSIVE: Outcome.UNRESPONSIVE,
+    KeepaliveResult.STALLED: Outcome.STALLED,
+}

@@ -1,42 +1,14 @@
-"""Exceptions of the relay, and the close codes that it sends.
-
-This module is pure: it imports no other module of the relay.
-
-    RelayError
-    ├── PairFull         a third client used a code that already has two sides
-    └── ProtocolError    a client broke RFC 6455 or a limit; has the close code and the reason
-"""
+"""Violations of RFC 6455 by a client, with the close code and the reason for each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import IntEnum
 from typing import NamedTuple
 
-__all__ = ["CloseCode", "PairFull", "ProtocolError", "RelayError", "Violation", "leaves"]
+from websockets.frames import CloseCode as CloseCode  # noqa: PLC0414 - other rooms do not import websockets
 
 
-class CloseCode(IntEnum):
-    """Close codes that the relay itself sends (RFC 6455 section 7.4.1)."""
-
-    NORMAL = 1000
-    GOING_AWAY = 1001
-    PROTOCOL_ERROR = 1002
-    INVALID_PAYLOAD = 1007
-    POLICY_VIOLATION = 1008
-    MESSAGE_TOO_BIG = 1009
-    INTERNAL_ERROR = 1011
-
-
-class RelayError(Exception):
-    """Base class of every exception that the relay defines."""
-
-
-class PairFull(RelayError):
-    """The code already has two sides; a third client is refused with 409."""
-
-
-class ProtocolError(RelayError):
+class ProtocolError(Exception):
     """A client broke RFC 6455 or a limit.
 
     The close frame to the client has ``code`` and ``reason``. The reason is a fixed text of at most

@@ -191,7 +191,7 @@ def validate_close_payload(payload: bytes) -> None:
     try:
         payload[2:].decode()
     except UnicodeDecodeError:
-        raise ProtocolError(CloseCode.INVALID_PAYLOAD, "close reason is not valid UTF-8") from None
+        raise ProtocolError(CloseCode.INVALID_DATA, "close reason is not valid UTF-8") from None
 
 
 def protocol_error(reason: str) -> ProtocolError:

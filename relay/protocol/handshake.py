@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import re
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
+from websockets.utils import accept_key
+
 from .origin import is_allowed
-from .query import MAX_TOKEN, find_parameters, is_strict_code, pair_code, token
+from .query import MAX_TOKEN, decode_code, decode_token, find_parameters, is_strict_code
 from .request import Request
 from .response import (
     BAD_CODE,
@@ -32,24 +32,13 @@ from .response import (
     bad_request,
 )
 
-__all__ = [
-    "Handshake",
-    "PlainRequest",
-    "asks_for_websocket",
-    "forwarded_for",
-    "parse_handshake",
-    "token_matches",
-    "without_body_for_head",
-]
-
 KEY_SIZE: Final = 16  # bytes, RFC 6455 section 4.1
-KEY_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # section 1.3
-TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
+SUBPROTOCOL: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 BEARER: Final = re.compile(rb"bearer +(.+)", re.IGNORECASE)  # RFC 6750 section 2.1
 MAX_ITEMS: Final = 100
-"""Maximum number of items that are read from a list in a header. Real lists have one or two."""
+"""Maximum number of items that are read from a list in a header. Usual lists have one or two."""
 
-USED: Final = (
+ASCII_HEADERS: Final = (
     b"host",
     b"upgrade",
     b"connection",
@@ -58,7 +47,7 @@ USED: Final = (
     b"sec-websocket-key",
     b"sec-websocket-protocol",
 )
-"""Headers of an upgrade that must be ASCII. Other values are opaque (RFC 9110 section 5.5)."""
+"""Headers of an upgrade that must be ASCII. Other headers may have any bytes (RFC 9110 5.5)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -70,11 +59,11 @@ class Handshake:
     """The 101 response. It accepts the first offered subprotocol, because browsers fail the
     connection otherwise."""
     token: bytes | None = None
-    """Token of the request, None if it has none or `parse_handshake` did not read it."""
+    """Token of the request. None if the request has no token, or if `with_token` was False."""
 
 
 class PlainRequest(Enum):
-    """A resource for plain HTTP requests, with its paths, with and without a final slash."""
+    """A resource for plain HTTP requests. The value of a member is the tuple of its paths."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"
@@ -86,7 +75,7 @@ PLAIN_REQUESTS: Final = {path: resource for resource in PlainRequest for path in
 def asks_for_websocket(request: Request) -> bool:
     """Return True if a request is an upgrade to WebSocket. A HEAD request never is."""
     upgrade = request.headers.get(b"upgrade", b"")
-    return request.method != b"HEAD" and b"websocket" in tokens(upgrade)
+    return request.method != b"HEAD" and b"websocket" in lowercase_items(upgrade)
 
 
 def forwarded_for(request: Request) -> str:
@@ -114,12 +103,12 @@ def parse_handshake(
     """
     if asks_for_websocket(request):
         return (
-            misfit(request)
-            or foreign(request, allowed_origins)
-            or judge_query(request, strict_codes=strict_codes, with_token=with_token)
+            upgrade_error(request)
+            or origin_error(request, allowed_origins)
+            or parse_query(request, strict_codes=strict_codes, with_token=with_token)
         )
     headers = request.headers
-    if b"sec-websocket-key" in headers and not any(tokens(headers.get(b"upgrade", b""))):
+    if b"sec-websocket-key" in headers and not any(lowercase_items(headers.get(b"upgrade", b""))):
         return without_body_for_head(request, HANDSHAKE_STRIPPED)
     resource = PLAIN_REQUESTS.get(request.target.partition(b"?")[0])
     if resource is None:
@@ -127,16 +116,16 @@ def parse_handshake(
     return resource if request.method in {b"GET", b"HEAD"} else METHOD_NOT_ALLOWED
 
 
-def misfit(request: Request) -> Response | None:
+def upgrade_error(request: Request) -> Response | None:
     """Return the error response to an upgrade that breaks RFC 6455 section 4.2.1, or None."""
     headers = request.headers
     if request.method != b"GET":
         return METHOD_NOT_ALLOWED
     if request.http_version != b"1.1":
         return bad_request("an upgrade needs HTTP/1.1")
-    if b"upgrade" not in tokens(headers.get(b"connection", b"")):
+    if b"upgrade" not in lowercase_items(headers.get(b"connection", b"")):
         return bad_request("an upgrade needs the header Connection: Upgrade")
-    if not all(headers[name].isascii() for name in USED if name in headers):
+    if not all(headers[name].isascii() for name in ASCII_HEADERS if name in headers):
         return bad_request("Host, Origin or a header of the handshake is not ASCII")
     if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
         return bad_request("an upgrade has no body")
@@ -145,15 +134,15 @@ def misfit(request: Request) -> Response | None:
     if not is_key(headers.get(b"sec-websocket-key", b"")):
         return bad_request("Sec-WebSocket-Key is not 16 bytes of base64")
     subprotocol = first_subprotocol(headers)
-    if subprotocol is not None and not TOKEN.fullmatch(subprotocol):
+    if subprotocol is not None and not SUBPROTOCOL.fullmatch(subprotocol):
         return bad_request("Sec-WebSocket-Protocol is not a list of tokens")
     return None
 
 
-def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Response | None:
+def origin_error(request: Request, allowed_origins: AbstractSet[str]) -> Response | None:
     """Return the error response to a page whose origin is not allowed, or None.
 
-    A repeated Origin field is joined to a list, which matches no origin.
+    The values of a repeated Origin field are joined to a list, which equals no allowed origin.
     """
     origin = request.headers.get(b"origin")
     if not allowed_origins or origin is None:
@@ -162,12 +151,12 @@ def foreign(request: Request, allowed_origins: AbstractSet[str]) -> Response | N
     return None if is_allowed(origin.decode(), host, allowed_origins) else ORIGIN_NOT_ALLOWED
 
 
-def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Handshake | Response:
+def parse_query(request: Request, *, strict_codes: bool, with_token: bool) -> Handshake | Response:
     """Validate the query of an upgrade whose headers are valid."""
     parameters = find_parameters(request.target)
     if parameters is None:
         return TOO_MANY_PARAMETERS
-    code = pair_code(parameters.get(b"pair"))
+    code = decode_code(parameters.get(b"pair"))
     if code is None:
         return BAD_CODE
     if strict_codes and not is_strict_code(code, request.target):
@@ -176,7 +165,7 @@ def judge_query(request: Request, *, strict_codes: bool, with_token: bool) -> Ha
     return Handshake(
         code,
         switching_protocols(headers[b"sec-websocket-key"], first_subprotocol(headers)),
-        shown_token(headers, parameters) if with_token else None,
+        client_token(headers, parameters) if with_token else None,
     )
 
 
@@ -185,12 +174,12 @@ def without_body_for_head(request: Request, response: Response) -> Response:
     return replace(response, omit_body=request.method == b"HEAD")
 
 
-def tokens(value: bytes) -> list[bytes]:
+def lowercase_items(value: bytes) -> list[bytes]:
     """Return at most `MAX_ITEMS` items of a comma-separated header, in lower case."""
-    return items(value.lower())
+    return list_items(value.lower())
 
 
-def items(value: bytes) -> list[bytes]:
+def list_items(value: bytes) -> list[bytes]:
     """Return at most `MAX_ITEMS` items of a comma-separated header, with the empty items."""
     return [item.strip() for item in value.split(b",", MAX_ITEMS)[:MAX_ITEMS]]
 
@@ -208,36 +197,27 @@ def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
 
     Empty items of the list are skipped (RFC 9110 section 5.6.1.2).
     """
-    return next(filter(None, items(headers.get(b"sec-websocket-protocol", b""))), None)
+    return next(filter(None, list_items(headers.get(b"sec-websocket-protocol", b""))), None)
 
 
-def shown_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
+def client_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
     """Return the bearer token of the header Authorization, or else the ``token`` parameter.
 
     An Authorization of another scheme is ignored, because it may be meant for a proxy.
     """
     bearer = BEARER.fullmatch(headers.get(b"authorization", b""))
     if bearer is None:
-        return token(parameters.get(b"token"))
+        return decode_token(parameters.get(b"token"))
     return bearer[1] if len(bearer[1]) <= MAX_TOKEN else None
-
-
-def token_matches(given: bytes | None, expected: bytes) -> bool:
-    """Return True if the given token is the expected one. An empty given token never matches.
-
-    The comparison time depends on the lengths of the tokens, not on their bytes.
-    """
-    return hmac.compare_digest(given, expected) if given else False
 
 
 def switching_protocols(key: bytes, subprotocol: bytes | None) -> bytes:
     """Return the 101 response to a valid upgrade request (RFC 6455 section 4.2.2)."""
-    accept = base64.b64encode(hashlib.sha1(key + KEY_SUFFIX, usedforsecurity=False).digest())
     lines = [
         b"HTTP/1.1 101 Switching Protocols",
         b"Upgrade: websocket",
         b"Connection: Upgrade",
-        b"Sec-WebSocket-Accept: " + accept,
+        b"Sec-WebSocket-Accept: " + accept_key(key.decode()).encode(),
     ]
     if subprotocol is not None:
         lines.append(b"Sec-WebSocket-Protocol: " + subprotocol)

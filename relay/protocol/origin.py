@@ -1,6 +1,6 @@
 """Compare the origins of web pages.
 
-Pure. A browser sends the origin of the page that opens a connection in the header Origin.
+Pure. In the header Origin, a browser sends the origin of the page that opens the connection.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ import re
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-__all__ = ["FILE", "is_allowed", "normalize_origin"]
-
 FILE: Final = "file://"
-"""Origin of a page that an application loads from its own files, as a WebView sends it."""
+"""Origin that a WebView sends for a page from the files of its application."""
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SCHEME: Final = re.compile(r"(https?|wss?)://")
@@ -25,7 +23,8 @@ def normalize_origin(text: str) -> str:
     """Return an origin in the form in which browsers send it.
 
     The result is in lower case, without the default port of http and https (RFC 6454 section 6.2)
-    and without a final slash, which people add. Text that is no origin only gets lower case.
+    and without a final slash, which users sometimes add. Text that is not an origin is converted to
+    lower case only.
     """
     origin = text.strip().lower()
     if not origin.endswith("://"):

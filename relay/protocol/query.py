@@ -1,6 +1,6 @@
 """Find the pair code and the token in the query of a request target.
 
-Pure. The number of parameters and the length of each decoded value are bounded, which bounds the
+Pure. Bounds on the number of parameters, and on the length of each value that is decoded, limit the
 CPU time of a query.
 """
 
@@ -12,20 +12,18 @@ from typing import Final
 
 from .response import MAX_PARAMETERS
 
-__all__ = ["MAX_CODE", "MAX_TOKEN", "find_parameters", "is_strict_code", "pair_code", "token"]
-
 MAX_CODE: Final = 256
 """Maximum length of a pair code in characters."""
 
 MAX_TOKEN: Final = 4096
 """Maximum length of a token in bytes, percent-encoding included. No secret needs more."""
 
-WANTED: Final = frozenset((b"pair", b"token"))
-MAX_NAME: Final = len("%70") * len("token")  # every character percent-encoded
-MAX_VALUE: Final = len("%70") * 4 * MAX_CODE  # UTF-8 has up to four bytes a character
+PARAMETERS: Final = frozenset((b"pair", b"token"))
+MAX_ENCODED_NAME: Final = len("%70") * len("token")  # every character percent-encoded
+MAX_ENCODED_CODE: Final = len("%70") * 4 * MAX_CODE  # UTF-8 has up to four bytes a character
 
 ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
-BYTES: Final = {
+ESCAPED_BYTES: Final = {
     f"{high}{low}".encode(): bytes.fromhex(high + low)
     for high, low in product("0123456789ABCDEFabcdef", repeat=2)
 }
@@ -46,19 +44,19 @@ def find_parameters(target: bytes) -> dict[bytes, bytes] | None:
     found: dict[bytes, bytes] = {}
     for item in items:
         name, _, value = item.partition(b"=")
-        if len(name) <= MAX_NAME and (name := unquote(name)) in WANTED:
+        if len(name) <= MAX_ENCODED_NAME and (name := unquote(name)) in PARAMETERS:
             found.setdefault(name, value)
     return found
 
 
 def unquote(value: bytes) -> bytes:
     """Decode percent-encoding. A percent sign without two hexadecimal digits stays as it is."""
-    return ESCAPE.sub(lambda escape: BYTES[escape[1]], value) if b"%" in value else value
+    return ESCAPE.sub(lambda escape: ESCAPED_BYTES[escape[1]], value) if b"%" in value else value
 
 
-def pair_code(value: bytes | None) -> str | None:
-    """Decode the value of a ``pair`` parameter; return None if it is no valid pair code."""
-    if value is None or len(value) > MAX_VALUE:
+def decode_code(value: bytes | None) -> str | None:
+    """Decode the value of a ``pair`` parameter; return None if the code is invalid."""
+    if value is None or len(value) > MAX_ENCODED_CODE:
         return None
     try:
         code = unquote(value.replace(b"+", b" ")).decode()
@@ -67,7 +65,7 @@ def pair_code(value: bytes | None) -> str | None:
     return code if 0 < len(code) <= MAX_CODE else None
 
 
-def token(value: bytes | None) -> bytes | None:
+def decode_token(value: bytes | None) -> bytes | None:
     """Decode the value of a ``token`` parameter; return None if it is longer than `MAX_TOKEN`.
 
     A ``+`` is not decoded to a space: a token may have a ``+`` but no space (RFC 6750 section 2.1).
@@ -84,10 +82,11 @@ def is_strict_code(code: str, target: bytes) -> bool:
     items = SEPARATORS.split(target.partition(b"?")[2], MAX_PARAMETERS)
     if len(items) > MAX_PARAMETERS:
         return False
-    named = [
+    pairs = [
         item
         for item in items
-        if len(name := item.partition(b"=")[0]) <= MAX_NAME and unquote(name).lower() == b"pair"
+        if len(name := item.partition(b"=")[0]) <= MAX_ENCODED_NAME
+        and unquote(name).lower() == b"pair"
     ]
-    plain = STRICT_CODE.fullmatch(code) is not None
-    return plain and named == [b"pair=" + code.encode()] and b"#" not in target
+    is_strict = STRICT_CODE.fullmatch(code) is not None and b"#" not in target
+    return is_strict and pairs == [b"pair=" + code.encode()]

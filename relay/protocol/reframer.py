@@ -3,9 +3,9 @@
 Cut-through: RFC 6455 section 5.4 lets an intermediary fragment messages when no extension is in
 use. A message of up to `MAX_BUFFERED` bytes is forwarded in one frame once it is complete. A longer
 message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. Once the final
-frame has announced the message size, the minimum is the size by `TARGET_FRAGMENTS_PER_MESSAGE` if
-that is less. So neither memory nor latency grows with the message size. Only complete fragments are
-forwarded, so a control frame can follow each one.
+frame has announced the size, the minimum is the size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, if
+that is less. So neither memory nor latency grows with the size. Each fragment is a complete frame,
+so a control frame can follow it.
 """
 
 from __future__ import annotations

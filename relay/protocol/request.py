@@ -28,12 +28,10 @@ from .response import (
     Response,
 )
 
-__all__ = ["Request", "RequestParser"]
-
 REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 HEAD_END: Final = re.compile(rb"\n\r?\n")
 OVERLAP: Final = 2
-"""Bytes before the last read that may belong to the end of the head: LF and CR."""
+"""Bytes of earlier reads that may be part of the final empty line: LF and CR."""
 
 FAST_PATH: Final = re.compile(
     rb"GET ([!-~]++) HTTP/1\.1\r\n"
@@ -49,7 +47,7 @@ form feed that follows many spaces.
 """
 
 LONG_LENGTH: Final = re.compile(rb"\ncontent-length:[^\n]{100}", re.IGNORECASE)
-"""A Content-Length of 100 characters and more, which is refused: h11 needs 0.8 ms for 16 KiB."""
+"""Content-Length of 100 characters or more. It is refused, because h11 needs 0.8 ms for 16 KiB."""
 
 ABSOLUTE_FORM: Final = re.compile(rb"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -60,7 +58,7 @@ PROXY_V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 HEAD_METHOD: Final = b"HEAD "
 """Prefix of a request whose response has no body (RFC 9110 section 9.3.2)."""
 
-FIRST_PRINTABLE: Final = 0x21
+MIN_FIRST_BYTE: Final = 0x21
 """Lowest byte value with which a request line can begin."""
 
 
@@ -91,7 +89,7 @@ class RequestParser:
 
     @property
     def missing(self) -> int:
-        """Number of bytes that the head may still grow by."""
+        """Number of further bytes that the head may have."""
         return MAX_HEAD - len(self._data)
 
     def feed(self, data: bytes) -> Request | Response | None:
@@ -101,28 +99,28 @@ class RequestParser:
         and None while the head is incomplete.
         """
         # Nearly every head arrives in one read and in the common form.
-        if not self._data and (usual := FAST_PATH.match(data)) is not None:
-            end = usual.end()
+        if not self._data and (match := FAST_PATH.match(data)) is not None:
+            end = match.end()
             is_small = data.count(b"\n", 0, end) <= MAX_FIELDS + 2  # request line and empty line
-            if is_small and (request := parsed_usual(usual)) is not None:
+            if is_small and (request := parse_common(match)) is not None:
                 self.begun, self.trailing_data = True, data[end:]
                 return in_origin_form(request)
         self._data += data
         self.begun = self.begun or bool(data.strip(b"\r\n"))
         result = self._scan()
-        return self.refusal(result) if isinstance(result, Response) else result
+        return self.for_head_method(result) if isinstance(result, Response) else result
 
-    def refusal(self, response: Response) -> Response:
+    def for_head_method(self, response: Response) -> Response:
         """Return the response, without its body if the received method is HEAD."""
         if self._data.startswith(HEAD_METHOD, self._begin):
             return replace(response, omit_body=True)
         return response
 
     def _scan(self) -> Request | Response | None:
-        """Scan the bytes that were received last for the end of the head; return as `feed` does."""
+        """Search the new bytes for the end of the head. The result is that of `feed`."""
         if self._fields < 0:
-            if (refusal := self._begin_head()) is not None:
-                return refusal
+            if (error := self._begin_head()) is not None:
+                return error
             if self._fields < 0:
                 return None if self.missing > 0 else HEAD_TOO_BIG
         found = HEAD_END.search(self._data, max(self._begin, self._searched - OVERLAP))
@@ -134,7 +132,7 @@ class RequestParser:
         if found is None:
             return None if self.missing > 0 else HEAD_TOO_BIG
         self.trailing_data = bytes(self._data[end:])
-        return parsed(bytes(self._data[self._begin : end]))
+        return parse_head(bytes(self._data[self._begin : end]))
 
     def _begin_head(self) -> Response | None:
         """Check the request line once it is complete; return an error response if it is invalid.
@@ -149,7 +147,7 @@ class RequestParser:
         if not self._begin:
             self._begin = 2 if data.startswith(b"\r\n") else 1 if data.startswith(b"\n") else 0
         begin = self._begin
-        if begin < len(data) and data[begin] < FIRST_PRINTABLE and data != b"\r":
+        if begin < len(data) and data[begin] < MIN_FIRST_BYTE and data != b"\r":
             return NOT_HTTP
         end = data.find(b"\n", max(begin, self._searched))
         if end < 0:
@@ -162,19 +160,19 @@ class RequestParser:
         return None
 
 
-def parsed(head: bytes) -> Request | Response:
+def parse_head(head: bytes) -> Request | Response:
     """Parse a complete head of at most `MAX_FIELDS` fields, or return an error response."""
-    usual = FAST_PATH.fullmatch(head)
-    return in_origin_form((usual and parsed_usual(usual)) or parsed_by_h11(head))
+    match = FAST_PATH.fullmatch(head)
+    return in_origin_form((match and parse_common(match)) or parse_with_h11(head))
 
 
-def parsed_usual(usual: re.Match[bytes]) -> Request | None:
+def parse_common(match: re.Match[bytes]) -> Request | None:
     """Return the request of a head that `FAST_PATH` matched.
 
     Return None if h11 has to check the head: Host is missing or repeated, or the head has one of
     `SLOW_PATH_HEADERS`.
     """
-    target, lines = usual.groups()
+    target, lines = match.groups()
     fields = []
     for line in lines.split(b"\r\n")[:-1]:
         name, _, value = line.partition(b":")
@@ -182,10 +180,10 @@ def parsed_usual(usual: re.Match[bytes]) -> Request | None:
     names = [name for name, _ in fields]
     if names.count(b"host") != 1 or not SLOW_PATH_HEADERS.isdisjoint(names):
         return None
-    return Request(b"GET", target, b"1.1", combined(fields))
+    return Request(b"GET", target, b"1.1", combine_fields(fields))
 
 
-def parsed_by_h11(head: bytes) -> Request | Response:
+def parse_with_h11(head: bytes) -> Request | Response:
     """Parse a head with h11."""
     if FORBIDDEN.search(head) or LONG_LENGTH.search(head):
         return NOT_HTTP
@@ -194,7 +192,7 @@ def parsed_by_h11(head: bytes) -> Request | Response:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        # A stack frame of the traceback refers to the error: a reference cycle that holds the head.
+        # The traceback refers to the error through a stack frame: a cycle that keeps the head.
         error.__traceback__ = None
         return NOT_HTTP
     return from_h11(event) if isinstance(event, h11.Request) else NOT_HTTP
@@ -202,10 +200,10 @@ def parsed_by_h11(head: bytes) -> Request | Response:
 
 def from_h11(event: h11.Request) -> Request:
     """Convert the request event of h11."""
-    return Request(event.method, event.target, event.http_version, combined(event.headers))
+    return Request(event.method, event.target, event.http_version, combine_fields(event.headers))
 
 
-def combined(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def combine_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Return header fields by name, with repeated fields joined by commas."""
     headers: dict[bytes, bytes] = {}
     for name, value in fields:

@@ -1,7 +1,7 @@
 """HTTP responses other than 101: errors and the health of the relay.
 
-Pure. Each error body is a fixed line, which is also the reason in logs and metrics. So no data of a
-client appears in either.
+Pure. The body of an error is a fixed line, which is also the reason in logs and metrics. So neither
+logs nor metrics contain data of a client.
 """
 
 from __future__ import annotations
@@ -13,36 +13,6 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
-
-__all__ = [
-    "BAD_CODE",
-    "CODE_NOT_STRICT",
-    "HANDSHAKE_STRIPPED",
-    "HEAD_TOO_BIG",
-    "HEAD_TOO_SLOW",
-    "MAX_FIELDS",
-    "MAX_HEAD",
-    "MAX_PARAMETERS",
-    "METHOD_NOT_ALLOWED",
-    "NOT_FOUND",
-    "NOT_HTTP",
-    "NO_AUTHORIZED_HOST",
-    "ORIGIN_NOT_ALLOWED",
-    "PAIR_IS_FULL",
-    "PROXY_PROTOCOL",
-    "RELAY_IS_FULL",
-    "RELAY_IS_STOPPING",
-    "RETRY_AFTER",
-    "TOKEN_REQUIRED",
-    "TOO_MANY_FIELDS",
-    "TOO_MANY_PARAMETERS",
-    "TOO_MANY_WAITING",
-    "WRONG_VERSION",
-    "Response",
-    "bad_request",
-    "health_response",
-    "too_many_requests",
-]
 
 MAX_HEAD: Final = 16 * 1024
 """Maximum size of a request head in bytes, with its final empty line."""
@@ -61,7 +31,7 @@ PLAIN: Final = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response other than 101. Its body is one line, and the connection is closed after it."""
+    """A response other than 101. The connection is closed after it."""
 
     status: HTTPStatus
     body: str
@@ -72,8 +42,12 @@ class Response:
 
     @property
     def is_error(self) -> bool:
-        """True for an error response, False for a health response."""
+        """True for an error response. No other response has the content type `PLAIN`."""
         return self.content_type == PLAIN
+
+    def with_retry_after(self, seconds: float) -> Response:
+        """Return this response with `Retry-After`, which is rounded up to at least 1 second."""
+        return replace(self, headers=(("Retry-After", str(max(1, math.ceil(seconds)))),))
 
     @property
     def _hop_by_hop(self) -> list[str]:
@@ -104,19 +78,14 @@ def http_date(now: int) -> str:
     return formatdate(now, usegmt=True)
 
 
-def bad_request(why: str) -> Response:
+def bad_request(reason: str) -> Response:
     """Return a 400 response to an invalid request, which the client should not retry."""
-    return Response(HTTPStatus.BAD_REQUEST, why)
+    return Response(HTTPStatus.BAD_REQUEST, reason)
 
 
-def try_later(status: HTTPStatus, why: str, seconds: int = RETRY_AFTER) -> Response:
-    """Return the response to a valid request that the client should retry after ``seconds``."""
-    return Response(status, why, headers=(("Retry-After", str(seconds)),))
-
-
-def too_many_requests(why: str, retry_after: float) -> Response:
-    """Return the 429 response to a client that exceeds a limit for ``retry_after`` seconds more."""
-    return try_later(HTTPStatus.TOO_MANY_REQUESTS, why, max(1, math.ceil(retry_after)))
+def try_later(status: HTTPStatus, reason: str) -> Response:
+    """Return the response to a valid request that the client should retry later."""
+    return Response(status, reason).with_retry_after(RETRY_AFTER)
 
 
 def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
@@ -125,10 +94,10 @@ def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
     ``draining`` is true if the relay stops. ``full`` is true if `max_connections` is reached and
     the request is for /ready; /health does not report it.
     """
-    trouble = {"draining": True} if draining else {"full": True} if full else {}
+    problem = {"draining": True} if draining else {"full": True} if full else {}
     return Response(
-        HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK,
-        json.dumps({"ok": not trouble, **trouble, "pairs": pairs}, separators=(",", ":")),
+        HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK,
+        json.dumps({"ok": not problem, **problem, "pairs": pairs}, separators=(",", ":")),
         content_type="application/json",
         headers=(("Cache-Control", "no-store"),),
     )
@@ -164,7 +133,7 @@ HANDSHAKE_STRIPPED: Final = Response(
 )
 WRONG_VERSION: Final = Response(
     HTTPStatus.UPGRADE_REQUIRED,
-    "only WebSocket version 13 is spoken here",
+    "only WebSocket version 13 is supported",
     headers=(("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")),
 )
 

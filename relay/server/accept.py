@@ -6,11 +6,12 @@ import errno
 import logging
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import trio
 
-__all__ = ["Accepting", "accept"]
+from ..transport.epoll_reader import EpollReader
 
 logger = logging.getLogger("relay")
 
@@ -40,19 +41,20 @@ Serve = Callable[[trio.abc.Stream], None]
 async def accept(
     listeners: Sequence[trio.abc.Listener[Any]],
     serve: Serve,
+    reader: EpollReader | None = None,
     *,
     task_status: trio.TaskStatus[Accepting] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept connections until cancelled, and call ``serve``, which must not block, with each.
+    """Accept connections until cancelled, and call ``serve`` with each; ``serve`` must not block.
 
     The listeners are closed at the end. The `Accepting` that ``task_status`` reports can also end
     this function.
     """
-    complain = AcceptErrorLog()
+    errors = AcceptErrorLog()
     async with trio.open_nursery() as nursery:
         accepting = Accepting(nursery.cancel_scope)
         for listener in listeners:
-            nursery.start_soon(accept_from, listener, serve, complain)
+            nursery.start_soon(accept_from, listener, serve, reader, errors)
         task_status.started(accepting)
     accepting.finished.set()
 
@@ -63,7 +65,7 @@ class AcceptErrorLog:
     def __init__(self) -> None:
         self._quiet_until = -math.inf
 
-    def __call__(self, error: OSError) -> None:
+    def log(self, error: OSError) -> None:
         """Log an error, unless another one was logged within the last `LOG_INTERVAL` seconds."""
         if trio.current_time() >= self._quiet_until:
             self._quiet_until = trio.current_time() + LOG_INTERVAL
@@ -71,17 +73,34 @@ class AcceptErrorLog:
 
 
 async def accept_from(
-    listener: trio.abc.Listener[Any], serve: Serve, complain: AcceptErrorLog
+    listener: trio.abc.Listener[Any],
+    serve: Serve,
+    reader: EpollReader | None,
+    errors: AcceptErrorLog,
 ) -> None:
     """Accept connections from one listener."""
     async with listener:
         while True:
             try:
+                await wait_acceptable(listener, reader)
                 stream = await listener.accept()
             except OSError as error:
                 # The process has no descriptor or memory left, or one connection failed. Pairs
                 # go on, and clients in the backlog are accepted once resources are free again.
-                complain(error)
+                errors.log(error)
                 await trio.sleep(ACCEPT_PAUSE)
             else:
                 serve(stream)
+
+
+async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader | None) -> None:
+    """Let the epoll reader wait for a connection, if the listener has a socket.
+
+    The epoll reader notices it at once. `trio.abc.Listener.accept` notices it only after the reader
+    has stopped lingering, and then waits itself if another process took the connection.
+    """
+    listener = getattr(listener, "transport_listener", listener)  # a TLS listener has one
+    socket = getattr(listener, "socket", None)
+    if reader is not None and isinstance(socket, trio.socket.SocketType):
+        with suppress(OSError):  # the epoll set is full
+            await reader.wait_readable(socket.fileno())

@@ -15,8 +15,6 @@ from ..protocol.request import Request, RequestParser
 from ..protocol.response import HEAD_TOO_SLOW, MAX_HEAD, NOT_HTTP, Response
 from ..transport.base import Transport
 
-__all__ = ["read_request", "send_response"]
-
 DRAIN_TIMEOUT: Final = 2.0
 """Seconds that a client has to read the response and close the connection.
 
@@ -29,40 +27,35 @@ async def read_request(transport: Transport, handshake_timeout: float) -> Reques
 
     Return a response if the head is invalid or incomplete after ``handshake_timeout`` seconds.
     Return None if no response is due: the client disconnected, or sent only empty lines.
-    """
-    reader = RequestParser()
-    with trio.move_on_after(handshake_timeout):
-        return await receive_request(transport, reader)
-    return reader.refusal(HEAD_TOO_SLOW) if reader.begun else None
-
-
-async def receive_request(transport: Transport, reader: RequestParser) -> Request | Response | None:
-    """Receive the head of a request like `read_request`, but without a timeout.
 
     The head is parsed inside `Transport.receive_until`, which reads less at once if parsing takes
     long. Many large heads therefore do not delay other tasks.
     """
+    parser = RequestParser()
     found: Request | Response | None = None
     ended = False
 
     def take(data: bytes) -> bool:
         nonlocal found, ended
         if data:
-            found = reader.feed(data)
+            found = parser.feed(data)
         else:
-            ended, found = True, reader.refusal(NOT_HTTP) if reader.begun else None
+            ended, found = True, parser.for_head_method(NOT_HTTP) if parser.begun else None
         return True
 
-    try:
+    with (
+        trio.move_on_after(handshake_timeout) as in_time,
+        suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+    ):
         await transport.handshake()
         if (first := transport.look(MAX_HEAD)) is not None:  # usually complete already
             take(first)
         while found is None and not ended:
-            await transport.receive_until(take, reader.missing)
-    except (trio.BrokenResourceError, trio.ClosedResourceError):
-        return None
+            await transport.receive_until(take, parser.missing)
+    if in_time.cancelled_caught and parser.begun:
+        return parser.for_head_method(HEAD_TOO_SLOW)
     if isinstance(found, Request):
-        transport.push_back(reader.trailing_data)
+        transport.push_back(parser.trailing_data)
     return found
 
 

@@ -1,7 +1,7 @@
 """Read small regular files without blocking.
 
-A path may name something else. Opening a FIFO blocks until another process opens it for writing,
-and a device may deliver endless data. Either would block the event loop.
+A path may name another kind of file. Opening a FIFO blocks until another process opens it for
+writing, and a device may deliver endless data. Either would block the event loop.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import os
 import stat
 from pathlib import Path
 from typing import Final
-
-__all__ = ["read_regular_file"]
 
 KINDS: Final = {
     stat.S_IFDIR: "directory",
@@ -25,8 +23,8 @@ KINDS: Final = {
 def read_regular_file(path: str, max_size: int) -> bytes:
     """Return the content of a regular file; symbolic links are followed.
 
-    Raises OSError if the file cannot be read. Raises ValueError, with the predicate of a sentence
-    about the path, if it is not a regular file or is larger than ``max_size`` bytes.
+    Raises OSError if the file cannot be read. Raises ValueError if it is not a regular file, or has
+    more than ``max_size`` bytes. The message continues a sentence whose subject is the path.
     """
     # Check before opening, because opening a device can have side effects.
     require_regular(Path(path).stat().st_mode)

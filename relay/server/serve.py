@@ -4,19 +4,13 @@ A relay runs in nested nurseries. The outer one hosts `connection_nursery`, a ta
 from cancellation. It contains the epoll reader and one task for each connection. The inner nursery
 of `run_relay` hosts the accept loops and the sweeper, and ends first. So a shutdown, by handle or
 by cancellation, stops accepting while connection tasks still run: each of them owes its client a
-close frame, and a cancelled task could not wait for the closing handshake.
-
-A graceful shutdown has five phases. It refuses new sides (or stops accepting), waits
-``drain_delay``, closes the sides that wait for a peer, closes all other sides, and waits up to
-``close_timeout`` for them to leave. Cancellation skips these phases. Both paths end in the same
-``finally`` block, which closes every side and cancels the scope of every connection. The closing
-handshake runs outside that scope and is itself bounded by ``close_timeout``, so the shielded
-nursery ends in bounded time.
+close frame, and a cancelled task could not wait for the closing handshake. shutdown.py has the
+phases of a shutdown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -28,40 +22,22 @@ from ..settings import RelaySettings
 from ..statistics import OpenPair, RelayStatistics
 from ..transport.epoll_reader import EpollReader, open_epoll_reader
 from .accept import accept
-from .connection import serve_connection
+from .connection import Connection
+from .shutdown import stop_at_once, stop_gracefully
 from .state import RelayState
 
-__all__ = ["RelayHandle", "serve_relay"]
-
 DEFAULT_SETTINGS: Final = RelaySettings()
-
-
-class Shutdown:
-    """Request to stop a relay, and its completion. Only the first request counts."""
-
-    def __init__(self) -> None:
-        self.requested = trio.Event()
-        self.accepting = True
-        """True if connections are still accepted while the relay stops."""
-        self.done = trio.Event()
-
-    def ask(self, *, accepting: bool) -> None:
-        """Request the stop; a further request has no effect."""
-        if not self.requested.is_set():
-            self.accepting = accepting
-            self.requested.set()
 
 
 class RelayHandle:
     """A running relay, as `serve_relay` reports it.
 
-    All methods must be called in the thread of the relay. `stop` is the only one that waits, and so
-    the only one that can be cancelled.
+    All methods must be called in the thread of the relay. Only `stop` waits, so no other method can
+    be cancelled.
     """
 
-    def __init__(self, state: RelayState, address: tuple[str, int], shutdown: Shutdown) -> None:
-        self._relay = state
-        self._shutdown = shutdown
+    def __init__(self, state: RelayState, address: tuple[str, int]) -> None:
+        self._state = state
         self._host, self._port = address
 
     @property
@@ -80,12 +56,12 @@ class RelayHandle:
         Returns:
             The current state, and the counters since the start.
         """
-        return self._relay.statistics()
+        return self._state.statistics()
 
     @property
     def max_connections(self) -> int:
         """Limit of admitted connections in force; 0 means no limit."""
-        return self._relay.admission.max_connections
+        return self._state.admission.max_connections
 
     def open_pairs(self) -> list[OpenPair]:
         """Take a snapshot of the open pairs.
@@ -93,7 +69,7 @@ class RelayHandle:
         Returns:
             One item for each pair, joined or waiting, the oldest first.
         """
-        return self._relay.open_pairs(trio.current_time())
+        return self._state.open_pairs(trio.current_time())
 
     def reload_token(self) -> bool:
         """Read ``token_file`` again. If that fails, the old token stays in force.
@@ -105,7 +81,7 @@ class RelayHandle:
             OSError: The file cannot be read.
             ValueError: The file does not hold one token.
         """
-        return self._relay.admission.reload_token()
+        return self._state.reload_token()
 
     async def stop(self, *, close_listeners: bool = False) -> None:
         """Stop gracefully, and return when the relay has ended.
@@ -121,8 +97,8 @@ class RelayHandle:
                 listening socket that outlives the relay: new clients wait in its backlog for the
                 next relay. Connections accepted earlier are admitted and then closed with 1001.
         """
-        self._shutdown.ask(accepting=not close_listeners)
-        await self._shutdown.done.wait()
+        self._state.request_stop(close_listeners=close_listeners)
+        await self._state.ended.wait()
 
 
 async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
@@ -161,54 +137,41 @@ async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
     if listeners is not None and not given:
         raise ValueError("listeners is empty; leave it out to listen on host and port")
     opened: Sequence[trio.abc.Listener[Any]] = given
-    shutdown = Shutdown()
     try:
-        state = RelayState(settings, observer)
-        if listeners is None:
-            opened = await trio.open_tcp_listeners(port, host=host)
-        handle = RelayHandle(state, bound_address(opened[0]), shutdown)
-        with open_epoll_reader() as state.epoll_reader:
-            await run_relay(state, opened, shutdown, lambda: task_status.started(handle))
+        with open_epoll_reader() as reader:
+            state = RelayState(settings, observer, reader)
+            if listeners is None:
+                opened = await trio.open_tcp_listeners(port, host=host)
+            try:
+                await run_relay(state, opened, task_status)
+            finally:
+                state.ended.set()
     finally:
         for listener in opened:
             await trio.aclose_forcefully(listener)
-        shutdown.done.set()
 
 
 async def run_relay(
     state: RelayState,
     listeners: Sequence[trio.abc.Listener[Any]],
-    shutdown: Shutdown,
-    started: Callable[[], None],
+    task_status: trio.TaskStatus[RelayHandle],
 ) -> None:
     """Run a relay on open listeners until a stop is requested or it is cancelled."""
-    over, settings = trio.Event(), state.settings
+    over, handle = trio.Event(), RelayHandle(state, bound_address(listeners[0]))
     async with trio.open_nursery() as hosts:
         connections = await hosts.start(connection_nursery, state.epoll_reader, over)
         try:
             async with trio.open_nursery() as nursery:
                 serve = partial(start_connection, state, connections)
-                accepting = await nursery.start(accept, listeners, serve)
-                nursery.start_soon(sweep, state.pairs, state.admission, settings)
-                started()
-                await shutdown.requested.wait()
-                state.drain(refusing=shutdown.accepting)
-                if not shutdown.accepting:
-                    accepting.stop()
-                elif settings.drain_delay:
-                    await trio.sleep(settings.drain_delay)
-                with trio.move_on_after(settings.close_timeout):
-                    await state.stop_waiting()
-                    state.stop()
-                    if not shutdown.accepting:
-                        await accepting.finished.wait()
-                    await state.wait_left(doors=not shutdown.accepting)
+                accepting = await nursery.start(accept, listeners, serve, state.epoll_reader)
+                nursery.start_soon(sweep, state.pairs, state.admission, state.settings)
+                task_status.started(handle)
+                await state.stop_requested.wait()
+                await stop_gracefully(state, accepting)
                 nursery.cancel_scope.cancel()
         finally:
             over.set()
-            state.drain(refusing=True)
-            state.stop()
-            state.drop()
+            stop_at_once(state)
 
 
 def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
@@ -216,7 +179,9 @@ def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.
 
     The connection is registered before its task runs, so that a shutdown does not miss it.
     """
-    connections.start_soon(serve_connection, state, connections, stream, state.open_scope())
+    connection = Connection(state, stream)
+    state.add(connection)
+    connections.start_soon(connection.serve, connections)
 
 
 async def connection_nursery(

@@ -5,136 +5,149 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from typing import NamedTuple
+from enum import IntEnum
+from typing import Protocol
 
 import trio
 
-from ..events import Event, Observer, PairEnded, PairJoined, RelayStopping
+from ..events import Event, Observer, Outcome, PairEnded, PairJoined, RelayStopping
 from ..limits.admission import AdmissionControl
-from ..outcome import Outcome
-from ..pairing.pump import end_pair
-from ..pairing.rendezvous import Pair, Rendezvous
-from ..pairing.side import Side
-from ..protocol.frames import BINARY, TEXT
+from ..limits.client_address import TrustedProxies
+from ..pairing.pair import Pair
+from ..pairing.rendezvous import Rendezvous
 from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, without_body_for_head
 from ..protocol.request import Request
 from ..protocol.response import Response, health_response
 from ..settings import RelaySettings
-from ..statistics import Counters, OpenPair, RelayStatistics, plus
+from ..statistics import Counters, OpenPair, RelayStatistics
 from ..transport.epoll_reader import EpollReader
-
-__all__ = ["RelayState"]
+from ..transport.socket_info import descriptor_limit
+from .token_file import read_token
 
 logger = logging.getLogger("relay")
 
 
-class RelayState:
-    """Codes in use, open connections and counters of one relay."""
+class Phase(IntEnum):
+    """Phase of a relay. A relay enters the phases in this order, and may skip some."""
 
-    def __init__(self, settings: RelaySettings, observer: Observer | None = None) -> None:
+    RUNNING = 0
+    DRAINING = 1
+    """The relay is about to stop, and refuses new sides, unless it stops accepting connections."""
+    STOPPING = 2
+    """Every side is being closed, including sides that join later."""
+    STOPPED = 3
+    """Every connection is cancelled, including connections accepted later."""
+
+
+class Cancellable(Protocol):
+    """Connection, as far as the state of a relay depends on it."""
+
+    def cancel(self) -> None:
+        """End the connection, except for its closing handshake."""
+
+
+class RelayState:
+    """Codes in use, open connections, phase and counters of one relay.
+
+    Raises OSError or ValueError with a message for the operator if the token file cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        observer: Observer | None = None,
+        reader: EpollReader | None = None,
+    ) -> None:
         self.settings = settings
-        self.pairs: Rendezvous[Side] = Rendezvous()
-        self.connections: set[trio.CancelScope] = set()
-        """Scope of each open connection; the closing handshake runs outside it."""
-        self.admission = AdmissionControl(settings)
-        self.epoll_reader: EpollReader | None = None
-        """Epoll reader of the sockets of pairs; None until the relay runs, or without epoll."""
-        self.live_pairs: set[Pair[Side]] = set()
+        self.epoll_reader = reader
+        """Epoll reader of the sockets of pairs; None on a platform without epoll."""
+        self.pairs = Rendezvous()
+        self.connections: set[Cancellable] = set()
+        """Open connections, including their closing handshakes."""
+        self.admission = AdmissionControl(
+            max_connections=settings.max_connections,
+            max_waiting=settings.max_waiting,
+            max_connections_per_client=settings.max_connections_per_client,
+            max_connects_per_minute=settings.max_connects_per_minute,
+            descriptors=descriptor_limit(),
+        )
+        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.live_pairs: set[Pair] = set()
         """Pairs whose traffic is not yet part of the counters."""
-        self.takeover_checks: dict[Pair[Side], trio.Event] = {}
-        """Pairs with a takeover check in progress, each with the event of its end."""
         self.counters = Counters()
-        self.draining = False
-        """True once the relay has begun to stop."""
-        self.stopping = False
-        """True once every side is being closed, including sides that join later."""
-        self.dropped = False
-        """True once every connection is cancelled, including connections accepted later."""
+        self.phase = Phase.RUNNING
+        self.stop_requested = trio.Event()
+        self.close_listeners = False
+        """True if the requested stop closes the listeners first, and then refuses no side."""
+        self.ended = trio.Event()
         self._allowed_origins = frozenset(settings.allowed_origins)
         self._observer = observer
         self._key = secrets.token_bytes(16)
         self._changed = trio.Event()
+        self.reload_token()
 
-    def open_scope(self) -> trio.CancelScope:
-        """Register a new connection and return its scope."""
-        scope = trio.CancelScope()
-        self.connections.add(scope)
+    def reload_token(self) -> bool:
+        """Read the token file again; return False if the settings have none.
+
+        Raises OSError or ValueError if the file cannot be used; the old token then stays in force.
+        """
+        if not self.settings.token_file:
+            return False
+        self.admission.set_token(read_token(self.settings.token_file))
+        return True
+
+    def add(self, connection: Cancellable) -> None:
+        """Register a connection that was accepted."""
+        self.connections.add(connection)
         self.counters.connections_accepted += 1
-        if self.dropped:
-            scope.cancel()
-        return scope
+        if self.phase is Phase.STOPPED:
+            connection.cancel()
 
-    def close_scope(self, scope: trio.CancelScope) -> None:
+    def remove(self, connection: Cancellable) -> None:
         """Remove a connection that is closed."""
-        self.connections.discard(scope)
-        self.leave(scope)
+        self.connections.discard(connection)
+        self.release(connection)
 
-    def leave(self, scope: trio.CancelScope) -> None:
+    def release(self, connection: Cancellable) -> None:
         """Release the slot of a connection, if it holds one."""
-        self.admission.release(scope)
+        self.admission.release(connection)
         self._changed.set()
 
-    def drain(self, *, refusing: bool) -> None:
-        """Begin to stop: report draining and, if ``refusing``, refuse new sides.
+    async def wait_for_release(self) -> None:
+        """Wait until a connection releases its slot or is closed."""
+        self._changed = trio.Event()
+        await self._changed.wait()
 
-        Further calls have no effect.
-        """
-        if not self.draining:
-            self.draining = True
-            self.admission.closed = refusing
+    def request_stop(self, *, close_listeners: bool) -> None:
+        """Request the stop of the relay; a further request has no effect."""
+        if not self.stop_requested.is_set():
+            self.close_listeners = close_listeners
+            self.stop_requested.set()
+
+    def enter(self, phase: Phase) -> None:
+        """Enter a phase. The first phase after `Phase.RUNNING` publishes `RelayStopping`."""
+        if self.phase is Phase.RUNNING:
             self.publish(RelayStopping(len(self.pairs), self.pairs.waiting))
+        self.phase = phase
 
-    async def stop_waiting(self) -> None:
-        """Close the sides that wait for a peer; return once their pairs have released them."""
-        self.stopping = True
-        waiting = [pair for pair in self.pairs if pair.b is None]
-        for pair in waiting:
-            self.stop_pair(pair)
-        for pair in waiting:
-            await pair.a.released.wait()
-
-    def stop(self) -> None:
-        """Close every side and free every code."""
-        self.stopping = True
-        for pair in self.pairs:
-            self.stop_pair(pair)
-
-    def stop_pair(self, pair: Pair[Side]) -> None:
-        """Close both sides and free the code.
-
-        A client that arrives now with the code opens a new pair instead of getting 409.
-        """
-        self.pairs.end(pair)
-        end_pair(pair, Outcome.STOPPED)
-
-    async def wait_left(self, *, doors: bool) -> None:
-        """Wait until every slot is free.
-
-        If ``doors`` is True, wait also for the connections that hold no slot, such as those that
-        have not completed their handshake.
-        """
-        while self.admission.slots or (doors and self.connections):
-            self._changed = trio.Event()
-            await self._changed.wait()
-
-    def drop(self) -> None:
-        """Cancel every open connection, and every connection accepted from now on."""
-        self.dropped = True
-        for scope in self.connections:
-            scope.cancel()
+    @property
+    def refuses_sides(self) -> bool:
+        """True if every upgrade is refused because the relay stops."""
+        return self.phase is not Phase.RUNNING and not self.close_listeners
 
     def respond(self, request: Request) -> Handshake | Response:
         """Return the handshake of an upgrade request, or the response to any other request."""
-        judged = parse_handshake(
+        found = parse_handshake(
             request,
             strict_codes=self.settings.strict_codes,
             allowed_origins=self._allowed_origins,
             with_token=self.admission.needs_token,
         )
-        if not isinstance(judged, PlainRequest):
-            return judged
-        full = judged is PlainRequest.READY and self.admission.full
-        response = health_response(len(self.pairs), draining=self.draining, full=full)
+        if not isinstance(found, PlainRequest):
+            return found
+        full = found is PlainRequest.READY and self.admission.full
+        draining = self.phase is not Phase.RUNNING
+        response = health_response(len(self.pairs), draining=draining, full=full)
         return without_body_for_head(request, response)
 
     def publish(self, event: Event) -> None:
@@ -143,18 +156,23 @@ class RelayState:
         if self._observer is not None:
             try:
                 self._observer.on_event(event)
-            except Exception as error:  # noqa: BLE001 - the observer is foreign code
+            except Exception as error:  # noqa: BLE001 - any code may be an observer
                 logger.error("the observer failed: %s", type(error).__name__)  # noqa: TRY400
 
-    def note_joined(self, pair: Pair[Side], now: float) -> None:
-        """Publish that side B joined."""
-        self.publish(PairJoined(self.pair_id(pair.code), now - pair.since))
+    def note_opened(self, pair: Pair) -> None:
+        """Include the traffic of a new pair in the statistics."""
+        self.live_pairs.add(pair)
 
-    def note_ended(self, pair: Pair[Side], now: float) -> None:
+    def note_joined(self, pair: Pair) -> None:
+        """Publish that side B joined."""
+        self.publish(PairJoined(self.pair_id(pair.code), trio.current_time() - pair.since))
+
+    def note_ended(self, pair: Pair) -> None:
         """Publish the outcome of a pair and move its traffic to the counters."""
         self.live_pairs.discard(pair)
+        now = trio.current_time()
         joined = now if pair.joined is None else pair.joined
-        a, b, each = pair.a, pair.b, traffic(pair)
+        a, b = pair.a, pair.b
         self.publish(
             PairEnded(
                 pair=self.pair_id(pair.code),
@@ -162,14 +180,12 @@ class RelayState:
                 joined=b is not None,
                 wait_time=joined - pair.since,
                 duration=now - joined,
-                bytes=each.bytes,
-                messages=each.messages,
-                text_messages_dropped=each.text_messages_dropped,
                 blocked_time=(
                     b.transport.seconds_blocked if b else 0.0,
                     a.transport.seconds_blocked,
                 ),
-                clients=(a.client, b.client if b else ""),
+                clients=pair.clients,
+                **pair.traffic._asdict(),
             )
         )
 
@@ -179,27 +195,12 @@ class RelayState:
 
     def statistics(self) -> RelayStatistics:
         """Return a snapshot of the state and the counters."""
-        tally = self.counters
-        moved, messages, texts = tally.bytes, tally.messages, tally.text_messages_dropped
-        for pair in self.live_pairs:
-            each = traffic(pair)
-            moved = plus(moved, each.bytes)
-            messages = plus(messages, each.messages)
-            texts = plus(texts, each.text_messages_dropped)
         return RelayStatistics(
             pairs=len(self.pairs),
             waiting=self.pairs.waiting,
             connections=len(self.connections),
-            draining=self.draining,
-            connections_accepted=tally.connections_accepted,
-            requests_refused=dict(tally.requests_refused),
-            pairs_ended=dict(tally.pairs_ended),
-            bytes=moved,
-            messages=messages,
-            text_messages_dropped=texts,
-            takeover_checks=tally.takeover_checks,
-            evictions=tally.evictions,
-            tls_handshakes_failed=dict(tally.tls_handshakes_failed),
+            draining=self.phase is not Phase.RUNNING,
+            **self.counters.snapshot(pair.traffic for pair in self.live_pairs),
         )
 
     def open_pairs(self, now: float) -> list[OpenPair]:
@@ -209,28 +210,8 @@ class RelayState:
                 pair=self.pair_id(pair.code),
                 joined=pair.b is not None,
                 age=now - pair.since,
-                bytes=traffic(pair).bytes,
-                clients=(pair.a.client, pair.b.client if pair.b else ""),
+                bytes=pair.traffic.bytes,
+                clients=pair.clients,
             )
             for pair in self.pairs
         ]
-
-
-class Traffic(NamedTuple):
-    """Forwarded and dropped traffic of a pair, as (side A, side B) counters."""
-
-    bytes: tuple[int, int]
-    messages: tuple[int, int]
-    text_messages_dropped: tuple[int, int]
-
-
-def traffic(pair: Pair[Side]) -> Traffic:
-    """Return the traffic of a pair; early data that waits for side B does not count yet."""
-    a, b = pair.a, pair.b
-    if b is None:
-        return Traffic((0, 0), (0, 0), (a.reframer.message_counts[TEXT], 0))
-    return Traffic(
-        bytes=(a.passed_on, b.passed_on),
-        messages=(a.reframer.message_counts[BINARY], b.reframer.message_counts[BINARY]),
-        text_messages_dropped=(a.reframer.message_counts[TEXT], b.reframer.message_counts[TEXT]),
-    )

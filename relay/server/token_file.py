@@ -8,8 +8,6 @@ from typing import Final
 
 from .regular_file import read_regular_file
 
-__all__ = ["is_token", "read_token", "token_in"]
-
 MAX_SIZE: Final = 4096
 """Maximum size of a token file in bytes. The token must fit into a request head."""
 
@@ -35,7 +33,8 @@ def read_token(path: str) -> bytes:
 def token_in(content: bytes) -> bytes:
     """Return the token in the content of a file, without white space and byte order mark.
 
-    Raises ValueError, with the predicate of a sentence about the file, if there is no such token.
+    Raises ValueError if there is no such token. The message continues a sentence whose subject is
+    the file.
     """
     if content.startswith(WIDE_MARKS):
         raise ValueError("is in UTF-16; save it as plain ASCII")

@@ -7,8 +7,8 @@ A `Transport` adds guarantees that a `trio.abc.Stream` does not give:
   write, so a frame is always completed and a close frame never interrupts another frame.
 - `Transport.send_deferred` sends a ping or a pong without waiting, at the next frame boundary.
 
-The buffer has at most one write of each writer: a writer waits until its bytes are sent, or is
-cancelled and never writes again.
+The buffer has at most one write of each writer, because a writer waits until its bytes are sent. A
+cancelled writer never writes again.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from .epoll_reader import EpollReader
 from .read_size import READ_SIZE, ReadSize
 from .socket_info import AckState, ack_state, pending, socket_of, unsent_bytes
 from .tls_failure import HandshakeFailure, TlsFailure
-
-__all__ = ["Transport"]
 
 
 class Transport(trio.abc.AsyncResource):
@@ -72,7 +70,7 @@ class Transport(trio.abc.AsyncResource):
         self.broken = False
         """True after a read or a write failed. No more bytes can be sent."""
         self.seconds_blocked = 0.0
-        """Seconds for which writers waited because the stream was blocked."""
+        """Total time in seconds for which writers waited, because the stream was blocked."""
 
     def push_back(self, data: bytes) -> None:
         """Return received bytes to the transport, for the next read."""
@@ -113,7 +111,7 @@ class Transport(trio.abc.AsyncResource):
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def drain_and_wait_eof(self) -> None:
-        """End the send direction, then read and discard until the client ends its own.
+        """End the send direction. Then discard received bytes until the client ends its direction.
 
         Closing a socket with unread data resets it. The reset can destroy the last frame or
         response if the client is still sending. The caller bounds the time.
@@ -172,7 +170,9 @@ class Transport(trio.abc.AsyncResource):
             size.adapt(trio.current_time() - began)
 
     def look(self, max_bytes: int) -> bytes | None:
-        """Return at most max_bytes without waiting; None if there are none, or for generic streams.
+        """Return at most max_bytes without waiting, or None if no bytes are available.
+
+        Always None for a generic stream, which cannot be read without waiting.
 
         Raises trio.BrokenResourceError if the stream failed.
         """
@@ -199,8 +199,8 @@ class Transport(trio.abc.AsyncResource):
     def send_deferred(self, data: bytes) -> None:
         """Send complete frames without waiting.
 
-        While writes are blocked, the frames are deferred to the next frame boundary. Only those of
-        the last call are kept. Errors are not raised here; the next read raises them.
+        While writes are blocked, the frames are deferred to the next frame boundary, and replace
+        frames that are already deferred. The next read raises the error of a failed write.
         """
         if self.write_blocked:
             self._deferred = data
@@ -222,7 +222,7 @@ class Transport(trio.abc.AsyncResource):
 
     @abstractmethod
     async def _flush(self) -> None:
-        """Send the buffered bytes; called by `flush`, which measures the time."""
+        """Send the buffered bytes. Only `flush` calls this method, and measures its time."""
 
 
 def is_end(data: bytes) -> bool:

@@ -11,6 +11,11 @@ The reader delays all other tasks of the thread between two checkpoints. Clients
 of bytes and the CPU time per byte. So a turn is bounded in time, not in reads: after `TURN`, every
 other task runs before the next read. Ready sockets that a turn did not reach are read first in the
 next one, so no socket starves.
+
+A wake of the trio loop costs more than forwarding a message as well. So after several turns that
+woke no task, the reader task lingers: it sleeps in its own epoll call instead of returning to trio.
+While it lingers, other tasks do not run, for at most `LINGER` plus `SHORT_POLL`. New connections,
+responses and blocked writes wake tasks, so the reader does not linger meanwhile.
 """
 
 from __future__ import annotations
@@ -27,18 +32,29 @@ from typing import Final
 import trio
 
 from .read_size import READ_SIZE, READ_TIME, ReadSize
-
-__all__ = ["EpollReader", "Read", "Take", "open_epoll_reader"]
+from .registration import EventRegistration, Read, Registration, Take
 
 TURN: Final = 0.01
 """Seconds of reading after which every other task of the relay runs."""
 
+LINGER: Final = 0.0005
+"""Seconds for which the reader task goes on in its own epoll call, instead of the trio loop.
+
+A wake of the trio loop costs more CPU time than forwarding a message. Longer times save no more.
+"""
+
+SHORT_POLL: Final = 0.001
+"""Seconds of one such epoll call, in which the thread sleeps: the shortest timeout of epoll."""
+
+QUIET_TURNS: Final = 4
+"""Number of turns that woke no task, after which the reader task lingers.
+
+A task that was woken wakes others: an accepted connection needs several turns of the trio loop
+until its response is sent.
+"""
+
 BATCH: Final = 1024
 """Maximum number of ready descriptors of one epoll call. The next call returns the others."""
-
-
-Take = Callable[[bytes], bool]
-Read = Callable[[int], bytes]
 
 
 @contextmanager
@@ -65,27 +81,42 @@ class EpollReader:
 
     async def run(self) -> None:
         """Read ready descriptors and call their functions, until cancelled."""
+        quiet_turns = 0
         while True:
             if self._ready:
                 await trio.lowlevel.checkpoint()
             else:
                 # An epoll descriptor is readable while one of its descriptors is ready.
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-            self._take_turn()
+                self._poll(0)
+            linger_end = perf_counter() + LINGER
+            quiet_turns = 0 if self._take_turn() else quiet_turns + 1
+            if quiet_turns > QUIET_TURNS and not self._linger(linger_end):
+                quiet_turns = 0
 
-    def _take_turn(self) -> None:
-        """Read the ready sockets until all of them are read or `TURN` is over."""
-        ready = self._ready
-        if not ready:
-            for fd, mask in self._epoll.poll(0, BATCH):
-                # A closed descriptor of which a copy is still in the set has no registration.
-                if (found := self._registrations.get(fd)) is not None:
-                    ready.append((found, mask))
+    def _linger(self, end: float) -> bool:
+        """Go on reading until the time ``end``; return False if a task was woken."""
+        while not self._ready and perf_counter() < end and self._poll(SHORT_POLL):
+            if self._take_turn():
+                return False
+        return True
+
+    def _poll(self, seconds: float) -> bool:
+        """Wait until descriptors are ready, and queue them; return False if there are none."""
+        for fd, mask in self._epoll.poll(seconds, BATCH):
+            # A closed descriptor of which a copy is still in the set has no registration.
+            if (found := self._registrations.get(fd)) is not None:
+                self._ready.append((found, mask))
+        return bool(self._ready)
+
+    def _take_turn(self) -> bool:
+        """Read ready sockets until all are read or `TURN` is over; return True if a task woke."""
+        ready, registrations, woke = self._ready, self._registrations, False
         now = perf_counter()
         end = now + TURN
         while ready and now < end:
             registration, mask = ready.popleft()
-            if self._registrations.get(registration.fd) is not registration:
+            if registrations.get(registration.fd) is not registration:
                 continue  # an earlier callback removed the registration
             over = registration.read_once(mask)
             began, now = now, perf_counter()
@@ -95,10 +126,12 @@ class EpollReader:
             if now - began > READ_TIME or size.bytes < READ_SIZE:
                 size.adapt(now - began)
             if over:
+                woke = True
                 self._end(registration)
                 trio.lowlevel.reschedule(registration.task)
             elif registration.has_more is not None and registration.has_more():
                 ready.append((registration, mask))
+        return woke
 
     async def read_until(  # noqa: PLR0913 - two calls, two bounds, two kinds of source
         self,
@@ -131,9 +164,16 @@ class EpollReader:
 
     async def wait_hangup(self, fd: int) -> bool:
         """Wait without reading until the peer of a socket closes it; return True after a reset."""
-        registration = HangupRegistration(fd)
+        registration = EventRegistration(fd)
         await self._wait(registration, select.EPOLLRDHUP)
-        return registration.reset
+        return bool(registration.events & select.EPOLLERR)
+
+    async def wait_readable(self, fd: int) -> None:
+        """Wait until a descriptor is readable, without reading it.
+
+        Unlike `trio.lowlevel.wait_readable`, this does not wait for the end of lingering.
+        """
+        await self._wait(EventRegistration(fd), select.EPOLLIN)
 
     async def _wait(self, registration: Registration, events: int) -> None:
         registration.task = trio.lowlevel.current_task()
@@ -160,53 +200,3 @@ class EpollReader:
             del self._registrations[registration.fd]
             with suppress(OSError):
                 self._epoll.unregister(registration.fd)
-
-
-class Registration:
-    """A registered descriptor, its callback, and the task that sleeps meanwhile."""
-
-    __slots__ = ("_max_bytes", "_read", "_take", "failure", "fd", "has_more", "size", "task")
-
-    task: trio.lowlevel.Task
-
-    def __init__(  # noqa: PLR0913, PLR0917 - see `EpollReader.read_until`
-        self,
-        fd: int,
-        size: ReadSize,
-        take: Take,
-        max_bytes: int,
-        read: Read,
-        has_more: Callable[[], bool] | None,
-    ) -> None:
-        self.fd = fd
-        self.size = size
-        self.has_more = has_more
-        self._take = take
-        self._max_bytes = max_bytes
-        self._read = read
-        self.failure: Exception | None = None
-
-    def read_once(self, events: int) -> bool | None:
-        """Read once; return True if the task has to be woken, None if no bytes were available."""
-        try:
-            size, limit = self.size.bytes, self._max_bytes
-            return self._take(self._read(size if size < limit else limit))  # noqa: FURB136 - half the time
-        except BlockingIOError:  # readiness is a hint, and a TLS record may be incomplete
-            return None
-        except Exception as failure:  # noqa: BLE001 - the waiting task raises it
-            self.failure = failure
-            return True
-
-
-class HangupRegistration(Registration):
-    """A registered descriptor that is not read; its task sleeps until the peer closes."""
-
-    __slots__ = ("reset",)
-
-    def __init__(self, fd: int) -> None:
-        super().__init__(fd, ReadSize(), bool, 0, bytes, None)
-        self.reset = False
-
-    def read_once(self, events: int) -> bool:
-        self.reset = bool(events & select.EPOLLERR)
-        return True

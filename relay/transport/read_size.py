@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MIN_READ", "READ_SIZE", "READ_TIME", "ReadSize"]
-
 READ_SIZE: Final = 127 * 1024
 """Maximum size of a read in bytes, and about the memory of one direction of a pair.
 

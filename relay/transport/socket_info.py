@@ -1,7 +1,7 @@
 """Query the kernel for the state of a socket: its queues, acknowledgements and peer address.
 
-Queues and acknowledgements are queried by the keepalive and takeover checks only, never for each
-message. If the platform or the stream has no answer, the result is one that ends no side.
+Only keepalive and takeover checks query queues and acknowledgements, never the path of a message.
+If the platform or the stream does not report them, the result is a value that ends no side.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import fcntl
 import resource
 import termios
+from contextlib import suppress
 from struct import Struct
 from struct import error as StructError  # noqa: N812 - the module has no better name for it
 from typing import Final, NamedTuple
 
 import trio
-
-from ..limits.client_address import UNIX
 
 __all__ = [
     "AckState",
@@ -54,17 +53,20 @@ def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
     return stream.socket if isinstance(stream, trio.SocketStream) else None
 
 
-def peer_address(stream: trio.abc.AsyncResource) -> str:
-    """Return the remote address of a stream: `UNIX` for a Unix socket, "" if unknown."""
+def peer_address(stream: trio.abc.AsyncResource) -> tuple[int, str]:
+    """Return the address family and the IP address of the peer of a stream.
+
+    The family is `AF_UNSPEC` for a stream without a socket. The address is "" if it is unknown, or
+    if the family has no IP addresses.
+    """
     sock = socket_of(stream)
     if sock is None:
-        return ""
-    if sock.family not in (trio.socket.AF_INET, trio.socket.AF_INET6):
-        return UNIX
-    try:
-        return str(sock.getpeername()[0])
-    except OSError:  # already disconnected
-        return ""
+        return trio.socket.AF_UNSPEC, ""
+    address = ""
+    if sock.family in {trio.socket.AF_INET, trio.socket.AF_INET6}:
+        with suppress(OSError):  # already disconnected
+            address = str(sock.getpeername()[0])
+    return sock.family, address
 
 
 def descriptor_limit() -> int:
@@ -81,24 +83,24 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
     """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)
-        retransmits, probes, silence, taken = TCP_INFO.unpack(info)
+        retransmits, probes, silence, acked = TCP_INFO.unpack(info)
     except (OSError, AttributeError, StructError):  # not TCP, not Linux, or an old kernel
         return AckState(-unsent_bytes(sock))
-    vain = retransmits + probes
-    return AckState(taken, silence / 1000 if vain else 0.0, vain)
+    unacked = retransmits + probes
+    return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
 
 
 def unsent_bytes(sock: trio.socket.SocketType) -> int:
     """Return the number of bytes in the send queue (tcp(7), unix(7))."""
-    return ask_for_count(sock, termios.TIOCOUTQ)
+    return read_count(sock, termios.TIOCOUTQ)
 
 
 def pending(sock: trio.socket.SocketType) -> int:
     """Return the number of bytes in the receive queue (tcp(7), unix(7))."""
-    return ask_for_count(sock, termios.FIONREAD)
+    return read_count(sock, termios.FIONREAD)
 
 
-def ask_for_count(sock: trio.socket.SocketType, request: int) -> int:
+def read_count(sock: trio.socket.SocketType, request: int) -> int:
     """Return the byte count of an ioctl request, or 0 if the ioctl fails."""
     try:
         (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(COUNT.size)))

@@ -10,7 +10,8 @@ from functools import partial
 import trio
 
 from .base import Transport
-from .epoll_reader import EpollReader, Read, Take
+from .epoll_reader import EpollReader
+from .registration import Read, Take
 
 __all__ = ["SocketTransport"]
 
@@ -119,25 +120,32 @@ class SocketTransport(Transport):
         if self._unsent:
             self._behind += self._deferred + data
             self._deferred = b""
-        else:
-            self._unsent = data
-        return self._write()
+            return self._write()
+        sent = self._write_bytes(data) if data else 0
+        if sent < len(data):
+            self._unsent = memoryview(data)[sent:]
+            return False
+        return True
 
     def _write(self) -> bool:
         """Write until the socket is full; return True if all bytes are written."""
+        while unsent := self._unsent:
+            sent = self._write_bytes(unsent)
+            if sent < len(unsent):
+                self._unsent = memoryview(unsent)[sent:]
+                return False
+            self._unsent = self._next()
+        return True
+
+    def _write_bytes(self, data: bytes | memoryview) -> int:
+        """Write once; return the number of bytes written, 0 if the socket is full."""
         try:
-            while unsent := self._unsent:
-                sent = os.write(self._descriptor(), unsent)
-                if sent < len(unsent):
-                    self._unsent = memoryview(unsent)[sent:]
-                    break
-                self._unsent = self._next()
+            return os.write(self._descriptor(), data)
         except BlockingIOError:
-            pass
+            return 0
         except OSError as error:
             self._break()
             raise trio.BrokenResourceError from error
-        return not self._unsent
 
     def _next(self) -> bytes:
         """Return and clear the bytes that follow `_unsent`."""

@@ -6,16 +6,14 @@ import trio
 
 from .base import Transport
 from .epoll_reader import EpollReader
-from .tls_failure import failure_of
-
-__all__ = ["StreamTransport"]
+from .tls_failure import classify_failure
 
 
 class StreamTransport(Transport):
     """Transport over a generic `trio.abc.Stream`.
 
-    A cancelled `send_all` of such a stream has sent an unknown part of its data. So each one runs
-    in its own task, in the given nursery, and the cancellation of a writer does not reach it.
+    A cancelled `send_all` of such a stream has sent an unknown part of its data. So each call runs
+    in a task of the given nursery, where the cancellation of a writer does not affect it.
     """
 
     __slots__ = ("_flushed",)
@@ -33,7 +31,7 @@ class StreamTransport(Transport):
             try:
                 await self._stream.do_handshake()
             except trio.BrokenResourceError as error:
-                self.failure = failure_of(error.__cause__)
+                self.failure = classify_failure(error.__cause__)
                 raise
             self.handshake_done = True
 

@@ -1,15 +1,13 @@
 """Kinds of failed TLS handshakes, as logs and metrics name them.
 
-Pure. The kind depends on the reason code of OpenSSL, which is from a fixed table. So the result has
-no data of the client.
+Pure. The result depends only on the reason code of OpenSSL, which is from a fixed table. So the
+result contains no data of the client.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
 from typing import Final, NamedTuple
-
-__all__ = ["HandshakeFailure", "TlsFailure", "failure_of"]
 
 
 class TlsFailure(StrEnum):
@@ -38,13 +36,13 @@ class TlsFailure(StrEnum):
 
 
 class HandshakeFailure(NamedTuple):
-    """A failed handshake: its kind, and the reason of OpenSSL, if any."""
+    """Kind of a failed handshake, and the reason text of OpenSSL, if any."""
 
     kind: TlsFailure
     detail: str = ""
 
 
-KINDS: Final = {
+KIND_OF_REASON: Final = {
     "HTTP_REQUEST": TlsFailure.PLAIN_HTTP,
     "HTTPS_PROXY_REQUEST": TlsFailure.PLAIN_HTTP,
     "WRONG_VERSION_NUMBER": TlsFailure.NOT_TLS,
@@ -62,8 +60,8 @@ KINDS: Final = {
 ALERT: Final = "_ALERT_"
 """Substring of the reasons that are alerts of the client, such as TLSV1_ALERT_UNKNOWN_CA."""
 
-ABOUT_VERSION: Final = {"PROTOCOL_VERSION"}
-ABOUT_CERTIFICATE: Final = {
+VERSION_ALERTS: Final = {"PROTOCOL_VERSION"}
+CERTIFICATE_ALERTS: Final = {
     "BAD_CERTIFICATE",
     "CERTIFICATE_EXPIRED",
     "CERTIFICATE_REVOKED",
@@ -73,17 +71,17 @@ ABOUT_CERTIFICATE: Final = {
 }
 
 
-def failure_of(error: BaseException | None) -> HandshakeFailure:
-    """Classify the exception of a failed handshake: an ssl.SSLError, or else a reset."""
+def classify_failure(error: BaseException | None) -> HandshakeFailure:
+    """Return the kind of a failed handshake; an exception without a reason is a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""
     detail = reason.replace("_", " ").lower()
     _, is_alert, alert = reason.partition(ALERT)
     if not is_alert:
-        return HandshakeFailure(KINDS.get(reason, TlsFailure.OTHER), detail)
-    if alert in ABOUT_CERTIFICATE:
+        return HandshakeFailure(KIND_OF_REASON.get(reason, TlsFailure.OTHER), detail)
+    if alert in CERTIFICATE_ALERTS:
         return HandshakeFailure(TlsFailure.CERTIFICATE_REFUSED, detail)
-    if alert in ABOUT_VERSION:
+    if alert in VERSION_ALERTS:
         return HandshakeFailure(TlsFailure.NO_SHARED_VERSION, detail)
     return HandshakeFailure(TlsFailure.CLIENT_ALERT, detail)

@@ -1,4 +1,4 @@
-"""Transport over the descriptor of a socket, with TLS between the socket and the frames.
+"""Transport over the descriptor of a socket, with the TLS of the relay.
 
 An `ssl.SSLObject` does no I/O: it reads ciphertext from one buffer and writes ciphertext to
 another. `SocketTransport` reads and writes the descriptor. This module decrypts within each read,
@@ -8,9 +8,10 @@ and encrypts once the socket has accepted all earlier ciphertext.
   readable for buffered data. Plaintext beyond the limit of the caller is kept in `_pushed_back`.
 - Frames that are sent while the socket is full are buffered as plaintext. So a deferred frame can
   still be replaced, and each record is encrypted when it is written.
-- The buffers of OpenSSL never shrink. Input in pieces of one record keeps them small.
+- The buffers of OpenSSL never shrink. They stay small, because input is in pieces of one record.
 - A read may produce records, such as the reply to a KeyUpdate. They are sent at once, or after the
-  buffered ciphertext. A client that causes more than `MAX_REPLIES` without reading is disconnected.
+  buffered ciphertext. A client that causes more than `MAX_REPLIES` bytes of such records, and reads
+  none of them, is disconnected.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ from typing import Final
 
 import trio
 
-from .epoll_reader import EpollReader, Take
+from .epoll_reader import EpollReader
+from .registration import Take
 from .socket_transport import SocketTransport
-from .tls_failure import failure_of
-
-__all__ = ["TLSSocket", "TLSTransport"]
+from .tls_failure import classify_failure
 
 RECORD: Final = 16 * 1024
 """Maximum plaintext of a TLS record in bytes (RFC 8446 section 5.1)."""
@@ -49,17 +49,17 @@ class TLSSocket(trio.abc.AsyncResource):
 class TLSTransport(SocketTransport):
     """TLS server over a TCP or Unix socket.
 
-    A close_notify of the client and the end of TCP both end its stream. The relay sends its own
+    The stream of the client ends with its close_notify, or with the end of TCP. The relay sends
     close_notify after the last frame of every connection that did not fail.
     """
 
     __slots__ = (
         "_ended",
         "_failed",
+        "_handshake_complete",
         "_incoming",
         "_notified",
         "_outgoing",
-        "_shaken",
         "_tls",
     )
 
@@ -69,7 +69,7 @@ class TLSTransport(SocketTransport):
         super().__init__(stream.transport_stream, nursery, reader)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = stream.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._shaken = False  # True once the handshake is complete
+        self._handshake_complete = False  # True once the handshake is complete
         self._ended = False  # True if no plaintext follows `_pushed_back`
         self._failed = False  # the same, because of an error
         self._notified = False  # True once close_notify was sent
@@ -80,12 +80,11 @@ class TLSTransport(SocketTransport):
             await self._handshake()
         except trio.BrokenResourceError as error:
             if not self._failed:
-                self.failure = failure_of(error)
+                self.failure = classify_failure(error)
             raise
         self.handshake_done = True
-        self._pushed_back = (
-            self._plaintext()
-        )  # the last read may have application data after the handshake
+        # The last read may have application data after the handshake.
+        self._pushed_back = self._plaintext()
 
     async def _handshake(self) -> None:
         """Exchange the handshake messages; `_step` processes each read.
@@ -98,7 +97,7 @@ class TLSTransport(SocketTransport):
             pass
         except OSError as error:  # the kernel reports a reset only once
             raise trio.BrokenResourceError from error
-        while not self._shaken and not self._failed:
+        while not self._handshake_complete and not self._failed:
             if self._unsent:
                 await self.flush()
             else:
@@ -108,7 +107,7 @@ class TLSTransport(SocketTransport):
         await self.flush()
 
     def _step(self, data: bytes) -> bool:
-        """Advance the handshake; return True if it is complete or failed, or the socket is full."""
+        """Continue the handshake; return True if it ended, or if the socket is full."""
         if data:
             self.heard = True
             self._incoming.write(data)
@@ -119,17 +118,20 @@ class TLSTransport(SocketTransport):
             return True
         try:
             self._tls.do_handshake()
-            self._shaken = True
+            self._handshake_complete = True
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            self.failure = failure_of(error)
+            self.failure = classify_failure(error)
             self._failed = True
-        return not self.try_send(b"") or self._shaken or self._failed
+        return not self.try_send(b"") or self._handshake_complete or self._failed
 
     def _read_now(self, max_bytes: int) -> bytes:
         if not self._has_more():
-            self._pushed_back = self._decrypt(self._read_bytes(max_bytes))
+            plaintext = self._decrypt(self._read_bytes(max_bytes))
+            if 0 < len(plaintext) <= max_bytes:
+                return plaintext
+            self._pushed_back = plaintext
         if self._pushed_back:
             return self._take_pushed_back(max_bytes)
         if self._failed:
@@ -148,8 +150,8 @@ class TLSTransport(SocketTransport):
     def _decrypt(self, data: bytes) -> bytes:
         """Decrypt received bytes; b"" is the end of TCP. Set `_ended` at the end of the stream.
 
-        Returns b"" if no record is complete. Invalid records set `_failed` and send an alert; the
-        failure is raised after the preceding plaintext was read.
+        Returns b"" if no record is complete. After an invalid record, send an alert and set
+        `_failed`. `_read_now` raises the failure after the plaintext that precedes the record.
         """
         if not data:
             self._ended = True
@@ -169,13 +171,13 @@ class TLSTransport(SocketTransport):
 
     def _plaintext(self) -> bytes:
         """Decrypt and return all complete records."""
-        pieces: list[bytes] = []
+        plaintext = b""
         try:
             # OpenSSL consumes only the record that it returns. So an empty buffer means that no
             # plaintext is left, without an SSLWantReadError for each read.
             while self._incoming.pending and not self._ended:
                 if piece := self._tls.read(RECORD):
-                    pieces.append(piece)
+                    plaintext = plaintext + piece if plaintext else piece
                 else:
                     self._ended = True
         except ssl.SSLWantReadError:
@@ -183,7 +185,7 @@ class TLSTransport(SocketTransport):
         except ssl.SSLError:
             self._send_records()
             self._failed = True
-        return b"".join(pieces)
+        return plaintext
 
     def _reply(self) -> None:
         """Send the records that a read produced; fail if the client does not read them."""
@@ -207,7 +209,7 @@ class TLSTransport(SocketTransport):
         return self._encrypt(data)
 
     def _encrypt(self, data: bytes) -> bytes:
-        """Return the records of OpenSSL itself, followed by the encrypted data."""
+        """Return the pending records of OpenSSL, such as an alert, and then the encrypted data."""
         if len(data) <= RECORD:
             if data:
                 self._tls.write(data)
@@ -220,7 +222,7 @@ class TLSTransport(SocketTransport):
         return b"".join(records)
 
     def _send_records(self) -> None:
-        """Send the records of OpenSSL itself, such as an alert; ignore a failed connection."""
+        """Send the pending records of OpenSSL, such as an alert; ignore a failed connection."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             self.try_send(b"")
 

@@ -10,8 +10,6 @@ from .socket_transport import SocketTransport
 from .stream_transport import StreamTransport
 from .tls_transport import TLSSocket, TLSTransport
 
-__all__ = ["wrap_stream"]
-
 
 def wrap_stream(
     stream: trio.abc.Stream | TLSSocket, nursery: trio.Nursery, reader: EpollReader | None = None

@@ -15,8 +15,8 @@ from tests.support.process import LOOPBACK, run_program, run_to_end
 from tests.support.relay_fixtures import ProcessRelay
 
 
-class Runs:
-    """Programs that run at the same time, and their output."""
+class Programs:
+    """Programs that run at the same time, and their results."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -44,26 +44,26 @@ class TestPlain:
         """Return the options."""
         return ["--unix-socket", path, "--ping-interval", "0"]
 
-    async def test_healthy(self, process_relay: ProcessRelay, path: str) -> None:
-        """Both commands succeed; `health` without a URL uses the environment."""
+    async def test_well(self, process_relay: ProcessRelay, path: str) -> None:
+        """Both commands succeed; without a URL, `health` reads the environment."""
         port = str(process_relay.port)
         await process_relay.join("code")
         async with trio.open_nursery() as nursery:
-            runs = Runs(nursery)
-            runs.start("port", "health", PORT=port)
-            runs.start("unix", "health", UNIX_SOCKET=path)
-            runs.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
-            runs.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
-            runs.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
+            programs = Programs(nursery)
+            programs.start("port", "health", PORT=port)
+            programs.start("unix", "health", UNIX_SOCKET=path)
+            programs.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
+            programs.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
+            programs.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
         for name in ("port", "unix", "url"):
-            status, out, err = runs.results[name]
+            status, out, err = programs.results[name]
             assert (status, err) == (0, ""), name
             # Those who probe may be there already.
             assert out in {f"healthy: {n} pair{'s'[: n - 1]}\n" for n in (1, 2, 3)}
-        status, out, err = runs.results["probe"]
+        status, out, err = programs.results["probe"]
         assert (status, err) == (0, "")
         assert out.endswith(f"a pair through ws://127.0.0.1:{port}/any/path works\n")
-        status, out, err = runs.results["json"]
+        status, out, err = programs.results["json"]
         assert (status, err) == (0, "")
         report = json.loads(out)
         assert report["ok"]
@@ -83,29 +83,29 @@ class TestTls:
         """Return the options."""
         return files.options
 
-    async def test_healthy(
+    async def test_well(
         self, process_relay: ProcessRelay, files: Certificate, tmp_path: Path
     ) -> None:
-        """`health` ignores the certificate of a local relay; `probe` requires a trusted one."""
+        """`health` does not verify the certificate of this machine; `probe` does."""
         port = str(process_relay.port)
         ca = str(tmp_path / "ca.pem")
         authority().cert_pem.write_to_path(ca)
         url = f"wss://localhost:{port}/"
         async with trio.open_nursery() as nursery:
-            runs = Runs(nursery)
+            programs = Programs(nursery)
             certificate = {"TLS_CERT": str(files.cert), "TLS_KEY": str(files.key)}
-            runs.start("health", "health", PORT=port, **certificate)
-            runs.start("plain", "health", PORT=port)
-            runs.start("trusted", "probe", url, "--ca", ca, "--size", "100000")
-            runs.start("stranger", "probe", url)
-        assert {name: result[0] for name, result in runs.results.items()} == {
+            programs.start("health", "health", PORT=port, **certificate)
+            programs.start("plain", "health", PORT=port)
+            programs.start("trusted", "probe", url, "--ca", ca, "--size", "100000")
+            programs.start("untrusted", "probe", url)
+        assert {name: result[0] for name, result in programs.results.items()} == {
             "health": 0,
             "plain": 1,
             "trusted": 0,
-            "stranger": 1,
+            "untrusted": 1,
         }
-        assert runs.results["health"][1].startswith("healthy: ")
-        assert "certificate" in runs.results["stranger"][1]
+        assert programs.results["health"][1].startswith("healthy: ")
+        assert "certificate" in programs.results["untrusted"][1]
 
 
 async def test_stopping(tmp_path: Path, time_limit: None) -> None:
@@ -116,12 +116,12 @@ async def test_stopping(tmp_path: Path, time_limit: None) -> None:
         program.process.send_signal(signal.SIGTERM)
         await program.line("event=stopping")
         async with trio.open_nursery() as nursery:
-            runs = Runs(nursery)
-            runs.start("health", "health", PORT=port)
-            runs.start("probe", "probe", f"ws://127.0.0.1:{port}/")
-        for name, said in (("health", "unhealthy: "), ("probe", "relay is stopping")):
-            status, out, err = runs.results[name]
+            programs = Programs(nursery)
+            programs.start("health", "health", PORT=port)
+            programs.start("probe", "probe", f"ws://127.0.0.1:{port}/")
+        for name, expected in (("health", "unhealthy: "), ("probe", "relay is stopping")):
+            status, out, err = programs.results[name]
             assert (status, err) == (1, "")
-            assert said in out
+            assert expected in out
         program.process.send_signal(signal.SIGTERM)
         assert await program.wait() == -signal.SIGTERM

@@ -41,8 +41,8 @@ class TestTls:
             half.do_handshake()
         whole = hello.read()
         async with trio.open_nursery() as nursery:
-            for said in (b"", b"\x16", whole[:100], whole, b"GET / HTTP/1.1\r\n\r\n", bytes(5000)):
-                nursery.start_soon(self.expect_cut, process_relay.port, said)
+            for text in (b"", b"\x16", whole[:100], whole, b"GET / HTTP/1.1\r\n\r\n", bytes(5000)):
+                nursery.start_soon(self.expect_cut, process_relay.port, text)
             nursery.start_soon(self.expect_timeout, process_relay)
             nursery.start_soon(self.reset, process_relay.port, whole)
         for source, sink in ((a, b), (b, a)):
@@ -50,10 +50,10 @@ class TestTls:
             assert await sink.message() == b"still there"
         assert await process_relay.pairs() == 1
 
-    async def expect_cut(self, port: int, said: bytes) -> None:
+    async def expect_cut(self, port: int, text: bytes) -> None:
         """Send an incomplete handshake, and expect the end, without HTTP."""
         async with Client(await trio.open_tcp_stream("127.0.0.1", port)) as client:
-            await client.send(said)
+            await client.send(text)
             with suppress(trio.BrokenResourceError):  # the relay left something unread
                 assert b"HTTP" not in await client.rest()
 
@@ -63,10 +63,10 @@ class TestTls:
         await client.send(b"GET /")
         assert (await client.response()).status == 408
 
-    async def reset(self, port: int, said: bytes) -> None:
+    async def reset(self, port: int, text: bytes) -> None:
         """Reset the connection inside the handshake."""
         client = Client(await trio.open_tcp_stream("127.0.0.1", port))
-        await client.send(said)
+        await client.send(text)
         await client.reset()
 
 

@@ -33,7 +33,7 @@ class Scraper:
         self.port = port
 
     async def connect(self) -> Client:
-        """Return a client that has sent nothing yet."""
+        """Return a client that has sent no request yet."""
         return Client(await trio.open_tcp_stream("127.0.0.1", self.port))
 
     async def request(self, target: str, method: str = "GET") -> Response:
@@ -50,12 +50,12 @@ class Scraper:
 
 @pytest.fixture
 async def scraper(process_relay: ProcessRelay) -> Scraper:
-    """Return a client for the metrics of the relay process."""
+    """Return a function that scrapes a relay that runs as a process."""
     return Scraper(await process_relay.program.metrics_port())
 
 
-async def test_responses(scraper: Scraper) -> None:
-    """The server has the text format, and explains its other responses; HEAD gets no body."""
+async def test_answers(scraper: Scraper) -> None:
+    """It serves the text format, and refuses other requests; HEAD gets no body."""
     for target in ("/metrics", "/metrics?name[]=x", "/"):
         response = await scraper.request(target)
         assert (response.status, response.headers["content-type"]) == (200, CONTENT_TYPE)
@@ -73,7 +73,7 @@ async def test_responses(scraper: Scraper) -> None:
         assert (await client.response()).status == 400
 
 
-async def test_figures_change(process_relay: ProcessRelay, scraper: Scraper) -> None:
+async def test_figures_move(process_relay: ProcessRelay, scraper: Scraper) -> None:
     """The next scrape has the events of the relay, but not the scrape itself."""
     before = await scraper.figures()
     a, b = await process_relay.pair()
@@ -154,7 +154,7 @@ async def test_port_in_use() -> None:
 
 
 class TestInMemory:
-    """Failures that a client cannot provoke."""
+    """Failures that no client can cause."""
 
     @pytest.fixture
     async def listener(self, nursery: trio.Nursery) -> MemoryListener:
@@ -183,7 +183,7 @@ class TestInMemory:
     async def test_nothing_asked(
         self, listener: MemoryListener, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A client that disconnects without a request causes no failure."""
+        """A client that disconnects without a request is no failure."""
         async with Client(await listener.connect(trio.testing.memory_stream_pair)):
             pass
         await trio.testing.wait_all_tasks_blocked()

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from relay import RelaySettings
-from relay.outcome import Outcome
+from relay.events import Outcome
 from tests.support.auto_client import AutoClient
 from tests.support.network_namespaces import NearRelay, namespaces, near_relay
 
@@ -72,7 +72,7 @@ class TestKeepalive:
         await near_relay.pair("code")
 
 
-class TestTakeover:
+class TestNewcomer:
     """Another client connects with the code, long before keepalive ends the dead side."""
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""Probe of a healthy relay, and of the faults of proxies in between."""
+"""The probe with a healthy relay and faulty proxies between them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from relay import RelaySettings
-from relay.cli.health_check import Health
+from relay.cli.health import Health
 from relay.cli.probe.dial import Awaited
 from relay.cli.probe.runner import Result
 from tests.support.probe_proxies import Impostor, Message, Proxy, into, plan_for, probe
@@ -37,8 +37,10 @@ def names(results: list[Result]) -> list[str]:
     return [result.name for result in results]
 
 
-async def test_healthy(memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock) -> None:
-    """Every step succeeds with a healthy relay, also after a long silence."""
+async def test_all_is_well(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """With a healthy relay every step succeeds, also after a long silence."""
     results, last = await probe(plan_for(into(memory_relay), idle=600, size=2**20))
     assert names(results) == ALL
     assert all(result.ok for result in results), results
@@ -50,6 +52,8 @@ async def test_healthy(memory_relay: MemoryRelay, autojump_clock: trio.testing.M
     assert set(results[10].figures) == {"mb_per_s"}
     assert results[11].seconds == pytest.approx(600, abs=1)
     assert last.error == ""
+    # Each side sends a large message, and 16 messages of 64 KiB.
+    assert min(memory_relay.handle.statistics().bytes) > 2 * 2**20
 
 
 async def test_optional_steps(memory_relay: MemoryRelay) -> None:
@@ -75,13 +79,13 @@ async def test_health_does_not_count(memory_relay: MemoryRelay) -> None:
     async def ill() -> Health:
         return Health(False, "HTTP 404 somewhere")
 
-    results, last = await probe(plan_for(into(memory_relay), look=ill))
+    results, last = await probe(plan_for(into(memory_relay), check_health=ill))
     assert (results[0].ok, results[0].error) == (None, "HTTP 404 somewhere")
     assert last.ok
 
 
 async def test_code_in_use(memory_relay: MemoryRelay) -> None:
-    """The probe reports the relay's own reason for a refusal."""
+    """The reason of a refusal by the relay is reported."""
     await memory_relay.pair("code")
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == ALL[:2]
@@ -90,7 +94,7 @@ async def test_code_in_use(memory_relay: MemoryRelay) -> None:
 
 
 async def test_unforeseen() -> None:
-    """An unexpected exception is the failure of its step, in one line."""
+    """An unexpected error is the failure of its step, in one line."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         raise RuntimeError("two\nlines")
@@ -102,7 +106,7 @@ async def test_unforeseen() -> None:
 async def test_two_relays(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Sides that reached different relays are reported as such."""
+    """Sides at different relays are recognized."""
     relays = iter((into(memory_relay), Impostor(nursery).open_stream))
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
@@ -129,7 +133,7 @@ async def test_impostor(
     step: str,
     expected: tuple[str, str],
 ) -> None:
-    """The probe detects a server that joins two sides but is no relay."""
+    """A server that joins two sides but is no relay is recognized."""
 
     def edit(sent: Message) -> list[Message]:
         if sent == message:
@@ -142,10 +146,26 @@ async def test_impostor(
     assert expected[1] in last.hint
 
 
-async def test_wrong_close_of_the_peer(
+@pytest.mark.parametrize("number", [1, 2])
+async def test_corrupt_large_message(nursery: trio.Nursery, number: int) -> None:
+    """A change of a large message is noticed in either direction."""
+    large: list[Message] = []
+
+    def edit(sent: Message) -> list[Message]:
+        if len(sent) == 5000:
+            large.append(sent)
+            return [bytes(5000)] if len(large) == number else [sent]
+        return [] if isinstance(sent, str) else [sent]
+
+    _, last = await probe(plan_for(Impostor(nursery, edit).open_stream, size=5000))
+    assert last.name == ("large message A to B", "large message B to A")[number - 1]
+    assert "not the one that was sent" in last.error
+
+
+async def test_wrong_farewell(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Side B must get the relay's own close frame after its peer has left."""
+    """Side B must be closed with the code and reason of the relay."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
     impostor.close_for_peer = (1011, "bye\x1b[2J")
     _, last = await probe(plan_for(impostor.open_stream))
@@ -154,10 +174,8 @@ async def test_wrong_close_of_the_peer(
     assert "did not see side A close" in last.hint
 
 
-async def test_unexpected_message(
-    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
-) -> None:
-    """An unexpected message ends the silence."""
+async def test_chatter(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
+    """A message that no side sent ends the silence."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
 
     async def chatter() -> None:
@@ -166,13 +184,13 @@ async def test_unexpected_message(
 
     nursery.start_soon(chatter)
     _, last = await probe(plan_for(impostor.open_stream, idle=60))
-    assert (last.name, last.error) == ("idle", "side A got a message that nobody sent")
+    assert (last.name, last.error) == ("idle", "side A received a message that no side sent")
 
 
 async def test_read_timeout(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A proxy that cuts silent connections is found, with its timeout."""
+    """A proxy that cuts silent connections is recognized, with the duration of the silence."""
     proxy = Proxy(nursery, into(memory_relay), silence=15)
     _, last = await probe(plan_for(proxy.open_stream, idle=600))
     assert (last.name, last.ok) == ("idle", False)
@@ -185,7 +203,7 @@ async def test_read_timeout(
 async def test_forgetful_network(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A silent connection that no longer carries data is found."""
+    """A silent connection that loses data afterwards is recognized."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
     proxy = Proxy(nursery, impostor.open_stream, silence=15, hole=True)
     _, last = await probe(plan_for(proxy.open_stream, idle=19))
@@ -197,7 +215,7 @@ async def test_forgetful_network(
 async def test_traffic_limit(
     nursery: trio.Nursery, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A proxy's limit of bytes and a limit of the relay are told apart."""
+    """A limit of a proxy for bytes is distinguished from a limit of the relay."""
     proxy = Proxy(nursery, into(memory_relay), limit=2**20)
     _, last = await probe(plan_for(proxy.open_stream, size=2**22))
     assert (last.name, last.ok) == ("large message A to B", False)

@@ -48,7 +48,7 @@ class Calls(list[tuple[Any, ...]]):
 
 
 def test_death_by_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The signal gets its default effect; without one, as for PID 1, the process exits."""
+    """The signal has its default effect; without one, as for PID 1, the process exits."""
     calls = Calls(monkeypatch)
     signal_dispositions.die_by(signal.SIGTERM)
     assert calls == [
@@ -94,19 +94,19 @@ def test_ignored_by_the_parent(monkeypatch: pytest.MonkeyPatch, serving: bool) -
 )
 def test_entry_point(monkeypatch: pytest.MonkeyPatch, arguments: list[str], serving: bool) -> None:
     """The entry point prepares signals and streams, then runs the command line."""
-    deeds: list[Any] = []
+    calls: list[Any] = []
     monkeypatch.setattr(sys, "argv", ["arc-relay", *arguments])
-    monkeypatch.setattr("relay.__main__.prepare_signals", lambda *, serving: deeds.append(serving))
+    monkeypatch.setattr("relay.__main__.prepare_signals", lambda *, serving: calls.append(serving))
     monkeypatch.setattr(
-        "relay.daemon.standard_streams.prepare_streams", lambda *, serving: deeds.append(serving)
+        "relay.daemon.standard_streams.prepare_streams", lambda *, serving: calls.append(serving)
     )
-    monkeypatch.setattr("relay.cli.main.main", lambda: deeds.append("run"))
+    monkeypatch.setattr("relay.cli.main.main", lambda: calls.append("run"))
     main()
-    assert deeds == [serving, serving, "run"]
+    assert calls == [serving, serving, "run"]
 
 
 def test_entry_point_is_light() -> None:
-    """Importing the entry point imports nothing slow."""
+    """Its import imports no slow module."""
     others = {"trio", "typer", "typing", "contextlib", "select", "relay.daemon.standard_streams"}
     heavy = f"import relay.__main__, sys; print({others} & {{*sys.modules}})"
     done = subprocess.run(
@@ -250,5 +250,5 @@ def test_second_signal_as_pid_1(inner: tuple[subprocess.Popen[bytes], int, Path]
         os.kill(pid, signal.SIGTERM)
         wait_until(process, lambda: "event=stopping" in log.read_text())
         os.kill(pid, signal.SIGINT)
-        assert process.wait(20) == 130  # a graceful stop would wait for the unresponsive client
+        assert process.wait(20) == 130  # a graceful stop would wait for the mute client
     assert "fault" not in log.read_text()

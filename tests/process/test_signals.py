@@ -156,8 +156,8 @@ async def test_end_at_once(
     unix, (tcp,) = open_unix(str(path), 0o600), await open_tcp("127.0.0.1", 0)
     async with unix, tcp:
         with SystemdNotifier({}) as systemd:
-            conduct = signal_handler(memory_relay.handle, systemd, log)
-            await conduct.end_at_once(received, [tcp, unix])
+            handler = signal_handler(memory_relay.handle, systemd, log)
+            await handler.end_at_once(received, [tcp, unix])
         assert tcp.socket.fileno() >= 0
     assert deaths == [(signal.SIGTERM, False)]
     assert [line["event"] for line in log.lines()] == ["summary"]

@@ -38,7 +38,7 @@ def output_on(pipe: Pipe) -> StandardOutput:
 
 
 def test_output(pipe: Pipe) -> None:
-    """The output writes its data, and is no terminal."""
+    """It accepts writes, and is no terminal."""
     with output_on(pipe) as output:
         assert output.writable()
         assert not output.isatty()
@@ -116,19 +116,18 @@ class Started:
         )
 
     async def expect_service(self) -> None:
-        """Request the health of the relay as soon as it listens."""
+        """Request its health as soon as it listens."""
         with trio.fail_after(30):
             async with Client(await self._connect()) as client:
                 assert (await client.get("/health")).status == 200
 
     async def _connect(self) -> trio.SocketStream:
-        """Return a connection to the relay, once it listens."""
+        """Connect once the relay listens, which is later than the file of the socket exists."""
         while True:
-            assert self.process.poll() is None
             try:
                 return await trio.open_unix_socket(str(self.socket))
             except (FileNotFoundError, ConnectionRefusedError):
-                # bind creates the file, and connections are refused until listen.
+                assert self.process.poll() is None
                 await trio.sleep(0.01)
 
     def end(self) -> int:
@@ -139,7 +138,7 @@ class Started:
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Undo the actions of a test."""
+    """Undo the changes of a test."""
     with ExitStack() as stack:
         yield stack
 
@@ -163,7 +162,7 @@ def started(stack: ExitStack, folder: Path, redirections: str, *options: str) ->
     ],
 )
 async def test_start(stack: ExitStack, tmp_path: Path, time_limit: None, redirections: str) -> None:
-    """A relay serves and stops with any standard streams; none of them is another file."""
+    """A relay serves and stops with any standard streams; no other file replaces one."""
     relay = started(stack, tmp_path, redirections)
     await relay.expect_service()
     for descriptor in range(3):
@@ -176,7 +175,7 @@ async def test_start(stack: ExitStack, tmp_path: Path, time_limit: None, redirec
 
 
 def target_of(pid: int, descriptor: int) -> str:
-    """Return the target of a descriptor of a process, as the kernel names it."""
+    """Return the file of a descriptor of a process, as the kernel names it."""
     return str(Path(f"/proc/{pid}/fd/{descriptor}").readlink())
 
 
@@ -221,7 +220,7 @@ NO_SPACE = "arc-relay: cannot write to standard output: No space left on device\
 
 
 @pytest.mark.parametrize(
-    ("redirections", "said"), [(">/dev/full", NO_SPACE), (">&-", ""), ("| true", "")]
+    ("redirections", "expected"), [(">/dev/full", NO_SPACE), (">&-", ""), ("| true", "")]
 )
 @pytest.mark.parametrize(
     ("arguments", "statuses"),
@@ -233,13 +232,13 @@ NO_SPACE = "arc-relay: cannot write to standard output: No space left on device\
     ],
 )
 def test_commands(
-    arguments: Sequence[str], statuses: set[int], redirections: str, said: str
+    arguments: Sequence[str], statuses: set[int], redirections: str, expected: str
 ) -> None:
-    """A command that cannot write its output reports the reason, unless the reader has left."""
+    """A command that cannot write its output reports why, unless the reader is gone."""
     status, errors = run_with(redirections, *arguments)
     assert status in statuses or redirections == "| true"  # which has the status of `true`
-    assert errors == said
-    assert status == 1 or not said
+    assert errors == expected
+    assert status == 1 or not expected
 
 
 async def test_status_of_health(stack: ExitStack, tmp_path: Path, time_limit: None) -> None:
@@ -250,8 +249,8 @@ async def test_status_of_health(stack: ExitStack, tmp_path: Path, time_limit: No
 
 
 @pytest.mark.parametrize("redirections", ["2>/dev/full", "2>&-"])
-def test_unwritable_error(redirections: str) -> None:
-    """The status of an error is the same if its message cannot be written."""
+def test_complaint(redirections: str) -> None:
+    """The exit status is the same if the error message cannot be written."""
     assert run_with(redirections, "start", "--port", "x")[0] == 2
     assert run_with(redirections, "start", "--host", "192.0.2.1")[0] == 1
 

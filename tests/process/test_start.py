@@ -1,4 +1,4 @@
-"""Command line: the start of a relay, and the errors of a failed start."""
+"""The command line: successful starts, and the error messages of failed ones."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ import pytest
 import trio
 
 from relay import Observer, RelayHandle, RelaySettings, serve_relay
-from relay.cli import main, start
+from relay.cli import main
 from relay.daemon import program
+from relay.daemon import run as daemon
 from relay.daemon.listeners import Listeners, open_tcp
 from relay.daemon.tls import CertificateFiles
 from relay.transport import epoll_reader
@@ -43,13 +44,13 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Started:
-    """Arguments of the relay that the command line started. A fake relay stops at once."""
+    """Replacement of `serve_relay` that stops at once by a signal."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, by: signal.Signals) -> None:
         self.settings: RelaySettings
         self.address: tuple[str, int]
         self._by = by
-        monkeypatch.setattr(start, "serve_relay", self._serve)
+        monkeypatch.setattr(daemon, "serve_relay", self._serve)
 
     async def _serve(
         self,
@@ -81,7 +82,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], by: signal.Signals
 ) -> None:
-    """The program prints its addresses, and a signal ends it with status 0."""
+    """It prints its addresses, and a signal ends it with status 0."""
     started = Started(monkeypatch, by)
     assert run(monkeypatch, "start", "--host", "127.0.0.1", "--port", "0") == 0
     port = started.address[1]
@@ -116,7 +117,7 @@ def test_settings_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["start", "--port", "65536"], ["--port", "65536", "0 to 65535"]),
         (["start", "--port", "-1"], ["--port", "-1"]),
@@ -135,7 +136,7 @@ def test_wrong_usage(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[str],
-    said: list[str],
+    expected: list[str],
 ) -> None:
     """An invalid option is explained in one line that names it and its value; the status is 2."""
     assert run(monkeypatch, *arguments) == 2
@@ -143,7 +144,7 @@ def test_wrong_usage(
     assert out == ""
     assert err.count("\n") == 1
     assert err.startswith("arc-relay: ")
-    assert all(word in err for word in said), err
+    assert all(word in err for word in expected), err
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "300.0.0.1"])
@@ -210,15 +211,15 @@ def test_no_descriptor_elsewhere(
     error: Exception = OSError(errno.EMFILE, "Too many open files")
     if group:
         error = ExceptionGroup("several", [ExceptionGroup("one", [error])])
-    monkeypatch.setattr(start, "SystemdNotifier", Mock(side_effect=error))
+    monkeypatch.setattr(daemon, "SystemdNotifier", Mock(side_effect=error))
     assert run(monkeypatch, "start") == 1
-    said = capsys.readouterr().err
-    assert said.startswith("arc-relay: the system is short of resources: Too many open files (")
-    assert said.count("\n") == 1
+    expected = capsys.readouterr().err
+    assert expected.startswith("arc-relay: the system is short of resources: Too many open files (")
+    assert expected.count("\n") == 1
 
 
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The program prints its version."""
+    """It prints its version."""
     assert run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == f"arc-relay {version('arc-pair-relay')}\n"
 
@@ -235,12 +236,12 @@ def test_version_without_metadata(
 
 def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """While names are resolved, signals end the process; then the files are loaded once more."""
-    deeds: list[str] = []
+    calls: list[str] = []
     before = signal.getsignal(signal.SIGTERM)
 
-    def note(deed: str) -> None:
+    def note(call: str) -> None:
         kept = signal.getsignal(signal.SIGTERM) is not before
-        deeds.append(f"{deed}, signals {'kept' if kept else 'not kept'}")
+        calls.append(f"{call}, signals {'kept' if kept else 'not kept'}")
 
     class Files(CertificateFiles):
         def __init__(self, *_paths: str) -> None:
@@ -256,11 +257,11 @@ def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> 
     async def serving(*_: object) -> None:
         note("serve")
 
-    monkeypatch.setattr(start, "open_listeners", opening)
-    monkeypatch.setattr(start, "serve", serving)
-    monkeypatch.setattr(start, "CertificateFiles", Files)
+    monkeypatch.setattr(daemon, "open_listeners", opening)
+    monkeypatch.setattr(daemon, "serve", serving)
+    monkeypatch.setattr(daemon, "CertificateFiles", Files)
     assert run(monkeypatch, "start", "--tls-cert", "x", "--tls-key", "x") == 0
-    assert deeds == [
+    assert calls == [
         "load, signals not kept",
         "open, signals not kept",
         "reload, signals kept",
@@ -274,9 +275,9 @@ def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> 
 def test_no_port_without_files(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
 ) -> None:
-    """A relay with unusable files opens no port."""
+    """A relay whose files cannot be used opens no port, so that no client connects."""
     opening = Mock()
-    monkeypatch.setattr(start, "open_listeners", opening)
+    monkeypatch.setattr(daemon, "open_listeners", opening)
     assert run(monkeypatch, "start", *options) == 1
     why = f"cannot read {options[0]} '/no': No such file or directory"
     assert capsys.readouterr().err == f"arc-relay: {why}\n"
@@ -295,7 +296,7 @@ def test_failed_start_closes_everything(
         opened.extend(await really_open(*address, option=option))
         return opened
 
-    monkeypatch.setattr(start, "open_tcp", open_metrics)
+    monkeypatch.setattr(daemon, "open_tcp", open_metrics)
     assert run(monkeypatch, "start", "-p", "0", "--metrics", "127.0.0.1:0", option, "/no/no") == 1
     assert "/no" in capsys.readouterr().err
     assert [listener.socket.fileno() for listener in opened] == [-1]
@@ -317,14 +318,14 @@ def test_unexpected_failure(
     async def serve(*, listeners: Sequence[trio.SocketListener], **_: Any) -> None:
         for listener in listeners:
             await listener.aclose()
-        raise KeyError("what a client said")
+        raise KeyError("what a client expected")
 
-    monkeypatch.setattr(start, "serve_relay", serve)
+    monkeypatch.setattr(daemon, "serve_relay", serve)
     assert run(monkeypatch, "start", "--host", "127.0.0.1", "--port", "0") == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert re.fullmatch(
         r"arc-relay: this is a fault of the program, please report it:"
-        r" KeyError at relay/cli/start\.py:\d+\n",
+        r" KeyError at relay/daemon/run\.py:\d+\n",
         err,
     )

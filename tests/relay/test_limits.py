@@ -14,7 +14,7 @@ from tests.support.running_relay import WatchedRelay, exchange, running
 
 FULL = (503, "relay is full")
 TOO_MANY_WAITING = (503, "too many waiting sides")
-LIMIT = "relay.limits.admission.descriptor_limit"
+LIMIT = "relay.server.state.descriptor_limit"
 
 
 async def join_many(relay: WatchedRelay, count: int) -> list[Client]:

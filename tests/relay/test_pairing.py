@@ -12,6 +12,7 @@ import trio.testing
 from relay import Event, PairJoined, RelaySettings
 from relay.pairing.side import HELD_LIMIT
 from relay.protocol.reframer import MAX_CONTROLS as MAX_PINGS
+from relay.server.shutdown import end_pairs
 from relay.transport.read_size import MIN_READ
 from tests.support.raw_client import (
     BINARY,
@@ -333,7 +334,7 @@ class StopAtJoin:
     def on_event(self, event: Event) -> None:
         """Record an event."""
         if isinstance(event, PairJoined):
-            self.relay.inside.stop()
+            end_pairs(self.relay.inside)
 
 
 async def test_early_data_of_a_pair_that_ends_as_b_joins() -> None:

@@ -13,6 +13,8 @@ import trio.testing
 
 from relay import RelayHandle, RelaySettings, serve_relay
 from relay.protocol.errors import leaves
+from relay.server.serve import start_connection
+from relay.server.shutdown import stop_at_once
 from relay.server.state import RelayState
 from tests.support.raw_client import Client, encode, encode_close, upgrade_request
 from tests.support.relay_fixtures import MemoryListener, MemoryRelay, is_empty
@@ -148,11 +150,15 @@ async def test_unresponsive_clients_delay_the_stop_once(
     assert trio.current_time() - start == pytest.approx(RelaySettings().close_timeout)
 
 
-async def test_connection_accepted_while_stopping() -> None:
+async def test_connection_accepted_while_stopping(nursery: trio.Nursery) -> None:
     """A connection whose task starts after the stop is closed like the others."""
     state = RelayState(RelaySettings())
-    state.drop()
-    assert state.open_scope().cancel_called
+    stop_at_once(state)
+    ours, theirs = trio.testing.memory_stream_pair()
+    start_connection(state, nursery, ours)
+    await trio.testing.wait_all_tasks_blocked()
+    assert await theirs.receive_some() == b""
+    assert not state.connections
 
 
 class FailingListener(MemoryListener):

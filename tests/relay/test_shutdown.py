@@ -9,8 +9,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from relay import PairEnded, RelayStopping
-from relay.server.serve import Shutdown
+from relay import PairEnded, RelaySettings, RelayStopping
+from relay.server.state import Phase, RelayState
 from tests.support.raw_client import BINARY, Client, encode, encode_close, upgrade_request
 from tests.support.running_relay import WatchedRelay, exchange, running
 from tests.support.shutdown import (
@@ -114,7 +114,7 @@ class TestNoDelay:
                 await relay.refused(*REFUSED)
                 assert (await relay.get("/health"))[0] == 503
                 assert (await relay.get("/ready"))[0] == 503
-            await unfinished.send(upgrade_request("/?pair=silent"))
+            await unfinished.send(upgrade_request("/?pair=mute"))
             assert (await unfinished.response()).status == 503
             await stopped_within(relay, CLOSE - 4)
 
@@ -150,7 +150,7 @@ class TestNoDelay:
             assert deliver is not None
 
             async def note() -> None:
-                if relay.inside.stopping:
+                if relay.inside.phase >= Phase.STOPPING:
                     order.append(code.partition("-")[0])
                 await deliver()
 
@@ -242,10 +242,10 @@ class TestTwoStops:
     @pytest.mark.parametrize("accepting", [True, False])
     def test_first_decides(self, accepting: bool) -> None:
         """The first stop decides, also if both happen in the same step."""
-        shutdown = Shutdown()
-        shutdown.ask(accepting=accepting)
-        shutdown.ask(accepting=not accepting)
-        assert shutdown.accepting is accepting
+        state = RelayState(RelaySettings())
+        state.request_stop(close_listeners=not accepting)
+        state.request_stop(close_listeners=accepting)
+        assert state.close_listeners is not accepting
 
     async def test_accepting(self, nursery: trio.Nursery, autojump_clock: MockClock) -> None:
         """Connections are still accepted, and refused, until the delay is over."""

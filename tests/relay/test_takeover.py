@@ -8,8 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.events import PairEnded, TakeoverChecked
-from relay.outcome import Outcome
+from relay.events import Outcome, PairEnded, TakeoverChecked
 from tests.support.auto_client import AutoClient
 from tests.support.raw_client import BINARY, PING, PONG, TEXT, encode, encode_close
 from tests.support.running_relay import exchange
@@ -31,7 +30,7 @@ async def test_alive(relay: OpenRelay, autojump_clock: MockClock, nursery: trio.
     assert int(refused.headers["retry-after"]) > 0
     assert trio.current_time() == since
     assert (a.pings, b.pings) == (1, 1)
-    assert relay.checks == [True]
+    assert relay.results == [True]
     await trio.sleep(100)
     await a.send_message(b"undisturbed")
     await trio.testing.wait_all_tasks_blocked()
@@ -48,7 +47,7 @@ async def test_dead_side(
     since = trio.current_time()
     fresh, _ = await relay.upgrade()
     assert trio.current_time() == since + TIMEOUT
-    assert relay.checks == [False]
+    assert relay.results == [False]
     for side in auto_client:
         assert await side.closed() == PEER_DISCONNECTED
     dead = clients[silent[0]]
@@ -66,10 +65,10 @@ async def test_events(relay: OpenRelay, autojump_clock: MockClock) -> None:
     """The event of the check has the same pair hash as the event of the pair's end."""
     await relay.pair()
     await relay.upgrade()
-    answered = [event for event in relay.events if isinstance(event, TakeoverChecked)]
+    probed = [event for event in relay.events if isinstance(event, TakeoverChecked)]
     ended = [event for event in relay.events if isinstance(event, PairEnded)]
-    assert answered == [TakeoverChecked(relay.relay.pair_id("code"), answered=False)]
-    assert [event.pair for event in ended] == [answered[0].pair]
+    assert probed == [TakeoverChecked(relay.relay.pair_id("code"), answered=False)]
+    assert [event.pair for event in ended] == [probed[0].pair]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ async def test_data_is_an_answer(
         joining.start_soon(relay.upgrade, 409)
         assert (await b.frame()).opcode == PING
         await b.send(said)
-    assert relay.checks == [True]
+    assert relay.results == [True]
 
 
 async def test_answer_among_data(
@@ -111,7 +110,7 @@ async def test_data_before_is_no_answer(
     await b.send(encode(BINARY, b"last words") + encode(PONG))
     await trio.testing.wait_all_tasks_blocked()
     await relay.upgrade(101)
-    assert relay.checks == [False]
+    assert relay.results == [False]
 
 
 async def test_clients_share_a_check(
@@ -125,11 +124,11 @@ async def test_clients_share_a_check(
             for _ in range(3):
                 joining.start_soon(relay.upgrade, 409)
             await trio.sleep(TIMEOUT / 4)
-        assert len(relay.relay.takeover_checks) == 1
+        assert relay.checks == 1
         assert (await b.frame()).opcode == PING
         await b.send(encode(PONG))
-    assert relay.checks == [True]
-    assert not relay.relay.takeover_checks
+    assert relay.results == [True]
+    assert relay.checks == 0
     assert auto_client.pings == 1
     await a.send_message(b"no other ping came")
     assert await b.message() == b"no other ping came"
@@ -153,7 +152,7 @@ async def test_check_of_a_dead_side_is_shared(
         for _ in range(3):
             joining.start_soon(join)
     assert sorted(statuses) == [101, 101, 409]
-    assert relay.checks == [False, True]
+    assert relay.results == [False, True]
     assert len(relay.relay.pairs) == 1
     assert relay.relay.pairs.waiting == 0
 
@@ -171,7 +170,7 @@ async def test_side_leaves_meanwhile(
             assert (await client.frame()).opcode == PING
         await clients[leaver].send(encode_close(1000))
     assert trio.current_time() == since
-    assert relay.checks == []
+    assert relay.results == []
     assert await clients[1 - leaver].closed() == (1000, "peer disconnected")
     assert relay.relay.pairs.waiting == 1
 
@@ -184,7 +183,7 @@ async def test_client_leaves_meanwhile(relay: OpenRelay, autojump_clock: MockClo
         await new_client.upgrade("/?pair=code")
     await trio.aclose_forcefully(new_client.stream)
     await trio.sleep(TIMEOUT)
-    assert relay.checks == [False]
+    assert relay.results == [False]
     assert len(relay.relay.pairs) == 0
     assert (await a.frame()).opcode == PING
     assert await a.closed() == PROBE_TIMEOUT

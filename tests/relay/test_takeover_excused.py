@@ -8,10 +8,10 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.outcome import Outcome
+from relay.events import Outcome
 from relay.pairing.side import HELD_LIMIT, Side
 from relay.pairing.sweeper import check_pair
-from relay.pairing.takeover import evict_if_dead
+from relay.server.join import evict_dead
 from relay.transport.base import Transport
 from relay.transport.socket_info import AckState
 from relay.transport.stream_transport import StreamTransport
@@ -55,7 +55,7 @@ class TestExcused:
         await trio.testing.wait_all_tasks_blocked()
         kernel_reports(monkeypatch, ack_state)
         await relay.upgrade(status)
-        assert relay.checks == [status == 409]
+        assert relay.results == [status == 409]
         if status == 409:
             assert await b.message() == CHUNK
             assert (await a.frame()).opcode == PING
@@ -91,7 +91,7 @@ class TestExcused:
         await relay.upgrade(409)
         kernel_reports(monkeypatch, DEAD)
         await relay.upgrade(101)
-        assert relay.checks == [True, False]
+        assert relay.results == [True, False]
         for client in (a, b):
             assert (await client.frame()).opcode == PING
 
@@ -110,7 +110,7 @@ class TestExcused:
         await trio.sleep(100)
         kernel_reports(monkeypatch, ack_state)
         b, _ = await relay.upgrade()
-        assert relay.checks == [answered]
+        assert relay.results == [answered]
         assert (relay.relay.pairs.waiting == 0) is answered
         if answered:
             assert await b.message() == bytes(HELD_LIMIT)
@@ -124,7 +124,7 @@ class TestExcused:
         async with trio.open_nursery() as joining:
             joining.start_soon(relay.upgrade, 101)
             assert (await a.frame()).opcode == PING
-        assert relay.checks == [False]
+        assert relay.results == [False]
 
 
 class TestEnding:
@@ -153,7 +153,7 @@ class TestEnding:
         assert memory_relay.handle.statistics().takeover_checks == 0
 
     async def test_ended_pair(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
-        """An ended pair that still holds its code is not pinged any more."""
+        """A pair that ended is not pinged any more, though its sides are still being closed."""
         ours, theirs = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
             transport, pairs = StreamTransport(ours, nursery), relay.relay.pairs
@@ -161,16 +161,15 @@ class TestEnding:
                 side = Side(transport, RelaySettings(), trio.CancelScope())
                 pair = pairs.join("code", side, trio.current_time())
                 await side.accept(b"accepted")
-            pair.outcome = Outcome.OVER_BYTES
+            pair.end(Outcome.OVER_BYTES)
             await trio.sleep(1000)
-            check_pair(pairs, pair, RelaySettings(), trio.current_time())
-            await evict_if_dead(relay.relay, "code", trio.CancelScope())
+            check_pair(pair, RelaySettings(), trio.current_time())
+            await evict_dead(relay.relay, "code", 0)
             await trio.testing.wait_all_tasks_blocked()
             await transport.aclose()
             assert await theirs.receive_some() == b"accepted" * 2
             assert await theirs.receive_some() == b""
-            pairs.end(pair)
-        assert relay.checks == []
+        assert relay.results == []
 
 
 class TestOff:
@@ -190,7 +189,7 @@ class TestOff:
         b, _ = await relay.upgrade(101)
         await relay.upgrade(409)
         await exchange(a, b)
-        assert relay.checks == []
+        assert relay.results == []
 
 
 class TestTimeout:

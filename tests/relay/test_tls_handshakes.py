@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from relay import TlsFailure, TlsHandshakeFailed
-from relay.transport.tls_failure import HandshakeFailure, failure_of
+from relay.transport.tls_failure import HandshakeFailure, classify_failure
 from tests.support.certificates import client_context
 from tests.support.raw_client import Client
 from tests.support.running_relay import WatchedRelay
@@ -240,7 +240,7 @@ def test_reasons(reason: str | None, kind: TlsFailure, detail: str | None) -> No
     """Each reason code of OpenSSL maps to one of a fixed set of kinds."""
     error = ssl.SSLError()
     error.reason = reason  # type: ignore[assignment]
-    failure = failure_of(error)
+    failure = classify_failure(error)
     assert failure.kind is kind
     assert detail is None or failure.detail == detail
 
@@ -248,7 +248,7 @@ def test_reasons(reason: str | None, kind: TlsFailure, detail: str | None) -> No
 def test_no_tls_error() -> None:
     """Any other exception is a reset."""
     for error in (None, ConnectionResetError()):
-        assert failure_of(error) == HandshakeFailure(TlsFailure.RESET)
+        assert classify_failure(error) == HandshakeFailure(TlsFailure.RESET)
 
 
 @pytest.mark.parametrize("fail", [ended_at_once, silent])

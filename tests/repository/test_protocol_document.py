@@ -10,13 +10,13 @@ from types import ModuleType
 
 import pytest
 
-import relay.limits.per_client
 import relay.protocol.frames
 import relay.protocol.handshake
 import relay.protocol.reframer
 import relay.protocol.response
+import relay.server.join
 from relay import Outcome
-from relay.outcome import Close
+from relay.events import Close
 from relay.protocol.response import Response, health_response
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
@@ -55,7 +55,7 @@ def test_statuses(answer: Response) -> None:
 def test_other_refusals() -> None:
     """Each refusal that is no constant has a row."""
     bad_requests = words(relay.protocol.handshake, "bad_request")
-    limits = words(relay.limits.per_client, "Refusal")
+    limits = words(relay.server.join, "try_later")
     assert (len(bad_requests), len(limits)) == (6, 2)
     assert all(has_row(400, text) for text in bad_requests)
     assert all(has_row(429, text) for text in limits)
@@ -96,7 +96,7 @@ def test_no_other_status() -> None:
     known |= {
         *chain(
             words(relay.protocol.handshake, "bad_request"),
-            words(relay.limits.per_client, "Refusal"),
+            words(relay.server.join, "try_later"),
         )
     }
     assert shown <= known

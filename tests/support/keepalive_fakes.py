@@ -8,7 +8,7 @@ from itertools import cycle
 from hypothesis import strategies as st
 
 from relay import RelaySettings
-from relay.pairing.keepalive import KeepaliveState, Verdict
+from relay.pairing.keepalive import KeepaliveResult, KeepaliveState
 
 START = 1000.0
 INTERVAL, TIMEOUT, STALL = 16.0, 20.0, 48.0
@@ -17,8 +17,8 @@ STEP = 1.0
 SETTINGS = RelaySettings(ping_interval=INTERVAL, ping_timeout=TIMEOUT, stall_timeout=STALL)
 ROUNDING = 1e-6
 
-OK, PING = Verdict.OK, Verdict.PING
-UNRESPONSIVE, STALLED = Verdict.UNRESPONSIVE, Verdict.STALLED
+OK, PING = KeepaliveResult.OK, KeepaliveResult.PING
+UNRESPONSIVE, STALLED = KeepaliveResult.UNRESPONSIVE, KeepaliveResult.STALLED
 
 jitters = st.floats(0, 1)
 gaps = st.lists(st.floats(0.3, STEP), min_size=1, max_size=30)
@@ -50,7 +50,7 @@ class Side:
     def ack_state(self) -> tuple[int, float, int]:
         return self.acked_bytes, self.seconds_since_ack, self.unacked_probes
 
-    def check(self, after: float = STEP) -> Verdict:
+    def check(self, after: float = STEP) -> KeepaliveResult:
         """Check the side this number of seconds after the last check."""
         self.now += after
         return self.keepalive.check(
@@ -62,9 +62,9 @@ class Side:
             alone=self.alone,
         )
 
-    def check_for(self, seconds: float, steps: list[float] | None = None) -> list[Verdict]:
+    def check_for(self, seconds: float, steps: list[float] | None = None) -> list[KeepaliveResult]:
         """Check the side for this number of seconds, or until it is ended."""
-        verdicts: list[Verdict] = []
+        verdicts: list[KeepaliveResult] = []
         until = self.now + seconds
         for step in cycle(steps or [STEP]):
             if self.now + step > until or (verdicts and verdicts[-1] in {UNRESPONSIVE, STALLED}):

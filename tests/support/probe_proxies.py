@@ -1,4 +1,4 @@
-"""Servers between a probe and its relay, or in place of the relay."""
+"""Proxies between a probe and its relay in a test, and substitutes for a relay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 import trio.testing
 import trio_websocket
 
-from relay.cli.health_check import Health
+from relay.cli.health import Health
 from relay.cli.probe.attempt import Plan
 from relay.cli.probe.client import ConnectOptions
 from relay.cli.probe.dial import Awaited
@@ -33,13 +33,13 @@ def plan_for(
     open_stream: Opener,
     *,
     code: str = "code",
-    look: Callable[[], Awaitable[Health]] = well,
+    check_health: Callable[[], Awaitable[Health]] = well,
     idle: float = 0,
     size: int = 0,
 ) -> Plan:
     """Return a plan, by default a short one."""
     request = ConnectOptions(open_stream, "relay.example", f"/?pair={code}", (), 2**30)
-    return Plan(request, look, idle, size, timeout=30)
+    return Plan(request, check_health, idle, size, timeout=30)
 
 
 async def probe(plan: Plan) -> tuple[list[Result], Result]:
@@ -60,7 +60,7 @@ def into(relay: MemoryRelay) -> Opener:
 
 
 class Script:
-    """Server that sends its lines once a client sends data, and disconnects unless it stays."""
+    """A server that sends one answer and disconnects, unless ``stay`` is set."""
 
     def __init__(self, nursery: trio.Nursery, answer: bytes, *, stay: bool = False) -> None:
         self._nursery = nursery
@@ -82,10 +82,10 @@ class Script:
 
 
 class Proxy:
-    """Proxy that forwards bytes, with limits.
+    """A proxy with limits.
 
-    It cuts a connection that was silent for ``silence`` seconds (or, as a ``hole``, swallows later
-    data), or that carried ``limit`` bytes in one direction.
+    It cuts a connection that was silent for ``silence`` seconds, or that carried ``limit`` bytes in
+    one direction. As a ``hole``, it discards data after the silence and cuts nothing.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class Proxy:
 
 
 class Impostor:
-    """Server that joins one pair but is no relay; ``edit`` decides the fate of each message."""
+    """A server that joins one pair like a relay, and changes messages with ``edit``."""
 
     def __init__(
         self, nursery: trio.Nursery, edit: Callable[[Message], Sequence[Message]] = lambda x: [x]
@@ -146,7 +146,7 @@ class Impostor:
         self._streams: list[trio.abc.Stream] = []
         self.sides: list[trio_websocket.WebSocketConnection] = []
         self.close_for_peer: tuple[int, str | None] = (1000, "peer disconnected")
-        """Close code and reason for a side whose peer disconnected."""
+        """Close code and reason for a side whose peer is gone."""
 
     async def open_stream(self, awaited: Awaited) -> trio.abc.Stream:
         """Return the probe's end of a new connection."""

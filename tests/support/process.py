@@ -111,11 +111,11 @@ async def run_program(
         descriptors = (inherited.fileno(),)
         launch = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(inherited.fileno())]
         command = [*launch, *command]
-    with log.open("wb") as stderr:
+    with log.open("wb") as output:
         process = await trio.lowlevel.open_process(
             command,
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=output,
             env=clean_environment(variables or {}),
             pass_fds=descriptors,
         )

@@ -23,6 +23,7 @@ from relay.daemon.signals import SignalHandler
 from relay.daemon.summary import Summary
 from relay.events import (
     Event,
+    Outcome,
     PairEnded,
     PairJoined,
     RelayStopping,
@@ -30,7 +31,6 @@ from relay.events import (
     TakeoverChecked,
     TlsHandshakeFailed,
 )
-from relay.outcome import Outcome
 from relay.transport.tls_failure import TlsFailure
 
 CANARY_V4 = "192.0.2.77"

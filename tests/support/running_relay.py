@@ -40,7 +40,6 @@ class TableSizes(NamedTuple):
     live_pairs: int
     takeover_checks: int
     clients: int
-    authorized: int
 
 
 class WatchedRelay(MemoryRelay):
@@ -72,9 +71,8 @@ class WatchedRelay(MemoryRelay):
             len(inside.connections),
             len(inside.admission.slots),
             len(inside.live_pairs),
-            len(inside.takeover_checks),
+            sum(pair.checked is not None for pair in inside.pairs),
             len(inside.admission.client_limits),
-            len(inside.admission.authorized),
         )
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:

@@ -10,7 +10,7 @@ import trio.testing
 
 from relay import RelaySettings
 from relay.events import Event, TakeoverChecked
-from relay.server.connection import serve_connection
+from relay.server.serve import start_connection
 from relay.server.state import RelayState
 
 from .raw_client import Client, Response
@@ -31,21 +31,25 @@ class OpenRelay(RunningRelay):
         self.events.append(event)
 
     @property
-    def checks(self) -> list[bool]:
+    def checks(self) -> int:
+        """Return the number of takeover checks in progress."""
+        return sum(pair.checked is not None for pair in self.relay.pairs)
+
+    @property
+    def results(self) -> list[bool]:
         """Results of the takeover checks: True if all sides answered."""
-        probed = [event.answered for event in self.events if isinstance(event, TakeoverChecked)]
+        results = [event.answered for event in self.events if isinstance(event, TakeoverChecked)]
         statistics = self.relay.statistics()
         assert (statistics.takeover_checks, statistics.evictions) == (
-            len(probed),
-            probed.count(False),
+            len(results),
+            results.count(False),
         )
-        return probed
+        return results
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
         make = trio.testing.lockstep_stream_pair if lockstep else trio.testing.memory_stream_pair
         client, server = make()
-        scope = self.relay.open_scope()
-        self._nursery.start_soon(serve_connection, self.relay, self._nursery, server, scope)
+        start_connection(self.relay, self._nursery, server)
         return client
 
     async def upgrade(self, status: int = 101) -> tuple[Client, Response]:
@@ -60,7 +64,6 @@ class OpenRelay(RunningRelay):
         await self.hang_up()
         await trio.sleep(10)
         assert not self.relay.connections
-        assert not self.relay.takeover_checks
         assert not len(self.relay.pairs)
         assert not self.relay.admission.slots
 

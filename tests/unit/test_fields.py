@@ -1,4 +1,4 @@
-"""Kinds of settings: parsing, bounds, and errors."""
+"""Settings: their text form, allowed values and error messages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from relay.field_types import Number, Setting
 from relay.fields import (
+    Field,
     choice,
     flag,
     integer,
@@ -32,7 +32,7 @@ def capital(word: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """Dataclass with a setting of each kind, and a field that is no setting."""
+    """A dataclass with a setting of each kind, and another field."""
 
     wait: float = seconds(2.0, "A time.")
     pause: float = seconds(0.5, "A time or nothing.", zero="for none")
@@ -49,7 +49,7 @@ class Example:
         validate(self)
 
 
-ABOUT: dict[str, Setting] = {name: about for name, _, about in iter_fields(Example)}
+ABOUT: dict[str, Field] = {name: about for name, _, about in iter_fields(Example)}
 
 # A setting, what it must be, good texts with their values, and bad texts.
 TEXTS: list[tuple[str, str, dict[str, Any], list[str]]] = [
@@ -103,8 +103,8 @@ TEXTS: list[tuple[str, str, dict[str, Any], list[str]]] = [
         ["1", "a,b c"],
     ),
 ]
-GOOD = [(name, said, value) for name, _, good, _ in TEXTS for said, value in good.items()]
-BAD = [(name, values, said) for name, values, _, bad in TEXTS for said in bad]
+GOOD = [(name, text, value) for name, _, good, _ in TEXTS for text, value in good.items()]
+BAD = [(name, values, text) for name, values, _, bad in TEXTS for text in bad]
 
 WRONG_TYPES: dict[str, list[Any]] = {
     "wait": [True, None, "1", b"1", 1j, [1.0]],
@@ -124,36 +124,36 @@ def example(name: str, value: Any) -> Example:
     return Example(**{name: value})
 
 
-@pytest.mark.parametrize(("name", "said", "value"), GOOD)
-def test_good_text(name: str, said: str, value: Any) -> None:
-    """Text is parsed to a value of the setting's type, in its normal form."""
-    parsed = ABOUT[name].parse(name, said)
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_good_text(name: str, text: str, value: Any) -> None:
+    """Text is parsed as a value of the right type, in its normal form."""
+    parsed = ABOUT[name].parse(name, text)
     assert (parsed, type(parsed)) == (value, type(value))
 
 
-@pytest.mark.parametrize(("name", "said", "value"), GOOD)
-def test_written_text(name: str, said: str, value: Any) -> None:
-    """The text form of a value parses to the same value."""
+@pytest.mark.parametrize(("name", "text", "value"), GOOD)
+def test_written_text(name: str, text: str, value: Any) -> None:
+    """The text of a value is parsed as the same value."""
     about = ABOUT[name]
     assert about.parse(name, about.format(value)) == value
 
 
-@pytest.mark.parametrize(("name", "values", "said"), BAD)
-def test_bad_text(name: str, values: str, said: str) -> None:
-    """Text that is no valid value is refused in one line that names the valid ones."""
+@pytest.mark.parametrize(("name", "values", "text"), BAD)
+def test_bad_text(name: str, values: str, text: str) -> None:
+    """Invalid text is refused in one line with the allowed values."""
     with pytest.raises(ValueError, match=f"^{name} must be") as refused:
-        ABOUT[name].parse(name, said)
+        ABOUT[name].parse(name, text)
     line = str(refused.value)
     assert line.startswith(f"{name} must be {values}, not ")
     assert "\n" not in line
     assert refused.value.__context__ is None or refused.value.__suppress_context__
 
 
-@pytest.mark.parametrize(("name", "values", "said"), BAD)
-def test_bad_value(name: str, values: str, said: str) -> None:
-    """Construction refuses the values that parsing refuses."""
+@pytest.mark.parametrize(("name", "values", "text"), BAD)
+def test_bad_value(name: str, values: str, text: str) -> None:
+    """Construction refuses the values of invalid texts as well."""
     try:
-        value = ABOUT[name].convert(said)
+        value = [text] if ABOUT[name].many else ABOUT[name].convert(text)
     except ValueError:
         return
     with pytest.raises(ValueError, match=f"^{name} must be"):
@@ -164,14 +164,14 @@ def test_bad_value(name: str, values: str, said: str) -> None:
     ("name", "value"), [(name, value) for name, wrong in WRONG_TYPES.items() for value in wrong]
 )
 def test_wrong_type(name: str, value: Any) -> None:
-    """A value of a wrong type is refused with its name, the required type and the value."""
+    """A value of a wrong type is refused with its name and the allowed values."""
     with pytest.raises(TypeError) as refused:
         example(name, value)
     assert str(refused.value) == f"{name} must be {ABOUT[name].values}, not {value!r}"
 
 
 def test_bad_item() -> None:
-    """The error about a list quotes only the wrong item."""
+    """The error message for a list quotes the invalid item only."""
     with pytest.raises(ValueError, match=r"^words must be words of letters, not 'b c'$"):
         ABOUT["words"].parse("words", "a,b c,d")
     with pytest.raises(TypeError, match=r"^words must be words of letters, not 5$"):
@@ -179,15 +179,17 @@ def test_bad_item() -> None:
 
 
 def test_range() -> None:
-    """A number may have an upper bound, and the error quotes the number."""
-    port = Number(help="A.", values="a port", kind=int, minimum=0, maximum=65535)
+    """A number may have a maximum, and the error message quotes the number."""
+    port: Field = integer(0, "A.", maximum=65535).metadata["field"]
     assert port.parse("port", "65535") == 65535
-    with pytest.raises(ValueError, match=r"^port must be a port, not 65536$"):
+    with pytest.raises(
+        ValueError, match=r"^port must be a whole number from 0 to 65535, not 65536$"
+    ):
         port.parse("port", "65536")
 
 
 def test_normal_form() -> None:
-    """Values in the code are brought into their normal form too."""
+    """The values of arguments are put in their normal form, too."""
     given: Any = {"word": "abc", "words": ["a", "b"]}
     made = Example(**given)
     assert (made.word, made.words) == ("ABC", ("A", "B"))
@@ -196,7 +198,7 @@ def test_normal_form() -> None:
 
 
 def test_definitions() -> None:
-    """The settings of a dataclass are found in order, without its other fields."""
+    """The settings of a dataclass are listed in order, without its other fields."""
     found = list(iter_fields(Example))
     assert [name for name, _, _ in found] == list(WRONG_TYPES)
     assert [default for _, default, _ in found] == [
@@ -213,8 +215,8 @@ def test_definitions() -> None:
     assert list(iter_fields(Example())) == found
 
 
-def test_display() -> None:
-    """The display form is the text of a value, or words for a missing one."""
+def test_shown() -> None:
+    """People see the text of a value, or the meaning of its absence."""
     assert [about.display(default) for _, default, about in iter_fields(Example)] == [
         "2",
         "0.5",
@@ -231,8 +233,8 @@ def test_display() -> None:
     assert ABOUT["good"].display(False) == "false"
 
 
-def test_non_defaults() -> None:
-    """Settings that differ from their defaults are listed by name."""
+def test_differing() -> None:
+    """The settings that differ from their defaults are returned for all instances."""
     assert non_defaults(Example(), Example()) == []
     assert non_defaults(Example(note="more")) == []
     assert non_defaults(Example(size=8, good=False), Example(count=0)) == [

@@ -1,4 +1,4 @@
-"""Allowed values of the relay's settings, and the errors for other values."""
+"""Allowed values of the settings of a relay, and error messages for others."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from relay import RelaySettings
-from relay.field_types import Flag, ListOf, Number, Setting, Text
-from relay.fields import iter_fields
+from relay.fields import Field, iter_fields
 
-ABOUT: dict[str, Setting] = {name: about for name, _, about in iter_fields(RelaySettings)}
+ABOUT: dict[str, Field] = {name: about for name, _, about in iter_fields(RelaySettings)}
 TIMES = [name for name, about in ABOUT.items() if about.metavar == "SECONDS"]
 OFF = [
     name for name in TIMES if ABOUT[name].values.startswith("a number of seconds from 0.001, or")
@@ -52,8 +51,8 @@ def test_defaults() -> None:
     }
 
 
-def test_every_setting_is_complete() -> None:
-    """Every field has the data for a command-line option, and a valid default."""
+def test_every_setting_says_what_it_is() -> None:
+    """Every field has the parts of an option, and an allowed default."""
     assert list(ABOUT) == [item.name for item in fields(RelaySettings)]
     for name, default, about in iter_fields(RelaySettings):
         assert about.help.endswith(".")
@@ -65,15 +64,16 @@ def test_every_setting_is_complete() -> None:
 def test_kinds() -> None:
     """Every setting has the kind that its field declares."""
     kinds = {
-        "float": Number,
-        "int": Number,
-        "int | None": Number,
-        "bool": Flag,
-        "str": Text,
-        "tuple[str, ...]": ListOf,
+        "float": (float, False, False),
+        "int": (int, False, False),
+        "int | None": (int, True, False),
+        "bool": (bool, False, False),
+        "str": (str, False, False),
+        "tuple[str, ...]": (str, False, True),
     }
     for item in fields(RelaySettings):
-        assert type(ABOUT[item.name]) is kinds[str(item.type)]
+        about = ABOUT[item.name]
+        assert (about.kind, about.optional, about.many) == kinds[str(item.type)]
 
 
 def test_zero_turns_off() -> None:
@@ -99,14 +99,14 @@ def test_good_time(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, 0.0009, -1, -math.inf, math.inf, math.nan])
 def test_time_out_of_range(name: str, value: float) -> None:
-    """A time out of range is refused with its name, the bounds, and the value."""
+    """A time out of range is refused with its name, the allowed values and the value."""
     if name in OFF and value == 0:
         return
     with pytest.raises(ValueError, match=r"number of seconds") as refused:
         with_setting(name, value)
-    said = str(refused.value)
-    assert said == f"{name} must be {ABOUT[name].values}, not {value!r}"
-    assert said.startswith(f"{name} must be a number of seconds from 0.001")
+    text = str(refused.value)
+    assert text == f"{name} must be {ABOUT[name].values}, not {value!r}"
+    assert text.startswith(f"{name} must be a number of seconds from 0.001")
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -128,12 +128,12 @@ def test_good_size(name: str, value: int) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [-1, -(2**70)])
 def test_size_out_of_range(name: str, value: int) -> None:
-    """A negative size is refused with its name, the bounds, and the value."""
+    """A negative size is refused with its name, the allowed values and the value."""
     with pytest.raises(ValueError, match="whole number") as refused:
         with_setting(name, value)
-    said = str(refused.value)
-    assert said.startswith(f"{name} must be a whole number")
-    assert said.endswith(f", or 0 for no limit, not {value}")
+    text = str(refused.value)
+    assert text.startswith(f"{name} must be a whole number")
+    assert text.endswith(f", or 0 for no limit, not {value}")
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -181,7 +181,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_settings_are_named() -> None:
-    """Settings are keyword-only, and unknown names are refused."""
+    """Positional and unknown settings are refused."""
     with pytest.raises(TypeError):
         RelaySettings(300.0)  # type: ignore[call-arg]
     with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""Trusted proxies and allowed origins: accepted text, and its normal form."""
+"""Trusted proxies and allowed origins, and their normal forms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from relay import RelaySettings
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("text", "kept"),
     [
         ("10.0.0.1", "10.0.0.1"),
         ("10.0.0.0/8", "10.0.0.0/8"),
@@ -19,13 +19,13 @@ from relay import RelaySettings
         ("UNIX", "unix"),
     ],
 )
-def test_trusted_proxy(said: str, kept: str) -> None:
+def test_trusted_proxy(text: str, kept: str) -> None:
     """A trusted proxy is an address, a network or the word unix, kept in its normal form."""
-    assert RelaySettings(trusted_proxies=(said,)).trusted_proxies == (kept,)
+    assert RelaySettings(trusted_proxies=(text,)).trusted_proxies == (kept,)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "",
         "proxy.example",
@@ -38,15 +38,15 @@ def test_trusted_proxy(said: str, kept: str) -> None:
         "unix:",
     ],
 )
-def test_no_trusted_proxy(said: str) -> None:
+def test_no_trusted_proxy(text: str) -> None:
     """A name, a network with host bits, or an address with a zone is no trusted proxy."""
     with pytest.raises(ValueError, match=r"^trusted_proxies must be addresses, ") as refused:
-        RelaySettings(trusted_proxies=("unix", said))
-    assert str(refused.value).endswith(f", not {said!r}")
+        RelaySettings(trusted_proxies=("unix", text))
+    assert str(refused.value).endswith(f", not {text!r}")
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("text", "kept"),
     [
         ("https://app.example", "https://app.example"),
         ("HTTPS://App.Example", "https://app.example"),
@@ -61,13 +61,13 @@ def test_no_trusted_proxy(said: str) -> None:
         ("FILE://", "file://"),
     ],
 )
-def test_allowed_origin(said: str, kept: str) -> None:
-    """An origin is kept as browsers send it: in lower case, without the default port."""
-    assert RelaySettings(allowed_origins=(said,)).allowed_origins == (kept,)
+def test_allowed_origin(text: str, kept: str) -> None:
+    """An origin is stored as browsers send it: in lower case, without the default port."""
+    assert RelaySettings(allowed_origins=(text,)).allowed_origins == (kept,)
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "",
         "*",
@@ -86,8 +86,8 @@ def test_allowed_origin(said: str, kept: str) -> None:
         "https://app.example\n",
     ],
 )
-def test_no_allowed_origin(said: str) -> None:
+def test_no_allowed_origin(text: str) -> None:
     """A host alone, a path, a pattern or an invalid name is no origin."""
     with pytest.raises(ValueError, match=r"^allowed_origins must be origins like ") as refused:
-        RelaySettings(allowed_origins=("null", said))
-    assert str(refused.value).endswith(f", not {said!r}")
+        RelaySettings(allowed_origins=("null", text))
+    assert str(refused.value).endswith(f", not {text!r}")

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import ParamSpec
 
 import trio
 
-from ..health_check import Health
+from ..health import Health
 from .client import ConnectOptions, ProbeClient
 from .dial import Awaited
 from .hints import Failure
-
-__all__ = [
-    "Attempt",
-    "Crossing",
-    "Plan",
-    "cross",
-    "expect",
-    "expect_silence",
-    "measure",
-    "rate",
-    "until_failure",
-]
-
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +18,7 @@ class Plan:
     """Parameters of a probe. Times are in seconds and sizes in bytes."""
 
     request: ConnectOptions
-    look: Callable[[], Awaitable[Health]]
+    check_health: Callable[[], Awaitable[Health]]
     """Requests the health of the relay."""
     idle: float
     """Duration of the idle step; 0 omits the step."""
@@ -45,7 +30,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Attempt:
-    """Running probe: its open sides, and what the current step waits for."""
+    """State of a running probe: its open sides, and the object of the current wait."""
 
     plan: Plan
     nursery: trio.Nursery
@@ -60,29 +45,18 @@ class Attempt:
         return a, b
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """Transfer of a number of copies of a message from one side to the other."""
+async def transfer(source: ProbeClient, sink: ProbeClient, message: bytes, count: int) -> None:
+    """Send copies of a message from one side to the other, and compare each with the message."""
 
-    source: ProbeClient
-    sink: ProbeClient
-    message: bytes = field(repr=False)
-    count: int
+    async def send() -> None:
+        for _ in range(count):
+            await source.send(message)
 
-    async def send(self) -> None:
-        """Send the copies."""
-        for _ in range(self.count):
-            await self.source.send(self.message)
+    async def receive() -> None:
+        for _ in range(count):
+            expect(await sink.receive(), message)
 
-    async def receive(self) -> None:
-        """Receive the copies, and compare each with the message."""
-        for _ in range(self.count):
-            expect(await self.sink.receive(), self.message)
-
-
-async def cross(*crossings: Crossing) -> None:
-    """Run transfers at the same time."""
-    await until_failure(*(task for one in crossings for task in (one.send, one.receive)))
+    await until_failure(send, receive)
 
 
 def expect(message: bytes | str, expected: bytes) -> None:
@@ -96,15 +70,13 @@ def expect(message: bytes | str, expected: bytes) -> None:
 async def expect_silence(side: ProbeClient) -> None:
     """Wait for a message; raise Failure when one arrives or the side is closed."""
     await side.receive()
-    raise Failure(f"side {side.name} got a message that nobody sent", "corrupt")
+    raise Failure(f"side {side.name} received a message that no side sent", "corrupt")
 
 
-async def measure(
-    function: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs
-) -> float:
-    """Await a function; return the seconds that it took."""
+async def measure(task: Awaitable[object]) -> float:
+    """Await a coroutine; return the seconds that it took."""
     began = trio.current_time()
-    await function(*args, **kwargs)
+    await task
     return trio.current_time() - began
 
 

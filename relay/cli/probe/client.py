@@ -15,8 +15,6 @@ import trio_websocket
 from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure, printable
 
-__all__ = ["ConnectOptions", "ProbeClient", "run_client"]
-
 MAX_ANSWER: Final = 16 * 1024
 """Maximum bytes of a response to an upgrade."""
 
@@ -47,7 +45,7 @@ class ConnectOptions:
 
 
 class RecordingStream(trio.abc.Stream):
-    """Stream that records what trio-websocket does not report: the response and the end."""
+    """Stream that records its end and the response, which trio-websocket does not report."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -134,10 +132,10 @@ class ProbeClient:
         if reason is None or reason.code == ABNORMAL:
             text = f"side {self.name}'s connection was cut, without a close frame"
             return Failure(text, ABNORMAL_CLOSURE, "closed")
-        words = f"closed {reason.code}"
-        said = f"{words} {printable(reason.reason)}" if reason.reason else words
+        code = f"closed {reason.code}"
+        cause = f"{code} {printable(reason.reason)}" if reason.reason else code
         return Failure(
-            f"side {self.name} was {said.replace(' ', ' with ', 1)}", said, words, "closed"
+            f"side {self.name} was {cause.replace(' ', ' with ', 1)}", cause, code, "closed"
         )
 
 
@@ -194,7 +192,7 @@ async def cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
 def refusal(answer: bytes) -> Failure:
     """Return the failure that a response other than a valid 101 indicates."""
     if not answer:
-        return Failure("the connection was closed without an answer", "hung up")
+        return Failure("the connection was closed without an answer", "no response")
     if answer.startswith(TLS_ALERT):
         return Failure("the answer is a TLS alert", "tls wanted")
     found = STATUS_LINE.match(answer)

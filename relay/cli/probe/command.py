@@ -14,20 +14,19 @@ from urllib.parse import parse_qs
 import trio
 import typer
 
-from ...daemon.errors import print_error
 from ...daemon.standard_streams import OutputFailed
-from ...field_types import read_number
+from ...fields import read_number
 from ...protocol.errors import leaves
 from ...server.token_file import is_token
-from ..health_check import check_health
-from ..url import ConnectTarget, Url, client_context, parse_url
+from ..client import ConnectTarget, client_context
+from ..errors import print_error
+from ..health import check_health
+from ..url import Url, parse_url
 from .attempt import Plan
 from .client import ConnectOptions
 from .dial import dial
-from .report import JsonReport, Report, TextReport
+from .report import JsonReport, Report, TextReport, failed
 from .runner import run_probe
-
-__all__ = ["probe", "run"]
 
 MAX_SECONDS: Final = 7 * 86400.0
 MAX_SIZE: Final = 2**30
@@ -87,7 +86,7 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         bool, typer.Option("--json", help="Print one JSON object, at the end.")
     ] = False,
 ) -> None:
-    """Open a pair through URL and say, step by step, what works: status 0 if all does, 1 if not."""
+    """Open a pair through URL and report each step: status 0 if all succeed, 1 if not."""
     check_option(0 <= idle <= MAX_SECONDS, "--idle", "a number of seconds from 0 to a week")
     check_option(
         0 < timeout <= MAX_SECONDS, "--timeout", "a number of seconds over 0, up to a week"
@@ -102,17 +101,13 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     target = ConnectTarget((where.host,), where.port, tls=context, name=where.host)
     plan = Plan(
         request=ConnectOptions(
-            open_stream=partial(dial, where, context),
+            open_stream=partial(dial, target),
             authority=where.authority,
             resource=f"{where.path}?{add_pair_code(where.query)}",
             headers=((b"Authorization", f"Bearer {token}".encode()),) if token else (),
             max_message_size=MAX_SIZE,
         ),
-        look=partial(
-            trio.to_thread.run_sync,
-            partial(check_health, target, min(timeout, LOOK_TIMEOUT)),
-            abandon_on_cancel=True,
-        ),
+        check_health=partial(check_health, target, min(timeout, LOOK_TIMEOUT)),
         idle=idle,
         size=size,
         timeout=timeout,
@@ -171,7 +166,7 @@ async def run(plan: Plan, report: Report) -> int:
         print_error("interrupted")
         return INTERRUPTED
     report.end(results)
-    return 1 if any(result.ok is False for result in results) else 0
+    return 1 if failed(results) else 0
 
 
 async def cancel_at_interrupt(

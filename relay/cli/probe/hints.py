@@ -1,15 +1,13 @@
 """Failures of a probe, and hints at their usual reasons.
 
-Pure. A failure has a list of causes, from the most specific to the most general. The hint is the
-one for the first cause in the table `HINTS`; a hint for the phase of the failed step comes first.
+Pure. A failure has a list of causes, from the most specific to the most general. The first cause
+with an entry in `HINTS` gives the hint. An entry for the phase of the failed step takes precedence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-
-__all__ = ["ABNORMAL_CLOSURE", "HINTS", "Failure", "hint_for", "printable"]
 
 ABNORMAL_CLOSURE: Final = "closed 1006"
 """Cause of a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
@@ -25,7 +23,7 @@ class Failure(Exception):
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
-    """Return the hint for a failure after some seconds of a phase; "" if there is none."""
+    """Return the hint for a failure, from its phase and duration; "" if there is none."""
     for cause in failure.causes:
         for key in (f"{phase}: {cause}", cause):
             if key in HINTS:
@@ -65,7 +63,7 @@ HINTS: Final[Mapping[str, str]] = {
     # Response to the upgrade.
     "no answer to the upgrade": "the server waits for another protocol: it speaks TLS (use wss://),"
     " or the proxy waits for a relay that does not answer",
-    "hung up": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
+    "no response": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
     "not http": "something else than HTTP listens on that port",
     "tls wanted": "that port speaks TLS: use wss://",
     "status 101": "the proxy makes up its own answer to an upgrade, in place of the relay's",

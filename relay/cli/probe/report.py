@@ -11,8 +11,6 @@ import typer
 
 from .runner import Result
 
-__all__ = ["JsonReport", "Report", "TextReport"]
-
 FORMATS: Final = {
     "pairs": "pairs: {:.0f}",
     "min_ms": "min {:.2f} ms",
@@ -48,9 +46,9 @@ class TextReport:
         self._url = url
 
     def step(self, result: Result) -> None:
-        told = [FORMATS[name].format(value) for name, value in result.figures.items()]
-        words = result.error or ", ".join(told)
-        line = f"{MARKS[result.ok]:<5} {result.name:<23}{duration(result.seconds):>9}   {words}"
+        figures = [FORMATS[name].format(value) for name, value in result.figures.items()]
+        text = result.error or ", ".join(figures)
+        line = f"{MARKS[result.ok]:<5} {result.name:<23}{duration(result.seconds):>9}   {text}"
         typer.echo(line.rstrip())
         if result.hint:
             typer.echo(f"      usually: {result.hint}")

@@ -13,8 +13,6 @@ from .client import ProbeClient
 from .hints import Failure, hint_for, printable
 from .steps import Figures, Step, steps_for
 
-__all__ = ["Result", "run_probe"]
-
 GRACE: Final = 1.0
 """Seconds to wait until both sides are closed, before the cause of the failure is chosen."""
 
@@ -25,7 +23,7 @@ class Result:
 
     name: str
     ok: bool | None
-    """True if the step succeeded; None if a step that is not vital failed."""
+    """True if the step succeeded, False if a vital step failed, None if another step failed."""
     seconds: float
     figures: Figures = field(default_factory=dict)
     error: str = ""
@@ -65,8 +63,8 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
         missing = f"no {attempt.awaited.what}"
         failure = Failure(f"{missing} within {plan.timeout:g} s", missing, "timeout")
     except Exception as error:  # noqa: BLE001 - any exception is a failure of the step
-        said = printable(" ".join(str(error).split()))
-        failure = Failure(f"{type(error).__name__}: {said}")
+        message = printable(" ".join(str(error).split()))
+        failure = Failure(f"{type(error).__name__}: {message}")
     else:
         return Result(step.name, True, trio.current_time() - began, figures)
     seconds = trio.current_time() - began
@@ -77,7 +75,7 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
 
 
 async def root_cause(failure: Failure, sides: Sequence[ProbeClient]) -> Failure:
-    """Return the failure that ended the pair, in preference to its effect on the other side."""
+    """Return the failure that ended the pair, if the given one is only its effect."""
     if not {"closed", "timeout"} & {*failure.causes}:
         return failure
     with trio.move_on_after(GRACE):

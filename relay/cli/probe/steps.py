@@ -13,19 +13,16 @@ import trio
 
 from .attempt import (
     Attempt,
-    Crossing,
     Plan,
-    cross,
     expect,
     expect_silence,
     measure,
     rate,
+    transfer,
     until_failure,
 )
-from .client import ProbeClient, run_client
+from .client import run_client
 from .hints import Failure
-
-__all__ = ["Figures", "Step", "steps_for"]
 
 Figures = Mapping[str, float]
 """Measurements of a step; each name ends with its unit."""
@@ -42,35 +39,24 @@ EARLY, LATER, TEXT, AFTER_TEXT, ECHO = b"early", b"later", "text", b"after text"
 async def check_health(attempt: Attempt) -> Figures:
     """Request /health from the same host."""
     attempt.awaited.what = "answer from /health"
-    health = await attempt.plan.look()
+    health = await attempt.plan.check_health()
     if health.pairs is None:
         raise Failure(health.text)
     return {"pairs": health.pairs}
 
 
-async def connect_a(attempt: Attempt) -> Figures:
-    """Open side A, which then waits for side B."""
-    await connect("A", attempt)
+async def connect(attempt: Attempt, name: str) -> Figures:
+    """Open the next side. Side A then waits for side B."""
+    side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
+    attempt.sides.append(side)
     return {}
 
 
 async def send_early(attempt: Attempt) -> Figures:
     """Send a message from side A before side B is connected."""
-    attempt.awaited.what = "way out for a message"
+    attempt.awaited.what = "space for a message"
     await attempt.sides[0].send(EARLY)
     return {}
-
-
-async def connect_b(attempt: Attempt) -> Figures:
-    """Open side B."""
-    await connect("B", attempt)
-    return {}
-
-
-async def connect(name: str, attempt: Attempt) -> None:
-    """Open the next side."""
-    side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
-    attempt.sides.append(side)
 
 
 async def receive_early(attempt: Attempt) -> Figures:
@@ -80,7 +66,7 @@ async def receive_early(attempt: Attempt) -> Figures:
     await a.send(LATER)
     first = await b.receive()
     if first == LATER:
-        raise Failure("what side A sent before side B came did not arrive", "early lost")
+        raise Failure("the early message of side A did not arrive", "early lost")
     expect(first, EARLY)
     expect(await b.receive(), LATER)
     return {}
@@ -98,7 +84,7 @@ async def drop_text(attempt: Attempt) -> Figures:
 
 async def round_trips(attempt: Attempt) -> Figures:
     """Send small messages from side A to side B and back."""
-    times = [await measure(round_trip, attempt) for _ in range(ROUNDS)]
+    times = [await measure(round_trip(attempt)) for _ in range(ROUNDS)]
     return {"min_ms": min(times) * 1000, "median_ms": statistics.median(times) * 1000}
 
 
@@ -117,28 +103,18 @@ async def pings(attempt: Attempt) -> Figures:
     attempt.awaited.what = "pong"
     return {
         f"{side.name.lower()}_ms": 1000
-        * statistics.median([await measure(ProbeClient.ping, side) for _ in range(ROUNDS)])
+        * statistics.median([await measure(side.ping()) for _ in range(ROUNDS)])
         for side in attempt.both
     }
 
 
-async def large_to_b(attempt: Attempt) -> Figures:
-    """Send a large message from side A to side B."""
-    return await large(attempt, *attempt.both)
-
-
-async def large_to_a(attempt: Attempt) -> Figures:
-    """Send a large message from side B to side A."""
-    a, b = attempt.both
-    return await large(attempt, b, a)
-
-
-async def large(attempt: Attempt, source: ProbeClient, sink: ProbeClient) -> Figures:
-    """Send a large message, and check that it arrives unchanged."""
+async def large(attempt: Attempt, *, to_a: bool = False) -> Figures:
+    """Send a large message to side B, or to side A, and check that it arrives unchanged."""
+    source, sink = reversed(attempt.both) if to_a else attempt.both
     attempt.awaited.what = "large message"
     # Random data, so that no proxy can compress it.
     message = os.urandom(attempt.plan.size)
-    seconds = await measure(cross, Crossing(source, sink, message, 1))
+    seconds = await measure(transfer(source, sink, message, 1))
     return {"bytes": len(message), "mb_per_s": rate(len(message), seconds)}
 
 
@@ -147,9 +123,11 @@ async def medium_both_ways(attempt: Attempt) -> Figures:
     a, b = attempt.both
     attempt.awaited.what = "message of 64 KiB"
     message = os.urandom(MEDIUM)
-    seconds = await measure(
-        cross, Crossing(a, b, message, MEDIUM_COUNT), Crossing(b, a, message, MEDIUM_COUNT)
+    both_ways = (
+        partial(transfer, a, b, message, MEDIUM_COUNT),
+        partial(transfer, b, a, message, MEDIUM_COUNT),
     )
+    seconds = await measure(until_failure(*both_ways))
     return {"mb_per_s": rate(2 * MEDIUM * MEDIUM_COUNT, seconds)}
 
 
@@ -158,7 +136,7 @@ async def stay_idle(attempt: Attempt) -> Figures:
     attempt.awaited.what = "end of the silence"
     with trio.move_on_after(attempt.plan.idle):
         await until_failure(*(partial(expect_silence, side) for side in attempt.both))
-    return {"round_trip_ms": await measure(round_trip, attempt) * 1000}
+    return {"round_trip_ms": await measure(round_trip(attempt)) * 1000}
 
 
 async def close(attempt: Attempt) -> Figures:
@@ -189,8 +167,8 @@ class Step:
 HEALTH: Final = Step("health", "health", check_health, vital=False)
 IDLE: Final = Step("idle", "idle", stay_idle)
 LARGE: Final = (
-    Step("large message A to B", "large", large_to_b),
-    Step("large message B to A", "large", large_to_a),
+    Step("large message A to B", "large", large),
+    Step("large message B to A", "large", partial(large, to_a=True)),
 )
 
 
@@ -198,9 +176,9 @@ def steps_for(plan: Plan) -> tuple[Step, ...]:
     """Return the steps of a plan in order."""
     return (
         HEALTH,
-        Step("connect side A", "connect", connect_a),
+        Step("connect side A", "connect", partial(connect, name="A")),
         Step("send before B is there", "early", send_early),
-        Step("connect side B", "connect", connect_b),
+        Step("connect side B", "connect", partial(connect, name="B")),
         Step("early message first", "early", receive_early),
         Step("text is dropped", "text", drop_text),
         Step("round trips", "small", round_trips),

@@ -13,7 +13,6 @@ import pytest
 from relay import RelaySettings
 from relay.cli import main, options, start
 from relay.daemon.settings import DaemonSettings
-from relay.field_types import Choice, Flag, Number
 from relay.fields import Definition, iter_fields
 
 DEFINITIONS = [*iter_fields(DaemonSettings), *iter_fields(RelaySettings)]
@@ -35,27 +34,27 @@ TEXTS = {
 
 def texts(definition: Definition) -> tuple[str, str, str | None]:
     """Return two valid texts of a setting, neither its default, and an invalid one, if any."""
-    match definition.field:
-        case Number():
-            return "17", "42", "soon"
-        case Choice(choices=choices):
-            first, second = [word for word in choices if word != definition.default][:2]
-            return first, second, "loud"
-        case _:
-            return TEXTS[definition.name]
+    about = definition.field
+    if about.kind in {int, float}:
+        return "17", "42", "soon"
+    if about.metavar == "WORD":
+        words = about.values.removeprefix("one of ").split(", ")
+        first, second = [word for word in words if word != definition.default][:2]
+        return first, second, "loud"
+    return TEXTS[definition.name]
 
 
-SPELT = [definition for definition in DEFINITIONS if not isinstance(definition.field, Flag)]
-FLAGS = [definition for definition in DEFINITIONS if isinstance(definition.field, Flag)]
+SPELT = [definition for definition in DEFINITIONS if definition.field.kind is not bool]
+FLAGS = [definition for definition in DEFINITIONS if definition.field.kind is bool]
 
 
 def by_name(definition: Definition) -> str:
-    """Return the test id of a setting."""
+    """Return the name of a setting, for the name of a test."""
     return definition.name
 
 
-class Started:
-    """Settings with which the start command called a fake relay."""
+class StartCommand:
+    """The start command, with a record of its settings in place of a relay."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.start: DaemonSettings
@@ -82,26 +81,28 @@ class Started:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
-    """Run without settings in the environment; undo the changes to the process."""
+def command(monkeypatch: pytest.MonkeyPatch) -> Iterator[StartCommand]:
+    """Start from an environment without settings; undo what the program does to its process."""
     for name in os.environ:
         if name.startswith("ARC_RELAY_"):
             monkeypatch.delenv(name)
     threshold = gc.get_threshold()
-    yield Started(monkeypatch)
+    yield StartCommand(monkeypatch)
     gc.set_threshold(*threshold)
 
 
 @pytest.fixture
-def whole_tls(definition: Definition, monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
-    """Add the other half of the TLS files to a half."""
+def whole_tls(
+    definition: Definition, monkeypatch: pytest.MonkeyPatch, command: StartCommand
+) -> None:
+    """Give the other TLS file, without which the first one is refused."""
     halves = {"tls_cert": "TLS_KEY", "tls_key": "TLS_CERT"}
     if definition.name in halves:
         monkeypatch.setenv(f"ARC_RELAY_{halves[definition.name]}", "/other")
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the one line that the program wrote to stderr, without its name and the line end."""
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the only line on standard error, without the name of the program."""
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
@@ -116,17 +117,17 @@ def test_names() -> None:
     assert sorted(short) == ["-H", "-p"]
 
 
-def test_defaults(started: Started) -> None:
+def test_defaults(command: StartCommand) -> None:
     """Without flags and variables, every setting has its default."""
-    assert started.status() == 0
-    assert started.start == DaemonSettings()
-    assert started.relay == RelaySettings()
+    assert command.status() == 0
+    assert command.start == DaemonSettings()
+    assert command.relay == RelaySettings()
 
 
 @pytest.mark.usefixtures("whole_tls")
 @pytest.mark.parametrize("definition", SPELT, ids=by_name)
 def test_flag_beats_variable_beats_default(
-    definition: Definition, started: Started, monkeypatch: pytest.MonkeyPatch
+    definition: Definition, command: StartCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each setting has a flag and a variable of its name; the flag takes precedence."""
     name, default, about = definition
@@ -134,51 +135,51 @@ def test_flag_beats_variable_beats_default(
     values = [about.parse(name, first), about.parse(name, second)]
     assert default not in values
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", first)
-    assert started.value(name) == values[0]
+    assert command.value(name) == values[0]
     flag = f"--{name.replace('_', '-')}"
-    assert started.value(name, flag, second) == values[1]
-    assert started.value(name, f"{flag}={second}") == values[1]
+    assert command.value(name, flag, second) == values[1]
+    assert command.value(name, f"{flag}={second}") == values[1]
     monkeypatch.delenv(f"ARC_RELAY_{name.upper()}")
     if not name.startswith("tls"):
-        assert started.value(name) == default
-    assert started.value(name, flag, first, flag, second) == values[1]
+        assert command.value(name) == default
+    assert command.value(name, flag, first, flag, second) == values[1]
 
 
 @pytest.mark.parametrize("definition", FLAGS, ids=by_name)
 def test_flags_without_a_value(
-    definition: Definition, started: Started, monkeypatch: pytest.MonkeyPatch
+    definition: Definition, command: StartCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A boolean setting has a flag for each value, and a variable with a word."""
+    """A boolean has two flags, and a variable with a word."""
     name, default, _ = definition
     yes = f"--{name.replace('_', '-')}"
     no = f"--no-{name.replace('_', '-')}"
-    assert started.value(name) is default
-    assert started.value(name, yes) is True
-    assert started.value(name, no) is False
+    assert command.value(name) is default
+    assert command.value(name, yes) is True
+    assert command.value(name, no) is False
     for word, value in {"on": True, "0": False}.items():
         monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", word)
-        assert started.value(name) is value
-        assert started.value(name, yes) is True
-        assert started.value(name, no) is False
+        assert command.value(name) is value
+        assert command.value(name, yes) is True
+        assert command.value(name, no) is False
 
 
 @pytest.mark.parametrize("definition", SPELT, ids=by_name)
 def test_bad_flag(
-    definition: Definition, started: Started, capsys: pytest.CaptureFixture[str]
+    definition: Definition, command: StartCommand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An invalid flag ends the start in one line that names the flag; the status is 2."""
     bad = texts(definition)[2]
     if bad is None:
         return
     flag = f"--{definition.name.replace('_', '-')}"
-    assert started.status(flag, bad) == 2
-    assert said(capsys).startswith(f"{flag} must be {definition.field.values}, not '")
+    assert command.status(flag, bad) == 2
+    assert error_line(capsys).startswith(f"{flag} must be {definition.field.values}, not '")
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=by_name)
 def test_bad_variable(
     definition: Definition,
-    started: Started,
+    command: StartCommand,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -188,38 +189,40 @@ def test_bad_variable(
         return
     variable = f"ARC_RELAY_{definition.name.upper()}"
     monkeypatch.setenv(variable, bad)
-    assert started.status() == 2
-    assert said(capsys).startswith(f"{variable} must be {definition.field.values}, not '")
+    assert command.status() == 2
+    assert error_line(capsys).startswith(f"{variable} must be {definition.field.values}, not '")
 
 
-def test_overridden_invalid_variable(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overridden_invalid_variable(
+    command: StartCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A variable that a flag overrides is not parsed."""
     monkeypatch.setenv("ARC_RELAY_PAIR_TTL", "never")
-    assert started.value("pair_ttl", "--pair-ttl", "5") == 5
+    assert command.value("pair_ttl", "--pair-ttl", "5") == 5
 
 
 def test_settings_that_do_not_go_together(
-    started: Started, capsys: pytest.CaptureFixture[str]
+    command: StartCommand, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Settings that contradict each other are reported in one line too."""
-    assert started.status("--tls-cert", "/cert.pem") == 2
-    assert said(capsys) == "tls_cert and tls_key must be given together, but tls_key is not"
+    """An invalid combination of settings is explained in one line."""
+    assert command.status("--tls-cert", "/cert.pem") == 2
+    assert error_line(capsys) == "tls_cert and tls_key must be given together, but tls_key is not"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_empty_variable(name: str, started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_variable(name: str, command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty variable counts as unset."""
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "")
-    assert started.status() == 0
-    assert (started.start, started.relay) == (DaemonSettings(), RelaySettings())
-    assert started.start.given == frozenset()
+    assert command.status() == 0
+    assert (command.start, command.relay) == (DaemonSettings(), RelaySettings())
+    assert command.start.given == frozenset()
 
 
 @pytest.mark.parametrize("name", ["unix_socket", "trusted_proxies"])
-def test_empty_flag(name: str, started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_flag(name: str, command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty flag overrides a variable, if the setting may be empty."""
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "unix")
-    assert not started.value(name, f"--{name.replace('_', '-')}", "")
+    assert not command.value(name, f"--{name.replace('_', '-')}", "")
 
 
 @pytest.mark.parametrize(
@@ -234,14 +237,14 @@ def test_empty_flag(name: str, started: Started, monkeypatch: pytest.MonkeyPatch
 def test_unknown_variable(
     variable: str,
     nearest: str,
-    started: Started,
+    command: StartCommand,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """An unknown variable with the relay's prefix stops the start; the error suggests a name."""
+    """An unknown variable prevents the start, and the nearest known one is named."""
     monkeypatch.setenv(variable, "5")
-    assert started.status() == 2
-    assert said(capsys) == f"unknown variable {variable}; did you mean {nearest}?"
+    assert command.status() == 2
+    assert error_line(capsys) == f"unknown variable {variable}; did you mean {nearest}?"
 
 
 @pytest.mark.parametrize(
@@ -255,55 +258,55 @@ def test_unknown_variable(
 def test_unknown_variable_that_is_no_text(
     variable: str,
     shown: str,
-    started: Started,
+    command: StartCommand,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """An unknown name with control or unprintable characters is escaped."""
     monkeypatch.setenv(variable, "5")
-    assert started.status() == 2
-    assert said(capsys).startswith(f"unknown variable {shown}; did you mean ARC_RELAY_")
+    assert command.status() == 2
+    assert error_line(capsys).startswith(f"unknown variable {shown}; did you mean ARC_RELAY_")
 
 
 def test_unrelated_unknown_variable(
-    started: Started, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: StartCommand, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The error suggests a known variable, however different the unknown one is."""
     variable = f"ARC_RELAY_{'Z' * 100}"
     monkeypatch.setenv(variable, "5")
-    assert started.status() == 2
-    assert said(capsys).startswith(f"unknown variable {variable}; did you mean ARC_RELAY_")
+    assert command.status() == 2
+    assert error_line(capsys).startswith(f"unknown variable {variable}; did you mean ARC_RELAY_")
 
 
-def test_ignored_variables(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignored_variables(command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     """Empty unknown variables, and variables of other programs, are ignored."""
     monkeypatch.setenv("ARC_RELAY_PAIR_TLL", "")
     monkeypatch.setenv("ARC_RELAYS", "5")
     monkeypatch.setenv("PAIR_TTL", "5")
-    assert started.status() == 0
-    assert started.relay == RelaySettings()
+    assert command.status() == 0
+    assert command.relay == RelaySettings()
 
 
-def test_given_options(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_given_options(command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings know the given options, also those given with their defaults."""
     monkeypatch.setenv("ARC_RELAY_HOST", "0.0.0.0")  # noqa: S104 - nothing listens
-    assert started.value("given", "-p", "8765", "--pair-ttl", "5") == {"host", "port"}
+    assert command.value("given", "-p", "8765", "--pair-ttl", "5") == {"host", "port"}
 
 
-def test_short_flags(started: Started) -> None:
+def test_short_flags(command: StartCommand) -> None:
     """The flags of the predecessor exist."""
-    assert started.status("-H", "::1", "-p", "0") == 0
-    assert (started.start.host, started.start.port) == ("::1", 0)
+    assert command.status("-H", "::1", "-p", "0") == 0
+    assert (command.start.host, command.start.port) == ("::1", 0)
 
 
-def test_settings_from_environment(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_from_environment(command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another command finds the settings of a start in the same environment."""
-    assert options.settings_from_environment() == DaemonSettings()
+    assert options.read_settings(DaemonSettings, {}) == DaemonSettings()
     monkeypatch.setenv("ARC_RELAY_UNIX_SOCKET", "/a")
     monkeypatch.setenv("ARC_RELAY_PORT", "5")
-    assert started.status() == 0
-    assert options.settings_from_environment() == started.start
-    assert options.settings_from_environment().given == {"unix_socket", "port"}
+    assert command.status() == 0
+    assert options.read_settings(DaemonSettings, {}) == command.start
+    assert options.read_settings(DaemonSettings, {}).given == {"unix_socket", "port"}
 
 
 @pytest.mark.parametrize(
@@ -320,30 +323,30 @@ def test_settings_from_environment(started: Started, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_bad_environment(
-    variables: dict[str, str], problem: str, started: Started, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], problem: str, command: StartCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another command reports an invalid environment like start, with the same status."""
+    """Another command refuses an invalid environment with the message of start."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(options.WrongUsage) as refused:
-        options.settings_from_environment()
+        options.read_settings(DaemonSettings, {})
     assert (str(refused.value), refused.value.exit_code) == (problem, 2)
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
 def test_help(
     columns: str,
-    started: Started,
+    command: StartCommand,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The help has the flags, the meaning, the default and the variable of each setting."""
     monkeypatch.setenv("COLUMNS", columns)
-    assert started.status("--help") == 0
+    assert command.status("--help") == 0
     out = " ".join(capsys.readouterr().out.split())
     for name, default, about in DEFINITIONS:
         flags = f"--{name.replace('_', '-')}"
-        if isinstance(about, Flag):
+        if about.kind is bool:
             flags += f" / --no-{name.replace('_', '-')}"
         else:
             flags += f" {about.metavar}"

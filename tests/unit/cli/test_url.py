@@ -1,4 +1,4 @@
-"""URLs of the commands `health` and `probe`."""
+"""URLs and targets of the commands `health` and `probe`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from relay.cli.url import (
-    ConnectTarget,
-    LocalListener,
-    client_context,
-    local_target,
-    parse_target,
-    parse_url,
-)
+from relay.cli.client import ConnectTarget, client_context
+from relay.cli.url import local_target, parse_target, parse_url
+from relay.daemon.settings import DaemonSettings
 
 
 @pytest.mark.parametrize(
@@ -53,7 +48,7 @@ def test_url(text: str, shown: str, host: str, port: int, tls: bool) -> None:
     ],
 )
 def test_bad_url(text: str) -> None:
-    """Text that is no URL of a relay is refused in one line that does not quote it."""
+    """An invalid URL is refused in one line that does not quote it."""
     with pytest.raises(ValueError, match=r"^it [^\n]+$") as caught:
         parse_url(text)
     assert "secret" not in str(caught.value)
@@ -72,18 +67,18 @@ def test_code_is_not_shown() -> None:
         ("0.0.0.0", ("127.0.0.1",)),  # noqa: S104 - this is what it is about
         ("::", ("::1",)),
         ("*", ("127.0.0.1", "::1")),
-        ("", ("127.0.0.1", "::1")),
         ("192.0.2.1", ("192.0.2.1",)),
     ],
 )
 def test_local(host: str, addresses: tuple[str, ...]) -> None:
-    """A relay that listens on all interfaces is reached on the loopback interface."""
-    assert local_target(LocalListener(host, 1234)) == ConnectTarget(addresses, 1234)
+    """The loopback interface reaches a relay that listens everywhere."""
+    assert local_target(DaemonSettings(host=host, port=1234)) == ConnectTarget(addresses, 1234)
 
 
 def test_local_unix_and_tls() -> None:
-    """A unix path precedes an address; the certificate of a local listener is not verified."""
-    target = local_target(LocalListener("::1", 1234, unix="relay.sock", tls=True))
+    """A Unix socket goes before an address; a certificate of this machine is not verified."""
+    settings = DaemonSettings(unix_socket="relay.sock", tls_cert="cert", tls_key="key")
+    target = local_target(settings)
     assert str(target) == "unix:relay.sock"
     assert target.tls is not None
     assert target.tls.verify_mode is ssl.CERT_NONE
@@ -100,7 +95,7 @@ def test_local_unix_and_tls() -> None:
     ],
 )
 def test_target(text: str, shown: str, path: str) -> None:
-    """Every form of a URL has its connect address, and the path /health by default."""
+    """Every form of a URL has an address, and the path /health by default."""
     target = parse_target(text)
     assert (str(target), target.path, target.tls) == (shown, path, None)
 
@@ -125,7 +120,7 @@ def test_verification(text: str, verified: bool) -> None:
 
 @pytest.mark.parametrize("text", ["unix:", "unix", "tcp:127.0.0.1:80"])
 def test_bad_target(text: str) -> None:
-    """Text that is neither a URL nor a unix path is refused."""
+    """Text that is neither a URL nor a path of a Unix socket is refused."""
     with pytest.raises(ValueError, match=r"^it must"):
         parse_target(text)
 

@@ -1,4 +1,4 @@
-"""Listeners that the settings open, and their display."""
+"""The listeners of a relay, and their addresses in log lines."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_all_interfaces() -> None:
 
 
 async def test_all_interfaces_on_a_given_port() -> None:
-    """A configured port is the port of all interfaces."""
+    """A given port is the port of all interfaces."""
     [first] = await open_tcp("127.0.0.1", 0)
     port = first.socket.getsockname()[1]
     await first.aclose()
@@ -104,7 +104,7 @@ async def test_port_in_use_at_one_address(monkeypatch: pytest.MonkeyPatch, refus
     ],
 )
 async def test_wrong_host(host: str, reason: str) -> None:
-    """An invalid or remote host is refused in one line."""
+    """A host that does not resolve, or is another machine, is refused in one line."""
     with pytest.raises(StartError) as caught:
         await open_tcp(host, 80)
     assert str(caught.value) == f"cannot listen on --host {host!r} --port 80: {reason}"
@@ -123,7 +123,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 
 
 def without_ipv6(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    """Make IPv6 unavailable on this machine."""
+    """Let this machine have no IPv6 address, with an error number."""
     really_open = trio.open_tcp_listeners
 
     async def open_some(port: int, *, host: str) -> list[trio.SocketListener]:
@@ -159,7 +159,7 @@ async def test_absent_addresses_only(monkeypatch: pytest.MonkeyPatch, error: int
 
 
 async def test_other_error_at_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any other error is reported with its address, and no listener stays open."""
+    """Any other error is raised with its address, and no listener stays open."""
     resolving(monkeypatch, "127.0.0.2", "127.0.0.1")
     [first] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port = first.socket.getsockname()[1]
@@ -182,7 +182,7 @@ async def test_port_in_use() -> None:
 
 
 async def test_unix_instead_of_host_and_port(tmp_path: Path) -> None:
-    """With a Unix socket, only a configured port is opened."""
+    """With a Unix socket, no port is opened by default."""
     path = tmp_path / "relay.sock"
     listeners, _ = await open_listeners(
         DaemonSettings(unix_socket=str(path), unix_socket_mode="0600"), {}
@@ -196,7 +196,7 @@ async def test_unix_instead_of_host_and_port(tmp_path: Path) -> None:
 
 
 async def test_unix_and_port(tmp_path: Path) -> None:
-    """A configured port is opened besides the Unix socket."""
+    """A given port is opened beside the Unix socket."""
     path = tmp_path / "relay.sock"
     settings = DaemonSettings(
         host="127.0.0.1", port=0, unix_socket=str(path), given=frozenset({"port"})
@@ -210,7 +210,7 @@ async def test_unix_and_port(tmp_path: Path) -> None:
 
 
 def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str, str]:
-    """Pass a copy of a socket as a supervisor does; return the variables."""
+    """Pass a copy of a socket like a service manager; return the variables."""
     copy = sock.dup()
     monkeypatch.setattr(
         listeners_module, "inherited_listeners", partial(inherited_listeners, first=copy.detach())
@@ -219,7 +219,7 @@ def activated(monkeypatch: pytest.MonkeyPatch, sock: socket.socket) -> dict[str,
 
 
 async def test_supervisor_and_unix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Passed sockets are the first listeners; a configured Unix socket is another one."""
+    """The inherited sockets are first; a Unix socket is opened as well."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         settings = DaemonSettings(unix_socket=str(tmp_path / "relay.sock"))
         listeners, inherited = await open_listeners(settings, activated(monkeypatch, sock))
@@ -236,7 +236,7 @@ async def test_supervisor_and_unix(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 async def test_no_unix_beside_the_supervisors(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """If the Unix socket cannot be opened, the passed sockets are closed."""
+    """If the Unix socket cannot be opened, the inherited sockets are closed."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         environment = activated(monkeypatch, sock)
         with pytest.raises(StartError, match=r"^cannot listen on --unix-socket "):
@@ -272,7 +272,7 @@ async def test_scope(namespaces: Namespaces, host: str) -> None:  # noqa: F811 -
 
 
 async def test_below_tls(tmp_path: Path) -> None:
-    """The display of a listener with TLS has the scheme wss."""
+    """The address of a TLS listener shows TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     [tcp] = await open_tcp("127.0.0.1", 0)
     async with tcp, open_unix(str(tmp_path / "relay.sock"), 0o660) as unix:

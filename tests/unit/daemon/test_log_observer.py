@@ -68,8 +68,8 @@ def test_joined_pair() -> None:
     ]
 
 
-def test_side_without_a_peer() -> None:
-    """The line of a side that never had a peer has no fields of a joined pair."""
+def test_a_side_that_waited_in_vain() -> None:
+    """The line of a side that never had a peer has no fields of a pair."""
     log = Log()
     LogObserver(log.log, "full").on_event(ALONE)
     assert log.lines() == [
@@ -84,8 +84,8 @@ def test_side_without_a_peer() -> None:
     ]
 
 
-def test_debug_events() -> None:
-    """Joins and takeover checks are logged at level debug."""
+def test_what_only_debugging_needs() -> None:
+    """Joined pairs and takeover checks are logged at the level debug only."""
     log = Log()
     for event in (JOINED, PROBED):
         LogObserver(log.log).on_event(event)
@@ -127,7 +127,7 @@ def test_refusals() -> None:
 
 
 async def test_refusals_are_limited_in_rate(autojump_clock: trio.testing.MockClock) -> None:
-    """Ten refusals at once are logged, then one a second; the next line counts the rest."""
+    """Ten lines at once, then one a second; the next line counts the suppressed ones."""
     log = Log()
     observer = LogObserver(log.log)
     for _ in range(1000):
@@ -148,7 +148,7 @@ async def test_refusals_are_limited_in_rate(autojump_clock: trio.testing.MockClo
 
 
 def test_one_kind_of_refusal_does_not_hide_another() -> None:
-    """Each status has its own rate limit; suppressed refusals are counted at the end."""
+    """Each status has its own limit; the last line counts the suppressed lines."""
     log = Log()
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for _ in range(15):
@@ -157,8 +157,8 @@ def test_one_kind_of_refusal_does_not_hide_another() -> None:
     assert [line["status"] for line in log.lines()] == [409, 503] * 10
     observer.on_event(STOPPING)
     observer.on_event(STOPPING)
-    said = {"level": "info", "event": "stopping", "pairs": 3, "waiting": 1}
-    assert log.lines() == [said | {"suppressed": 10}, said]
+    expected = {"level": "info", "event": "stopping", "pairs": 3, "waiting": 1}
+    assert log.lines() == [expected | {"suppressed": 10}, expected]
 
 
 def test_failed_handshakes() -> None:
@@ -182,7 +182,7 @@ def test_failed_handshakes() -> None:
 
 
 def test_settings_that_differ() -> None:
-    """Settings that differ from their defaults are logged in one line, named like their flags."""
+    """Settings that differ from their defaults are logged in one line, in the form of flags."""
     log = Log()
     log_settings(log.log, DaemonSettings(), RelaySettings())
     assert log.text() == ""
@@ -199,7 +199,7 @@ def test_settings_that_differ() -> None:
 
 
 @pytest.mark.parametrize(
-    ("say", "said"),
+    ("log_line", "expected"),
     [
         (
             lambda log: log_started(log, ["ws://[::]:1", "unix:/r"], version="1.0", pid=7),
@@ -233,16 +233,16 @@ def test_settings_that_differ() -> None:
     ],
 )
 def test_lines_of_the_relay(
-    say: Callable[[FilteringBoundLogger], None], said: dict[str, Any]
+    log_line: Callable[[FilteringBoundLogger], None], expected: dict[str, Any]
 ) -> None:
     """Start, signals, reloads and the stop are logged in one line each."""
     log = Log()
-    say(log.log)
-    assert log.lines() == [{"level": "info"} | said]
+    log_line(log.log)
+    assert log.lines() == [{"level": "info"} | expected]
 
 
 def test_a_line_for_each_event() -> None:
-    """Each event has one line at level debug."""
+    """An event is one line at the level debug, too."""
     log = Log(format="text")
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for event in (*EVERY_EVENT, replace(ENDED, pair="77777777")):

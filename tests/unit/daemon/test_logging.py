@@ -1,4 +1,4 @@
-"""Format of a log line for people, collectors and the journal."""
+"""The form of log lines for people, collectors and the journal."""
 
 from __future__ import annotations
 
@@ -126,9 +126,9 @@ def test_level(level: str) -> None:
     for each in levels:
         getattr(log, each)("own")
         getattr(logging.getLogger("relay"), each)("core")
-    said = re.findall(r"level=(\w+) event=(\w+)", stream.getvalue())
+    found = re.findall(r"level=(\w+) event=(\w+)", stream.getvalue())
     wanted = levels[levels.index(level) :]
-    assert said == [(each, who) for each in wanted for who in ("own", "core")]
+    assert found == [(each, who) for each in wanted for who in ("own", "core")]
 
 
 HOSTILE = "a\x1b[31mX\nb\x85\x7f"
@@ -172,7 +172,7 @@ def test_records_of_the_core() -> None:
 
 
 def test_other_libraries() -> None:
-    """Other libraries' records below a warning could hold client data, so they are dropped."""
+    """Other libraries log warnings and errors only, with the name of their logger."""
     stream = io.StringIO()
     configure_logging("json", "debug", stream=stream)
     other = logging.getLogger("trio-websocket")

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.daemon.metrics import CONTENT_TYPE, MetricsObserver
-from relay.outcome import Outcome
+from relay.events import Outcome
 from relay.statistics import RelayStatistics
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
@@ -111,15 +111,15 @@ def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
 
 def test_statistics_are_read_once_a_scrape() -> None:
     """A scrape takes one snapshot, and no snapshot is taken before."""
-    snapshots = []
+    calls = []
 
     def statistics() -> RelayStatistics:
-        snapshots.append(1)
-        return RelayStatistics(pairs=len(snapshots), requests_refused={}, pairs_ended={})
+        calls.append(1)
+        return RelayStatistics(pairs=len(calls), requests_refused={}, pairs_ended={})
 
     metrics = MetricsObserver(statistics, version="1.0")
     metrics.on_event(JOINED)
-    assert not snapshots
+    assert not calls
     assert value(samples(metrics), "pairs") == 1
     assert value(samples(metrics), "pairs") == 2
 
@@ -144,8 +144,8 @@ def test_histograms() -> None:
     assert value(found, "pair_blocked_seconds_sum") == 1.25
 
 
-def test_other_events() -> None:
-    """Other events, such as a side without a peer, change no histogram."""
+def test_what_is_counted_elsewhere() -> None:
+    """Other events, such as the expiry of a waiting side, change no histogram."""
     metrics = observer()
     for event in (ALONE, REFUSED, PROBED, STOPPING):
         metrics.on_event(event)
@@ -158,7 +158,7 @@ def test_other_events() -> None:
     assert set(counts.values()) == {0}
 
 
-def test_process_and_build() -> None:
+def test_the_process_and_the_build() -> None:
     """A scrape has the versions, and the resources of the process."""
     found = samples(observer())
     assert value(found, "build_info", version="1.0", python=platform.python_version()) == 1

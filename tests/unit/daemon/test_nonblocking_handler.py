@@ -33,13 +33,13 @@ def pipe() -> Iterator[Pipe]:
 
 
 def test_started_without_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process without standard error logs nothing, and works."""
+    """A process without standard error discards its lines."""
     monkeypatch.setattr(sys, "stderr", None)
     configure_logging().info("started")
 
 
 def test_a_full_pipe(pipe: Pipe) -> None:
-    """Lines without room are dropped at once; the next line counts them."""
+    """Lines without space are lost at once; the next line has their number."""
     log = configure_logging("text", stream=pipe.stream)
     pipe.fill()
     for _ in range(3):
@@ -54,7 +54,7 @@ def test_a_full_pipe(pipe: Pipe) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_terminal(monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
-    """A terminal accepts lines; a terminal that is not read does not delay the process."""
+    """A terminal accepts lines; a terminal without a reader does not block the process."""
     screen, program = os.openpty()
     if not named:
         monkeypatch.setattr(os, "ttyname", Mock(side_effect=FileNotFoundError))
@@ -80,8 +80,8 @@ def test_truncated_line(pipe: Pipe) -> None:
     assert stopped.endswith("event=stopped\n")
 
 
-def test_closed_reader(pipe: Pipe) -> None:
-    """A pipe whose reader is closed drops the lines."""
+def test_a_reader_that_is_gone(pipe: Pipe) -> None:
+    """Lines to a pipe without a reader are lost."""
     log = configure_logging(stream=pipe.stream)
     pipe.hang_up()
     for _ in range(2):

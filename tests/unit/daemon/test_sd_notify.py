@@ -1,4 +1,4 @@
-"""Messages to the supervisor, over real datagram sockets."""
+"""Notifications of the service manager, over real datagram sockets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from relay.daemon.sd_notify import SEND_TIMEOUT, SystemdNotifier
 
 
 class Listener:
-    """Supervisor with a socket at an address, which returns its messages."""
+    """A service manager at an address, which reads its notifications on demand."""
 
     def __init__(self, address: str) -> None:
         self.environment = {"NOTIFY_SOCKET": address}
@@ -59,7 +59,7 @@ async def test_messages(listener: Listener) -> None:
 
 
 async def test_reloading(listener: Listener) -> None:
-    """A reload has its start time, by the clock that the supervisor uses."""
+    """A reload has the time of its start, by the monotonic clock."""
     before = time.monotonic_ns() // 1000
     with SystemdNotifier(listener.environment) as systemd:
         await systemd.reloading()
@@ -77,8 +77,8 @@ async def test_a_status_is_one_line(listener: Listener) -> None:
 
 
 @pytest.mark.parametrize("environment", [{}, {"WATCHDOG_USEC": "1000000"}, {"NOTIFY_SOCKET": ""}])
-async def test_no_supervisor(environment: dict[str, str]) -> None:
-    """Without a supervisor no message is sent, and there is no watchdog."""
+async def test_nobody(environment: dict[str, str]) -> None:
+    """Without a service manager there are no notifications, and no watchdog."""
     with SystemdNotifier(environment) as systemd:
         await systemd.ready("")
         await systemd.set_status("")
@@ -105,7 +105,7 @@ async def test_missing_supervisor(tmp_path: Path) -> None:
 
 
 async def fill(systemd: SystemdNotifier) -> int:
-    """Send messages until the supervisor accepts no more; return their number."""
+    """Fill the socket of the service manager; return the number of messages."""
     for number in range(100_000):
         with trio.CancelScope() as scope:
             scope.deadline = trio.current_time() + SEND_TIMEOUT / 2
@@ -115,8 +115,8 @@ async def fill(systemd: SystemdNotifier) -> int:
     raise AssertionError
 
 
-async def test_slow_supervisor(listener: Listener, autojump_clock: trio.testing.MockClock) -> None:
-    """A supervisor that does not read misses messages, and delays no task for long."""
+async def test_behind(listener: Listener, autojump_clock: trio.testing.MockClock) -> None:
+    """A service manager that does not read misses messages, and delays no task for long."""
     with SystemdNotifier(listener.environment) as systemd:
         taken = await fill(systemd)
         start = trio.current_time()
@@ -125,10 +125,8 @@ async def test_slow_supervisor(listener: Listener, autojump_clock: trio.testing.
     assert listener.read() == [f"STATUS={number}" for number in range(taken)]
 
 
-async def test_supervisor_that_reads_on(
-    listener: Listener, mock_clock: trio.testing.MockClock
-) -> None:
-    """A supervisor that reads on gets the waiting messages of several tasks."""
+async def test_catching_up(listener: Listener, mock_clock: trio.testing.MockClock) -> None:
+    """Once a blocked service manager reads on, it gets the messages of several tasks."""
     with SystemdNotifier(listener.environment) as systemd:
         mock_clock.autojump_threshold = 0
         await fill(systemd)
@@ -172,7 +170,7 @@ async def test_watchdog_without_descriptors(
     monkeypatch: pytest.MonkeyPatch,
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A relay without free descriptors feeds the watchdog."""
+    """A relay without free descriptors still feeds the watchdog."""
     with SystemdNotifier(listener.environment | {"WATCHDOG_USEC": "2000000"}) as systemd:
 
         def refuse(*_arguments: object) -> None:
@@ -193,7 +191,7 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "error"),
+    ("environment", "message"),
     [
         (
             {"NOTIFY_SOCKET": "vsock:2:1"},
@@ -217,8 +215,8 @@ async def test_watchdog_of_another_process(listener: Listener) -> None:
         ),
     ],
 )
-def test_invalid_variable(environment: dict[str, str], error: str) -> None:
-    """An invalid variable is named in the error, with the valid form."""
+def test_no_supervisor_says_this(environment: dict[str, str], message: str) -> None:
+    """A malformed variable is named, with its allowed values."""
     with pytest.raises(StartError) as caught:
         SystemdNotifier(environment)
-    assert str(caught.value) == error
+    assert str(caught.value) == message

@@ -69,7 +69,7 @@ def test_defaults() -> None:
     ],
 )
 def test_values(name: str, good: list[Any], bad: list[Any]) -> None:
-    """Each setting accepts its valid values and refuses others with its name."""
+    """Each setting accepts its allowed values and refuses others with its name."""
     for value in good:
         assert getattr(with_setting(name, value), name) == value
     for value in bad:
@@ -105,7 +105,7 @@ def test_certificate_and_key() -> None:
     ],
 )
 def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
-    """A unix socket replaces TCP, unless a host or a port is given too."""
+    """A Unix socket replaces TCP, unless a host or a port is given as well."""
     assert DaemonSettings(unix_socket=unix, given=frozenset(given)).tcp is tcp
 
 
@@ -130,13 +130,13 @@ def test_no_metrics() -> None:
 
 
 def test_no_address() -> None:
-    """Text that is no address is refused."""
+    """A malformed address is refused."""
     with pytest.raises(ValueError, match=r"^no HOST:PORT: '9090'$"):
         split_address("9090")
 
 
 def test_what_was_given_is_no_setting() -> None:
-    """The names of the given settings are no difference, and are not displayed."""
+    """The names of the given settings are no difference, and are not shown."""
     settings = DaemonSettings(port=1, given=frozenset({"port", "host"}))
     assert non_defaults(settings) == [("port", 1)]
     assert "given" not in repr(settings)

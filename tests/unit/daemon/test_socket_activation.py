@@ -53,7 +53,7 @@ trio.run(main)
 
 
 def environment(count: object, names: str = "", pid: int | None = None) -> dict[str, str]:
-    """Return the variables of a supervisor that passes sockets, and another one."""
+    """Return the variables that describe inherited sockets, and another one."""
     pid = os.getpid() if pid is None else pid
     variables = {"LISTEN_PID": str(pid), "LISTEN_FDS": str(count), "LISTEN_FDNAMES": names}
     return variables | {"HOME": "/"}
@@ -61,7 +61,7 @@ def environment(count: object, names: str = "", pid: int | None = None) -> dict[
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
-    """Close the resources of a test."""
+    """Close the sockets of a test."""
     with ExitStack() as stack:
         yield stack
 
@@ -104,8 +104,8 @@ async def test_a_started_program(time_limit: None, stack: ExitStack, tmp_path: P
     stack.callback(process.kill)
     assert process.stdout is not None
     async with process.stdout:
-        said = json.loads(await process.stdout.receive_some())
-        assert said == [
+        found = json.loads(await process.stdout.receive_some())
+        assert found == [
             [
                 f"ws://127.0.0.1:{sockets[0].getsockname()[1]}",
                 f"ws://[::1]:{sockets[1].getsockname()[1]}",
@@ -126,7 +126,7 @@ async def test_a_started_program(time_limit: None, stack: ExitStack, tmp_path: P
 
 
 async def test_nothing_passed() -> None:
-    """Without the variables there are no sockets, and neither with a count of 0."""
+    """Without the variables, or with a count of 0, there are no sockets."""
     assert inherited_listeners({"HOME": "/"}, FIRST) == []
     assert inherited_listeners(environment(0), FIRST) == []
 
@@ -152,7 +152,7 @@ def test_no_count(count: str) -> None:
 
 
 def wrong_descriptors(stack: ExitStack, path: Path) -> dict[str, list[socket.socket | int]]:
-    """Return descriptors that a relay cannot listen on."""
+    """Return descriptors that a relay cannot listen on; closed ones are among them."""
     silent = stack.enter_context(socket.socket())
     silent.bind(("127.0.0.1", 0))
     datagrams = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))

@@ -61,13 +61,13 @@ class Files:
         return CertificateFiles(str(self.cert), str(self.key))
 
     def refused(self) -> str:
-        """Return the error about the files, with CERT and KEY for their paths."""
+        """Return the error message for the files, with CERT and KEY for their paths."""
         with pytest.raises(StartError) as caught:
             self.load()
         return self.shorten(caught.value)
 
     def shorten(self, error: StartError) -> str:
-        """Return an error with CERT and KEY for the paths."""
+        """Return an error message with CERT and KEY for the paths."""
         return str(error).replace(repr(str(self.cert)), "CERT").replace(repr(str(self.key)), "KEY")
 
 
@@ -167,7 +167,7 @@ async def test_reload(
 
 
 async def test_bad_reload(files: Files, server: Server) -> None:
-    """Unusable files change nothing, and the error names them."""
+    """Unusable files change nothing, and are named."""
     files.cert.write_bytes(CERTS[RSA][1].cert_chain_pems[0].bytes())  # and still the old key
     with pytest.raises(StartError) as caught:
         server.files.reload()
@@ -226,7 +226,7 @@ def test_no_file(files: Files, option: str) -> None:
 
 @pytest.mark.parametrize("option", ["cert", "key"])
 def test_no_regular_file(files: Files, option: str) -> None:
-    """A pipe, such as ``<(command)`` in a shell, is refused, and so is a file without an end."""
+    """A pipe, such as ``<(command)`` of a shell, and an endless file are refused."""
     path: Path = getattr(files, option)
     content = path.read_bytes()
     path.write_bytes(content + b"\n" * (1 << 20))
@@ -272,7 +272,7 @@ def test_key_of_another_certificate(files: Files, kind: trustme.KeyType) -> None
 
 
 def test_passphrase(files: Files) -> None:
-    """An encrypted key is refused, without a prompt for its passphrase."""
+    """An encrypted key is refused without a prompt for its passphrase."""
     key = load_pem_private_key(files.key.read_bytes(), None)
     files.key.write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
@@ -321,8 +321,10 @@ class Gone:
         raise FileNotFoundError(2, "No such file or directory", path)
 
 
-def test_files_replaced_during_the_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that are replaced during the load are an error, and the relay goes on."""
+def test_files_that_go_while_they_are_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload while the files are being replaced fails with a message."""
     certificate = Certificate(tmp_path)
     files = CertificateFiles(str(certificate.cert), str(certificate.key))
     context = files.context

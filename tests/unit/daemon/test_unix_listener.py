@@ -35,14 +35,14 @@ def mode_of(path: Path) -> int | None:
 
 
 async def expect_service(path: Path, listener: trio.abc.Listener[trio.SocketStream]) -> None:
-    """Connect, and receive a byte from the accepted connection."""
+    """Connect, and get a byte from the accepted connection."""
     async with await trio.open_unix_socket(path) as client, await listener.accept() as accepted:
         await accepted.send_all(b"!")
         assert await client.receive_some(10) == b"!"
 
 
 def stale(path: Path) -> None:
-    """Leave the file of a socket on which no process listens, as a killed relay does."""
+    """Leave the file of a socket without a listener, as a killed relay does."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(path))
 
@@ -69,7 +69,7 @@ async def test_closed_at_once(path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
 async def test_mode(path: Path, umask: int, mode: int) -> None:
-    """The socket has the configured mode, and the umask is unchanged."""
+    """The socket has the given mode, and the umask is unchanged."""
     async with open_unix(str(path), mode):
         assert mode_of(path) == mode
     os.umask(before := os.umask(0))
@@ -77,7 +77,7 @@ async def test_mode(path: Path, umask: int, mode: int) -> None:
 
 
 async def test_never_more_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The socket has its mode before it listens, and so before clients can connect."""
+    """The socket has its mode before any client can connect."""
     modes = []
 
     class Watched(socket.socket):
@@ -112,13 +112,13 @@ async def test_replaced_socket(path: Path) -> None:
 
 
 async def test_file_gone(path: Path) -> None:
-    """A missing file is no error."""
+    """A file that another process removed is no error."""
     listener = open_unix(str(path), 0o660)
     os.unlink(path)  # noqa: PTH108
     await listener.aclose()
 
 
-async def test_file_that_cannot_be_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_file_that_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot be removed is no error."""
     listener = open_unix(str(path), 0o660)
 
@@ -132,7 +132,7 @@ async def test_file_that_cannot_be_removed(path: Path, monkeypatch: pytest.Monke
 
 
 def refused(path: Path) -> str:
-    """Return the error about a path, without its common beginning."""
+    """Return the error message for a path, without the part that all messages share."""
     with pytest.raises(StartError) as caught:
         open_unix(str(path), 0o660)
     start = f"cannot listen on --unix-socket {str(path)!r}: "
@@ -142,7 +142,7 @@ def refused(path: Path) -> str:
 
 @pytest.mark.parametrize("backlog", [10, 0])
 def test_live_socket(path: Path, backlog: int) -> None:
-    """A socket on which a process listens is not removed, even with a full backlog."""
+    """A socket with a listener is kept, also if its backlog is full."""
     with socket.socket(socket.AF_UNIX) as other, socket.socket(socket.AF_UNIX) as client:
         other.bind(str(path))
         other.listen(backlog)
@@ -160,7 +160,7 @@ def test_another_kind_of_file(path: Path) -> None:
 
 
 def test_link(path: Path) -> None:
-    """A link to a stale socket is not removed, and neither is the socket."""
+    """A link to a stale socket is kept, and so is the socket."""
     target = path.with_name("target")
     stale(target)
     path.symlink_to(target)
@@ -169,8 +169,8 @@ def test_link(path: Path) -> None:
     assert target.exists()
 
 
-def test_datagram_socket(path: Path) -> None:
-    """A socket that is no stream is not removed."""
+def test_other_programs_socket(path: Path) -> None:
+    """A socket of another type than stream is kept."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(path))
         assert refused(path) == "Protocol wrong type for socket"

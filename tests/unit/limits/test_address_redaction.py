@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from relay.daemon.log_observer import LogObserver
-from relay.limits.address_redaction import redact_address
+from relay.limits.client_address import redact_address
 from tests.support.recorded_events import CANARY_V4, CANARY_V6, EVERY_EVENT, Log, bare_logging
 
 

@@ -9,10 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.limits import per_client
-from relay.limits.per_client import MAX_CLIENTS, ClientLimits, Refusal
+from relay.limits.per_client import MAX_CLIENTS, ClientLimits
+from relay.limits.refusal import Reason, Refusal
 
-TOO_MANY = "too many connections from this client"
-TOO_OFTEN = "too many attempts from this client"
+TOO_MANY = Reason.TOO_MANY_CONNECTIONS
+TOO_OFTEN = Reason.TOO_MANY_ATTEMPTS
 
 
 def admitted(limits: ClientLimits, client: str, now: float) -> bool:
@@ -32,7 +33,7 @@ def test_connections_of_a_client() -> None:
     """A client has a number of connections at a time; one that ends makes room."""
     limits = ClientLimits(max_connections_per_client=2)
     assert [admitted(limits, "client", 0.0) for _ in range(4)] == [True, True, False, False]
-    assert limits.acquire("client", 0.0) == Refusal(TOO_MANY, 5)
+    assert limits.acquire("client", 0.0) == Refusal(TOO_MANY)
     assert admitted(limits, "other", 0.0)
     limits.release("client")
     assert [admitted(limits, "client", 0.0) for _ in range(2)] == [True, False]
@@ -70,7 +71,7 @@ def test_retry_time() -> None:
     for now in (10.0, 15.0, 29.0):
         refusal = limits.acquire("client", now)
         assert refusal is not None
-        assert refusal.why == TOO_OFTEN
+        assert refusal.reason == TOO_OFTEN
         assert refusal.retry_after == pytest.approx(30 - now)
     assert admitted(limits, "client", 30.0)
 
@@ -78,7 +79,7 @@ def test_retry_time() -> None:
 def test_refused_connection_costs_an_attempt() -> None:
     """A refused connection uses an attempt, and the refusal then names the attempts."""
     limits = ClientLimits(max_connections_per_client=1, max_connects_per_minute=3)
-    whys = [refusal and refusal.why for refusal in (limits.acquire("c", 0.0) for _ in range(5))]
+    whys = [refusal and refusal.reason for refusal in (limits.acquire("c", 0.0) for _ in range(5))]
     assert whys == [None, TOO_MANY, TOO_MANY, TOO_OFTEN, TOO_OFTEN]
     limits.release("c")
     assert admitted(limits, "c", 20.0)
@@ -152,15 +153,16 @@ def test_limits_hold(
         refusal = limits.acquire(client, now)
         if refusal is None:
             here[client] += 1
-        if refusal is None or refusal.why == TOO_MANY:
+        if refusal is None or refusal.reason == TOO_MANY:
             tried[client].append(now)
         else:
             assert often
+            assert refusal.retry_after is not None
             again = math.ceil(refusal.retry_after)
             assert 1 <= again <= 60
         if most:
             assert here[client] <= most
-            assert refusal is None or refusal.why == TOO_OFTEN or here[client] == most
+            assert refusal is None or refusal.reason == TOO_OFTEN or here[client] == most
         if often:
             for i, since in enumerate(tried[client]):
                 assert len(tried[client]) - i <= often + (now - since) * often / 60 + 0.001
@@ -182,6 +184,7 @@ def test_retry_time_is_exact(often: int, now: float, early: int) -> None:
     for _ in range(3):
         refusal = limits.acquire("client", now)
         assert refusal is not None
+        assert refusal.retry_after is not None
         assert refusal.retry_after == pytest.approx(60 / often, abs=1e-4)
         for _ in range(early):
             assert not admitted(limits, "client", now + refusal.retry_after * 0.9)

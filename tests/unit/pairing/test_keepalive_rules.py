@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import RelaySettings
-from relay.pairing.keepalive import Verdict, check_interval
+from relay.pairing.keepalive import KeepaliveResult, check_interval
 from tests.support.keepalive_fakes import (
     INTERVAL,
     OK,
@@ -110,7 +110,7 @@ class TestSilence:
         assert side.check_for(13)[-1] is PING
         assert side.check_for(19) == [OK] * 19
         side.received += 1
-        # Received data counts from the check before.
+        # What was heard is taken to be as old as the visit before.
         assert side.check_for(13) == [OK] * 12 + [PING]
         assert side.check_for(INTERVAL + TIMEOUT) == [OK] * 19 + [UNRESPONSIVE]
 
@@ -127,7 +127,9 @@ class TestSilence:
             assert side.check() is OK
 
     @staticmethod
-    def time_of(verdict: Verdict, verdicts: list[Verdict], steps: list[float], side: Side) -> float:
+    def time_of(
+        verdict: KeepaliveResult, verdicts: list[KeepaliveResult], steps: list[float], side: Side
+    ) -> float:
         """Return the time of a verdict in the latest checks."""
         after = len(verdicts) - verdicts.index(verdict) - 1
         times = [step for step, _ in zip(cycle(steps), verdicts, strict=False)]

@@ -68,7 +68,7 @@ def test_headers_that_an_upgrade_may_have(headers: dict[str, str]) -> None:
 
 
 BAD_KEY = "Sec-WebSocket-Key is not 16 bytes of base64"
-BAD_VERSION = "only WebSocket version 13 is spoken here"
+BAD_VERSION = "only WebSocket version 13 is supported"
 BAD_BODY = "an upgrade has no body"
 BAD_CONNECTION = "an upgrade needs the header Connection: Upgrade"
 BAD_PROTOCOL = "Sec-WebSocket-Protocol is not a list of tokens"

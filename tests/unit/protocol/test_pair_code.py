@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.protocol.handshake import Handshake
-from relay.protocol.query import MAX_CODE, find_parameters
-from relay.protocol.query import pair_code as decoded_code
+from relay.protocol.query import MAX_CODE, decode_code, find_parameters
 from tests.support.raw_client import upgrade_request
 from tests.support.requests import handshake_of, parsed, refused
 
@@ -19,7 +18,7 @@ def pair_code(target: bytes) -> str | None:
     """Return the pair code in a request target."""
     parameters = find_parameters(target)
     assert parameters is not None
-    return decoded_code(parameters.get(b"pair"))
+    return decode_code(parameters.get(b"pair"))
 
 
 INVALID = (400, "missing or invalid pair code")

@@ -17,9 +17,9 @@ from relay.protocol.request import (
     Request,
     RequestParser,
     in_origin_form,
-    parsed,
-    parsed_by_h11,
-    parsed_usual,
+    parse_common,
+    parse_head,
+    parse_with_h11,
 )
 from relay.protocol.response import MAX_FIELDS, NOT_HTTP, PROXY_PROTOCOL, TOO_MANY_FIELDS, Response
 from tests.support.requests import UPGRADE, plain, with_lines
@@ -95,7 +95,7 @@ def whole(data: bytes) -> tuple[bytes, bytes]:
 def by_expression(head: bytes) -> Request | None:
     """Return the request that the regular expression finds."""
     usual = FAST_PATH.fullmatch(head)
-    return usual and parsed_usual(usual)
+    return usual and parse_common(usual)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_common_heads_take_the_fast_path(line: str) -> None:
     head = with_lines(UPGRADE, line)
     request = by_expression(head)
     assert request is not None
-    assert request == parsed_by_h11(head)
+    assert request == parse_with_h11(head)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_any_value_passes_both_paths(value: bytes) -> None:
     """A header value without control characters, except tabs, passes on both paths."""
     head = UPGRADE.removesuffix(b"\r\n") + b"X: " + value + b"\r\n\r\n"
     for path in (head, head.replace(b"\r\n", b"\n")):
-        request = parsed(path)
+        request = parse_head(path)
         assert isinstance(request, Request)
         assert request.headers[b"x"] == value.strip(b" \t")
 
@@ -299,7 +299,7 @@ def test_bytes_behind_the_head_are_no_fields() -> None:
 
 def test_too_many_fields_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that is too large or incomplete is not parsed."""
-    monkeypatch.setattr("relay.protocol.request.parsed", None)
+    monkeypatch.setattr("relay.protocol.request.parse_head", None)
     assert RequestParser().feed(head_of(5000)) is TOO_MANY_FIELDS
     reader = RequestParser()
     assert reader.feed(head_of(MAX_FIELDS)[:-1]) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import h11
 import pytest
 
 import relay.protocol.response
-from relay.protocol.response import Response, health_response, too_many_requests
+from relay.protocol.response import Response, health_response, try_later
 
 ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Response)]
 LATER = {"Retry-After": "5"}
@@ -60,7 +62,7 @@ CONTRACT: list[tuple[int, str, dict[str, str]]] = [
     (409, "pair is full", LATER),
     (
         426,
-        "only WebSocket version 13 is spoken here",
+        "only WebSocket version 13 is supported",
         {"Sec-WebSocket-Version": "13", "Upgrade": "websocket"},
     ),
     (426, STRIPPED, {"Upgrade": "websocket"}),
@@ -87,10 +89,10 @@ def test_date_is_of_the_answer() -> None:
 @pytest.mark.parametrize(
     ("seconds", "expected"), [(0.0, "1"), (0.001, "1"), (1.0, "1"), (1.001, "2"), (59.9, "60")]
 )
-def test_too_many_requests(seconds: float, expected: str) -> None:
-    """Retry-After is an integer of seconds that is never too early."""
-    response = too_many_requests("too many attempts from this client", seconds)
-    assert (response.status, response.body) == (429, "too many attempts from this client")
+def test_retry_after(seconds: float, expected: str) -> None:
+    """A client over its limit is told a whole number of seconds, which is never too early."""
+    response = try_later(HTTPStatus.TOO_MANY_REQUESTS, "too many").with_retry_after(seconds)
+    assert (response.status, response.body) == (429, "too many")
     assert response.headers == (("Retry-After", expected),)
 
 

@@ -1,4 +1,4 @@
-"""One side of a probe: the response to its upgrade, and its end."""
+"""One side of a probe: responses to its upgrade, and its end."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
     ],
 )
 async def test_refused(nursery: trio.Nursery, answer: bytes, error: str, hint: str) -> None:
-    """Any response other than 101 is reported in a line, with its usual meaning."""
+    """Any response in place of 101 is described in one line, with a hint."""
     script = Script(nursery, answer)
     results, last = await probe(plan_for(script.open_stream))
     assert (len(results), last.ok) == (2, False)
@@ -74,7 +74,7 @@ async def test_endless_answer(nursery: trio.Nursery) -> None:
 
 
 async def test_no_answer(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
-    """A side without a response gives up after the time limit, and names the step it waited for."""
+    """A missing response is reported after the timeout, by its name."""
     script = Script(nursery, b"", stay=True)
     _, last = await probe(plan_for(script.open_stream))
     assert last.error == "no answer to the upgrade within 30 s"
@@ -86,7 +86,7 @@ async def test_no_answer(nursery: trio.Nursery, autojump_clock: trio.testing.Moc
 async def test_side_that_was_cut(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Each operation of a side that has ended reports the end without waiting."""
+    """Each method of a side raises its failure after its end, and does not wait."""
     impostor = Impostor(nursery)
     request = plan_for(impostor.open_stream).request
     side = await nursery.start(run_client, "A", request, Awaited())
@@ -115,7 +115,7 @@ async def test_side_that_is_cut(
 
 
 async def test_ping_behind_a_close_frame(nursery: trio.Nursery) -> None:
-    """A frame that breaks trio-websocket's reader is the end of that connection only."""
+    """An exception in the reader task of trio-websocket ends the connection only."""
     near, far = trio.testing.memory_stream_pair()
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:

@@ -1,4 +1,4 @@
-"""`arc-relay probe`: options, output and status."""
+"""`arc-relay probe`: its options, output and exit status."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def tls_port() -> Iterator[int]:
 
 
 def invoke(*arguments: str) -> tuple[int, str, str]:
-    """Run the command, and return its status and its output on stdout and stderr."""
+    """Run the command; return its status, standard output and standard error."""
     app = typer.Typer(rich_markup_mode=None)
     app.command()(probe)
     done = CliRunner().invoke(app, arguments)
@@ -91,7 +91,7 @@ def test_json(tls_port: int) -> None:
 
 
 def test_failure(tls_port: int) -> None:
-    """A failed step is reported with its usual meaning, and the status is 1."""
+    """A failed step is reported with a hint, and the status is 1."""
     status, out, _ = invoke(f"ws://localhost:{tls_port}", *SHORT)
     assert status == 1
     note, failed, hint, verdict = out.splitlines()
@@ -105,7 +105,7 @@ def test_failure(tls_port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         ((), "URL"),
         (("relay.example",), "like wss://"),
@@ -128,11 +128,11 @@ def test_failure(tls_port: int) -> None:
         (("wss://relay.example", "--ca", __file__), "no certificate"),
     ],
 )
-def test_wrong_usage(arguments: Sequence[str], said: str) -> None:
-    """Wrong usage is explained, without quoting possible secrets; the status is 2."""
+def test_wrong_usage(arguments: Sequence[str], expected: str) -> None:
+    """Wrong usage is explained without quoting secrets; the status is 2."""
     status, out, err = invoke(*arguments)
     assert (status, out) == (2, "")
-    assert said in err
+    assert expected in err
     assert "canary" not in err
 
 
@@ -146,7 +146,7 @@ def test_wrong_usage(arguments: Sequence[str], said: str) -> None:
     ],
 )
 def test_code(query: str, pattern: str) -> None:
-    """The code of a URL is used; without one, the command generates an unguessable one."""
+    """The code of a URL is used; without a code, a random one is added."""
     assert re.fullmatch(pattern, add_pair_code(query))
 
 
@@ -180,7 +180,7 @@ async def test_interrupt_that_is_ignored(
 
 @pytest.mark.parametrize("failure", [BrokenPipeError, OutputFailed])
 async def test_output_that_is_closed(memory_relay: MemoryRelay, failure: type[OSError]) -> None:
-    """A failure of the output is raised directly, in no exception group."""
+    """A failure of its output is raised outside an exception group."""
 
     class Broken(TextReport):
         def step(self, result: Result) -> None:

@@ -1,4 +1,4 @@
-"""Reasons for a failed TCP connection or TLS handshake to a relay."""
+"""Failures of TCP and TLS on the way to a relay."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 import trio
 import trustme
 
+from relay.cli.client import ConnectTarget, client_context
 from relay.cli.probe.dial import Awaited, dial, tcp_failure, tls_failure
 from relay.cli.probe.hints import HINTS, Failure, hint_for
-from relay.cli.url import Url, client_context
 
 AUTHORITY = trustme.CA()
 
@@ -50,7 +50,7 @@ async def serve_tls(nursery: trio.Nursery, certificate: trustme.LeafCert) -> int
 
 
 async def serve_plain(nursery: trio.Nursery, answer: bytes | None) -> int:
-    """Start a server that sends this response and disconnects, or stays silent."""
+    """Start a server that sends this answer and disconnects, or stays silent for None."""
 
     async def speak(stream: trio.SocketStream) -> None:
         await stream.receive_some()
@@ -62,22 +62,22 @@ async def serve_plain(nursery: trio.Nursery, answer: bytes | None) -> int:
     return int(listeners[0].socket.getsockname()[1])
 
 
-def at(port: int, host: str = "localhost") -> Url:
-    """Return a URL on this machine."""
-    return Url(True, host, port, "/", "")
+def at(port: int, context: ssl.SSLContext | None, host: str = "localhost") -> ConnectTarget:
+    """Return a target on this machine."""
+    return ConnectTarget((host,), port, tls=context, name=host)
 
 
-async def failure_of(url: Url, context: ssl.SSLContext | None) -> Failure:
-    """Return the reason for the missing stream."""
+async def failure_of(target: ConnectTarget) -> Failure:
+    """Return the failure to connect to a target."""
     with pytest.raises(Failure) as caught:
-        await dial(url, context, Awaited())
+        await dial(target, Awaited())
     return caught.value
 
 
 async def test_tls(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
     """A valid certificate gives a stream."""
     port = await serve_tls(nursery, AUTHORITY.issue_cert("localhost"))
-    async with await dial(at(port), trusting, Awaited()) as stream:
+    async with await dial(at(port, trusting), Awaited()) as stream:
         assert await stream.receive_some() == b"well"
     nursery.cancel_scope.cancel()
 
@@ -85,33 +85,33 @@ async def test_tls(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
 async def test_insecure(nursery: trio.Nursery) -> None:
     """Without verification, any certificate is accepted."""
     port = await serve_tls(nursery, trustme.CA().issue_cert("elsewhere.example"))
-    async with await dial(at(port), client_context(verify=False), Awaited()) as stream:
+    async with await dial(at(port, client_context(verify=False)), Awaited()) as stream:
         assert await stream.receive_some() == b"well"
     nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_wrong_name(nursery: trio.Nursery, trusting: ssl.SSLContext, host: str) -> None:
-    """A certificate for another name is reported as such."""
+    """A certificate for another name is recognized."""
     port = await serve_tls(nursery, AUTHORITY.issue_cert("elsewhere.example"))
-    failure = await failure_of(at(port, host), trusting)
+    failure = await failure_of(at(port, trusting, host))
     assert failure.causes == ("tls name",)
     assert host in failure.text
     nursery.cancel_scope.cancel()
 
 
 async def test_unknown_authority(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """A certificate of an unknown authority is reported as such."""
+    """A certificate of an unknown authority is recognized."""
     port = await serve_tls(nursery, trustme.CA().issue_cert("localhost"))
-    assert (await failure_of(at(port), trusting)).causes == ("tls authority",)
+    assert (await failure_of(at(port, trusting))).causes == ("tls authority",)
     nursery.cancel_scope.cancel()
 
 
 async def test_expired(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """An expired certificate is reported as such."""
+    """An expired certificate is recognized."""
     yesterday = datetime.now(UTC) - timedelta(days=1)
     port = await serve_tls(nursery, AUTHORITY.issue_cert("localhost", not_after=yesterday))
-    assert (await failure_of(at(port), trusting)).causes == ("tls expired",)
+    assert (await failure_of(at(port, trusting))).causes == ("tls expired",)
     nursery.cancel_scope.cancel()
 
 
@@ -126,30 +126,30 @@ async def test_expired(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
 async def test_no_tls(
     nursery: trio.Nursery, trusting: ssl.SSLContext, answer: bytes, cause: str
 ) -> None:
-    """A server without TLS and a server that refuses the handshake are told apart."""
-    failure = await failure_of(at(await serve_plain(nursery, answer)), trusting)
+    """A server without TLS is distinguished from one that refuses the handshake."""
+    failure = await failure_of(at(await serve_plain(nursery, answer), trusting))
     assert failure.causes == (cause,)
     nursery.cancel_scope.cancel()
 
 
 async def test_no_handshake(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """A handshake that stalls can be cancelled, and the report names the step."""
+    """A stalled handshake can be cancelled, and is known to be the pending operation."""
     awaited = Awaited()
-    url = at(await serve_plain(nursery, None))
+    target = at(await serve_plain(nursery, None), trusting)
     with trio.move_on_after(0.05) as scope:
-        await dial(url, trusting, awaited)
+        await dial(target, awaited)
     assert scope.cancelled_caught
     assert awaited.what == "TLS handshake"
     nursery.cancel_scope.cancel()
 
 
 async def test_refused() -> None:
-    """A port without a listener and a name that does not resolve are told apart."""
+    """A port without a listener is distinguished from a name that does not resolve."""
     with trio.socket.socket() as reserved:
         await reserved.bind(("127.0.0.1", 0))
-        failure = await failure_of(at(reserved.getsockname()[1], "127.0.0.1"), None)
+        failure = await failure_of(at(reserved.getsockname()[1], None, "127.0.0.1"))
     assert (failure.text, failure.causes) == ("connection refused", ("refused",))
-    assert (await failure_of(at(1, "no-such-host.invalid"), None)).causes == ("dns",)
+    assert (await failure_of(at(1, None, "no-such-host.invalid"))).causes == ("dns",)
 
 
 def test_unreachable() -> None:
@@ -164,7 +164,7 @@ def test_unreachable() -> None:
 
 
 def test_odd_certificate() -> None:
-    """A certificate that is refused for a rarer reason is reported with that reason."""
+    """A certificate that is refused for a rare reason is reported with that reason."""
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = 26, "unsuitable certificate purpose"
     failure = tls_failure(error)

@@ -1,0 +1,136 @@
+"""Connections of the commands `health` and `probe` to a relay: TCP, Unix socket, TLS, HTTP."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import h11
+import trio
+
+MAX_BODY: Final = 64 * 1024
+"""Bytes of a response body after which `get` stops. A relay sends fewer than a hundred."""
+
+UNIX: Final = "unix:"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectTarget:
+    """Target of a connection: a Unix socket, or the first address that accepts a connection."""
+
+    addresses: tuple[str, ...] = ()
+    port: int = 0
+    unix: str = ""
+    tls: ssl.SSLContext | None = None
+    """TLS context; None for a connection without TLS."""
+    name: str = "localhost"
+    """Host name in the request, and in the certificate if it is verified."""
+    path: str = "/health"
+
+    def __str__(self) -> str:
+        if self.unix:
+            return f"{UNIX}{self.unix}"
+        return " and ".join(f"{bracketed(host)}:{self.port}" for host in self.addresses)
+
+
+def bracketed(host: str) -> str:
+    """Return a host as in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
+def client_context(*, verify: bool = True, ca: Path | None = None) -> ssl.SSLContext:
+    """Return a client context that trusts the authorities of the system, or only those in ``ca``.
+
+    Without ``verify``, every certificate is trusted. Raises OSError if ``ca`` cannot be read, and
+    its subclass ssl.SSLError if it holds no certificate.
+    """
+    if verify:
+        context = ssl.create_default_context(cafile=ca)
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    # Browsers offer the same for WebSockets. A proxy could choose HTTP/2 otherwise.
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def connect(target: ConnectTarget) -> trio.SocketStream:
+    """Connect to a target, without TLS.
+
+    Raises OSError if no address accepts the connection, and ValueError for an invalid host name.
+    """
+    if target.unix:
+        return await trio.open_unix_socket(target.unix)
+    *others, last = target.addresses
+    for host in others:
+        with suppress(OSError):
+            return await trio.open_tcp_stream(host, target.port)
+    return await trio.open_tcp_stream(last, target.port)
+
+
+async def start_tls(stream: trio.SocketStream, target: ConnectTarget) -> trio.abc.Stream:
+    """Do the TLS handshake, if the target has a context; close the stream if it fails.
+
+    Raises trio.BrokenResourceError, whose cause is an OSError such as ssl.SSLError.
+    """
+    if target.tls is None:
+        return stream
+    try:
+        secure = trio.SSLStream(
+            stream, target.tls, server_hostname=target.name, https_compatible=True
+        )
+        await secure.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    return secure
+
+
+async def get(stream: trio.abc.Stream, target: ConnectTarget) -> tuple[int, bytes]:
+    """Request the path of a target with GET; return the status and the body of the response.
+
+    The body may be incomplete. Raises trio.BrokenResourceError if the connection fails, and
+    h11.ProtocolError if the response is not HTTP.
+    """
+    headers = [("Host", bracketed(target.name)), ("Connection", "close")]
+    request = h11.Request(method="GET", target=target.path, headers=headers)
+    client = h11.Connection(h11.CLIENT)
+    await stream.send_all((client.send(request) or b"") + (client.send(h11.EndOfMessage()) or b""))
+    status, body = 0, b""
+    while len(body) < MAX_BODY:
+        try:
+            event = client.next_event()
+        except h11.RemoteProtocolError:
+            if status:
+                break
+            raise
+        if event is h11.NEED_DATA:
+            client.receive_data(bytes(await stream.receive_some()))
+        elif isinstance(event, h11.Response):
+            status = event.status_code
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage):
+            break
+    return status, body
+
+
+def error_numbers(error: OSError) -> list[int]:
+    """Return the error numbers of a failed connection, one for each address of the host name."""
+    group = error.__cause__
+    each = group.exceptions if isinstance(group, BaseExceptionGroup) else (error,)
+    return [one.errno for one in each if isinstance(one, OSError) and one.errno]
+
+
+def connect_error_text(error: OSError) -> str:
+    """Return the error messages of the system for a failed connection, without duplicates."""
+    if isinstance(error, socket.gaierror):
+        return str(error.strerror).lower()
+    texts = (os.strerror(number).lower() for number in error_numbers(error))
+    return ", ".join(dict.fromkeys(texts)) or str(error)

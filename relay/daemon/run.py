@@ -1,0 +1,150 @@
+"""Run the process of a relay, from its listeners to its shutdown."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import trio
+from structlog.typing import FilteringBoundLogger
+
+from ..events import Event, Observer
+from ..protocol.errors import leaves
+from ..server.serve import serve_relay
+from ..server.token_file import read_token
+from ..settings import RelaySettings
+from .errors import StartError, start_problem
+from .listeners import Listeners, display_url, open_listeners, open_tcp
+from .log_observer import LogObserver, log_settings, log_started, log_stopped
+from .metrics import MetricsObserver
+from .metrics_server import serve_metrics
+from .nonblocking_handler import NonBlockingHandler
+from .program import PROGRAM, program_version
+from .sd_notify import SystemdNotifier
+from .settings import DaemonSettings
+from .signals import HANDLED, SignalHandler
+from .summary import Summary
+from .tls import CertificateFiles
+
+
+class Observers:
+    """Observer that passes each event to several observers."""
+
+    def __init__(self, *members: Observer) -> None:
+        self.members = list(members)
+
+    def on_event(self, event: Event) -> None:
+        for member in self.members:
+            member.on_event(event)
+
+
+async def run(
+    daemon_settings: DaemonSettings, relay_settings: RelaySettings, log: FilteringBoundLogger
+) -> None:
+    """Open the listeners, and run the relay until SIGINT or SIGTERM arrives.
+
+    Raises `StartError` if the relay cannot be started.
+    """
+    problem: BaseException | None = None
+    address = daemon_settings.metrics_address
+    try:
+        tls = load_files(daemon_settings, relay_settings)
+        async with AsyncExitStack() as stack:
+            systemd = stack.enter_context(SystemdNotifier())
+            metrics_listeners = await open_tcp(*address, option="--metrics") if address else []
+            close_all(stack, metrics_listeners)
+            listeners = await open_listeners(daemon_settings)
+            close_all(stack, listeners.listeners)
+            # Until here, SIGINT and SIGTERM end the process, and SIGHUP is ignored: a name may
+            # resolve slowly. From here on, signals are queued until they are handled. The files may
+            # have changed meanwhile: reload the certificate here; `serve_relay` reads the token.
+            signals = stack.enter_context(trio.open_signal_receiver(*HANDLED))
+            if tls:
+                tls.reload()
+            await serve(
+                daemon_settings,
+                relay_settings,
+                log,
+                listeners,
+                tls,
+                metrics_listeners,
+                signals,
+                systemd,
+            )
+    except* StartError as group:
+        problem = next(leaves(group))
+    if problem is not None:
+        raise problem
+
+
+def load_files(
+    daemon_settings: DaemonSettings, relay_settings: RelaySettings
+) -> CertificateFiles | None:
+    """Load the certificate and its key, if any, and check the token file.
+
+    This happens before a port is open: no client must connect to a relay that cannot start.
+
+    Raises `StartError` if a file cannot be used.
+    """
+    path = relay_settings.token_file
+    try:
+        if path:
+            read_token(path)
+    except (OSError, ValueError) as error:
+        raise StartError(start_problem(error)) from None
+    return CertificateFiles.of(daemon_settings.tls_cert, daemon_settings.tls_key)
+
+
+def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
+    """Close listeners at the end of a stack, unless they are closed already."""
+    for listener in listeners:
+        stack.push_async_callback(trio.aclose_forcefully, listener)
+
+
+async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
+    daemon_settings: DaemonSettings,
+    relay_settings: RelaySettings,
+    log: FilteringBoundLogger,
+    opened: Listeners,
+    tls: CertificateFiles | None,
+    metrics_listeners: Sequence[trio.SocketListener],
+    signals: AsyncIterator[int],
+    systemd: SystemdNotifier,
+) -> None:
+    """Run the relay on open listeners until the last connection is closed."""
+    listeners = tls.wrap(opened.listeners) if tls else opened.listeners
+    urls = [display_url(listener) for listener in listeners]
+    observers = Observers(LogObserver(log, daemon_settings.log_addresses))
+    relay = partial(serve_relay, listeners=listeners, settings=relay_settings, observer=observers)
+    async with trio.open_nursery() as nursery:
+        try:
+            handle = await nursery.start(relay)
+        except (OSError, ValueError) as error:
+            raise StartError(f"cannot start: {start_problem(error)}") from None
+        version = program_version()
+        if metrics_listeners:
+            metrics = MetricsObserver(handle.statistics, version=version)
+            observers.members.append(metrics)
+            nursery.start_soon(serve_metrics, metrics_listeners, metrics.render)
+        # For interactive users. Standard output may be full, broken or closed.
+        NonBlockingHandler(sys.stdout).write(
+            f"{PROGRAM} listening on {', '.join(urls)} (health at /health)"
+        )
+        metrics_urls = [f"{display_url(each, 'http')}/metrics" for each in metrics_listeners]
+        log_started(log, urls, version=version, pid=os.getpid(), metrics=metrics_urls)
+        log_settings(log, daemon_settings, relay_settings)
+        summary = Summary(handle, log, daemon_settings, relay_settings)
+        handler = SignalHandler(handle, tls, systemd, log, summary)
+        await systemd.ready(handler.status)
+        nursery.start_soon(systemd.feed_watchdog)
+        nursery.start_soon(handler.report_status)
+        await handler.wait_for_stop_signal(signals)
+        nursery.start_soon(handler.end_at_once, signals, opened.listeners)
+        await systemd.stopping(handler.status)
+        await handle.stop(close_listeners=opened.inherited)
+        log_stopped(log)
+        nursery.cancel_scope.cancel()

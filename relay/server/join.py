@@ -1,0 +1,90 @@
+"""Join a client to the pair of its code, or refuse it.
+
+The rules of the token are in docs/protocol.md. They apply to the pair that remains after dead sides
+were evicted.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from ..events import Outcome, TakeoverChecked
+from ..limits.refusal import Reason, Refusal
+from ..pairing.takeover import find_dead_side, sides_to_check
+from ..protocol.response import (
+    NO_AUTHORIZED_HOST,
+    PAIR_IS_FULL,
+    RELAY_IS_FULL,
+    TOKEN_REQUIRED,
+    TOO_MANY_WAITING,
+    Response,
+    try_later,
+)
+from .state import RelayState
+
+TOO_MANY: Final = HTTPStatus.TOO_MANY_REQUESTS
+
+RESPONSES: Final = {
+    Reason.RELAY_IS_FULL: RELAY_IS_FULL,
+    Reason.TOO_MANY_ATTEMPTS: try_later(TOO_MANY, "too many attempts from this client"),
+    Reason.TOO_MANY_CONNECTIONS: try_later(TOO_MANY, "too many connections from this client"),
+    Reason.TOO_MANY_WAITING: TOO_MANY_WAITING,
+    Reason.TOKEN_REQUIRED: TOKEN_REQUIRED,
+    Reason.NO_AUTHORIZED_HOST: NO_AUTHORIZED_HOST,
+}
+"""Response for each reason of a refusal."""
+
+
+def response_to(refusal: Refusal) -> Response:
+    """Return the response to a client that a limit refuses."""
+    response = RESPONSES[refusal.reason]
+    seconds = refusal.retry_after
+    return response if seconds is None else response.with_retry_after(seconds)
+
+
+async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:
+    """Return None if a client may join the pair of a code now, or the response that refuses it.
+
+    Dead sides with the code are evicted first. The caller must join before
+    its next checkpoint, because the result holds no longer.
+    """
+    reopened = state.pairs.find(code) is not None
+    evicted = await evict_dead(state, code, authorization)
+    pair = state.pairs.find(code)
+    if pair is None:
+        # The new pair replaces the one that this client evicted, so max_waiting does not apply.
+        waiting = 0 if evicted else state.pairs.waiting
+        refusal = state.admission.check_new_code(authorization, waiting, reopened=reopened)
+    elif pair.b is None:
+        refusal = state.admission.check_join(authorization, pair.a.authorization)
+    else:
+        return PAIR_IS_FULL
+    return refusal and response_to(refusal)
+
+
+async def evict_dead(state: RelayState, code: str, authorization: int) -> bool:
+    """Evict the pair with this code if a side of it is dead; return True after an eviction.
+
+    The relay pings the sides that may be dead and waits for ``takeover_timeout``. If one does not
+    answer, the pair ends and the code is free. Other clients that arrive with the code during the
+    check wait for its result. If the relay has a token, no side is pinged unless the new client
+    or a side showed it.
+    """
+    evicted, takeover_timeout = False, state.settings.takeover_timeout
+    while takeover_timeout and (pair := state.pairs.find(code)) is not None:
+        authorizations = (authorization, *(side.authorization for side in pair.sides))
+        if not sides_to_check(pair) or not any(map(state.admission.is_authorized, authorizations)):
+            break
+        if pair.checked is not None:
+            await pair.checked.wait()
+        else:
+            dead = await find_dead_side(pair, takeover_timeout)
+            if pair.outcome is None:
+                state.publish(TakeoverChecked(state.pair_id(code), answered=dead is None))
+                if dead is not None:
+                    pair.end(Outcome.EVICTED, dead)
+            evicted = pair.outcome is Outcome.EVICTED
+        if pair.outcome is None:
+            break
+    return evicted

@@ -1,0 +1,53 @@
+"""Stop a relay, phase by phase.
+
+A graceful shutdown refuses new sides (or closes the listeners), waits ``drain_delay``, closes the
+sides that wait for a peer, closes all other sides, and waits up to ``close_timeout`` for them to
+leave. Cancellation skips these phases. Both end in `stop_at_once`, which closes every side and
+cancels every connection. The closing handshake of a connection runs outside its cancel scope and is
+itself bounded by ``close_timeout``, so the relay ends in bounded time.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from ..events import Outcome
+from .accept import Accepting
+from .state import Phase, RelayState
+
+
+async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
+    """Refuse new sides, close all sides, and wait until they have left or time is up."""
+    state.enter(Phase.DRAINING)
+    if state.close_listeners:
+        accepting.stop()
+    elif state.settings.drain_delay:
+        await trio.sleep(state.settings.drain_delay)
+    with trio.move_on_after(state.settings.close_timeout):
+        state.enter(Phase.STOPPING)
+        waiting = [pair for pair in state.pairs if pair.b is None]
+        for pair in waiting:
+            pair.end(Outcome.STOPPED)
+        for pair in waiting:
+            await pair.over.wait()
+        end_pairs(state)
+        if state.close_listeners:
+            await accepting.finished.wait()
+        # With closed listeners, accepted connections are served to their end. Otherwise those
+        # without a slot, such as those in their handshake, are not waited for.
+        while state.admission.slots or (state.close_listeners and state.connections):
+            await state.wait_for_release()
+
+
+def stop_at_once(state: RelayState) -> None:
+    """Close every side and cancel every connection."""
+    state.enter(Phase.STOPPED)
+    end_pairs(state)
+    for connection in state.connections:
+        connection.cancel()
+
+
+def end_pairs(state: RelayState) -> None:
+    """End every pair."""
+    for pair in state.pairs:
+        pair.end(Outcome.STOPPED)
