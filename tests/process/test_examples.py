@@ -20,6 +20,8 @@ from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.sync.client import connect
 
+from tests.support.ports import reserved_port
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 RELAY = [sys.executable, "-m", "relay", "start", "--host", "127.0.0.1", "--port"]
@@ -88,17 +90,17 @@ def test_embed() -> None:
 
 def test_echo_home_reconnects() -> None:
     """The home endpoint answers a peer, the next one, and a peer of a restarted relay."""
-    with relay() as port:
+    with reserved_port() as port:
         url = f"ws://127.0.0.1:{port}/?pair=code"
-        with started(sys.executable, EXAMPLES / "echo_home.py", url):
+        with relay(port), started(sys.executable, EXAMPLES / "echo_home.py", url):
             assert request_until_answered(url, b"first") == b"first"
             assert request_until_answered(url, b"second") == b"second"
-    with (
-        started(sys.executable, EXAMPLES / "echo_home.py", url) as home,
-        relay(port),
-    ):
-        assert request_until_answered(url, b"third") == b"third"
-        assert home.poll() is None
+        with (
+            started(sys.executable, EXAMPLES / "echo_home.py", url) as home,
+            relay(port),
+        ):
+            assert request_until_answered(url, b"third") == b"third"
+            assert home.poll() is None
 
 
 def test_echo_home_gives_up() -> None:

@@ -20,6 +20,7 @@ from relay.cli.client import ConnectTarget, client_context
 from relay.cli.health import Health, check_health, health
 from relay.cli.url import local_target, parse_target
 from relay.daemon.settings import DaemonSettings
+from tests.support.ports import reserved_port
 from tests.support.relay_fixtures import TcpRelay
 
 AUTHORITY = trustme.CA()
@@ -47,12 +48,6 @@ async def serve(nursery: trio.Nursery, *pieces: bytes | float) -> ConnectTarget:
 def http(status: int, body: bytes) -> bytes:
     """Return a response."""
     return b"HTTP/1.1 %d Some Words\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
-
-
-def unused_port() -> int:
-    """Return a port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 async def test_healthy(tcp_relay: TcpRelay) -> None:
@@ -185,8 +180,9 @@ async def test_reset(nursery: trio.Nursery) -> None:
 
 async def test_nobody_there(tmp_path: Path) -> None:
     """A missing listener is reported in the words of the system."""
-    target = ConnectTarget(("127.0.0.1",), unused_port())
-    assert (await check_health(target)).text == f"connection refused at {target}"
+    with reserved_port() as port:
+        target = ConnectTarget(("127.0.0.1",), port)
+        assert (await check_health(target)).text == f"connection refused at {target}"
     target = ConnectTarget(unix=str(tmp_path / "relay.sock"))
     assert (await check_health(target)).text == f"no such file or directory at {target}"
     target = ConnectTarget(unix="x" * 200)
@@ -217,8 +213,9 @@ async def test_command(tcp_relay: TcpRelay) -> None:
         return await trio.to_thread.run_sync(partial(invoke, *arguments, port=port))
 
     assert await run(port=port) == (0, "healthy: 0 pairs\n")
-    assert await run(f"ws://127.0.0.1:{port}", port=unused_port()) == (0, "healthy: 0 pairs\n")
-    assert (await run(port=unused_port()))[0] == 1
+    with reserved_port() as unused:
+        assert await run(f"ws://127.0.0.1:{port}", port=unused) == (0, "healthy: 0 pairs\n")
+        assert (await run(port=unused))[0] == 1
 
 
 def test_bad_url() -> None:

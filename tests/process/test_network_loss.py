@@ -15,7 +15,7 @@ from tests.support.network_namespaces import NearRelay, namespaces, near_relay
 __all__ = ["namespaces", "near_relay"]
 
 INTERVAL = TIMEOUT = 0.5
-MARGIN = 2.0
+MARGIN = 10.0
 """Additional seconds for a busy machine."""
 PEER_DISCONNECTED = (1011, "peer disconnected")
 
@@ -41,8 +41,8 @@ class TestKeepalive:
     async def test_waiting_side(self, near_relay: NearRelay, nursery: trio.Nursery) -> None:
         """The code of a dead waiting side is free in time."""
         a = AutoClient(await near_relay.join_far("code"), nursery)
-        await trio.sleep(1.2 * INTERVAL)
-        assert a.pings
+        while not a.pings:
+            await trio.sleep(0.01)
         near_relay.namespaces.go_dead()
         with trio.fail_after(INTERVAL + TIMEOUT + MARGIN):
             while near_relay.handle.statistics().pairs:

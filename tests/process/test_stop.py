@@ -15,12 +15,6 @@ STOPPING = (1001, "relay stopping")
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
-@pytest.fixture
-def options() -> Sequence[str]:
-    """Return a short closing timeout, because some clients here do not answer."""
-    return ["--close-timeout", "0.5"]
-
-
 async def expect_closed(client: Client) -> None:
     """Receive and answer the close frame of a relay that stops."""
     assert await client.closed() == STOPPING
@@ -55,6 +49,7 @@ async def test_in_the_middle_of_bulk(process_relay: ProcessRelay, by: signal.Sig
         await b.send(encode_close(1001))
         assert await b.rest() == b""
         nursery.cancel_scope.cancel()
+    await trio.aclose_forcefully(a.stream)  # which does not answer its close frame
     assert await process_relay.process.wait() == 0
 
 
@@ -70,6 +65,11 @@ async def send_for_ever(client: Client) -> None:
 
 class TestUnresponsive:
     """Client that does not answer its close frame."""
+
+    @pytest.fixture
+    def options(self) -> Sequence[str]:
+        """Return a short closing timeout."""
+        return ["--close-timeout", "0.5"]
 
     async def test_unresponsive_client(self, process_relay: ProcessRelay) -> None:
         """The client does not keep the program from ending, and gets its close frame."""

@@ -36,8 +36,8 @@ class ServiceManager:
         return self._socket.recv(4096).decode()
 
     async def after_feeds(self) -> str:
-        """Return the next notification that is not for the watchdog."""
-        while (message := await self.next()) == "WATCHDOG=1":
+        """Return the next notification that is not sent at an interval."""
+        while (message := await self.next()).startswith(("WATCHDOG=", "STATUS=")):
             pass
         return message
 

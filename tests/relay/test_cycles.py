@@ -85,7 +85,7 @@ async def test_refusals(
 async def test_refusals_on_tcp(time_limit: None) -> None:
     """A refusal on a socket leaves no object either."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with running(listeners=listeners, handshake_timeout=0.2) as relay:
+    async with running(listeners=listeners, handshake_timeout=1) as relay:
         for name in ("not-http", "bad-for-h11", "unknown-path", "slow", "too-big", "silent"):
             status, head = HEADS[name]
             with no_cycles():

@@ -15,7 +15,7 @@ from relay import RelayHandle, RelaySettings, serve_relay
 from tests.support.running_relay import running
 
 AUTHORITY = trustme.CA()
-TIMEOUT = 0.2
+TIMEOUT = 1.0
 
 
 async def test_plain(autojump_clock: MockClock) -> None:

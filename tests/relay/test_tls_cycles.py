@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -161,6 +162,15 @@ def fails(fail: Callable[[trio.SocketStream], Awaitable[bytes]]) -> Scenario:
 
 Scenario = Callable[[WatchedRelay], Awaitable[None]]
 
+# While the sweeper checks sides, it refers to the pair that it checked last.
+TIMEOUTS: dict[str, Any] = {"handshake_timeout": 10, "close_timeout": 10, "stall_timeout": 0}
+SHORT: dict[str, dict[str, Any]] = {
+    "stalls": {"stall_timeout": 0.6, "close_timeout": 0.3},
+    "is_too_slow": {"handshake_timeout": 1},
+    "slow": {"handshake_timeout": 0.5},
+}
+"""Timeouts of the scenarios that exceed one."""
+
 ENDS: list[Scenario] = [
     closes,
     vanishes,
@@ -197,11 +207,8 @@ FAILURES = [
 )
 async def test_no_cycle(tmp_path: Path, time_limit: None, scenario: Scenario) -> None:
     """An ended connection leaves only counters."""
-    # Where sides are visited, the sweeper keeps the pair that it visited last.
-    stall_timeout = 0.6 if scenario is stalls else 0
-    async with running_tls(
-        tmp_path, handshake_timeout=1, close_timeout=0.3, stall_timeout=stall_timeout, max_waiting=2
-    ) as relay:
+    timeouts = TIMEOUTS | SHORT.get(scenario.__name__, {})
+    async with running_tls(tmp_path, max_waiting=2, **timeouts) as relay:
         with no_collector():
             await scenario(relay)
             await relay.disconnect_all()

@@ -36,9 +36,17 @@ def embedded(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-async def relay(tmp_path: Path, time_limit: None, *, embedded: bool) -> AsyncIterator[WatchedRelay]:
-    """Run a relay with a handshake timeout of half a second."""
-    async with running_tls(tmp_path, embedded=embedded, handshake_timeout=0.5) as relay:
+def time_allowed() -> float:
+    """Return the handshake timeout, which a test of the timeout shortens."""
+    return 10
+
+
+@pytest.fixture
+async def relay(
+    tmp_path: Path, time_limit: None, time_allowed: float, *, embedded: bool
+) -> AsyncIterator[WatchedRelay]:
+    """Run a relay with this handshake timeout."""
+    async with running_tls(tmp_path, embedded=embedded, handshake_timeout=time_allowed) as relay:
         yield relay
 
 
@@ -160,28 +168,28 @@ async def slow_finish(client: trio.SocketStream) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("fail", "kind", "is_told"),
+    ("fail", "kind", "alerted", "time_allowed"),
     [
-        (plain_http, TlsFailure.PLAIN_HTTP, False),
-        (not_tls, TlsFailure.NOT_TLS, None),
-        (old_version, TlsFailure.NO_SHARED_VERSION, True),
-        (old_client, TlsFailure.NO_SHARED_VERSION, False),
-        (other_cipher, TlsFailure.NO_SHARED_CIPHER, False),
-        (distrust, TlsFailure.CERTIFICATE_REFUSED, False),
-        (distrust_in_tls_1_2, TlsFailure.CERTIFICATE_REFUSED, False),
-        (alert, TlsFailure.CLIENT_ALERT, False),
-        (malformed, TlsFailure.OTHER, True),
-        (ended, TlsFailure.ENDED, None),
-        (reset, TlsFailure.RESET, False),
-        (slow, TlsFailure.TIMEOUT, False),
-        (slow_finish, TlsFailure.TIMEOUT, False),
+        (plain_http, TlsFailure.PLAIN_HTTP, False, 10),
+        (not_tls, TlsFailure.NOT_TLS, None, 10),
+        (old_version, TlsFailure.NO_SHARED_VERSION, True, 10),
+        (old_client, TlsFailure.NO_SHARED_VERSION, False, 10),
+        (other_cipher, TlsFailure.NO_SHARED_CIPHER, False, 10),
+        (distrust, TlsFailure.CERTIFICATE_REFUSED, False, 10),
+        (distrust_in_tls_1_2, TlsFailure.CERTIFICATE_REFUSED, False, 10),
+        (alert, TlsFailure.CLIENT_ALERT, False, 10),
+        (malformed, TlsFailure.OTHER, True, 10),
+        (ended, TlsFailure.ENDED, None, 10),
+        (reset, TlsFailure.RESET, False, 10),
+        (slow, TlsFailure.TIMEOUT, False, 0.5),
+        (slow_finish, TlsFailure.TIMEOUT, False, 1),
     ],
 )
 async def test_failure(
     relay: WatchedRelay,
     fail: Callable[[trio.SocketStream], Awaitable[bytes]],
     kind: TlsFailure,
-    is_told: bool | None,
+    alerted: bool | None,
     *,
     embedded: bool,
 ) -> None:
@@ -199,10 +207,11 @@ async def test_failure(
     assert relay.handle.statistics().tls_handshakes_failed == {kind: 1}
     # The client is told of a failure by an alert, and never by anything in clear.
     assert not answer or (answer[0], len(answer)) == (ALERT, 7), answer
-    if is_told is not None and not embedded:
-        assert bool(answer) is is_told
+    if alerted is not None and not embedded:
+        assert bool(answer) is alerted
 
 
+@pytest.mark.parametrize("time_allowed", [1])
 async def test_head_too_slow_over_tls(relay: WatchedRelay) -> None:
     """Behind the TLS handshake, a head that does not arrive in time gets a response, in TLS."""
     client = await relay.adopt(speak_tls(await dial(relay)))
@@ -251,7 +260,7 @@ def test_no_tls_error() -> None:
         assert classify_failure(error) == HandshakeFailure(TlsFailure.RESET)
 
 
-@pytest.mark.parametrize("fail", [ended_at_once, silent])
+@pytest.mark.parametrize(("fail", "time_allowed"), [(ended_at_once, 10), (silent, 0.5)])
 async def test_not_a_byte(
     relay: WatchedRelay,
     fail: Callable[[trio.SocketStream], Awaitable[bytes]],

@@ -106,7 +106,7 @@ async def test_pings_of_a_client_that_reads_nothing(tmp_path: Path) -> None:
 
 async def test_keepalive(tmp_path: Path) -> None:
     """A side that answers pings stays, and a side that does not is ended."""
-    async with running_tls(tmp_path, ping_interval=0.2, ping_timeout=0.2) as relay:
+    async with running_tls(tmp_path, ping_interval=0.2, ping_timeout=1) as relay:
         a, b = await pair(relay)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer_pings, a)
@@ -145,7 +145,7 @@ async def send_until_closed(client: Client) -> None:
 
 async def test_takeover(tmp_path: Path) -> None:
     """A client takes the place of a side that does not answer."""
-    async with running_tls(tmp_path, takeover_timeout=0.2) as relay:
+    async with running_tls(tmp_path, takeover_timeout=1) as relay:
         a, b = await pair(relay)
         await trio.sleep(0.1)  # for their systems to acknowledge what they were sent
         async with trio.open_nursery() as nursery:
