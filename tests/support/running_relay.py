@@ -90,9 +90,6 @@ class WatchedRelay(MemoryRelay):
         with trio.fail_after(10):
             while self.inside.counters.connections_accepted < len(self._clients):
                 await trio.sleep(0.001)
-        # The task of the connection reads the client address in its first step. A client that is
-        # reset before has none.
-        await trio.lowlevel.checkpoint()
         return client
 
     async def connect_from(self, address: str) -> Client:
