@@ -189,14 +189,6 @@ async def test_slow_head(relay: TcpRelay, settings: RelaySettings, data: bytes) 
     assert_refused(await client.response(), 408)
 
 
-@pytest.mark.parametrize("settings", [RelaySettings(handshake_timeout=0.3)])
-async def test_silent(relay: TcpRelay, settings: RelaySettings) -> None:
-    """A client that sends nothing is closed without a response, and no counter counts it."""
-    client = await relay.connect()
-    assert await client.rest() == b""
-    assert not relay.handle.statistics().requests_refused
-
-
 @pytest.mark.parametrize("settings", [RelaySettings(handshake_timeout=0.5)])
 async def test_head_that_trickles(relay: TcpRelay, settings: RelaySettings) -> None:
     """A head that arrives slowly gets no further time for each byte."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
 import trio
 import trio.testing
 
-from relay import Event, PairJoined, RelaySettings
+from relay import Event, PairJoined, RelayHandle, RelaySettings, serve_relay
 from relay.pairing.side import HELD_LIMIT
 from relay.protocol.reframer import MAX_CONTROLS as MAX_PINGS
 from relay.server.shutdown import end_pairs
+from relay.transport import epoll_reader
 from relay.transport.read_size import MIN_READ
 from tests.support.raw_client import (
     BINARY,
@@ -355,3 +358,21 @@ async def test_settings_reach_the_reframer(memory_relay: MemoryRelay) -> None:
     a = await memory_relay.join("code")
     await a.send(encode(BINARY, length=limit + 1, length_size=8))
     assert await a.close_frame() == (1009, "message too big")
+
+
+async def test_pair_without_epoll(monkeypatch: pytest.MonkeyPatch, time_limit: None) -> None:
+    """Without epoll, each transport waits for its own socket, and pairs work as before."""
+    monkeypatch.setattr(epoll_reader, "select", SimpleNamespace())
+    async with trio.open_nursery() as nursery:
+        handle: RelayHandle = await nursery.start(partial(serve_relay, host="127.0.0.1", port=0))
+        async with (
+            Client(await trio.open_tcp_stream(handle.host, handle.port)) as a,
+            Client(await trio.open_tcp_stream(handle.host, handle.port)) as b,
+        ):
+            for side in (a, b):
+                assert (await side.upgrade("/?pair=code")).status == 101
+            await a.send_message(b"there")
+            assert await b.message() == b"there"
+            await b.send_message(b"and back")
+            assert await a.message() == b"and back"
+        await handle.stop()
