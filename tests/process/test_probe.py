@@ -33,7 +33,7 @@ CUT = "was cut, without a close frame"
 
 
 def names(results: list[Result]) -> list[str]:
-    """Return the names of the steps that were taken."""
+    """Return the names of the steps that ran."""
     return [result.name for result in results]
 
 
@@ -56,7 +56,7 @@ async def test_all_is_well(
     assert min(memory_relay.handle.statistics().bytes) > 2 * 2**20
 
 
-async def test_steps_that_are_not_asked_for(memory_relay: MemoryRelay) -> None:
+async def test_optional_steps(memory_relay: MemoryRelay) -> None:
     """Without a silence and a size these steps are left out."""
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == [*ALL[:8], "64 KiB both ways", "close"]
@@ -64,7 +64,7 @@ async def test_steps_that_are_not_asked_for(memory_relay: MemoryRelay) -> None:
 
 
 async def test_real_sockets(tcp_relay: TcpRelay) -> None:
-    """The same over TCP."""
+    """The steps succeed over TCP."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         return await tcp_relay.open_stream()
@@ -74,7 +74,7 @@ async def test_real_sockets(tcp_relay: TcpRelay) -> None:
 
 
 async def test_health_does_not_count(memory_relay: MemoryRelay) -> None:
-    """A health that cannot be had is noted, and no more."""
+    """A failed health request is reported, and does not fail the probe."""
 
     async def ill() -> Health:
         return Health(False, "HTTP 404 somewhere")
@@ -167,7 +167,7 @@ async def test_wrong_farewell(
 ) -> None:
     """Side B must be closed with the code and reason of the relay."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
-    impostor.farewell = (1011, "bye\x1b[2J")
+    impostor.close_for_peer = (1011, "bye\x1b[2J")
     _, last = await probe(plan_for(impostor.open_stream))
     assert (last.name, last.ok) == ("close", False)
     assert last.error == "side B was closed with 1011 bye?[2J"
@@ -224,22 +224,22 @@ async def test_traffic_limit(
 
 
 class TestSmallRelay:
-    """A relay that takes small messages alone."""
+    """Relay with a low message limit."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return its settings."""
+        """Return the settings of the relay."""
         return RelaySettings(max_message_size=2**20)
 
     async def test_message_limit(self, memory_relay: MemoryRelay) -> None:
-        """It is named as the cause, whichever side noticed first."""
+        """The message limit is reported as the cause, whichever side notices first."""
         _, last = await probe(plan_for(into(memory_relay), size=2**20 + 1))
         assert last.error == "side A was closed with 1009 message too big"
         assert "max_message_size" in last.hint
 
 
 def test_nothing_secret_is_shown() -> None:
-    """No representation of a plan holds the code or the token."""
+    """No representation of a plan has the code or the token."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         raise NotImplementedError

@@ -32,7 +32,7 @@ from relay.transport import epoll_reader
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Start from an environment without settings, and undo what the program does to its process."""
+    """Run without settings in the environment, and undo the changes to the process."""
     for name in os.environ:
         if name.startswith("ARC_RELAY_"):
             monkeypatch.delenv(name)
@@ -40,7 +40,6 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logs = logging.getLogger().handlers[:]
     yield
     logging.getLogger().handlers[:] = logs
-    gc.unfreeze()
     gc.set_threshold(*threshold)
 
 
@@ -101,14 +100,14 @@ def test_start(
 def test_short_options_and_ipv6(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The options of the predecessor exist; an IPv6 address is put in brackets."""
+    """The options of the predecessor exist; an IPv6 address is printed in brackets."""
     started = Started(monkeypatch, signal.SIGTERM)
     assert run(monkeypatch, "start", "-H", "::1", "-p", "0") == 0
     assert f"ws://[::1]:{started.address[1]} " in capsys.readouterr().out
 
 
 def test_settings_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The relay is started with the settings and at the address that were given."""
+    """The relay is started with the given settings and at the given address."""
     started = Started(monkeypatch, signal.SIGTERM)
     monkeypatch.setenv("ARC_RELAY_HOST", "127.0.0.2")
     monkeypatch.setenv("ARC_RELAY_PORT", "0")
@@ -139,7 +138,7 @@ def test_wrong_usage(
     arguments: list[str],
     expected: list[str],
 ) -> None:
-    """A bad option is explained in one line that names it and its value; the status is 2."""
+    """An invalid option is explained in one line that names it and its value; the status is 2."""
     assert run(monkeypatch, *arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -194,7 +193,7 @@ def test_bad_token_file(
 def test_no_descriptor_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A system that has no descriptor left is not taken for a bad option."""
+    """A lack of descriptors is not reported as an invalid option."""
 
     def fail() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -208,7 +207,7 @@ def test_no_descriptor_left(
 def test_no_descriptor_elsewhere(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], group: bool
 ) -> None:
-    """A system that has no descriptor left is not taken for a fault of the program either."""
+    """A lack of descriptors is not reported as a crash either."""
     error: Exception = OSError(errno.EMFILE, "Too many open files")
     if group:
         error = ExceptionGroup("several", [ExceptionGroup("one", [error])])
@@ -229,14 +228,14 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 def test_version_without_metadata(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    """A copy of the package that was not installed has no version, and works."""
+    """A copy of the package that is not installed has no version, and works."""
     monkeypatch.setattr(program, "version", Mock(side_effect=error))
     assert run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == "arc-relay unknown\n"
 
 
 def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While names are resolved, signals still end the process; then files are loaded once more."""
+    """While names are resolved, signals end the process; then the files are loaded once more."""
     calls: list[str] = []
     before = signal.getsignal(signal.SIGTERM)
 
@@ -289,7 +288,7 @@ def test_no_port_without_files(
 def test_failed_start_closes_everything(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    """A start that fails leaves no listener open, not that of the metrics either."""
+    """A failed start leaves no listener open, the metrics listener included."""
     opened: list[trio.SocketListener] = []
     really_open = open_tcp
 
@@ -311,10 +310,10 @@ def test_module() -> None:
     assert done.stdout == f"arc-relay {version('arc-pair-relay')}\n"
 
 
-def test_unforeseen_failure(
+def test_unexpected_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A fault of the program is one line, with its kind and its place but not its message."""
+    """A crash is reported in one line, with its kind and its place but not its message."""
 
     async def serve(*, listeners: Sequence[trio.SocketListener], **_: Any) -> None:
         for listener in listeners:

@@ -43,7 +43,7 @@ def plan_for(
 
 
 async def probe(plan: Plan) -> tuple[list[Result], Result]:
-    """Carry out a plan; return all results, and the last one."""
+    """Run a plan; return all results, and the last one."""
     reported: list[Result] = []
     results = await run_probe(plan, reported.append)
     assert reported == results
@@ -145,7 +145,7 @@ class Impostor:
         self._held: list[Message] = []
         self._streams: list[trio.abc.Stream] = []
         self.sides: list[trio_websocket.WebSocketConnection] = []
-        self.farewell: tuple[int, str | None] = (1000, "peer disconnected")
+        self.close_for_peer: tuple[int, str | None] = (1000, "peer disconnected")
         """Close code and reason for a side whose peer is gone."""
 
     async def open_stream(self, awaited: Awaited) -> trio.abc.Stream:
@@ -156,7 +156,7 @@ class Impostor:
         return near
 
     async def cut(self) -> None:
-        """End all connections without a word."""
+        """End all connections without a close frame."""
         for stream in self._streams:
             await trio.aclose_forcefully(stream)
 
@@ -174,7 +174,7 @@ class Impostor:
                 while True:
                     await self._pass_on(side, await side.get_message())
             for other in self.sides:
-                await other.aclose(*self.farewell)
+                await other.aclose(*self.close_for_peer)
 
     async def _pass_on(self, side: trio_websocket.WebSocketConnection, message: Message) -> None:
         edited = self._edit(message)

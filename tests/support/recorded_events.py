@@ -1,6 +1,6 @@
-"""Events as a relay gives them, and a log in memory to notice them.
+"""Events of a relay, and a log in memory.
 
-The events have addresses that no output may hold unless it was asked to.
+The addresses in the events are forbidden in every output by default.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ EVERY_EVENT: list[Event] = [
 
 @contextmanager
 def bare_logging() -> Iterator[None]:
-    """Have the standard library's logging as in a new process, and later as it was."""
+    """Reset the logging of the standard library as in a new process, and restore it later."""
     root, own = logging.getLogger(), logging.getLogger("relay")
     before = root.handlers[:], root.level, own.level
     root.handlers.clear()
@@ -89,14 +89,14 @@ def bare_logging() -> Iterator[None]:
 
 
 class Log:
-    """A log in memory, and what was said in it since it was last read."""
+    """Log in memory, with the lines since it was last read."""
 
     def __init__(self, level: str = "debug", format: str = "json") -> None:
         self._stream = io.StringIO()
         self.log: FilteringBoundLogger = configure_logging(format, level, stream=self._stream)
 
     def text(self) -> str:
-        """Return the lines as they are."""
+        """Return the unchanged lines."""
         text = self._stream.getvalue()
         self._stream.seek(0)
         self._stream.truncate()
@@ -113,7 +113,7 @@ class Log:
 def signal_handler(
     handle: RelayHandle, systemd: SystemdNotifier, log: Log, **settings: Any
 ) -> SignalHandler:
-    """Return what handles the signals of a relay that was started with these settings."""
+    """Return the signal handler of a relay with these settings."""
     summary = Summary(handle, log.log, DaemonSettings(**settings), RelaySettings())
     reloader = Reloader(handle, None, log.log)
     return SignalHandler(handle, reloader, systemd, log.log, summary)

@@ -24,7 +24,7 @@ from relay.fields import (
 
 
 def capital(word: str) -> str:
-    """Return a word in capitals; raise ValueError if it has others than letters."""
+    """Return a word in capitals; raise ValueError if it has other characters than letters."""
     if not word.isalpha():
         raise ValueError
     return word.upper()
@@ -120,7 +120,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
 
 
 def example(name: str, value: Any) -> Example:
-    """Return an example of which one field has this value, be it of the right type or not."""
+    """Return an example with this value in one field, of the right type or not."""
     return Example(**{name: value})
 
 

@@ -25,7 +25,7 @@ from relay.daemon.settings import DaemonSettings
     ],
 )
 def test_url(text: str, shown: str, host: str, port: int, tls: bool) -> None:
-    """A URL is taken apart, and shown again without its query."""
+    """A URL is parsed, and displayed without its query."""
     url = parse_url(text)
     assert str(url) == shown
     assert (url.port, url.tls) == (port, tls)
@@ -55,7 +55,7 @@ def test_bad_url(text: str) -> None:
 
 
 def test_code_is_not_shown() -> None:
-    """The query may hold a code; it is in the request alone."""
+    """The query may contain a code; it is only in the request."""
     url = parse_url("wss://relay.example/?pair=secret code")
     assert url.query == "pair=secret%20code"
     assert "secret" not in f"{url} {url!r}"
@@ -111,7 +111,7 @@ def test_target(text: str, shown: str, path: str) -> None:
     ],
 )
 def test_verification(text: str, verified: bool) -> None:
-    """The certificate of another machine is verified, that of this one is not."""
+    """The certificate of a remote URL is verified, that of a local listener is not."""
     context = parse_target(text).tls
     assert context is not None
     assert context.check_hostname is verified
@@ -126,7 +126,7 @@ def test_bad_target(text: str) -> None:
 
 
 def test_authorities(tmp_path: Path) -> None:
-    """A file of authorities takes the place of the system's."""
+    """A file of authorities replaces the system's authorities."""
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(file)
     assert len(client_context(ca=file).get_ca_certs()) == 1

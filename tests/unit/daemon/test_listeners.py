@@ -30,7 +30,7 @@ async def close(listeners: list[Any]) -> None:
 
 
 async def expect_service(listener: Plain) -> None:
-    """Connect to a listener, and get a byte."""
+    """Connect to a listener, and receive a byte."""
     client = trio.socket.socket(listener.socket.family)
     await client.connect(listener.socket.getsockname())
     async with trio.SocketStream(client) as stream, await listener.accept() as accepted:
@@ -40,7 +40,7 @@ async def expect_service(listener: Plain) -> None:
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 async def test_host_and_port(host: str, shown: str) -> None:
-    """Without anything else, it is host and port."""
+    """By default the relay listens on host and port."""
     listeners, inherited = await open_listeners(DaemonSettings(host=host, port=0), {})
     assert not inherited
     [listener] = listeners
@@ -50,7 +50,7 @@ async def test_host_and_port(host: str, shown: str) -> None:
 
 
 async def test_all_interfaces() -> None:
-    """All interfaces are those of IPv4 and of IPv6, on one port, whichever is free."""
+    """All interfaces are IPv4 and IPv6, on one port that is free on both."""
     listeners = await open_tcp("*", 0)
     port = listeners[0].socket.getsockname()[1]
     shown = {display_url(listener) for listener in listeners}
@@ -72,8 +72,8 @@ async def test_all_interfaces_on_a_given_port() -> None:
 
 
 @pytest.mark.parametrize("refusals", [3, PORT_ATTEMPTS])
-async def test_port_taken_at_one_address(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
-    """A port that only some addresses can have is given back; if all are so, they differ."""
+async def test_port_in_use_at_one_address(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
+    """A port that is in use at one address is released; without a common port, the ports differ."""
     opened: list[trio.SocketListener] = []
     refused: list[int] = []
     really_open = trio.open_tcp_listeners
@@ -111,7 +111,7 @@ async def test_wrong_host(host: str, reason: str) -> None:
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let a name have these addresses."""
+    """Make a name resolve to these addresses."""
     really_resolve = trio.socket.getaddrinfo
 
     async def getaddrinfo(host: str, *arguments: Any, **options: Any) -> list[Any]:
@@ -149,7 +149,7 @@ async def test_absent_address(
 
 @pytest.mark.parametrize("error", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
 async def test_absent_addresses_only(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    """If the machine has no address of a name, the error names the first one."""
+    """If the machine has no address of a name, the error names the first address."""
     resolving(monkeypatch, "::1", "::2")
     without_ipv6(monkeypatch, error)
     with pytest.raises(StartError) as caught:
@@ -171,7 +171,7 @@ async def test_other_error_at_one_address(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_port_in_use() -> None:
-    """A port that another program has is refused in one line."""
+    """A port that another program uses is refused in one line."""
     [first] = await open_tcp("127.0.0.1", 0)
     port = first.socket.getsockname()[1]
     with pytest.raises(StartError) as caught:
@@ -247,20 +247,20 @@ async def test_no_unix_beside_the_supervisors(
 
 
 async def test_path_that_is_no_text(tmp_path: Path) -> None:
-    """A path that is not UTF-8 is shown in a way that every terminal takes."""
+    """A path that is not UTF-8 is displayed with escapes."""
     async with open_unix(f"{tmp_path}/\udcff", 0o660) as listener:
         assert display_url(listener) == f"unix:{tmp_path}/\\xff"
 
 
 async def test_control_characters_in_a_path(tmp_path: Path) -> None:
-    """A path that a terminal would act on is escaped."""
+    """Control characters in a path are escaped."""
     async with open_unix(f"{tmp_path}/\x1b[31m\n", 0o660) as listener:
         assert display_url(listener) == rf"unix:{tmp_path}/\x1b[31m\n"
 
 
 @pytest.mark.parametrize("host", ["fe80::1%lo", "[fe80::1%lo]"])
 async def test_scope(namespaces: Namespaces, host: str) -> None:  # noqa: F811 - the fixture
-    """A link-local address is listened on in its scope, and is shown with it."""
+    """A link-local address is opened in its scope, and displayed with it."""
     run("ip", "-n", namespaces.near, "address", "add", "fe80::1/64", "dev", "lo", "nodad")
     settings = DaemonSettings(host=host, port=0)
     with inside(namespaces.near):

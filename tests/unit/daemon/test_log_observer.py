@@ -46,8 +46,8 @@ def _bare_logging() -> Iterator[None]:
         yield
 
 
-def test_a_pair_that_was_joined() -> None:
-    """Its end is one line: how, how long, and how much each way; no address by default."""
+def test_joined_pair() -> None:
+    """A joined pair has one line at its end: outcome, times, traffic, and by default no address."""
     log = Log()
     LogObserver(log.log).on_event(ENDED)
     assert log.lines() == [
@@ -109,7 +109,7 @@ def test_what_only_debugging_needs() -> None:
 
 
 def test_refusals() -> None:
-    """A client's own fault is information; one of the relay's state is a warning."""
+    """A refusal for a fault of the client is logged at level info, for a limit as a warning."""
     log = Log()
     observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
     observer.on_event(REFUSED)
@@ -162,7 +162,7 @@ def test_one_kind_of_refusal_does_not_hide_another() -> None:
 
 
 def test_failed_handshakes() -> None:
-    """A failed TLS handshake is a line at the level debug, limited in rate for each kind."""
+    """A failed TLS handshake is logged at level debug, with a rate limit for each kind."""
     log = Log()
     observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
     for _ in range(15):
@@ -232,10 +232,10 @@ def test_settings_that_differ() -> None:
         (log_stopped, {"event": "stopped"}),
     ],
 )
-def test_what_the_relay_does(
+def test_lines_of_the_relay(
     log_line: Callable[[FilteringBoundLogger], None], expected: dict[str, Any]
 ) -> None:
-    """Start, signals, reloads and stop are a line each."""
+    """Start, signals, reloads and the stop are logged in one line each."""
     log = Log()
     log_line(log.log)
     assert log.lines() == [{"level": "info"} | expected]

@@ -12,12 +12,12 @@ from relay.fields import iter_fields, non_defaults
 
 
 def with_setting(name: str, value: Any) -> DaemonSettings:
-    """Return settings of which one has this value."""
+    """Return settings with this value in one field."""
     return DaemonSettings(**{name: value})
 
 
 def test_defaults() -> None:
-    """The defaults are those that the contract names."""
+    """The defaults are the documented ones."""
     assert asdict(DaemonSettings()) == {
         "host": "0.0.0.0",  # noqa: S104 - nothing listens
         "port": 8765,
@@ -85,7 +85,7 @@ def test_brackets(host: str) -> None:
 
 
 def test_certificate_and_key() -> None:
-    """A certificate and its key come together or not at all."""
+    """A certificate requires its key, and a key its certificate."""
     assert DaemonSettings(tls_cert="/c", tls_key="/k").tls_key == "/k"
     with pytest.raises(ValueError, match=r"but tls_key is not$"):
         DaemonSettings(tls_cert="/c")

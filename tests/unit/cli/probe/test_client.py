@@ -59,14 +59,14 @@ async def test_refused(nursery: trio.Nursery, answer: bytes, error: str, hint: s
     ],
 )
 async def test_quoting(nursery: trio.Nursery, kind: str, body: str, quoted: str) -> None:
-    """Of the body of a refusal plain words alone are repeated: anything else may hold the code."""
+    """Only plain words of the body of a refusal are quoted; the rest may contain the code."""
     script = Script(nursery, f"HTTP/1.1 503 x\r\nContent-Type: {kind}\r\n\r\n{body}".encode())
     _, last = await probe(plan_for(script.open_stream))
     assert last.error == f"HTTP 503 Service Unavailable in place of 101{quoted}"
 
 
 async def test_endless_answer(nursery: trio.Nursery) -> None:
-    """Of an answer that does not end no more is read than its status needs."""
+    """An endless response is read no further than its status."""
     script = Script(nursery, b"HTTP/1.1 200 OK\r\n\r\n" + bytes(100_000), stay=True)
     _, last = await probe(plan_for(script.open_stream))
     assert last.error == "HTTP 200 OK in place of 101"
@@ -141,6 +141,6 @@ async def test_ping_behind_a_close_frame(nursery: trio.Nursery) -> None:
 
 
 async def test_watched_stream() -> None:
-    """The stream that trio-websocket gets waits like the one below."""
+    """The recording stream waits like the stream below it."""
     near, _ = trio.testing.memory_stream_pair()
     await RecordingStream(near).wait_send_all_might_not_block()

@@ -34,7 +34,7 @@ SHORT = ("--size", "1000")
 
 @pytest.fixture
 def tls_port() -> Iterator[int]:
-    """Run a relay with a certificate for localhost, in a thread: the command has this one."""
+    """Run a relay with a certificate for localhost in a thread, as the command uses this one."""
     started: Queue[tuple[int, trio.lowlevel.TrioToken, trio.CancelScope]] = Queue()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("localhost").configure_cert(context)
@@ -63,7 +63,7 @@ def invoke(*arguments: str) -> tuple[int, str, str]:
 
 
 def test_text(tls_port: int, tmp_path: Path) -> None:
-    """It prints a line for each step, and whether it all works; the code is not printed."""
+    """The output has a line for each step, and the result; it does not have the code."""
     file = tmp_path / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(file)
     url = f"wss://localhost:{tls_port}/relay"
@@ -79,7 +79,7 @@ def test_text(tls_port: int, tmp_path: Path) -> None:
 
 
 def test_json(tls_port: int) -> None:
-    """With --json there is one object, and nothing else."""
+    """With --json the output is one object."""
     url = f"wss://localhost:{tls_port}/"
     status, out, err = invoke(url, "--insecure", "--json", *SHORT)
     assert (status, err) == (0, "")
@@ -151,7 +151,7 @@ def test_code(query: str, pattern: str) -> None:
 
 
 async def test_interrupt(nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]) -> None:
-    """SIGINT ends it with one line, no report, and the status of a program that was interrupted."""
+    """SIGINT ends the command with one line, without a report; the status says interrupted."""
 
     class Interrupting(JsonReport):
         def step(self, result: Result) -> None:
@@ -165,7 +165,7 @@ async def test_interrupt(nursery: trio.Nursery, capsys: pytest.CaptureFixture[st
 async def test_interrupt_that_is_ignored(
     memory_relay: MemoryRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGINT has no effect on a job in the background, for which the shell had it ignored."""
+    """SIGINT has no effect on a background job, in which the shell ignores it."""
 
     class Interrupting(JsonReport):
         def step(self, result: Result) -> None:
@@ -197,8 +197,8 @@ def test_step_without_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert duration(9.9994) == "9999 ms"
 
 
-def test_nothing_there() -> None:
-    """A relay that is not there is no reason for a traceback."""
+def test_no_relay() -> None:
+    """A missing relay causes no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     status, out, err = invoke(f"ws://127.0.0.1:{port}")
