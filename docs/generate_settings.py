@@ -14,6 +14,10 @@ Each setting of `arc-relay start` has a flag and a variable. A flag overrides a 
 variable overrides the default. An empty variable counts as unset. An unknown variable that begins
 with `ARC_RELAY_` prevents the start, so that no misspelt setting is overlooked.
 
+A time is a number of seconds, or a number with one of the units `s`, `m`, `h` and `d`: `90`, `90s`,
+`5m`. A size is a number of bytes, or a number with one of the units `kB`, `MB`, `GB` (powers of
+1000), `KiB`, `MiB` and `GiB` (powers of 1024): `10MB`, `64KiB`.
+
 In Kubernetes, a Service with the name `arc-relay` adds such variables to every pod of its
 namespace, among them `ARC_RELAY_PORT`. Give the Service another name, or set
 `enableServiceLinks: false` in the pod.
@@ -33,8 +37,8 @@ def reference() -> str:
             "",
             "## Settings of the relay",
             "",
-            "A program that embeds the relay passes them as `RelaySettings`: `--pair-ttl 60` is",
-            "`RelaySettings(pair_ttl=60)`.",
+            "A program that embeds the relay passes them as `RelaySettings`, in seconds and bytes:",
+            "`--pair-ttl 1m` is `RelaySettings(pair_ttl=60)`.",
             "",
             *table(RelaySettings),
             "",

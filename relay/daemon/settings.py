@@ -12,16 +12,19 @@ from typing import Final
 from ..fields import choice, integer, path, text, validate
 
 MAX_PORT: Final = 65535
-ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]+)):([0-9]{1,5})")
+ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]*)):([0-9]{1,5})")
 BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]*:[^\s\[\]]*)\]")  # IPv6 address, as in a URL
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Split HOST:PORT into host, without brackets, and port; raise ValueError if malformed."""
+    """Split HOST:PORT into host, without brackets, and port; raise ValueError if malformed.
+
+    Without a host, the host is ``*``.
+    """
     found = ADDRESS.fullmatch(text)
     if found is None or (port := int(found[3])) > MAX_PORT:
         raise ValueError(f"no HOST:PORT: {text!r}")
-    return found[1] or found[2], port
+    return found[1] or found[2] or "*", port
 
 
 def _host(text: str) -> str:
@@ -81,9 +84,9 @@ class DaemonSettings:
     metrics: str = text(
         "",
         "The address on which to serve metrics for Prometheus.",
-        "a HOST:PORT",
+        "HOST:PORT, or :PORT for all interfaces, IPv4 and IPv6",
         _address,
-        metavar="HOST:PORT",
+        metavar="ADDRESS",
     )
     log_format: str = choice(
         "auto",

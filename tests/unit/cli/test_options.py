@@ -174,7 +174,7 @@ def test_bad_flag(
         return
     flag = f"--{definition.name.replace('_', '-')}"
     assert command.status(flag, bad) == 2
-    assert error_line(capsys).startswith(f"{flag} must be {definition.field.values}, not '")
+    assert error_line(capsys).startswith(f"{flag} must be {definition.field.texts}, not '")
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=by_name)
@@ -191,7 +191,7 @@ def test_bad_variable(
     variable = f"ARC_RELAY_{definition.name.upper()}"
     monkeypatch.setenv(variable, bad)
     assert command.status() == 2
-    assert error_line(capsys).startswith(f"{variable} must be {definition.field.values}, not '")
+    assert error_line(capsys).startswith(f"{variable} must be {definition.field.texts}, not '")
 
 
 def test_bad_variable_behind_a_flag(command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,9 +52,10 @@ def test_defaults() -> None:
         ("log_addresses", ["off", "truncated", "full"], ["", "on"]),
         (
             "metrics",
-            ["", "localhost:9090", "127.0.0.1:0", "[::1]:65535", "*:9090"],
+            ["", "localhost:9090", "127.0.0.1:0", "[::1]:65535", "*:9090", ":9090"],
             [
-                ":9090",
+                ":",
+                ":65536",
                 "9090",
                 "a",
                 "a:",
@@ -116,6 +117,7 @@ def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
         ("[::1]:0", ("::1", 0)),
         ("[fe80::1%lo]:0", ("fe80::1%lo", 0)),
         ("*:80", ("*", 80)),
+        (":80", ("*", 80)),
     ],
 )
 def test_addresses(text: str, address: tuple[str, int]) -> None:
