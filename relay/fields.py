@@ -28,8 +28,6 @@ class Field:
     """Meaning of the setting, in one sentence."""
     values: str
     """Allowed values in words, to follow "must be" in an error message."""
-    group: str = ""
-    """Group of related settings, in ``--help``."""
     convert: Callable[[str], Any] = str
     """Converts text to the type; raises ValueError if the syntax is wrong."""
     check: Callable[[Any], Any]

@@ -41,7 +41,7 @@ def health(
     url: Annotated[
         str | None,
         typer.Argument(
-            metavar="[URL]",
+            metavar="URL",
             help="A relay, as ws://, wss://, http://, https:// or unix:/path; by default the"
             " relay on this machine, from the environment variables of `start`.",
         ),

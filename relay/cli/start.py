@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 from typing import Any
 
 import trio
@@ -30,4 +31,4 @@ def start(**flags: Any) -> None:
     trio.run(run, daemon_settings, relay_settings, log)
 
 
-start.__signature__ = options()  # type: ignore[attr-defined]
+start.__signature__ = inspect.Signature(options())  # type: ignore[attr-defined]

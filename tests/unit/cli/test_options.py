@@ -332,26 +332,3 @@ def test_bad_environment(
     with pytest.raises(options.WrongUsage) as refused:
         options.read_settings(DaemonSettings, {})
     assert (str(refused.value), refused.value.exit_code) == (problem, 2)
-
-
-@pytest.mark.parametrize("columns", ["80", "200"])
-def test_help(
-    columns: str,
-    command: StartCommand,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Help has of each setting its flags, its meaning, its default and its variable."""
-    monkeypatch.setenv("COLUMNS", columns)
-    assert command.status("--help") == 0
-    out = " ".join(capsys.readouterr().out.split())
-    for name, default, about in DEFINITIONS:
-        flags = f"--{name.replace('_', '-')}"
-        if about.kind is bool:
-            flags += f" / --no-{name.replace('_', '-')}"
-        else:
-            flags += f" {about.metavar}"
-        assert f"{flags} {options.help_text(about)} [default: " in out
-        assert f"[default: {about.display(default)}; variable: ARC_RELAY_{name.upper()}]" in out
-    assert "-H, --host" in out
-    assert "-p, --port" in out
