@@ -12,6 +12,7 @@ from typing import Any, Final
 import trio
 
 from ..transport.epoll_reader import EpollReader
+from ..transport.socket_info import is_readable
 
 logger = logging.getLogger("relay")
 
@@ -101,6 +102,8 @@ async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader 
     """
     listener = getattr(listener, "transport_listener", listener)  # a TLS listener has one
     socket = getattr(listener, "socket", None)
-    if reader is not None and isinstance(socket, trio.socket.SocketType):
+    if reader is None or not isinstance(socket, trio.socket.SocketType):
+        return
+    if not is_readable(socket.fileno()):  # often more than one connection is in the backlog
         with suppress(OSError):  # the epoll set is full
             await reader.wait_readable(socket.fileno())

@@ -43,17 +43,16 @@ async def read_request(transport: Transport, handshake_timeout: float) -> Reques
             ended, found = True, parser.for_head_method(NOT_HTTP) if parser.begun else None
         return True
 
-    with (
-        trio.move_on_after(handshake_timeout) as in_time,
-        suppress(trio.BrokenResourceError, trio.ClosedResourceError),
-    ):
-        await transport.handshake()
-        if (first := transport.look(MAX_HEAD)) is not None:  # usually complete already
-            take(first)
-        while found is None and not ended:
-            await transport.receive_until(take, parser.missing)
-    if in_time.cancelled_caught and parser.begun:
-        return parser.for_head_method(HEAD_TOO_SLOW)
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        if transport.handshake_done and (first := transport.look(MAX_HEAD)) is not None:
+            take(first)  # usually a complete head, which needs no timeout
+        if found is None and not ended:
+            with trio.move_on_after(handshake_timeout) as in_time:
+                await transport.handshake()
+                while found is None and not ended:
+                    await transport.receive_until(take, parser.missing)
+            if in_time.cancelled_caught and parser.begun:
+                return parser.for_head_method(HEAD_TOO_SLOW)
     if isinstance(found, Request):
         transport.push_back(parser.trailing_data)
     return found

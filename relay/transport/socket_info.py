@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import resource
+import select
 import termios
 from contextlib import suppress
 from struct import Struct
@@ -15,16 +16,6 @@ from struct import error as StructError  # noqa: N812 - the module has no better
 from typing import Final, NamedTuple
 
 import trio
-
-__all__ = [
-    "AckState",
-    "ack_state",
-    "descriptor_limit",
-    "peer_address",
-    "pending",
-    "socket_of",
-    "unsent_bytes",
-]
 
 # struct tcp_info of linux/tcp.h up to tcpi_bytes_acked: tcpi_retransmits, tcpi_probes,
 # tcpi_last_ack_recv in milliseconds, tcpi_bytes_acked.
@@ -88,6 +79,13 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
         return AckState(-unsent_bytes(sock))
     unacked = retransmits + probes
     return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
+
+
+def is_readable(fd: int) -> bool:
+    """Return True if a read, or the accept of a listening socket, would not have to wait."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def unsent_bytes(sock: trio.socket.SocketType) -> int:

@@ -78,3 +78,17 @@ async def test_wait_readable(listener: trio.SocketListener, nursery: trio.Nurser
                 with trio.fail_after(5):
                     await reader.wait_readable(fd)
         nursery.cancel_scope.cancel()
+
+
+async def test_backlog(listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+    """Connections that are in the backlog already are accepted without waiting."""
+    reader, accepted = RecordingReader(), list[trio.abc.Stream]()
+    port = listener.socket.getsockname()[1]
+    clients = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(3)]
+    await nursery.start(accept, [listener], accepted.append, reader)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert len(accepted) == 3
+    assert len(reader.waited) == 1
+    for stream in (*accepted, *clients):
+        await stream.aclose()
+    nursery.cancel_scope.cancel()
