@@ -59,24 +59,36 @@ def options() -> list[inspect.Parameter]:
     ]
 
 
-def read_settings(kind: type[SettingsT], flags: Mapping[str, str | bool | None]) -> SettingsT:
+Flags = Mapping[str, str | bool | None]
+"""Arguments of a command with `options`, by the names of the settings."""
+
+
+def sources(flags: Flags) -> dict[str, str]:
+    """Return the flag or else the variable that sets a setting, for each setting that has one."""
+    found: dict[str, str] = {}
+    for name, _, about in (it for kind in KINDS for it in iter_fields(kind)):
+        flag, variable = flags.get(name), variable_of(name)
+        if flag is not None:
+            found[name] = flags_of(name, about)[1 if flag is False else 0]
+        elif os.environ.get(variable):  # an empty variable counts as unset
+            found[name] = variable
+    return found
+
+
+def read_settings(kind: type[SettingsT], flags: Flags) -> SettingsT:
     """Return settings from flags, environment variables and defaults, in this order.
 
     Raises WrongUsage, with the name of the flag or variable, for a value that is not allowed.
     """
-    given: dict[str, Any] = {}
+    given = sources(flags)
+    values: dict[str, Any] = {"given": given} if kind is DaemonSettings else {}
     try:
         for name, _, about in iter_fields(kind):
-            flag, variable = flags.get(name), os.environ.get(variable_of(name))
-            if isinstance(flag, bool):
-                given[name] = flag
-            elif flag is not None:
-                given[name] = about.parse(flags_of(name, about)[0], flag)
-            elif variable:  # an empty variable counts as unset
-                given[name] = about.parse(variable_of(name), variable)
-        if kind is DaemonSettings:
-            given["given"] = frozenset(given)
-        return kind(**given)
+            if name in given:
+                value = flags.get(name)
+                text = os.environ[given[name]] if value is None else value
+                values[name] = text if isinstance(text, bool) else about.parse(given[name], text)
+        return kind(**values)
     except ValueError as error:
         raise WrongUsage(str(error)) from None
 

@@ -51,11 +51,12 @@ async def run(
     """
     problem: BaseException | None = None
     address = daemon_settings.metrics_address
+    given = f"{daemon_settings.option('metrics')} {daemon_settings.metrics}"
     try:
         tls = load_files(daemon_settings, relay_settings)
         async with AsyncExitStack() as stack:
             systemd = stack.enter_context(SystemdNotifier())
-            metrics_listeners = await open_tcp(*address, option="--metrics") if address else []
+            metrics_listeners = await open_tcp(*address, given=given) if address else []
             close_all(stack, metrics_listeners)
             listeners = await open_listeners(daemon_settings)
             close_all(stack, listeners.listeners)
@@ -95,8 +96,8 @@ def load_files(
         if path:
             read_token(path)
     except (OSError, ValueError) as error:
-        raise StartError(start_problem(error)) from None
-    return CertificateFiles.of(daemon_settings.tls_cert, daemon_settings.tls_key)
+        raise StartError(start_problem(error, daemon_settings.option("token_file"))) from None
+    return CertificateFiles.of(daemon_settings)
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
@@ -118,13 +119,14 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
     """Run the relay on open listeners until the last connection is closed."""
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
     urls = [display_url(listener) for listener in listeners]
+    token_option = daemon_settings.option("token_file")
     observers = Observers(LogObserver(log, daemon_settings.log_addresses))
     relay = partial(serve_relay, listeners=listeners, settings=relay_settings, observer=observers)
     async with trio.open_nursery() as nursery:
         try:
             handle = await nursery.start(relay)
         except (OSError, ValueError) as error:
-            raise StartError(f"cannot start: {start_problem(error)}") from None
+            raise StartError(f"cannot start: {start_problem(error, token_option)}") from None
         version = program_version()
         if metrics_listeners:
             metrics = MetricsObserver(handle.statistics, version=version)
@@ -138,7 +140,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
         log_started(log, urls, version=version, pid=os.getpid(), metrics=metrics_urls)
         log_settings(log, daemon_settings, relay_settings)
         summary = Summary(handle, log, daemon_settings, relay_settings)
-        handler = SignalHandler(handle, tls, systemd, log, summary)
+        handler = SignalHandler(handle, tls, systemd, log, summary, token_option)
         await systemd.ready(handler.status)
         nursery.start_soon(systemd.feed_watchdog)
         nursery.start_soon(handler.report_status)

@@ -31,19 +31,21 @@ class SignalHandler:
     SIGHUP reloads its files, SIGUSR1 writes a summary to the log, and SIGINT and SIGTERM end it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all parts that a signal may affect
         self,
         handle: RelayHandle,
         tls: CertificateFiles | None,
         systemd: SystemdNotifier,
         log: FilteringBoundLogger,
         summary: Summary,
+        token_option: str,
     ) -> None:
         self._handle = handle
         self._tls = tls
         self._systemd = systemd
         self._log = log
         self._summary = summary
+        self._token_option = token_option
 
     @property
     def status(self) -> str:
@@ -87,7 +89,7 @@ class SignalHandler:
                 done.append("token")
         except (OSError, ValueError) as error:
             failed = True
-            log_not_reloaded(self._log, "token", start_problem(error))
+            log_not_reloaded(self._log, "token", start_problem(error, self._token_option))
         if done or not failed:
             log_reloaded(self._log, done or ["nothing"])
 

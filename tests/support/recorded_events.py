@@ -114,4 +114,4 @@ def signal_handler(
 ) -> SignalHandler:
     """Return what handles the signals of a relay that was started with these settings."""
     summary = Summary(handle, log.log, DaemonSettings(**settings), RelaySettings())
-    return SignalHandler(handle, None, systemd, log.log, summary)
+    return SignalHandler(handle, None, systemd, log.log, summary, "--token-file")

@@ -205,7 +205,7 @@ def test_settings_that_do_not_go_together(
 ) -> None:
     """An invalid combination of settings is explained in one line."""
     assert command.status("--tls-cert", "/cert.pem") == 2
-    assert error_line(capsys) == "tls_cert and tls_key must be given together, but tls_key is not"
+    assert error_line(capsys) == "--tls-cert requires --tls-key"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -214,7 +214,7 @@ def test_empty_variable(name: str, command: StartCommand, monkeypatch: pytest.Mo
     monkeypatch.setenv(f"ARC_RELAY_{name.upper()}", "")
     assert command.status() == 0
     assert (command.start, command.relay) == (DaemonSettings(), RelaySettings())
-    assert command.start.given == frozenset()
+    assert command.start.given == {}
 
 
 @pytest.mark.parametrize("name", ["unix_socket", "trusted_proxies"])
@@ -289,9 +289,16 @@ def test_variables_that_do_not_matter(
 
 
 def test_what_was_given(command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings know which of them were given, be it with the value of the default."""
+    """The settings have the flag or variable of each, also if its value is the default."""
     monkeypatch.setenv("ARC_RELAY_HOST", "0.0.0.0")  # noqa: S104 - nothing listens
-    assert command.value("given", "-p", "8765", "--pair-ttl", "5") == {"host", "port"}
+    monkeypatch.setenv("ARC_RELAY_PORT", "5")
+    given = command.value("given", "-p", "8765", "--pair-ttl", "5", "--no-strict-codes")
+    assert given == {
+        "host": "ARC_RELAY_HOST",
+        "port": "--port",
+        "pair_ttl": "--pair-ttl",
+        "strict_codes": "--no-strict-codes",
+    }
 
 
 def test_short_flags(command: StartCommand) -> None:
@@ -307,7 +314,7 @@ def test_settings_from_environment(command: StartCommand, monkeypatch: pytest.Mo
     monkeypatch.setenv("ARC_RELAY_PORT", "5")
     assert command.status() == 0
     assert options.read_settings(DaemonSettings, {}) == command.start
-    assert options.read_settings(DaemonSettings, {}).given == {"unix_socket", "port"}
+    assert {*options.read_settings(DaemonSettings, {}).given} == {"unix_socket", "port"}
 
 
 @pytest.mark.parametrize(
@@ -319,7 +326,7 @@ def test_settings_from_environment(command: StartCommand, monkeypatch: pytest.Mo
         ),
         (
             {"ARC_RELAY_TLS_KEY": "/k"},
-            "tls_cert and tls_key must be given together, but tls_cert is not",
+            "ARC_RELAY_TLS_KEY requires --tls-cert",
         ),
     ],
 )
