@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from relay.cli.options import flags_of, variable_of
+from typing import cast
+
+from typer.core import TyperGroup, TyperOption
+from typer.main import get_command
+
+from relay.cli.main import app
+from relay.cli.options import KINDS, flags_of, variable_of
 from relay.daemon.settings import DaemonSettings
 from relay.fields import iter_fields
 from relay.settings import RelaySettings
@@ -42,6 +48,10 @@ def reference() -> str:
             "",
             *table(RelaySettings),
             "",
+            "## Other options",
+            "",
+            *option_table(),
+            "",
         ]
     )
 
@@ -55,6 +65,21 @@ def table(kind: type) -> list[str]:
         cell = shown if default in (None, "", ()) else f"`{shown}`"
         row = (flags, f"`{variable_of(name)}`", cell, about.help, about.values)
         lines.append(f"| {' | '.join(row)} |")
+    return lines
+
+
+def option_table() -> list[str]:
+    """Return the lines of a table of the options that are no settings."""
+    lines = ["| command | option | default | meaning |", "|---|---|---|---|"]
+    names = {name for kind in KINDS for name, _, _ in iter_fields(kind)}
+    group = cast("TyperGroup", get_command(app))
+    for command, function in sorted(group.commands.items()):
+        for option in function.params:
+            setting = command == "start" and option.name in names
+            if isinstance(option, TyperOption) and not setting:
+                flag = f"`{' '.join(filter(None, (option.opts[0], option.metavar)))}`"
+                default = f"`{option.default}`" if option.default else ""
+                lines.append(f"| `{command}` | {flag} | {default} | {option.help} |")
     return lines
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import trio
 
 from relay import RelaySettings
-from relay.cli import main, start
+from relay.cli import main
 from relay.cli.options import flags_of
 from relay.daemon import run as daemon
 from relay.daemon.settings import DaemonSettings
@@ -27,7 +28,7 @@ def opening(monkeypatch: pytest.MonkeyPatch) -> Mock:
             monkeypatch.delenv(name)
     opening = Mock()
     monkeypatch.setattr(daemon, "open_listeners", opening)
-    monkeypatch.setattr(start.trio, "run", opening)
+    monkeypatch.setattr(trio, "run", opening)
     return opening
 
 
