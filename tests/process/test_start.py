@@ -311,6 +311,18 @@ def test_failed_start_closes_everything(
     assert [listener.socket.fileno() for listener in opened] == [-1]
 
 
+def test_start_does_not_import_the_help() -> None:
+    """A start does not import typer's rich help, which takes time."""
+    code = (
+        "import sys; sys.argv[1:] = ['start', '--token-file', '/no']\n"
+        "from relay.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print('typer.rich_utils' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_module() -> None:
     """``python -m relay`` is the same program."""
     done = subprocess.run(
