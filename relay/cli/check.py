@@ -1,4 +1,4 @@
-"""`arc-relay start --check`: the effective settings and their origins, as a table."""
+"""`arc-relay start --check`: the effective settings and their sources, as a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def settings_table(daemon_settings: DaemonSettings, relay_settings: RelaySetting
         (
             flags_of(item.name, item.field)[0],
             effective_value(item, getattr(settings, item.name), daemon_settings),
-            origin(item.name, daemon_settings),
+            source(item.name, daemon_settings),
         )
         for settings in (daemon_settings, relay_settings)
         for item in iter_fields(settings)
@@ -41,8 +41,8 @@ def effective_value(item: Definition, value: Any, settings: DaemonSettings) -> s
     return escaped(item.field.display(value))
 
 
-def origin(name: str, settings: DaemonSettings) -> str:
-    """Return the origin of a setting: flag, variable or default."""
+def source(name: str, settings: DaemonSettings) -> str:
+    """Return the source of a setting: flag, variable or default."""
     given = settings.given.get(name)
     if given is None:
         return "default"

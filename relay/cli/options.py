@@ -38,6 +38,7 @@ UNITS_HELP: Final = (
     " ARC_RELAY_PAIR_TTL for --pair-ttl."
 )
 """Last paragraph of ``start --help``."""
+
 SettingsT = TypeVar("SettingsT", DaemonSettings, RelaySettings)
 
 

@@ -18,7 +18,7 @@ from .check import settings_table
 from .options import options, read_settings, refuse_unknown_variables
 
 CHECK: Final = typer.Option(
-    "--check", help="Read the files, print each setting and its origin, and exit."
+    "--check", help="Read the files, print each setting and its source, and exit."
 )
 
 
@@ -27,13 +27,12 @@ def start(*, check: bool, **flags: Any) -> None:
     refuse_unknown_variables()
     daemon_settings = read_settings(DaemonSettings, flags)
     relay_settings = read_settings(RelaySettings, flags)
+    raise_descriptor_limit()
     if check:
-        raise_descriptor_limit()
         load_files(daemon_settings, relay_settings)
         typer.echo(settings_table(daemon_settings, relay_settings))
         return
     log = configure_logging(daemon_settings.log_format, daemon_settings.log_level)
-    raise_descriptor_limit()
     # Collect garbage less often. With the default thresholds, collections took a third of the
     # cost of a new pair, and a closed connection leaves few reference cycles.
     gc.collect()

@@ -41,7 +41,7 @@ def check(monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
 
 
 def rows(output: str) -> dict[str, list[str]]:
-    """Return the value and the origin of each setting, by its flag."""
+    """Return the value and the source of each setting, by its flag."""
     return {
         flag: [cell.strip() for cell in line.removeprefix(flag).split("  ") if cell]
         for line in output.splitlines()
@@ -64,13 +64,13 @@ def test_defaults(
     assert not opening.called
 
 
-def test_origins(
+def test_sources(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     opening: Mock,
 ) -> None:
-    """Each setting has its origin; no content of a file is printed, and no control character."""
+    """Each setting has its source; no content of a file is printed, and no control character."""
     token = tmp_path / "token\n"
     token.write_text("canary")
     files = Certificate(tmp_path)

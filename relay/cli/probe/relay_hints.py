@@ -31,7 +31,7 @@ NO_UPGRADE: Final = (
     "the proxy does not pass the headers Upgrade and Connection on (in nginx: proxy_http_version"
     " 1.1, proxy_set_header Upgrade $http_upgrade, proxy_set_header Connection upgrade)"
 )
-SHOW: Final = "the relay requires its token: give --token-file PATH, or set ARC_PROBE_TOKEN"
+AUTHORIZE: Final = "the relay requires its token: give --token-file PATH, or set ARC_PROBE_TOKEN"
 MISMATCH: Final = (
     "the relay has another token; or a proxy removes the header Authorization: try ?token=TOKEN in"
     " the URL"
@@ -67,9 +67,9 @@ RELAY_HINTS: Final[Mapping[str, str]] = {
     HEAD_TOO_SLOW.body: "a proxy, or the network, holds the request back",
     # Access and limits.
     ORIGIN_NOT_ALLOWED.body: "a proxy adds the header Origin: the probe sends none",
-    TOKEN_REQUIRED.body: SHOW,
+    TOKEN_REQUIRED.body: AUTHORIZE,
     f"{TOKEN_REQUIRED.body}, with a token": MISMATCH,
-    NO_AUTHORIZED_HOST.body: SHOW,
+    NO_AUTHORIZED_HOST.body: AUTHORIZE,
     f"{NO_AUTHORIZED_HOST.body}, with a token": MISMATCH,
     PAIR_IS_FULL.body: "two clients share this code: leave pair out of the URL, and the probe makes"
     " a code",

@@ -11,6 +11,7 @@ from relay import RelaySettings
 from relay.cli import main, options
 from relay.daemon.settings import DaemonSettings
 from relay.fields import iter_fields
+from relay.quantities import SIZE, TIME
 
 DEFINITIONS = [*iter_fields(DaemonSettings), *iter_fields(RelaySettings)]
 PANELS = [
@@ -86,6 +87,12 @@ def test_help_text() -> None:
     assert texts["max_waiting"].endswith(" 503. 0 means no limit.")
     assert texts["log_level"].endswith("to write. One of debug, info, warning, error.")
     assert texts["tls_key"].endswith("of the certificate.")
+
+
+@pytest.mark.parametrize("unit", [unit for unit, _ in (*TIME, *SIZE)])
+def test_units(unit: str) -> None:
+    """The last paragraph has every unit."""
+    assert unit in re.findall(r"\w+", options.UNITS_HELP)
 
 
 def test_without_arguments(command: Command) -> None:
