@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
+from ..daemon.certificate import Certificate
 from ..daemon.errors import escaped
 from ..daemon.settings import DaemonSettings
 from ..fields import Definition, iter_fields
@@ -29,6 +31,13 @@ def settings_table(daemon_settings: DaemonSettings, relay_settings: RelaySetting
     ]
     widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:2]]
     return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c}" for a, b, c in rows)
+
+
+def describe_certificate(certificate: Certificate) -> str:
+    """Return the names and the expiry of a certificate in one line."""
+    names = escaped(", ".join(certificate.names)) or "no name"
+    expiry = datetime.fromtimestamp(certificate.expiry, UTC)
+    return f"The certificate is for {names}, and expires at {expiry:%Y-%m-%d %H:%M} UTC."
 
 
 def effective_value(item: Definition, value: Any, settings: DaemonSettings) -> str:

@@ -14,7 +14,7 @@ from ..daemon.logging import configure_logging
 from ..daemon.run import load_files, run
 from ..daemon.settings import DaemonSettings
 from ..settings import RelaySettings
-from .check import settings_table
+from .check import describe_certificate, settings_table
 from .options import options, read_settings, refuse_unknown_variables
 
 CHECK: Final = typer.Option(
@@ -29,8 +29,10 @@ def start(*, check: bool, **flags: Any) -> None:
     relay_settings = read_settings(RelaySettings, flags)
     raise_descriptor_limit()
     if check:
-        load_files(daemon_settings, relay_settings)
+        tls = load_files(daemon_settings, relay_settings)
         typer.echo(settings_table(daemon_settings, relay_settings))
+        if tls and tls.certificate:
+            typer.echo(describe_certificate(tls.certificate))
         return
     log = configure_logging(daemon_settings.log_format, daemon_settings.log_level)
     # Collect garbage less often. With the default thresholds, collections took a third of the

@@ -13,8 +13,10 @@ import trio
 
 from relay import RelaySettings
 from relay.cli import main
+from relay.cli.check import describe_certificate
 from relay.cli.options import flags_of
 from relay.daemon import run as daemon
+from relay.daemon.certificate import Certificate as Facts
 from relay.daemon.settings import DaemonSettings
 from relay.fields import iter_fields
 from tests.support.certificates import Certificate
@@ -88,7 +90,17 @@ def test_sources(
     assert found["--max-connections"] == ["7", "flag"]
     assert found["--port"] == ["unused, because of ARC_RELAY_UNIX_SOCKET", "default"]
     assert "canary" not in out
+    expected = "The certificate is for localhost, 127.0.0.1, and expires at 3000-01-01 00:00 UTC."
+    assert out.splitlines()[-1] == expected
     assert not opening.called
+
+
+def test_certificate() -> None:
+    """The line has the names without control characters, and the expiry in UTC."""
+    line = describe_certificate(Facts(("a.example", "b\n"), 1.8e9))
+    expected = r"The certificate is for a.example, b\n, and expires at 2027-01-15 08:00 UTC."
+    assert line == expected
+    assert "is for no name, and" in describe_certificate(Facts((), 0))
 
 
 @pytest.mark.usefixtures("opening")
