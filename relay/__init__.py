@@ -22,6 +22,7 @@ __all__ = [
     "RelayStatistics",
     "RelayStopping",
     "RequestRefused",
+    "SideWaiting",
     "TakeoverChecked",
     "TlsFailure",
     "TlsHandshakeFailed",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         PairJoined,
         RelayStopping,
         RequestRefused,
+        SideWaiting,
         TakeoverChecked,
         TlsHandshakeFailed,
     )

@@ -1,4 +1,4 @@
-"""Log lines of a relay: ended pairs, refused requests, start, reload and stop.
+"""Log lines of a relay: the life of its pairs, refused requests, start, reload and stop.
 
 No line holds a code or a payload. A line identifies a pair by the hash from its events.
 """
@@ -18,6 +18,7 @@ from ..events import (
     PairJoined,
     RelayStopping,
     RequestRefused,
+    SideWaiting,
     TakeoverChecked,
     TlsHandshakeFailed,
 )
@@ -32,10 +33,10 @@ DIGITS: Final = 3
 class LogObserver:
     """Observer that writes a log line for each event of interest to an operator.
 
-    ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals and
-    failed TLS handshakes, so their lines are rate-limited for each status and each kind. The field
-    ``suppressed`` has the number of lines omitted since the last one. ``clock`` returns the
-    time in seconds; the default is `trio.current_time`.
+    ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals,
+    takeover checks and failed TLS handshakes, so their lines are rate-limited for each status and
+    each kind. The field ``suppressed`` has the number of lines omitted since the last one.
+    ``clock`` returns the time in seconds; the default is `trio.current_time`.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class LogObserver:
         self._log = log
         self._addresses = addresses
         self._clock = clock
-        self._refusals: dict[int | str, TokenBucket] = {}
+        self._buckets: dict[int | str, TokenBucket] = {}
 
     def on_event(self, event: Event) -> None:
         match event:
@@ -56,11 +57,23 @@ class LogObserver:
                 self._log_ended(event)
             case RequestRefused():
                 self._log_refused(event)
+            case SideWaiting():
+                self._log.info(
+                    "side waiting", pair=event.pair, **drop_empty(client=self._shown(event.client))
+                )
             case PairJoined():
-                self._log.debug("pair joined", pair=event.pair, wait_time=rounded(event.wait_time))
+                self._log.info(
+                    "pair joined",
+                    pair=event.pair,
+                    wait_time=rounded(event.wait_time),
+                    **drop_empty(client=self._shown(event.client)),
+                )
             case TakeoverChecked():
                 # The eviction that follows an unanswered check is logged as the end of a pair.
-                self._log.debug("takeover checked", pair=event.pair, answered=event.answered)
+                if (omitted := self._take("takeover")) is not None:
+                    self._log.info(
+                        "takeover checked", pair=event.pair, answered=event.answered, **omitted
+                    )
             case TlsHandshakeFailed():
                 self._log_handshake_failed(event)
             case _:
@@ -68,7 +81,7 @@ class LogObserver:
 
     def _log_ended(self, ended: PairEnded) -> None:
         """Log the end of a pair; a pair that was never joined has a shorter line."""
-        a, b = (redact_address(client, self._addresses) for client in ended.clients)
+        a, b = map(self._shown, ended.clients)
         if not ended.joined:
             self._log.info(
                 "waiting ended",
@@ -99,11 +112,8 @@ class LogObserver:
         )
 
     def _log_refused(self, refused: RequestRefused) -> None:
-        now = self._clock()
-        bucket = self._refusals.setdefault(refused.status, TokenBucket(now))
-        if not bucket.take(now):
+        if (omitted := self._take(refused.status)) is None:
             return
-        client = redact_address(refused.client, self._addresses)
         # Client errors need no action of the operator. A full relay may need one.
         server_error = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         log = self._log.warning if server_error else self._log.info
@@ -111,32 +121,40 @@ class LogObserver:
             "refused",
             status=int(refused.status),  # the console would show an enum name
             reason=refused.reason,
-            **drop_empty(client=client, suppressed=bucket.take_suppressed()),
+            **drop_empty(
+                detail=refused.detail, pair=refused.pair, client=self._shown(refused.client)
+            ),
+            **omitted,
         )
 
     def _log_handshake_failed(self, failed: TlsHandshakeFailed) -> None:
         """Log a failed TLS handshake; the rate is limited, because any client can cause it."""
-        now = self._clock()
-        bucket = self._refusals.setdefault(failed.kind, TokenBucket(now))
-        if bucket.take(now):
+        if (omitted := self._take(failed.kind)) is not None:
             self._log.debug(
                 "tls handshake failed",
                 kind=failed.kind.value,
-                **drop_empty(
-                    detail=failed.detail,
-                    client=redact_address(failed.client, self._addresses),
-                    suppressed=bucket.take_suppressed(),
-                ),
+                **drop_empty(detail=failed.detail, client=self._shown(failed.client)),
+                **omitted,
             )
 
     def _log_stopping(self, stopping: RelayStopping) -> None:
-        suppressed = sum(each.take_suppressed() for each in self._refusals.values())
+        suppressed = sum(each.take_suppressed() for each in self._buckets.values())
         self._log.info(
             "stopping",
             pairs=stopping.pairs,
             waiting=stopping.waiting,
             **drop_empty(suppressed=suppressed),
         )
+
+    def _shown(self, client: str) -> str:
+        """Return the address of a client as the log shows it; "" if it does not."""
+        return redact_address(client, self._addresses)
+
+    def _take(self, kind: int | str) -> dict[str, int] | None:
+        """Return the field ``suppressed`` of a line of this kind, or None to omit the line."""
+        now = self._clock()
+        bucket = self._buckets.setdefault(kind, TokenBucket(now))
+        return drop_empty(suppressed=bucket.take_suppressed()) if bucket.take(now) else None
 
 
 def log_started(

@@ -6,6 +6,7 @@ were evicted.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -41,6 +42,13 @@ def response_to(refusal: Refusal) -> Response:
     response = RESPONSES[refusal.reason]
     seconds = refusal.retry_after
     return response if seconds is None else response.with_retry_after(seconds)
+
+
+def with_token_detail(response: Response, token: bytes | None) -> Response:
+    """Return this response; with 401 it says for the log if the token was missing or wrong."""
+    if response.status is not HTTPStatus.UNAUTHORIZED:
+        return response
+    return replace(response, detail="no token" if token is None else "wrong token")
 
 
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:
@@ -81,7 +89,7 @@ async def evict_dead(state: RelayState, code: str, authorization: int) -> bool:
         else:
             dead = await find_dead_side(pair, takeover_timeout)
             if pair.outcome is None:
-                state.publish(TakeoverChecked(state.pair_id(code), answered=dead is None))
+                state.publish(TakeoverChecked(state.hash_code(code), answered=dead is None))
                 if dead is not None:
                     pair.end(Outcome.EVICTED, dead)
             evicted = pair.outcome is Outcome.EVICTED

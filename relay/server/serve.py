@@ -71,6 +71,17 @@ class RelayHandle:
         """
         return self._state.open_pairs(trio.current_time())
 
+    def hash_code(self, code: str) -> str:
+        """Return the hash by which events and the response header Arc-Relay-Pair name a code.
+
+        Args:
+            code: The code, without percent-encoding.
+
+        Returns:
+            Ten hexadecimal digits. The key of the hash is random, and ends with the relay.
+        """
+        return self._state.hash_code(code)
+
     def reload_token(self) -> bool:
         """Read ``token_file`` again. If that fails, the old token stays in force.
 

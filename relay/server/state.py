@@ -6,11 +6,19 @@ import hashlib
 import logging
 import secrets
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
-from ..events import Event, Observer, Outcome, PairEnded, PairJoined, RelayStopping
+from ..events import (
+    Event,
+    Observer,
+    Outcome,
+    PairEnded,
+    PairJoined,
+    RelayStopping,
+    SideWaiting,
+)
 from ..limits.admission import AdmissionControl
 from ..limits.client_address import TrustedProxies
 from ..pairing.pair import Pair
@@ -25,6 +33,10 @@ from ..transport.socket_info import descriptor_limit
 from .token_file import read_token
 
 logger = logging.getLogger("relay")
+
+HASH_SIZE: Final = 5
+"""Size of the hash of a code in bytes. Two of 1,000 codes share it with a chance of 1 to 2 million.
+"""
 
 
 class Phase(IntEnum):
@@ -160,12 +172,14 @@ class RelayState:
                 logger.error("the observer failed: %s", type(error).__name__)  # noqa: TRY400
 
     def note_opened(self, pair: Pair) -> None:
-        """Include the traffic of a new pair in the statistics."""
+        """Include the traffic of a new pair in the statistics, and publish that side A waits."""
         self.live_pairs.add(pair)
+        self.publish(SideWaiting(self.hash_code(pair.code), pair.a.client))
 
     def note_joined(self, pair: Pair) -> None:
         """Publish that side B joined."""
-        self.publish(PairJoined(self.pair_id(pair.code), trio.current_time() - pair.since))
+        wait_time = trio.current_time() - pair.since
+        self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def note_ended(self, pair: Pair) -> None:
         """Publish the outcome of a pair and move its traffic to the counters."""
@@ -175,7 +189,7 @@ class RelayState:
         a, b = pair.a, pair.b
         self.publish(
             PairEnded(
-                pair=self.pair_id(pair.code),
+                pair=self.hash_code(pair.code),
                 outcome=pair.outcome or Outcome.BROKEN,
                 joined=b is not None,
                 wait_time=joined - pair.since,
@@ -189,9 +203,9 @@ class RelayState:
             )
         )
 
-    def pair_id(self, code: str) -> str:
+    def hash_code(self, code: str) -> str:
         """Return the public name of a code: a keyed hash, the same until this relay ends."""
-        return hashlib.blake2s(code.encode(), key=self._key, digest_size=4).hexdigest()
+        return hashlib.blake2s(code.encode(), key=self._key, digest_size=HASH_SIZE).hexdigest()
 
     def statistics(self) -> RelayStatistics:
         """Return a snapshot of the state and the counters."""
@@ -207,7 +221,7 @@ class RelayState:
         """Return a snapshot of each open pair."""
         return [
             OpenPair(
-                pair=self.pair_id(pair.code),
+                pair=self.hash_code(pair.code),
                 joined=pair.b is not None,
                 age=now - pair.since,
                 bytes=pair.traffic.bytes,

@@ -25,6 +25,7 @@ from relay.events import RequestRefused, TlsHandshakeFailed
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
     ALONE,
+    CANARY_V4,
     CANARY_V6,
     ENDED,
     EVERY_EVENT,
@@ -33,6 +34,7 @@ from tests.support.recorded_events import (
     PROBED,
     REFUSED,
     STOPPING,
+    WAITING,
     Log,
     bare_logging,
 )
@@ -54,7 +56,7 @@ def test_a_pair_that_was_joined() -> None:
         {
             "level": "info",
             "event": "pair ended",
-            "pair": "5f3a91c2",
+            "pair": "5f3a91c2d4",
             "outcome": "closed",
             "wait_time": 2.5,
             "duration": 61.235,
@@ -76,7 +78,7 @@ def test_a_side_that_waited_in_vain() -> None:
         {
             "level": "info",
             "event": "waiting ended",
-            "pair": "0badc0de",
+            "pair": "0badc0de77",
             "outcome": "expired",
             "wait_time": 300.0,
             "client_a": CANARY_V6,
@@ -84,28 +86,37 @@ def test_a_side_that_waited_in_vain() -> None:
     ]
 
 
-def test_what_only_debugging_needs() -> None:
-    """Joined pairs and takeover checks are logged at the level debug only."""
+def test_life_of_a_code() -> None:
+    """Every line about a code has the same hash, from the waiting side to a refused client."""
+    log = Log("info")
+    observer = LogObserver(log.log, "full", clock=lambda: 0.0)
+    for event in (WAITING, JOINED, PROBED, REFUSED):
+        observer.on_event(event)
+    pair = {"level": "info", "pair": "5f3a91c2d4"}
+    assert log.lines() == [
+        {"event": "side waiting", "client": CANARY_V4} | pair,
+        {"event": "pair joined", "wait_time": 2.5, "client": CANARY_V6} | pair,
+        {"event": "takeover checked", "answered": True} | pair,
+        {"event": "refused", "status": 409, "reason": "pair is full", "client": CANARY_V4} | pair,
+    ]
+
+
+def test_takeover_checks_are_limited_in_rate() -> None:
+    """A client that knows a code in use cannot fill the log."""
     log = Log()
-    for event in (JOINED, PROBED):
-        LogObserver(log.log).on_event(event)
-    joined, probed = log.lines()
-    assert joined == {
-        "level": "debug",
-        "event": "pair joined",
-        "pair": "5f3a91c2",
-        "wait_time": 2.5,
-    }
-    assert probed == {
-        "level": "debug",
-        "event": "takeover checked",
-        "pair": "5f3a91c2",
-        "answered": True,
-    }
-    quiet = Log("info")
-    for event in (JOINED, PROBED):
-        LogObserver(quiet.log).on_event(event)
-    assert quiet.text() == ""
+    observer = LogObserver(log.log, clock=lambda: 0.0)
+    for _ in range(15):
+        observer.on_event(PROBED)
+    assert len(log.lines()) == 10
+
+
+def test_cause_of_a_401() -> None:
+    """The line has the cause, which the client does not get."""
+    log = Log()
+    LogObserver(log.log, clock=lambda: 0.0).on_event(
+        RequestRefused(401, "opening a new code needs a token", detail="wrong token")
+    )
+    assert log.lines()[0]["detail"] == "wrong token"
 
 
 def test_refusals() -> None:
@@ -120,6 +131,7 @@ def test_refusals() -> None:
             "event": "refused",
             "status": 409,
             "reason": "pair is full",
+            "pair": "5f3a91c2d4",
             "client": "192.0.2.0/24",
         },
         {"level": "warning", "event": "refused", "status": 503, "reason": "relay is full"},
