@@ -129,7 +129,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
         if metrics_listeners:
             metrics = MetricsObserver(handle.statistics, version=version)
             observers.members.append(metrics)
-            nursery.start_soon(serve_metrics, metrics_listeners, metrics.render)
+            nursery.start_soon(serve_metrics, metrics_listeners, metrics.render, handle.hash_code)
         # For interactive users. Standard output may be full, broken or closed.
         NonBlockingHandler(sys.stdout).write(
             f"{PROGRAM} listening on {', '.join(urls)} (health at /health)"
