@@ -18,6 +18,7 @@ from .figures import Sample, medians
 from .load import Effort
 from .peers import PEERS, Peer
 from .rounds import Step, plan, prepare, take
+from .tls import restart_with_openssl_conf
 from .workloads import WORKLOADS, Workload
 
 FULL = Effort()
@@ -29,6 +30,7 @@ TABLE_WIDTH = 100
 
 def main() -> int:
     """Run what the command line asks for; return the exit status."""
+    restart_with_openssl_conf()
     options = _parse()
     # A polite end from outside unwinds like Ctrl-C, so that the children end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -48,7 +50,7 @@ def _compare(console: Console, options: argparse.Namespace) -> int:
     rounds = options.rounds or (1 if options.quick else 3)
     peers = [peer for peer in PEERS if not options.peers or peer.name in options.peers]
     workloads = [
-        workload
+        workload.over_tls() if options.tls else workload
         for workload in WORKLOADS
         if (
             workload.name in options.only if options.only else not (options.quick and workload.slow)
@@ -71,7 +73,8 @@ def _compare(console: Console, options: argparse.Namespace) -> int:
 def _gate(console: Console) -> int:
     names = {bound.workload for bound in gate.BASELINE}
     yardsticks = {gate.OURS} | {bound.yardstick for bound in gate.BASELINE}
-    workloads = [workload for workload in WORKLOADS if workload.name in names]
+    every = [*WORKLOADS, *(workload.over_tls() for workload in WORKLOADS)]
+    workloads = [workload for workload in every if workload.name in names]
     peers = [peer for peer in PEERS if peer.name in yardsticks]
     samples, _ = _measure(console, workloads, peers, GATE_ROUNDS, GATE)
     for sample in samples:
@@ -151,6 +154,7 @@ def _parse() -> argparse.Namespace:
         choices=[peer.name for peer in PEERS],
         help="only these: " + ", ".join(peer.name for peer in PEERS),
     )
+    parser.add_argument("--tls", action="store_true", help="wss:// in place of ws://")
     parser.add_argument("--rounds", type=_positive, help="rounds of every workload (3)")
     parser.add_argument("--quick", action="store_true", help="one short round, no slow workload")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample")

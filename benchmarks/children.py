@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import resource
+import signal
 import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+from .tls import TLS
 
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
@@ -41,28 +44,48 @@ class Running:
     port: int
     pairing: Pairing
     sink: socket.socket
+    tls: TLS | None = None
 
     def cpu_seconds(self) -> float:
-        """Return user and system time of the process, of all its threads, so far."""
-        # A process's CPU clock has a resolution of nanoseconds where its stat file has
-        # ticks of 10 ms, and it keeps what threads used that have ended since.
-        return time.clock_gettime((~self.pid << 3) | _CPU_CLOCK_OF_PROCESS)
+        """Return user and system time of the process and its descendants, so far."""
+        # The CPU clock of a process has a resolution of nanoseconds, its stat file one of
+        # 10 ms. The clock includes threads that have ended.
+        return sum(
+            time.clock_gettime((~pid << 3) | _CPU_CLOCK_OF_PROCESS) for pid in family(self.pid)
+        )
 
     def rss_bytes(self) -> int:
-        """Return the resident memory of the process, kernel buffers aside."""
-        pages = Path(f"/proc/{self.pid}/statm").read_text(encoding="ascii").split()[1]
-        return int(pages) * resource.getpagesize()
+        """Return the resident memory of the process and its descendants, without kernel buffers."""
+        pages = sum(
+            int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+            for pid in family(self.pid)
+        )
+        return pages * resource.getpagesize()
+
+
+def family(pid: int) -> Iterator[int]:
+    """Return a process and its descendants, such as the workers of a proxy."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # the thread has ended
+            for child in children.read_text(encoding="ascii").split():
+                yield from family(int(child))
 
 
 @contextmanager
 def started(
-    command: Sequence[str], pairing: Pairing, *, inherits_listener: bool = False
+    command: Sequence[str],
+    pairing: Pairing,
+    *,
+    inherits_listener: bool = False,
+    tls: TLS | None = None,
 ) -> Iterator[Running]:
     """Run a peer until the block ends; PeerError where it accepts no connection in time.
 
     A peer says its port on its standard output, or with `inherits_listener` is handed a
     listening socket, whose number is `LISTENER_FD` in its environment; `SINK_PORT` there
-    is where a splice connects to. Ending it is a polite signal first, then SIGKILL.
+    is where a splice connects to. With `tls`, its environment has the paths of the
+    certificate. The peer is ended by SIGTERM, or by SIGKILL after STOP_SECONDS.
     """
     with (
         _listener() as sink,
@@ -78,14 +101,15 @@ def started(
                 "PYTHONUNBUFFERED": "1",
                 "SINK_PORT": str(sink.getsockname()[1]),
                 "LISTENER_FD": str(inherited.fileno()),
-            },
+            }
+            | (tls.environment if tls else {}),
             pass_fds=[inherited.fileno()] if inherits_listener else [],
             start_new_session=True,  # so that Ctrl-C is ours alone, and we end the child
         ) as child,
     ):
         try:
             port = inherited.getsockname()[1] if inherits_listener else _port_said(child, log.name)
-            yield Running(child.pid, port, pairing, sink)
+            yield Running(child.pid, port, pairing, sink, tls)
         finally:
             _end(child)
 
@@ -122,5 +146,5 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     try:
         child.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        child.kill()
+        os.killpg(child.pid, signal.SIGKILL)  # its session: descendants, too
         child.wait()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import select
 import socket
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from .children import Running
 from .figures import latencies, percentile
@@ -23,7 +22,6 @@ from .pairs import (
     opened,
     read_answer,
 )
-from .streams import Flow, stream_over
 
 PINGPONG_BYTES = 100
 HELD_BYTES = 16384
@@ -69,7 +67,10 @@ class _Game:
                 raise LoadError("nothing moved for a long time")
             for number, _ in events:
                 player = players[number]
-                data = player.recv(4096)
+                try:
+                    data = player.recv(4096)
+                except BlockingIOError:  # a record of TLS that has no data
+                    continue
                 # Nearly always one whole frame; what is not takes the long way.
                 if data != arriving and not _completes(player, data):
                     continue
@@ -105,22 +106,6 @@ def pingpong_over(pairs: list[Pair], peer: Running, effort: Effort) -> dict[str,
         raise LoadError("too slow to measure")
     rates = {"rate": game.messages / wall, "CPU/message": cpu / game.messages * 1e6}
     return latencies(game.trips) | rates | busy
-
-
-def fairness(peer: Running, effort: Effort, size: int) -> dict[str, float]:
-    """Measure what a pair that moves bulk adds to the latency of a quiet one, in µs."""
-    message = message_for(peer, size)
-    with opened(peer, 1) as quiet:
-        alone = pingpong_over(quiet, peer, effort)
-    longer = Effort(effort.warm_up, effort.window + 2 * effort.warm_up)
-    with opened(peer, 1) as [loud], opened(peer, 1) as quiet, ThreadPoolExecutor(1) as pool:
-        # A thread is enough: it spends its time in calls that leave the interpreter free.
-        flows = [Flow(loud.a, loud.b, message)]
-        bulk = pool.submit(stream_over, loud, flows, peer, longer, message)
-        beside = pingpong_over(quiet, peer, effort)
-        moved = bulk.result()
-    added = {f"added {name}": beside[name] - alone[name] for name in ("p50", "p99")}
-    return added | {"bulk": moved["rate"], "busy": beside["busy"], "load busy": beside["load busy"]}
 
 
 def held(peer: Running, effort: Effort, size: int) -> dict[str, float]:

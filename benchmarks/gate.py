@@ -34,6 +34,7 @@ BASELINE = (
     Bound("small", 100, "CPU/message", "trio-splice", 5.5),
     Bound("bulk", 65536, "CPU/byte", "trio-websocket", 0.088),
     Bound("bulk", 65536, "CPU/byte", "trio-splice", 0.75),
+    Bound("bulk-tls", 65536, "CPU/byte", "trio-splice", 0.5),
     Bound("setup", 32, "CPU/pair", "trio-websocket", 0.65),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .children import Pairing, Running
@@ -75,15 +76,17 @@ def check_content(pair: Pair, message: Message) -> None:
         if not ready:
             raise LoadError("the first message did not arrive")
         for number, _ in ready:
-            if number == pair.b.fileno():
-                arrived.append(pair.b.recv(READ_BYTES))
-                if not arrived[-1]:
-                    raise LoadError("the peer hung up on the first message")
-                receiver.feed(arrived[-1])
-            elif sent:
-                sent = sent[pair.a.send(sent[:SEND_BYTES]) :]
-            else:
-                poll.unregister(pair.a)
+            # A socket that is ready may still not have a whole record of TLS, or room for one.
+            with suppress(BlockingIOError):
+                if number == pair.b.fileno():
+                    arrived.append(pair.b.recv(READ_BYTES))
+                    if not arrived[-1]:
+                        raise LoadError("the peer hung up on the first message")
+                    receiver.feed(arrived[-1])
+                elif sent:
+                    sent = sent[pair.a.send(sent[:SEND_BYTES]) :]
+                else:
+                    poll.unregister(pair.a)
     for end in pair:
         end.settimeout(PATIENCE)
     if payload_of(b"".join(arrived)) != message.payload:

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from .children import Pairing, Running, raise_descriptor_limit
 from .frames import CLOSE, frame
+from .tls_socket import TLSSocket
 
 PATIENCE = 10.0
 """Seconds that any single wait for a peer may take."""
@@ -46,7 +47,22 @@ class Pair(NamedTuple):
 
 
 def connect(peer: Running) -> socket.socket:
-    """Connect one end, with no pairing done yet."""
+    """Connect one end, over TLS if the peer does, with no pairing done yet."""
+    (end,) = interleaved(iter([connecting(peer)]))
+    return end
+
+
+def connecting(peer: Running) -> Generator[None, None, socket.socket]:
+    """Connect one end."""
+    end = _connect_tcp(peer)
+    if peer.tls is None:
+        return end
+    secured = TLSSocket(end, peer.tls.client, server=False)
+    yield from secured.handshake()
+    return secured
+
+
+def _connect_tcp(peer: Running) -> socket.socket:
     end = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     end.settimeout(PATIENCE)
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -91,20 +107,29 @@ def read_answer(end: socket.socket, peer: Running) -> bytes:
     return rest
 
 
+def _accepting(peer: Running) -> Generator[None, None, socket.socket]:
+    end, _ = peer.sink.accept()
+    end.settimeout(PATIENCE)
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if peer.tls is None:
+        return end
+    secured = TLSSocket(end, peer.tls.server, server=True)
+    yield from secured.handshake()
+    return secured
+
+
 def opening(peer: Running) -> Generator[None, None, Pair]:
     """Open one pair."""
-    a = connect(peer)
+    a = yield from connecting(peer)
     if peer.pairing is Pairing.SPLICE:
-        b, _ = peer.sink.accept()
-        b.settimeout(PATIENCE)
-        b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        b = yield from _accepting(peer)
         return Pair(a, b)
     code = new_code()
     ask_to_pair(a, peer, code)
     yield
     if peer.pairing is Pairing.QUERY:
         read_answer(a, peer)
-    b = connect(peer)
+    b = yield from connecting(peer)
     ask_to_pair(b, peer, code)
     yield
     read_answer(b, peer)

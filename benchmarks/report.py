@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -118,6 +119,7 @@ def write_json(path: Path, samples: Sequence[Sample], skipped: Mapping[str, str]
         "processors": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION,
     }
     content = {"machine": machine, "skipped": skipped, "samples": [asdict(s) for s in samples]}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

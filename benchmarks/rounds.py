@@ -12,6 +12,7 @@ from .frames import FrameError
 from .load import Effort
 from .pairs import LoadError
 from .peers import Peer
+from .tls import make_tls
 from .workloads import Workload
 
 
@@ -51,7 +52,7 @@ def plan(workloads: Iterable[Workload], ready: list[Ready], rounds: int) -> Iter
             for point in workload.points:
                 # Every other round goes backwards: no peer always follows the same one.
                 for each in ready[:: -1 if number % 2 else 1]:
-                    if each.peer.pairing in workload.pairings:
+                    if each.peer.serves(workload):
                         yield Step(workload, point, each, number)
 
 
@@ -64,7 +65,10 @@ def take(step: Step, effort: Effort) -> Sample:
     gc.disable()
     try:
         with started(
-            step.ready.command, peer.pairing, inherits_listener=peer.inherits_listener
+            step.ready.command,
+            peer.pairing,
+            inherits_listener=peer.inherits_listener,
+            tls=make_tls() if workload.tls else None,
         ) as running:
             return Sample(*key, values=workload.run(running, effort, step.point))
     except (PeerError, LoadError, FrameError, OSError) as error:

@@ -59,7 +59,7 @@ def balanced(relay: Sequence[str], haproxy: Sequence[str], count: int) -> Iterat
         front = stack.enter_context(
             started([*haproxy, str(written)], Pairing.QUERY, inherits_listener=True)
         )
-        yield Balanced(front.pid, front.port, front.pairing, front.sink, tuple(relays))
+        yield Balanced(front.pid, front.port, front.pairing, front.sink, relays=tuple(relays))
 
 
 def measure(rounds: int, effort: Effort) -> list[Sample]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from . import exchanges, memory, streams
+from . import exchanges, memory, streams, under_load
 from .children import Pairing, Running
 from .figures import Metric
 from .load import Effort
@@ -45,6 +45,11 @@ class Workload:
     pairings: frozenset[Pairing] = _EVERY
     scale: str = "bytes in a message"
     slow: bool = False
+    tls: bool = False
+
+    def over_tls(self) -> Workload:
+        """Return the same load over wss:// in place of ws://."""
+        return replace(self, name=f"{self.name}-tls", title=f"{self.title}, TLS", tls=True)
 
     @property
     def is_curve(self) -> bool:
@@ -129,7 +134,7 @@ WORKLOADS = (
     Workload(
         "fairness",
         "what bulk adds to another pair's round trip",
-        exchanges.fairness,
+        under_load.fairness,
         (65536,),
         (
             Metric("added p50", "µs"),
@@ -137,6 +142,23 @@ WORKLOADS = (
             Metric("bulk", "MB/s", "more"),
             *_BUSY,
         ),
+    ),
+    Workload(
+        "health-bulk",
+        "GET /health, a new connection, beside bulk",
+        under_load.health_beside_bulk,
+        (65536,),
+        (_P50, _P99, *_BUSY),
+        _WEBSOCKETS,
+    ),
+    Workload(
+        "health-pingpong",
+        "GET /health, a new connection, beside a ping-pong",
+        under_load.health_beside_pingpong,
+        (1,),
+        (_P50, _P99, *_BUSY),
+        _WEBSOCKETS,
+        _PAIRS,
     ),
     Workload(
         "held",

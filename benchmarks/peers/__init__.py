@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.children import Pairing, PeerError
 from benchmarks.gate import OURS
+from benchmarks.workloads import Workload
 
 _HERE = Path(__file__).parent
 BALANCER = _HERE / "balancer.cfg"
@@ -20,7 +21,7 @@ BALANCER = _HERE / "balancer.cfg"
 _BUILD = _HERE.parents[1] / "build" / "benchmarks"
 _INSTALL_SECONDS = 180.0
 _GO_SOURCES = "/usr/share/gocode"
-_WS_VERSION = "8.18"
+_WS, _BUN = "ws@8.18", "bun@1.4"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Peer:
     """One relay to measure.
 
     `prepare` installs what it needs, once a run, and returns the command that starts
-    it; it raises PeerError where the toolchain is absent.
+    it; it raises PeerError where the toolchain is absent. The command is the same for
+    plain connections and TLS, which the environment turns on.
     """
 
     name: str
@@ -36,6 +38,13 @@ class Peer:
     prepare: Callable[[], list[str]]
     pairing: Pairing = Pairing.QUERY
     inherits_listener: bool = False
+    serves_plain: bool = True
+    serves_tls: bool = True
+
+    def serves(self, workload: Workload) -> bool:
+        """Return True if the peer has the pairing and the transport of a workload."""
+        has_transport = self.serves_tls if workload.tls else self.serves_plain
+        return has_transport and self.pairing in workload.pairings
 
 
 def _python(script: str, *modules: str) -> Callable[[], list[str]]:
@@ -52,11 +61,21 @@ def _ours() -> list[str]:
 
 
 def _node() -> list[str]:
-    node, npm = _require_program("node"), _require_program("npm")
-    if not (_BUILD / "node_modules" / "ws").is_dir():
-        _BUILD.mkdir(parents=True, exist_ok=True)
-        _install([npm, "install", "--no-save", "--prefix", str(_BUILD), f"ws@{_WS_VERSION}"])
-    return [node, str(_HERE / "relay.mjs"), str(_BUILD)]
+    node, packages = _require_program("node"), _npm(_WS)
+    return [node, str(_HERE / "relay.mjs"), str(packages)]
+
+
+def _bun() -> list[str]:
+    return [str(_npm(_BUN) / "node_modules/.bin/bun"), str(_HERE / "relay_bun.mjs")]
+
+
+def _npm(package: str) -> Path:
+    # A directory for each: npm removes what a directory has besides.
+    npm, directory = _require_program("npm"), _BUILD / package
+    if not (directory / "node_modules").is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        _install([npm, "install", "--no-save", "--prefix", str(directory), package])
+    return directory
 
 
 def _go() -> list[str]:
@@ -78,6 +97,14 @@ def _wormhole() -> list[str]:
 
 def _haproxy() -> list[str]:
     return [_require_program("haproxy"), "-db", "-q", "-f", str(_HERE / "haproxy.cfg")]
+
+
+def _proxied(program: str, template: str, *arguments: str) -> Callable[[], list[str]]:
+    def prepare() -> list[str]:
+        launcher = [sys.executable, str(_HERE / "proxied.py"), str(_HERE / template)]
+        return [*launcher, _require_program(program), *arguments]
+
+    return prepare
 
 
 def _require_modules(*names: str) -> None:
@@ -112,6 +139,7 @@ def _install(command: list[str], **environment: str) -> None:
 PEERS = (
     Peer(OURS, "arc-relay", _ours),
     Peer("node-ws", "Node ws", _node),
+    Peer("bun", "Bun", _bun),
     Peer("go-gorilla", "Go gorilla", _go),
     Peer(
         "websockets-uvloop",
@@ -123,7 +151,19 @@ PEERS = (
         "trio-websocket loop",
         _python("trio_websocket_loop.py", "trio_websocket"),
     ),
-    Peer("wormhole", "wormhole transit", _wormhole, Pairing.LINE),
+    Peer(
+        "nginx",
+        "nginx + arc-relay",
+        _proxied("nginx", "nginx.conf", "-e", "stderr", "-c", "@CONFIG@"),
+        serves_plain=False,
+    ),
+    Peer(
+        "caddy",
+        "Caddy + arc-relay",
+        _proxied("caddy", "Caddyfile", "run", "--adapter", "caddyfile", "--config", "@CONFIG@"),
+        serves_plain=False,
+    ),
+    Peer("wormhole", "wormhole transit", _wormhole, Pairing.LINE, serves_tls=False),
     Peer("trio-splice", "trio raw splice", _python("trio_splice.py", "trio"), Pairing.SPLICE),
     Peer("haproxy", "HAProxy raw splice", _haproxy, Pairing.SPLICE, inherits_listener=True),
 )

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -98,5 +99,9 @@ func main() {
 		panic(err)
 	}
 	fmt.Println("listening on", listener.Addr())
-	panic(http.Serve(listener, http.HandlerFunc(serve)))
+	handler := http.HandlerFunc(serve)
+	if certificate := os.Getenv("TLS_CERT"); certificate != "" {
+		panic(http.ServeTLS(listener, handler, certificate, os.Getenv("TLS_KEY")))
+	}
+	panic(http.Serve(listener, handler))
 }

@@ -1,14 +1,21 @@
 // A relay on Node and `ws`: whole messages, no compression, early data in memory.
 // Argument: the directory under which npm installed `ws`.
+// Environment: TLS_CERT and TLS_KEY, the PEM files for TLS.
 
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
 import { createRequire } from 'node:module'
 
 const { WebSocketServer } = createRequire(process.argv[2] + '/')('ws')
 const MAX_MESSAGE = 100 * 1024 * 1024
 
 const pairs = new Map()
-const http = createServer((request, response) => response.writeHead(404).end())
+const { TLS_CERT, TLS_KEY } = process.env
+const notFound = (request, response) => response.writeHead(404).end()
+const http = TLS_CERT
+  ? createSecureServer({ cert: readFileSync(TLS_CERT), key: readFileSync(TLS_KEY) }, notFound)
+  : createServer(notFound)
 const sockets = new WebSocketServer({
   noServer: true,
   perMessageDeflate: false,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
@@ -58,13 +60,27 @@ async def serve(request: WebSocketRequest) -> None:
     pairs.pop(code, None)
 
 
+def tls_context() -> ssl.SSLContext | None:
+    """Return a context with the certificate of the benchmark, if TLS is on."""
+    if "TLS_CERT" not in os.environ:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(os.environ["TLS_CERT"], os.environ["TLS_KEY"])
+    return context
+
+
 async def main() -> None:
     """Accept connections until the process is ended."""
     async with trio.open_nursery() as nursery:
 
         async def serve_forever(*, task_status: trio.TaskStatus[object]) -> None:
             await serve_websocket(
-                serve, "127.0.0.1", 0, None, max_message_size=MAX_MESSAGE, task_status=task_status
+                serve,
+                "127.0.0.1",
+                0,
+                tls_context(),
+                max_message_size=MAX_MESSAGE,
+                task_status=task_status,
             )
 
         server = await nursery.start(serve_forever)

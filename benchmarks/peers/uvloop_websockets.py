@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
@@ -60,6 +62,15 @@ async def run_side(side: ServerConnection) -> None:
     pairs.pop(code, None)
 
 
+def tls_context() -> ssl.SSLContext | None:
+    """Return a context with the certificate of the benchmark, if TLS is on."""
+    if "TLS_CERT" not in os.environ:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(os.environ["TLS_CERT"], os.environ["TLS_KEY"])
+    return context
+
+
 async def main() -> None:
     """Accept connections until the process is ended."""
     server = await serve(
@@ -71,6 +82,7 @@ async def main() -> None:
         max_size=MAX_MESSAGE,
         ping_interval=None,
         backlog=1024,
+        ssl=tls_context(),
     )
     print(f"listening on 127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}")
     await server.serve_forever()

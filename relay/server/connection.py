@@ -57,7 +57,8 @@ class Connection:
         self._scope = trio.CancelScope()
         self._pair: Pair | None = None
         self._side: Side | None = None
-        self.client = ""
+        family, address = peer_address(stream)  # unknown once the client has reset the connection
+        self.client = UNIX if family == trio.socket.AF_UNIX else address
         """Client address; "" if unknown."""
 
     def cancel(self) -> None:
@@ -73,8 +74,6 @@ class Connection:
         resource: trio.abc.AsyncResource = self._stream
         try:
             resource = self._transport = wrap_stream(self._stream, nursery, state.epoll_reader)
-            family, address = peer_address(self._stream)
-            self.client = UNIX if family == trio.socket.AF_UNIX else address
             with self._scope:
                 if (response := await self._serve_request()) is not None:
                     if response.is_error:

@@ -33,23 +33,24 @@ async def read_request(transport: Transport, handshake_timeout: float) -> Reques
     """
     parser = RequestParser()
     found: Request | Response | None = None
-    ended = False
+    done = False
 
     def take(data: bytes) -> bool:
-        nonlocal found, ended
+        nonlocal found, done
         if data:
             found = parser.feed(data)
-        else:
-            ended, found = True, parser.for_head_method(NOT_HTTP) if parser.begun else None
+        elif parser.begun:
+            found = parser.for_head_method(NOT_HTTP)
+        done = found is not None or not data
         return True
 
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         if transport.handshake_done and (first := transport.look(MAX_HEAD)) is not None:
             take(first)  # usually a complete head, which needs no timeout
-        if found is None and not ended:
+        if not done:
             with trio.move_on_after(handshake_timeout) as in_time:
                 await transport.handshake()
-                while found is None and not ended:
+                while not done:
                     await transport.receive_until(take, parser.missing)
             if in_time.cancelled_caught and parser.begun:
                 return parser.for_head_method(HEAD_TOO_SLOW)
