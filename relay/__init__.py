@@ -24,6 +24,7 @@ __all__ = [
     "RequestRefused",
     "SideWaiting",
     "TakeoverChecked",
+    "TextDropped",
     "TlsFailure",
     "TlsHandshakeFailed",
     "serve_relay",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         RequestRefused,
         SideWaiting,
         TakeoverChecked,
+        TextDropped,
         TlsHandshakeFailed,
     )
     from .server.serve import RelayHandle, serve_relay

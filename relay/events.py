@@ -148,6 +148,21 @@ class PairEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TextDropped:
+    """A side sent the first text message of its pair, which the relay dropped.
+
+    The relay notices the message within a second, and before `PairEnded`.
+
+    Args:
+        pair: Hash of the code, as in `SideWaiting`.
+        side: Side that sent the message: ``a`` or ``b``.
+    """
+
+    pair: str
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
 class TakeoverChecked:
     """A takeover check ended: the relay pinged the sides of a code that a new client asked for.
 
@@ -192,6 +207,7 @@ Event = (
     RequestRefused
     | SideWaiting
     | PairJoined
+    | TextDropped
     | PairEnded
     | TakeoverChecked
     | RelayStopping

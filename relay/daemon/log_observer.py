@@ -20,6 +20,7 @@ from ..events import (
     RequestRefused,
     SideWaiting,
     TakeoverChecked,
+    TextDropped,
     TlsHandshakeFailed,
 )
 from ..fields import non_defaults
@@ -34,9 +35,9 @@ class LogObserver:
     """Observer that writes a log line for each event of interest to an operator.
 
     ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals,
-    takeover checks and failed TLS handshakes, so their lines are rate-limited for each status and
-    each kind. The field ``suppressed`` has the number of lines omitted since the last one.
-    ``clock`` returns the time in seconds; the default is `trio.current_time`.
+    dropped text, takeover checks and failed TLS handshakes, so their lines are rate-limited for
+    each status and each kind. The field ``suppressed`` has the number of lines omitted since the
+    last one. ``clock`` returns the time in seconds; the default is `trio.current_time`.
     """
 
     def __init__(
@@ -68,6 +69,9 @@ class LogObserver:
                     wait_time=rounded(event.wait_time),
                     **drop_empty(client=self._shown(event.client)),
                 )
+            case TextDropped():
+                if (omitted := self._take("text")) is not None:
+                    self._log.info("text dropped", pair=event.pair, side=event.side, **omitted)
             case TakeoverChecked():
                 # The eviction that follows an unanswered check is logged as the end of a pair.
                 if (omitted := self._take("takeover")) is not None:

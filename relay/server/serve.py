@@ -175,7 +175,9 @@ async def run_relay(
             async with trio.open_nursery() as nursery:
                 serve = partial(start_connection, state, connections)
                 accepting = await nursery.start(accept, listeners, serve, state.epoll_reader)
-                nursery.start_soon(sweep, state.pairs, state.admission, state.settings)
+                nursery.start_soon(
+                    sweep, state.pairs, state.admission, state.settings, state.report_text
+                )
                 task_status.started(handle)
                 await state.stop_requested.wait()
                 await stop_gracefully(state, accepting)

@@ -18,6 +18,7 @@ from ..events import (
     PairJoined,
     RelayStopping,
     SideWaiting,
+    TextDropped,
 )
 from ..limits.admission import AdmissionControl
 from ..limits.client_address import TrustedProxies
@@ -181,8 +182,15 @@ class RelayState:
         wait_time = trio.current_time() - pair.since
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
+    def report_text(self, pair: Pair) -> None:
+        """Publish the first dropped text message of a pair, if there is one, and only once."""
+        if not pair.text_reported and (sender := pair.text_sender):
+            pair.text_reported = True
+            self.publish(TextDropped(self.hash_code(pair.code), sender))
+
     def note_ended(self, pair: Pair) -> None:
         """Publish the outcome of a pair and move its traffic to the counters."""
+        self.report_text(pair)
         self.live_pairs.discard(pair)
         now = trio.current_time()
         joined = now if pair.joined is None else pair.joined

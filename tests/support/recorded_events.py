@@ -30,6 +30,7 @@ from relay.events import (
     RequestRefused,
     SideWaiting,
     TakeoverChecked,
+    TextDropped,
     TlsHandshakeFailed,
 )
 from relay.transport.tls_failure import TlsFailure
@@ -60,6 +61,7 @@ ALONE = PairEnded(
     duration=0.0,
     clients=(CANARY_V6, ""),
 )
+TEXT_DROPPED = TextDropped("5f3a91c2d4", side="b")
 PROBED = TakeoverChecked("5f3a91c2d4", answered=True)
 STOPPING = RelayStopping(pairs=3, waiting=1)
 HANDSHAKE_FAILED = TlsHandshakeFailed(
@@ -71,6 +73,7 @@ EVERY_EVENT: list[Event] = [
     replace(REFUSED, client=CANARY_V6),
     WAITING,
     JOINED,
+    TEXT_DROPPED,
     ENDED,
     ALONE,
     PROBED,

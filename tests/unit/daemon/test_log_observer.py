@@ -21,7 +21,7 @@ from relay.daemon.log_observer import (
     log_stopped,
 )
 from relay.daemon.settings import DaemonSettings
-from relay.events import RequestRefused, TlsHandshakeFailed
+from relay.events import Event, RequestRefused, TlsHandshakeFailed
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
     ALONE,
@@ -34,6 +34,7 @@ from tests.support.recorded_events import (
     PROBED,
     REFUSED,
     STOPPING,
+    TEXT_DROPPED,
     WAITING,
     Log,
     bare_logging,
@@ -90,23 +91,25 @@ def test_life_of_a_code() -> None:
     """Every line about a code has the same hash, from the waiting side to a refused client."""
     log = Log("info")
     observer = LogObserver(log.log, "full", clock=lambda: 0.0)
-    for event in (WAITING, JOINED, PROBED, REFUSED):
+    for event in (WAITING, JOINED, TEXT_DROPPED, PROBED, REFUSED):
         observer.on_event(event)
     pair = {"level": "info", "pair": "5f3a91c2d4"}
     assert log.lines() == [
         {"event": "side waiting", "client": CANARY_V4} | pair,
         {"event": "pair joined", "wait_time": 2.5, "client": CANARY_V6} | pair,
+        {"event": "text dropped", "side": "b"} | pair,
         {"event": "takeover checked", "answered": True} | pair,
         {"event": "refused", "status": 409, "reason": "pair is full", "client": CANARY_V4} | pair,
     ]
 
 
-def test_takeover_checks_are_limited_in_rate() -> None:
+@pytest.mark.parametrize("event", [PROBED, TEXT_DROPPED])
+def test_lines_are_limited_in_rate(event: Event) -> None:
     """A client that knows a code in use cannot fill the log."""
     log = Log()
     observer = LogObserver(log.log, clock=lambda: 0.0)
     for _ in range(15):
-        observer.on_event(PROBED)
+        observer.on_event(event)
     assert len(log.lines()) == 10
 
 
