@@ -17,6 +17,7 @@ __all__ = [
     "Outcome",
     "PairEnded",
     "PairJoined",
+    "ProxyNotTrusted",
     "RelayHandle",
     "RelaySettings",
     "RelayStatistics",
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
     from .events import (
         Event,
         Observer,
-        Outcome,
         PairEnded,
         PairJoined,
+        ProxyNotTrusted,
         RelayStopping,
         RequestRefused,
         SideWaiting,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         TextDropped,
         TlsHandshakeFailed,
     )
+    from .outcomes import Outcome
     from .server.serve import RelayHandle, serve_relay
     from .settings import RelaySettings
     from .statistics import OpenPair, RelayStatistics
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "OpenPair": "statistics",
+        "Outcome": "outcomes",
         "RelayHandle": "server.serve",
         "RelaySettings": "settings",
         "RelayStatistics": "statistics",

@@ -16,6 +16,7 @@ from ..events import (
     Event,
     PairEnded,
     PairJoined,
+    ProxyNotTrusted,
     RelayStopping,
     RequestRefused,
     SideWaiting,
@@ -24,7 +25,7 @@ from ..events import (
     TlsHandshakeFailed,
 )
 from ..fields import non_defaults
-from ..limits.client_address import redact_address
+from ..limits.client_address import UNIX, redact_address
 from ..limits.token_bucket import TokenBucket
 
 DIGITS: Final = 3
@@ -37,7 +38,8 @@ class LogObserver:
     ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals,
     dropped text, takeover checks and failed TLS handshakes, so their lines are rate-limited for
     each status and each kind. The field ``suppressed`` has the number of lines omitted since the
-    last one. ``clock`` returns the time in seconds; the default is `trio.current_time`.
+    last one. ``limits_clients`` is True if the relay has a limit per client. ``clock`` returns the
+    time in seconds; the default is `trio.current_time`.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class LogObserver:
         log: FilteringBoundLogger,
         addresses: str = "off",
         *,
+        limits_clients: bool = False,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._log = log
         self._addresses = addresses
+        self._needs_addresses = limits_clients or addresses != "off"
         self._clock = clock
         self._buckets: dict[int | str, TokenBucket] = {}
 
@@ -70,14 +74,20 @@ class LogObserver:
                     **drop_empty(client=self._shown(event.client)),
                 )
             case TextDropped():
-                if (omitted := self._take("text")) is not None:
-                    self._log.info("text dropped", pair=event.pair, side=event.side, **omitted)
+                self._limited(
+                    "text", self._log.info, "text dropped", pair=event.pair, side=event.side
+                )
             case TakeoverChecked():
                 # The eviction that follows an unanswered check is logged as the end of a pair.
-                if (omitted := self._take("takeover")) is not None:
-                    self._log.info(
-                        "takeover checked", pair=event.pair, answered=event.answered, **omitted
-                    )
+                self._limited(
+                    "takeover",
+                    self._log.info,
+                    "takeover checked",
+                    pair=event.pair,
+                    answered=event.answered,
+                )
+            case ProxyNotTrusted():
+                self._log_untrusted(event.peer)
             case TlsHandshakeFailed():
                 self._log_handshake_failed(event)
             case _:
@@ -116,29 +126,37 @@ class LogObserver:
         )
 
     def _log_refused(self, refused: RequestRefused) -> None:
-        if (omitted := self._take(refused.status)) is None:
-            return
         # Client errors need no action of the operator. A full relay may need one.
         server_error = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         log = self._log.warning if server_error else self._log.info
-        log(
+        self._limited(
+            refused.status,
+            log,
             "refused",
             status=int(refused.status),  # the console would show an enum name
             reason=refused.reason,
             **drop_empty(
                 detail=refused.detail, pair=refused.pair, client=self._shown(refused.client)
             ),
-            **omitted,
         )
 
     def _log_handshake_failed(self, failed: TlsHandshakeFailed) -> None:
-        """Log a failed TLS handshake; the rate is limited, because any client can cause it."""
-        if (omitted := self._take(failed.kind)) is not None:
-            self._log.debug(
-                "tls handshake failed",
-                kind=failed.kind.value,
-                **drop_empty(detail=failed.detail, client=self._shown(failed.client)),
-                **omitted,
+        self._limited(
+            failed.kind,
+            self._log.debug,
+            "tls handshake failed",
+            kind=failed.kind.value,
+            **drop_empty(detail=failed.detail, client=self._shown(failed.client)),
+        )
+
+    def _log_untrusted(self, peer: str) -> None:
+        """Warn of a proxy that hides the addresses of its clients, if an address matters."""
+        if self._needs_addresses:
+            shown = peer if peer == UNIX else self._shown(peer)
+            self._log.warning(
+                "proxy not trusted",
+                **drop_empty(peer=shown),
+                why="its X-Forwarded-For is ignored: if it is your proxy, set trusted_proxies",
             )
 
     def _log_stopping(self, stopping: RelayStopping) -> None:
@@ -154,11 +172,14 @@ class LogObserver:
         """Return the address of a client as the log shows it; "" if it does not."""
         return redact_address(client, self._addresses)
 
-    def _take(self, kind: int | str) -> dict[str, int] | None:
-        """Return the field ``suppressed`` of a line of this kind, or None to omit the line."""
+    def _limited(
+        self, kind: int | str, log: Callable[..., None], event: str, /, **fields: Any
+    ) -> None:
+        """Log a line that any client can cause, unless there are too many of its kind."""
         now = self._clock()
         bucket = self._buckets.setdefault(kind, TokenBucket(now))
-        return drop_empty(suppressed=bucket.take_suppressed()) if bucket.take(now) else None
+        if bucket.take(now):
+            log(event, **fields, **drop_empty(suppressed=bucket.take_suppressed()))
 
 
 def log_started(

@@ -118,7 +118,11 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
     """Run the relay on open listeners until the last connection is closed."""
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
     urls = [display_url(listener) for listener in listeners]
-    observers = Observers(LogObserver(log, daemon_settings.log_addresses))
+    limits_clients = bool(
+        relay_settings.max_connections_per_client or relay_settings.max_connects_per_minute
+    )
+    lines = LogObserver(log, daemon_settings.log_addresses, limits_clients=limits_clients)
+    observers = Observers(lines)
     relay = partial(serve_relay, listeners=listeners, settings=relay_settings, observer=observers)
     async with trio.open_nursery() as nursery:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from ..events import Close
+from ..outcomes import Close
 from ..protocol.frames import close_frame, pong_or_close_reply
 from ..protocol.reframer import Reframer
 from ..transport.base import Transport, is_end

@@ -9,7 +9,7 @@ import math
 
 import trio
 
-from ..events import Outcome
+from ..outcomes import Outcome
 from ..settings import RelaySettings
 from .pair import Pair
 from .side import Side

@@ -9,8 +9,8 @@ from typing import Final
 
 import trio
 
-from ..events import Close, Outcome
 from ..limits.token_bucket import Pacer
+from ..outcomes import Close, Outcome
 from ..protocol.frames import OPCODE, PING, PING_FRAME, pong_or_close_reply
 from ..protocol.reframer import MAX_CONTROLS, Reframer
 from ..settings import RelaySettings

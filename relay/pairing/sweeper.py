@@ -10,8 +10,8 @@ from functools import partial
 
 import trio
 
-from ..events import Outcome
 from ..limits.admission import AdmissionControl
+from ..outcomes import Outcome
 from ..settings import RelaySettings
 from .keepalive import KeepaliveResult, check_interval
 from .pair import Pair

@@ -100,6 +100,11 @@ def forwarded_for(request: Request) -> str:
     return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
 
 
+def is_forwarded(request: Request) -> bool:
+    """Return True if a proxy says that it forwarded the request, in either of two headers."""
+    return b"x-forwarded-for" in request.headers or b"forwarded" in request.headers
+
+
 def parse_handshake(
     request: Request,
     *,

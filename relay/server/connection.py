@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 import trio
 
-from ..events import Outcome, RequestRefused, TlsHandshakeFailed
+from ..events import ProxyNotTrusted, RequestRefused, TlsHandshakeFailed
 from ..limits.client_address import UNIX
+from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.pump import run_pair
 from ..pairing.side import Side
 from ..protocol.errors import leaves
-from ..protocol.handshake import Handshake, asks_for_websocket, forwarded_for, pair_code
+from ..protocol.handshake import Handshake, asks_for_websocket, pair_code
 from ..protocol.request import Request
 from ..protocol.response import RELAY_IS_STOPPING, Response
 from ..transport.base import Transport
@@ -143,8 +144,9 @@ class Connection:
             return request
         found: Handshake | Response | None = None
         if asks_for_websocket(request):
-            if state.settings.trusted_proxies:
-                self.client = state.proxies.resolve(self.client, forwarded_for(request))
+            if state.proxies.reports(self.client, request):
+                state.publish(ProxyNotTrusted(self.client))
+            self.client = state.proxies.client_of(self.client, request)
             if state.refuses_sides:
                 found = RELAY_IS_STOPPING
             elif refusal := state.admission.admit(self, self.client, trio.current_time()):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import secrets
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Protocol
 
 import trio
 
 from ..events import (
     Event,
     Observer,
-    Outcome,
     PairEnded,
     PairJoined,
     RelayStopping,
@@ -21,7 +18,7 @@ from ..events import (
     TextDropped,
 )
 from ..limits.admission import AdmissionControl
-from ..limits.client_address import TrustedProxies
+from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.rendezvous import Rendezvous
 from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, without_body_for_head
@@ -31,13 +28,11 @@ from ..settings import RelaySettings
 from ..statistics import Counters, OpenPair, RelayStatistics
 from ..transport.epoll_reader import EpollReader
 from ..transport.socket_info import descriptor_limit
+from .code_hash import CodeHash
+from .proxies import Proxies
 from .token_file import read_token
 
 logger = logging.getLogger("relay")
-
-HASH_SIZE: Final = 5
-"""Size of the hash of a code in bytes. Two of 1,000 codes share it with a chance of 1 to 2 million.
-"""
 
 
 class Phase(IntEnum):
@@ -84,7 +79,8 @@ class RelayState:
             max_connects_per_minute=settings.max_connects_per_minute,
             descriptors=descriptor_limit(),
         )
-        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.hash_code = CodeHash()
+        self.proxies = Proxies(settings.trusted_proxies)
         self.live_pairs: set[Pair] = set()
         """Pairs whose traffic is not yet part of the counters."""
         self.counters = Counters()
@@ -95,7 +91,6 @@ class RelayState:
         self.ended = trio.Event()
         self._allowed_origins = frozenset(settings.allowed_origins)
         self._observer = observer
-        self._key = secrets.token_bytes(16)
         self._changed = trio.Event()
         self.reload_token()
 
@@ -210,10 +205,6 @@ class RelayState:
                 **pair.traffic._asdict(),
             )
         )
-
-    def hash_code(self, code: str) -> str:
-        """Return the public name of a code: a keyed hash, the same until this relay ends."""
-        return hashlib.blake2s(code.encode(), key=self._key, digest_size=HASH_SIZE).hexdigest()
 
     def statistics(self) -> RelayStatistics:
         """Return a snapshot of the state and the counters."""

@@ -83,8 +83,8 @@ def test_log_lines() -> None:
     """The table has every line of the log, with the fields that it may have."""
     source = Path(relay.daemon.log_observer.__file__).read_text()
     lines = section("Logs")
-    events = re.findall(r"(?:log|_log)\.\w+\(\s*\"([a-z ]+)\"", source)
-    assert len(events) == 14
+    events = re.findall(r"(?:log\.\w+\(|_log\.\w+,)\s*\"([a-z ]+)\"", source)
+    assert len(events) == 15
     for event in [*events, "refused", "log lines lost"]:
         assert f"\n| `{event}` |" in lines
     assert all(f"`{name}`" in lines for name in re.findall(r"\b(\w+)=", source) if name[0] != "_")

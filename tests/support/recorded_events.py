@@ -23,9 +23,9 @@ from relay.daemon.signals import SignalHandler
 from relay.daemon.summary import Summary
 from relay.events import (
     Event,
-    Outcome,
     PairEnded,
     PairJoined,
+    ProxyNotTrusted,
     RelayStopping,
     RequestRefused,
     SideWaiting,
@@ -33,6 +33,7 @@ from relay.events import (
     TextDropped,
     TlsHandshakeFailed,
 )
+from relay.outcomes import Outcome
 from relay.transport.tls_failure import TlsFailure
 
 CANARY_V4 = "192.0.2.77"
@@ -63,6 +64,7 @@ ALONE = PairEnded(
 )
 TEXT_DROPPED = TextDropped("5f3a91c2d4", side="b")
 PROBED = TakeoverChecked("5f3a91c2d4", answered=True)
+UNTRUSTED = ProxyNotTrusted(CANARY_V4)
 STOPPING = RelayStopping(pairs=3, waiting=1)
 HANDSHAKE_FAILED = TlsHandshakeFailed(
     TlsFailure.CERTIFICATE_REFUSED, "tlsv1 alert unknown ca", client=CANARY_V4
@@ -77,6 +79,7 @@ EVERY_EVENT: list[Event] = [
     ENDED,
     ALONE,
     PROBED,
+    UNTRUSTED,
     STOPPING,
     HANDSHAKE_FAILED,
     replace(HANDSHAKE_FAILED, client=CANARY_V6),

@@ -21,7 +21,7 @@ from relay.daemon.log_observer import (
     log_stopped,
 )
 from relay.daemon.settings import DaemonSettings
-from relay.events import Event, RequestRefused, TlsHandshakeFailed
+from relay.events import Event, ProxyNotTrusted, RequestRefused, TlsHandshakeFailed
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
     ALONE,
@@ -196,6 +196,31 @@ def test_failed_handshakes() -> None:
     assert timeout == {"level": "debug", "event": "tls handshake failed", "kind": "timeout"}
 
 
+@pytest.mark.parametrize(
+    ("addresses", "limits_clients", "peer", "shown"),
+    [
+        ("full", False, CANARY_V4, {"peer": CANARY_V4}),
+        ("truncated", False, CANARY_V4, {"peer": "192.0.2.0/24"}),
+        ("off", True, CANARY_V4, {}),
+        ("off", True, "unix", {"peer": "unix"}),
+        ("off", False, CANARY_V4, None),
+    ],
+)
+def test_proxy_that_is_not_trusted(
+    addresses: str, limits_clients: bool, peer: str, shown: dict[str, str] | None
+) -> None:
+    """It is a warning if the addresses of clients matter, for limits or for the log."""
+    log = Log()
+    observer = LogObserver(log.log, addresses, limits_clients=limits_clients)
+    observer.on_event(ProxyNotTrusted(peer))
+    if shown is None:
+        assert log.text() == ""
+        return
+    (line,) = log.lines()
+    assert "trusted_proxies" in line.pop("why")
+    assert line == {"level": "warning", "event": "proxy not trusted"} | shown
+
+
 def test_settings_that_differ() -> None:
     """Settings that differ from their defaults are logged in one line, in the form of flags."""
     log = Log()
@@ -259,7 +284,7 @@ def test_what_the_relay_does(
 def test_a_line_for_each_event() -> None:
     """An event is one line at the level debug, too."""
     log = Log(format="text")
-    observer = LogObserver(log.log, clock=lambda: 0.0)
+    observer = LogObserver(log.log, limits_clients=True, clock=lambda: 0.0)
     for event in (*EVERY_EVENT, replace(ENDED, pair="77777777")):
         observer.on_event(event)
         assert log.text().count("\n") == 1

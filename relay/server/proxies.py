@@ -1,0 +1,33 @@
+"""Addresses of clients behind proxies, and the first proxy that is not trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..limits.client_address import TrustedProxies
+from ..protocol.handshake import forwarded_for, is_forwarded
+from ..protocol.request import Request
+
+
+class Proxies:
+    """The proxies in front of a relay.
+
+    ``trusted`` is the setting ``trusted_proxies``. Raises ValueError like `TrustedProxies`.
+    """
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        entries = tuple(trusted)
+        self._trusted = TrustedProxies(entries)
+        self._none_trusted = not entries
+        self._reported = False
+
+    def client_of(self, peer: str, request: Request) -> str:
+        """Return the address of the client that sent a request which a peer may have forwarded."""
+        return peer if self._none_trusted else self._trusted.resolve(peer, forwarded_for(request))
+
+    def reports(self, peer: str, request: Request) -> bool:
+        """Return True for the first request that a proxy forwarded which is not trusted."""
+        if self._reported or not is_forwarded(request) or self._trusted.trusts(peer):
+            return False
+        self._reported = True
+        return True
