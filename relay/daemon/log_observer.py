@@ -1,13 +1,13 @@
-"""Log lines of a relay: the life of its pairs, refused requests, start, reload and stop.
+"""Log lines of the events of a relay: the life of its pairs, and refused requests.
 
 No line holds a code or a payload. A line identifies a pair by the hash from its events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import trio
 from structlog.typing import FilteringBoundLogger
@@ -24,12 +24,9 @@ from ..events import (
     TextDropped,
     TlsHandshakeFailed,
 )
-from ..fields import non_defaults
 from ..limits.client_address import UNIX, redact_address
 from ..limits.token_bucket import TokenBucket
-
-DIGITS: Final = 3
-"""Decimal places of seconds in log lines: milliseconds."""
+from .log_fields import drop_empty, rounded
 
 
 class LogObserver:
@@ -180,63 +177,3 @@ class LogObserver:
         bucket = self._buckets.setdefault(kind, TokenBucket(now))
         if bucket.take(now):
             log(event, **fields, **drop_empty(suppressed=bucket.take_suppressed()))
-
-
-def log_started(
-    log: FilteringBoundLogger,
-    addresses: Iterable[str],
-    *,
-    version: str,
-    pid: int,
-    metrics: Iterable[str] = (),
-) -> None:
-    """Log that the relay accepts connections, with its addresses and those of its metrics."""
-    log.info(
-        "started",
-        listening=",".join(addresses),
-        **drop_empty(metrics=",".join(metrics)),
-        version=version,
-        pid=pid,
-    )
-
-
-def log_settings(log: FilteringBoundLogger, *settings: Any) -> None:
-    """Log the settings that differ from their defaults, if there are any."""
-    changed = {name: as_text(value) for name, value in non_defaults(*settings)}
-    if changed:
-        log.info("settings", **changed)
-
-
-def log_signal(log: FilteringBoundLogger, name: str) -> None:
-    """Log the name of a signal, such as SIGTERM."""
-    log.info("signal", name=name)
-
-
-def log_reloaded(log: FilteringBoundLogger, what: Iterable[str]) -> None:
-    """Log the names of the reloaded files, such as certificate."""
-    log.info("reloaded", what=",".join(what))
-
-
-def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
-    """Log the failed reload of a file, whose old content stays in use."""
-    log.error("not reloaded", what=what, why=why)
-
-
-def log_stopped(log: FilteringBoundLogger) -> None:
-    """Log the end of the relay, after every connection is closed."""
-    log.info("stopped")
-
-
-def rounded(seconds: float) -> float:
-    """Round seconds for a log line."""
-    return round(seconds, DIGITS)
-
-
-def drop_empty(**values: Any) -> dict[str, Any]:
-    """Return the fields whose value is not empty and not 0."""
-    return {name: value for name, value in values.items() if value}
-
-
-def as_text(value: object) -> object:
-    """Return a value in the form that its flag accepts."""
-    return ",".join(value) if isinstance(value, tuple) else value

@@ -1,26 +1,14 @@
-"""Log lines about pairs, refusals and the relay itself."""
+"""Log lines about pairs and refusals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import trio
-from structlog.typing import FilteringBoundLogger
 
-from relay import RelaySettings
-from relay.daemon.log_observer import (
-    LogObserver,
-    log_not_reloaded,
-    log_reloaded,
-    log_settings,
-    log_signal,
-    log_started,
-    log_stopped,
-)
-from relay.daemon.settings import DaemonSettings
+from relay.daemon.log_observer import LogObserver
 from relay.events import Event, ProxyNotTrusted, RequestRefused, TlsHandshakeFailed
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
@@ -219,66 +207,6 @@ def test_proxy_that_is_not_trusted(
     (line,) = log.lines()
     assert "trusted_proxies" in line.pop("why")
     assert line == {"level": "warning", "event": "proxy not trusted"} | shown
-
-
-def test_settings_that_differ() -> None:
-    """Settings that differ from their defaults are logged in one line, in the form of flags."""
-    log = Log()
-    log_settings(log.log, DaemonSettings(), RelaySettings())
-    assert log.text() == ""
-    changed = RelaySettings(pair_ttl=17.0, trusted_proxies=("unix", "10.0.0.0/8"))
-    log_settings(log.log, DaemonSettings(port=80), changed)
-    (line,) = log.lines()
-    assert line == {
-        "level": "info",
-        "event": "settings",
-        "port": 80,
-        "pair_ttl": 17.0,
-        "trusted_proxies": "unix,10.0.0.0/8",
-    }
-
-
-@pytest.mark.parametrize(
-    ("log_line", "expected"),
-    [
-        (
-            lambda log: log_started(log, ["ws://[::]:1", "unix:/r"], version="1.0", pid=7),
-            {"event": "started", "listening": "ws://[::]:1,unix:/r", "version": "1.0", "pid": 7},
-        ),
-        (
-            lambda log: log_started(log, ["ws://h:1"], version="1", pid=7, metrics=["http://h:2"]),
-            {
-                "event": "started",
-                "listening": "ws://h:1",
-                "metrics": "http://h:2",
-                "version": "1",
-                "pid": 7,
-            },
-        ),
-        (lambda log: log_signal(log, "SIGTERM"), {"event": "signal", "name": "SIGTERM"}),
-        (
-            lambda log: log_reloaded(log, ["certificate", "host token"]),
-            {"event": "reloaded", "what": "certificate,host token"},
-        ),
-        (
-            lambda log: log_not_reloaded(log, "certificate", "no such file"),
-            {
-                "level": "error",
-                "event": "not reloaded",
-                "what": "certificate",
-                "why": "no such file",
-            },
-        ),
-        (log_stopped, {"event": "stopped"}),
-    ],
-)
-def test_what_the_relay_does(
-    log_line: Callable[[FilteringBoundLogger], None], expected: dict[str, Any]
-) -> None:
-    """Start, signals, reloads and stop are a line each."""
-    log = Log()
-    log_line(log.log)
-    assert log.lines() == [{"level": "info"} | expected]
 
 
 def test_a_line_for_each_event() -> None:
