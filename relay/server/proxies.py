@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..limits.client_address import TrustedProxies
-from ..protocol.handshake import forwarded_for, is_forwarded
 from ..protocol.request import Request
 
 
@@ -31,3 +30,13 @@ class Proxies:
             return False
         self._reported = True
         return True
+
+
+def forwarded_for(request: Request) -> str:
+    """Return X-Forwarded-For, which any client can spoof. Bytes outside ASCII are replaced."""
+    return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
+
+
+def is_forwarded(request: Request) -> bool:
+    """Return True if a proxy says that it forwarded the request, in either of two headers."""
+    return b"x-forwarded-for" in request.headers or b"forwarded" in request.headers

@@ -41,10 +41,16 @@ async def test_reload(tmp_path: Path) -> None:
     assert (reloader.failures, reloader.failed) == ({"certificate": 1, "token": 2}, {"certificate"})
     assert reloader.certificate_expiry == END.timestamp()
 
-    certificate.renew()
+    token.unlink()
     log.lines()
     reloader.reload()
-    assert (reloader.failures, reloader.failed) == ({"certificate": 1, "token": 2}, set())
+    assert reloader.failed == {"certificate", "token"}
+    assert {line["event"] for line in log.lines()} == {"not reloaded"}
+
+    token.write_text("third")
+    certificate.renew()
+    reloader.reload()
+    assert (reloader.failures, reloader.failed) == ({"certificate": 2, "token": 3}, set())
     assert [(line["event"], line.get("what")) for line in log.lines()] == [
         ("reloaded", "certificate,token"),
         ("certificate", None),

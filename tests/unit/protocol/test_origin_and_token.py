@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from relay.protocol.handshake import PlainRequest, forwarded_for
+from relay.protocol.handshake import PlainRequest
 from relay.protocol.origin import is_allowed, is_own, normalize_origin
 from relay.protocol.query import MAX_TOKEN
+from relay.server.proxies import forwarded_for
 from tests.support.raw_client import upgrade_request
 from tests.support.requests import UPGRADE, judged, let_in, plain, refused, request_of, with_lines
 
