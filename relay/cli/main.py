@@ -11,6 +11,7 @@ from ..daemon.errors import StartError
 from ..daemon.program import PROGRAM, program_version
 from ..daemon.standard_streams import OutputFailed
 from .errors import describe_crash, output_failure, print_error, shortage
+from .hash_code import hash_code
 from .health import health
 from .options import UNITS_HELP
 from .probe.command import probe
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command(epilog=UNITS_HELP)(start)
 app.command()(health)
 app.command()(probe)
+app.command("hash")(hash_code)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from .hints import RELAY, Failure
 from .relay_hints import RELAY_HINTS
 
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
-RELAY_HEADER: Final = re.compile(rb"\r\narc-relay-pair: ", re.IGNORECASE)
+PAIR: Final = re.compile(rb"\r\narc-relay-pair: ([0-9a-f]{10})\r\n", re.IGNORECASE)
 SERVER_HEADER: Final = re.compile(rb"\r\nserver: *(\w[\w./ -]{0,40})", re.IGNORECASE)
 HEALTH: Final = b'{"ok":'
 """Beginning of the body of the relay's health."""
@@ -39,16 +39,24 @@ def refusal(answer: bytes, *, with_token: bool = False) -> Failure:
     status, reason = int(found[1]), body.decode(errors="replace") if plain else ""
     if body.startswith(HEALTH):
         reason = "health"
-    if reason in RELAY_HINTS or RELAY_HEADER.search(head):
+    pair = pair_in(answer)
+    if reason in RELAY_HINTS or pair:
         cause = f"{RELAY}{reason}"
         causes = (f"{cause}, with a token", cause, RELAY) if with_token else (cause, RELAY)
-        return Failure(describe(status, "the relay", reason), *causes, answered_by="relay")
+        line = describe(status, "the relay", reason) + (f", pair {pair}" if pair else "")
+        return Failure(line, *causes, answered_by="relay")
     server = SERVER_HEADER.search(head)
     sender = f"{server[1].decode()}, not from the relay" if server else "another server"
     # Quote only plain words: a body may hold anything, such as the code.
     quoted = reason.strip() if PLAIN_WORDS.fullmatch(reason.strip().encode()) else ""
     line = describe(status, sender, quoted)
     return Failure(line, f"status {status}", f"status {status // 100}xx", answered_by="other")
+
+
+def pair_in(answer: bytes) -> str:
+    """Return the hash of the pair code in the head of a response; "" if there is none."""
+    found = PAIR.search(answer.partition(b"\r\n\r\n")[0] + b"\r\n")
+    return found[1].decode() if found else ""
 
 
 def describe(status: int, sender: str, reason: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import trio
 import trio_websocket
 
-from .answer import refusal
+from .answer import pair_in, refusal
 from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure, printable
 
@@ -80,9 +80,15 @@ class ProbeClient:
     """One open side; after its end, each method raises Failure with the cause."""
 
     def __init__(
-        self, name: str, websocket: trio_websocket.WebSocketConnection, ended: trio.Event
+        self,
+        name: str,
+        websocket: trio_websocket.WebSocketConnection,
+        ended: trio.Event,
+        pair: str = "",
     ) -> None:
         self.name = name
+        self.pair = pair
+        """Hash by which the log of the relay names the pair; "" if the response has none."""
         self.ended = ended
         """Set at the end of the stream."""
         self._websocket = websocket
@@ -171,8 +177,8 @@ async def run_client(
                     receive_buffer_size=READ_SIZE,
                 )
             if websocket is not None:
-                stream.answer = None
-                task_status.started(ProbeClient(name, websocket, stream.ended))
+                pair, stream.answer = pair_in(stream.answer), None
+                task_status.started(ProbeClient(name, websocket, stream.ended, pair))
                 await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     except* Exception:  # noqa: BLE001, S110 - the recorded stream has the cause

@@ -20,9 +20,10 @@ def test_path_of_an_upgrade_is_not_interpreted(path: str) -> None:
     """An upgrade is let in whatever its path, and its answer has nothing of it but its key."""
     handshake = let_in(upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret"))
     assert handshake.code == "code"
-    assert handshake.response == (
+    assert handshake.response("0123456789") == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept_key(KEY).encode() + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(KEY).encode() + b"\r\n"
+        b"Arc-Relay-Pair: 0123456789\r\n\r\n"
     )
 
 
@@ -35,7 +36,7 @@ def test_representation_shows_nothing() -> None:
         x_forwarded_for="s3cret-address",
         sec_websocket_protocol="s3cret-protocol",
     )
-    assert "s3cret" in str(let_in(head).response)
+    assert "s3cret" in str(let_in(head).response(""))
     assert "s3cret" not in repr(let_in(head))
 
 
@@ -143,8 +144,10 @@ def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None
     if accepted is None:
         assert refused(head) == (400, BAD_PROTOCOL)
         return
-    assert let_in(head).response.endswith(
-        f"\r\nSec-WebSocket-Protocol: {accepted}\r\n\r\n".encode()
+    assert (
+        let_in(head)
+        .response("")
+        .endswith(f"\r\nSec-WebSocket-Protocol: {accepted}\r\n\r\n".encode())
     )
 
 
@@ -226,9 +229,9 @@ def test_upgrade_without_its_header(version: str, connection: str | None) -> Non
 def test_no_subprotocol(offer: str) -> None:
     """An offer of nothing but empty items is none."""
     head = upgrade_request("/?pair=code", sec_websocket_protocol=offer)
-    assert b"Sec-WebSocket-Protocol" not in let_in(head).response
+    assert b"Sec-WebSocket-Protocol" not in let_in(head).response("")
     again = with_lines(head, f"Sec-WebSocket-Protocol: {offer}", "Sec-WebSocket-Protocol: a")
-    assert let_in(again).response.endswith(b"\r\nSec-WebSocket-Protocol: a\r\n\r\n")
+    assert let_in(again).response("").endswith(b"\r\nSec-WebSocket-Protocol: a\r\n\r\n")
 
 
 @pytest.mark.parametrize("upgrade", ["", ",", " , "])

@@ -95,7 +95,8 @@ def test_header() -> None:
     """The header of the relay is a proof, also with an unknown reason."""
     failure = from_other(503, "Arc-Relay-Pair: b1db9bd0c2\r\nContent-Type: text/plain\r\n", "new")
     assert failure.answered_by == "relay"
-    assert failure.text == "HTTP 503 Service Unavailable in place of 101, from the relay (new)"
+    expected = "HTTP 503 Service Unavailable in place of 101, from the relay (new), pair b1db9bd0c2"
+    assert failure.text == expected
     assert "see the reason" in hint(failure)
 
 
