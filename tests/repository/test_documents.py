@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import relay.daemon.log_observer
+import relay.daemon.process_log
 from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
 from relay.cli.options import flags_of, variable_of
 from relay.daemon.effective_limits import LIMITS, effective_limits
@@ -54,7 +55,7 @@ def test_flags_and_variables(document: Path) -> None:
     text = document.read_text()
     flags = {flag for name, _, about in SETTINGS for flag in flags_of(name, about)}
     for line in re.findall(r"arc-relay start (.*(?:\\\n.*)*)", text):
-        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= flags | {"--help"}
+        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= flags | {"--check", "--help"}
     assert set(re.findall(r"ARC_RELAY_[A-Z_]+", text)) <= {variable_of(name) for name in NAMES}
 
 
@@ -87,11 +88,12 @@ def test_metrics() -> None:
 
 
 def test_log_lines() -> None:
-    """The table has every line of the log, with its possible fields."""
-    source = Path(relay.daemon.log_observer.__file__).read_text()
+    """The table has every line of the log, with the fields that it may have."""
+    paths = (relay.daemon.log_observer.__file__, relay.daemon.process_log.__file__)
+    source = "".join(Path(path).read_text() for path in paths)
     lines = section("Logs")
-    events = re.findall(r"(?:log|_log)\.\w+\(\s*\"([a-z ]+)\"", source)
-    assert len(events) == 12
+    events = re.findall(r"(?:log\.\w+\(|_log\.\w+,|log\.\w+\)\()\s*\"([a-z ]+)\"", source)
+    assert len(events) == 18
     for event in [*events, "refused", "log lines lost"]:
         assert f"\n| `{event}` |" in lines
     assert all(f"`{name}`" in lines for name in re.findall(r"\b(\w+)=", source) if name[0] != "_")

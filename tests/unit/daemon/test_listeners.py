@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,14 @@ import trio
 
 from relay.daemon import listeners as listeners_module
 from relay.daemon.errors import StartError
-from relay.daemon.listeners import PORT_ATTEMPTS, Plain, display_url, open_listeners, open_tcp
+from relay.daemon.listeners import (
+    PORT_ATTEMPTS,
+    Plain,
+    display_url,
+    open_listeners,
+    open_tcp,
+    serves_ipv6,
+)
 from relay.daemon.settings import DaemonSettings
 from relay.daemon.socket_activation import inherited_listeners
 from relay.daemon.unix_listener import open_unix
@@ -106,8 +114,8 @@ async def test_port_in_use_at_one_address(monkeypatch: pytest.MonkeyPatch, refus
 async def test_wrong_host(host: str, reason: str) -> None:
     """A host that does not resolve, or is another machine, is refused in one line."""
     with pytest.raises(StartError) as caught:
-        await open_tcp(host, 80)
-    assert str(caught.value) == f"cannot listen on --host {host!r} --port 80: {reason}"
+        await open_tcp(host, 80, given=f"--host {host!r}")
+    assert str(caught.value) == f"cannot listen on --host {host!r}: {reason}"
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
@@ -153,7 +161,7 @@ async def test_absent_addresses_only(monkeypatch: pytest.MonkeyPatch, error: int
     resolving(monkeypatch, "::1", "::2")
     without_ipv6(monkeypatch, error)
     with pytest.raises(StartError) as caught:
-        await open_tcp("localhost", 80, option="--metrics")
+        await open_tcp("localhost", 80, given="--metrics localhost:80")
     why = os.strerror(error)
     assert str(caught.value) == f"cannot listen on --metrics localhost:80: {why} (::1)"
 
@@ -171,12 +179,13 @@ async def test_other_error_at_one_address(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_port_in_use() -> None:
-    """A port that another program uses is refused in one line."""
+    """A port that another program has is refused in one line, with the names of both settings."""
+    given = {"host": "ARC_RELAY_HOST"}
     [first] = await open_tcp("127.0.0.1", 0)
     port = first.socket.getsockname()[1]
     with pytest.raises(StartError) as caught:
-        await open_tcp("127.0.0.1", port)
-    expected = f"cannot listen on --host '127.0.0.1' --port {port}: Address already in use"
+        await open_listeners(DaemonSettings(host="127.0.0.1", port=port, given=given))
+    expected = f"cannot listen on ARC_RELAY_HOST '127.0.0.1' --port {port}: Address already in use"
     assert str(caught.value) == expected
     await first.aclose()
 
@@ -199,7 +208,7 @@ async def test_unix_and_port(tmp_path: Path) -> None:
     """A given port is opened beside the Unix socket."""
     path = tmp_path / "relay.sock"
     settings = DaemonSettings(
-        host="127.0.0.1", port=0, unix_socket=str(path), given=frozenset({"port"})
+        host="127.0.0.1", port=0, unix_socket=str(path), given={"port": "--port"}
     )
     listeners, _ = await open_listeners(settings, {})
     assert [display_url(listener).partition(":")[0] for listener in listeners] == ["unix", "ws"]
@@ -279,3 +288,18 @@ async def test_below_tls(tmp_path: Path) -> None:
         shown = [display_url(trio.SSLListener(listener, context)) for listener in (tcp, unix)]
         port = tcp.socket.getsockname()[1]
     assert shown == [f"wss://127.0.0.1:{port}", f"unix:{tmp_path}/relay.sock (TLS)"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [((), None), (("127.0.0.1",), False), (("::1",), True), (("127.0.0.1", "::1"), True)],
+)
+async def test_ipv6_is_served(hosts: Sequence[str], expected: bool | None, tmp_path: Path) -> None:
+    """IPv6 is served if a listener has an IPv6 address, and a Unix socket does not count."""
+    path = str(tmp_path / "relay.sock")
+    opened = [await open_tcp(host, 0) for host in hosts]
+    listeners: list[Plain] = [open_unix(path, 0o600)]
+    listeners += [each for some in opened for each in some]
+    assert serves_ipv6(listeners) is expected
+    for listener in listeners:
+        await listener.aclose()
