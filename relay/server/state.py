@@ -176,7 +176,7 @@ class RelayState:
 
     def note_joined(self, pair: Pair) -> None:
         """Publish that side B joined."""
-        wait_time = trio.current_time() - pair.since
+        wait_time = (pair.joined or trio.current_time()) - pair.since
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def report_text(self, pair: Pair) -> None:
