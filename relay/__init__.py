@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .events import (
         Event,
         Observer,
-        Outcome,
         PairEnded,
         PairJoined,
         RelayStopping,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
         TakeoverChecked,
         TlsHandshakeFailed,
     )
+    from .outcomes import Outcome
     from .server.serve import RelayHandle, serve_relay
     from .settings import RelaySettings
     from .statistics import OpenPair, RelayStatistics
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "OpenPair": "statistics",
+        "Outcome": "outcomes",
         "RelayHandle": "server.serve",
         "RelaySettings": "settings",
         "RelayStatistics": "statistics",

@@ -1,4 +1,4 @@
-"""Events of a relay, the outcomes of its pairs, and the protocol of the observer.
+"""Events of a relay, and the protocol of the observer.
 
 Pure. Events are frozen records. Metrics and logs are observers, and the relay knows neither. No
 record holds a pair code or a payload. Records hold client addresses, so that an observer can count
@@ -8,63 +8,10 @@ or log them, but ``repr`` omits them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import Final, NamedTuple, Protocol
+from typing import Protocol
 
-from .protocol.errors import CloseCode
+from .outcomes import Outcome
 from .transport.tls_failure import TlsFailure
-
-
-class Close(NamedTuple):
-    """Status code and reason of a close frame."""
-
-    code: CloseCode
-    reason: str
-
-
-PEER_LEFT: Final = Close(CloseCode.NORMAL_CLOSURE, "peer disconnected")
-PEER_FAILED: Final = Close(CloseCode.INTERNAL_ERROR, "peer disconnected")
-PAIR_EXPIRED: Final = Close(CloseCode.GOING_AWAY, "pair expired")
-LASTED_TOO_LONG: Final = Close(CloseCode.POLICY_VIOLATION, "pair lasted too long")
-SENT_TOO_MUCH: Final = Close(CloseCode.POLICY_VIOLATION, "pair sent too much")
-RELAY_STOPPING: Final = Close(CloseCode.GOING_AWAY, "relay stopping")
-
-
-class Outcome(Enum):
-    """Cause of the end of a pair. It decides the close codes (RFC 6455 section 7.4.1) of its sides.
-
-    ``label`` is its name in logs and metrics. ``close_for_cause`` is the close frame for the side
-    that caused the end, and ``close_for_peer`` that for the other side. A side that sent a close
-    frame gets its own code back, and a side that violated RFC 6455 gets the code for the violation.
-    """
-
-    CLOSED = "closed", PEER_LEFT, PEER_LEFT
-    """A side sent a close frame."""
-    ENDED = "ended", PEER_LEFT, PEER_LEFT
-    """A side ended its stream without a close frame."""
-    BROKEN = "broken", PEER_FAILED, PEER_FAILED
-    """A connection was reset, or a side did not read its 101 response."""
-    VIOLATED = "violated", PEER_FAILED, PEER_FAILED
-    """A side violated RFC 6455 or exceeded a limit for messages."""
-    UNRESPONSIVE = "unresponsive", Close(CloseCode.INTERNAL_ERROR, "keepalive timeout"), PEER_FAILED
-    """A silent side did not answer a keepalive ping within ``ping_timeout``."""
-    STALLED = "stalled", Close(CloseCode.INTERNAL_ERROR, "stall timeout"), PEER_FAILED
-    """A side accepted none of the data that waited for it within ``stall_timeout``."""
-    EVICTED = "evicted", Close(CloseCode.INTERNAL_ERROR, "takeover timeout"), PEER_FAILED
-    """A side did not answer a takeover check within ``takeover_timeout``."""
-    EXPIRED = "expired", PAIR_EXPIRED, PAIR_EXPIRED
-    """A side waited for its peer for longer than ``pair_ttl``."""
-    OVER_TIME = "over_time", LASTED_TOO_LONG, LASTED_TOO_LONG
-    """The pair reached ``max_pair_seconds``."""
-    OVER_BYTES = "over_bytes", SENT_TOO_MUCH, SENT_TOO_MUCH
-    """The pair reached ``max_pair_bytes``."""
-    STOPPED = "stopped", RELAY_STOPPING, RELAY_STOPPING
-    """The relay stopped."""
-
-    def __init__(self, label: str, close_for_cause: Close, close_for_peer: Close) -> None:
-        self.label = label
-        self.close_for_cause = close_for_cause
-        self.close_for_peer = close_for_peer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 from functools import reduce
 from typing import Any, NamedTuple
 
-from .events import Event, Outcome, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
+from .events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
+from .outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from ..events import Event, Outcome, PairEnded, PairJoined
+from ..events import Event, PairEnded, PairJoined
+from ..outcomes import Outcome
 from ..statistics import RelayStatistics
 from ..transport.tls_failure import TlsFailure
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from ..events import Outcome
+from ..outcomes import Outcome
 from ..protocol.frames import BINARY, TEXT
 from ..statistics import Traffic
 from .side import Side

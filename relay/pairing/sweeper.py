@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import trio
 
-from ..events import Outcome
 from ..limits.admission import AdmissionControl
+from ..outcomes import Outcome
 from ..settings import RelaySettings
 from .keepalive import KeepaliveResult, check_interval
 from .pair import Pair

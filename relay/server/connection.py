@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import trio
 
-from ..events import Outcome, RequestRefused, TlsHandshakeFailed
+from ..events import RequestRefused, TlsHandshakeFailed
 from ..limits.client_address import UNIX
+from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.pump import run_pair
 from ..pairing.side import Side

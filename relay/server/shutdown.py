@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import trio
 
-from ..events import Outcome
+from ..outcomes import Outcome
 from .accept import Accepting
 from .state import Phase, RelayState
 

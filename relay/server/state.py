@@ -10,9 +10,10 @@ from typing import Protocol
 
 import trio
 
-from ..events import Event, Observer, Outcome, PairEnded, PairJoined, RelayStopping
+from ..events import Event, Observer, PairEnded, PairJoined, RelayStopping
 from ..limits.admission import AdmissionControl
 from ..limits.client_address import TrustedProxies
+from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.rendezvous import Rendezvous
 from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, without_body_for_head

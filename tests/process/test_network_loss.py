@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from relay import RelaySettings
-from relay.events import Outcome
+from relay.outcomes import Outcome
 from tests.support.auto_client import Lively
 from tests.support.network_namespaces import NearRelay, namespaces, near_relay
 

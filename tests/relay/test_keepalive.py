@@ -8,7 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.events import Outcome
+from relay.outcomes import Outcome
 from tests.support.auto_client import Lively
 from tests.support.raw_client import PING, PONG, TEXT, Frame, encode
 from tests.support.relay_fixtures import MemoryRelay

@@ -8,7 +8,8 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.events import Outcome, PairEnded, TakeoverChecked
+from relay.events import PairEnded, TakeoverChecked
+from relay.outcomes import Outcome
 from tests.support.auto_client import Lively
 from tests.support.raw_client import BINARY, PING, PONG, TEXT, encode, encode_close
 from tests.support.takeover_fixtures import OpenRelay, relay, settings, work

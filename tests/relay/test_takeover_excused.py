@@ -8,10 +8,10 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.events import Outcome
+from relay.outcomes import Outcome
 from relay.pairing.side import HELD_LIMIT, Side
 from relay.pairing.sweeper import check_pair
-from relay.server.join import evict_dead
+from relay.server.takeover import evict_dead
 from relay.transport.base import Transport
 from relay.transport.socket_info import AckState
 from relay.transport.stream_transport import StreamTransport

@@ -13,7 +13,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from relay.events import Outcome, PairEnded, TakeoverChecked
+from relay.events import PairEnded, TakeoverChecked
+from relay.outcomes import Outcome
 from relay.protocol.response import NO_AUTHORIZED_HOST, PAIR_IS_FULL, TOKEN_REQUIRED
 from tests.support.auto_client import Lively
 from tests.support.raw_client import PING, Client, encode_close

@@ -8,7 +8,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from relay import RelaySettings
-from relay.pairing.takeover import SILENCE_BEFORE_CHECK
+from relay.pairing.alive_check import SILENCE_BEFORE_CHECK
 from tests.support.auto_client import Lively
 from tests.support.raw_client import BINARY, PING, PONG, TEXT, encode, encode_close
 from tests.support.takeover_fixtures import OpenRelay, relay, settings, work

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.events import Outcome
+from relay.outcomes import Outcome
 from relay.pairing.side import HELD_LIMIT
 from tests.support.raw_client import BINARY, CLOSE, PING, PONG, TEXT, Client, encode
 from tests.support.running_relay import exchange

@@ -16,7 +16,7 @@ import relay.protocol.reframer
 import relay.protocol.response
 import relay.server.join
 from relay import Outcome
-from relay.events import Close
+from relay.outcomes import Close
 from relay.protocol.response import Response, health_response
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()

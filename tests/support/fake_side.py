@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.events import Close
+from relay.outcomes import Close
 from relay.pairing.side import Side
 
 

@@ -23,7 +23,6 @@ from relay.daemon.signals import SignalHandler
 from relay.daemon.summary import Summary
 from relay.events import (
     Event,
-    Outcome,
     PairEnded,
     PairJoined,
     RelayStopping,
@@ -31,6 +30,7 @@ from relay.events import (
     TakeoverChecked,
     TlsHandshakeFailed,
 )
+from relay.outcomes import Outcome
 from relay.transport.tls_failure import TlsFailure
 
 CANARY_V4 = "192.0.2.77"

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.daemon.metrics import CONTENT_TYPE, MetricsObserver
-from relay.events import Outcome
+from relay.outcomes import Outcome
 from relay.statistics import RelayStatistics
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (

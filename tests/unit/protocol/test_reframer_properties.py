@@ -22,7 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
-from relay.protocol.errors import CloseCode
+from relay.protocol.errors import CloseCode, Violation
 from relay.protocol.frames import MAX_CONTROL
 from relay.protocol.reframer import (
     MAX_BUFFERED,
@@ -31,6 +31,8 @@ from relay.protocol.reframer import (
     Reframer,
 )
 from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+
+from .test_reframer import Recorder
 
 Position = tuple[int, int]
 """A place in the data: messages before it, and bytes of the next one."""
@@ -144,21 +146,22 @@ def xor(payload: bytes, key: bytes) -> bytes:
 
 def as_split(
     pieces: list[bytes], max_message_size: int = 0, bounds: Bounds = REAL
-) -> tuple[Seen, Reframer]:
+) -> tuple[Seen, Recorder]:
     """Feed the pieces to a splitter and decode its frames as a WebSocket client would.
 
-    After each piece the control frames are taken, as the relay takes them. It is checked that no
-    more is held than may be, and that a control frame can be written to the peer.
+    It is checked that no more is held than may be, and that a control frame can be written to the
+    peer.
     """
     max_held, fragments = bounds
-    reframer = Reframer(max_message_size)
+    reframer = Recorder(max_message_size)
     peer = FrameProtocol(client=True, extensions=[])
     seen = Seen()
     with patch.multiple(
         "relay.protocol.reframer", MAX_BUFFERED=max_held, TARGET_FRAGMENTS_PER_MESSAGE=fragments
     ):
         for piece in pieces:
-            peer.receive_bytes(b"".join(reframer.feed(piece)) + PONG_FROM_RELAY)
+            out, control, end = reframer.feed(piece)
+            peer.receive_bytes(b"".join(out) + PONG_FROM_RELAY)
             *frames, last = peer.received_frames()
             assert (last.opcode, last.payload) == (Opcode.PONG, b"!")
             for frame in frames:
@@ -170,19 +173,15 @@ def as_split(
                 seen.add(frame.payload, finished=frame.message_finished)
                 if frame.message_finished:
                     assert whole or len(seen.messages[-1]) > max_held
-            assert len(reframer.control) <= 2 * MAX_CONTROLS
-            seen.close_read([(x[0] & 0x0F, xor(x[6:], x[2:6])) for x in reframer.control])
-            reframer.control.clear()
+            assert len(control) <= 2 * MAX_CONTROLS
+            if isinstance(end, bytes) and seen.end is None:
+                control = [end]
+            seen.close_read([(x[0] & 0x0F, xor(x[6:], x[2:6])) for x in control])
             assert reframer.buffered < max_held + MAX_CONTROL
-            if reframer.finished and seen.ended_in is None:
+            if end is not None and seen.end is None:
+                seen.end = end.code if isinstance(end, Violation) else CLOSE
                 seen.ended_in = len(seen.reads) - 1
-            assert not (reframer.finished and reframer.buffered)
-    if reframer.violation is not None:
-        assert not reframer.closed
-        seen.end = reframer.violation.code
-    elif reframer.closed:
-        seen.end = CLOSE
-    assert reframer.finished is (seen.end is not None)
+            assert not (seen.end and reframer.buffered)
     return seen, reframer
 
 
@@ -345,18 +344,14 @@ def cut_streams(draw: st.DrawFn, of: st.SearchStrategy[bytes] = streams) -> list
 def test_good_streams_break_no_rule(pieces: list[bytes], bounds: Bounds) -> None:
     """The frames of a correct client are never refused, however they are cut."""
     seen, reframer = as_split(pieces, bounds=bounds)
-    assert reframer.violation is None
+    assert seen.end in (None, CLOSE)
     assert reframer.buffered == 0
     assert seen.part == b""
 
 
-def kept_control(pieces: list[bytes], max_message_size: int) -> list[bytes]:
-    """Return the control frames that a splitter keeps if nobody takes them."""
-    reframer = Reframer(max_message_size)
-    for piece in pieces:
-        reframer.feed(piece)
-        assert len(reframer.control) <= 2 * MAX_CONTROLS
-    return reframer.control
+def latest_pings(reframer: Recorder) -> list[bytes]:
+    """Return the latest pings of all reads, as many as the relay answers for one read."""
+    return [frame for frame in reframer.control if frame[0] & 0x0F == PING][-MAX_CONTROLS:]
 
 
 @given(cut_streams(), st.sampled_from((0, 0, 1, 5, 9, 125, 300)), bounds)
@@ -371,12 +366,10 @@ def test_cuts_make_no_difference(
     assert seen.end == whole.end
     longer, shorter = sorted((seen.part, whole.part), key=len, reverse=True)
     assert longer.startswith(shorter)
-    assert reframer.violation == reference.violation
+    assert reframer.end == reference.end
     assert reframer.message_counts == reference.message_counts
-    assert kept_control(pieces, max_message_size) == kept_control(
-        [b"".join(pieces)], max_message_size
-    )
     if seen.end is None:
+        assert latest_pings(reframer) == latest_pings(reference)
         assert len(seen.part) + reframer.buffered == len(whole.part) + reference.buffered
 
 
@@ -468,7 +461,7 @@ def test_close_code_1014_is_accepted() -> None:
     """The splitter accepts the close code of a gateway, which wsproto refuses."""
     frame = build(0x80 | CLOSE, struct.pack("!H", 1014) + b"why", bytes(4))
     seen, reframer = as_split([frame])
-    assert (seen.end, reframer.violation) == (CLOSE, None)
+    assert (seen.end, reframer.end) == (CLOSE, frame)
     assert seen.reads == [([(CLOSE, struct.pack("!H", 1014) + b"why")], (0, 0))]
     expected, _ = as_reference([frame])
     assert expected.end == CloseReason.PROTOCOL_ERROR
@@ -506,7 +499,7 @@ def test_nothing_follows_the_end(pieces: list[bytes], more: bytes, bounds: Bound
     if seen.end is not None:
         place = (len(seen.messages), len(seen.part))
         assert after == replace(seen, reads=[*seen.reads, ([], place)])
-        assert same.violation == reframer.violation
+        assert same.end == reframer.end
         assert same.buffered == reframer.buffered == 0
 
 
@@ -559,5 +552,4 @@ def test_held_is_bounded_in_reads_of_one_byte(stream: bytes) -> None:
     reframer = Reframer()
     for i in range(len(stream)):
         reframer.feed(stream[i : i + 1])
-        reframer.control.clear()
         assert reframer.buffered < MAX_BUFFERED + MAX_CONTROL

@@ -1,0 +1,35 @@
+"""Takeover: evict the pair of a dead side when a client arrives with its code."""
+
+from __future__ import annotations
+
+from ..events import TakeoverChecked
+from ..outcomes import Outcome
+from ..pairing.alive_check import find_dead_side, sides_to_check
+from .state import RelayState
+
+
+async def evict_dead(state: RelayState, code: str, authorization: int) -> bool:
+    """Evict the pair with this code if a side of it is dead; return True after an eviction.
+
+    The relay pings the sides that may be dead and waits for ``takeover_timeout``. If one does not
+    answer, the pair ends and the code is free. Other clients that arrive with the code during the
+    check wait for its result. If the relay has a token, no side is pinged unless the new client
+    or a side showed it.
+    """
+    evicted, takeover_timeout = False, state.settings.takeover_timeout
+    while takeover_timeout and (pair := state.pairs.find(code)) is not None:
+        authorizations = (authorization, *(side.authorization for side in pair.sides))
+        if not sides_to_check(pair) or not any(map(state.admission.is_authorized, authorizations)):
+            break
+        if pair.checked is not None:
+            await pair.checked.wait()
+        else:
+            dead = await find_dead_side(pair, takeover_timeout)
+            if pair.outcome is None:
+                state.publish(TakeoverChecked(state.pair_id(code), answered=dead is None))
+                if dead is not None:
+                    pair.end(Outcome.EVICTED, dead)
+            evicted = pair.outcome is Outcome.EVICTED
+        if pair.outcome is None:
+            break
+    return evicted
