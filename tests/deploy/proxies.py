@@ -96,7 +96,7 @@ class Caddy(Proxy):
     """Caddy, reloaded by its command of that name."""
 
     name = "caddy"
-    file = "Caddyfile"
+    file = "several.Caddyfile"
 
     def substitutions(self) -> Mapping[str, str]:
         return {

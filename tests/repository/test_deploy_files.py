@@ -18,7 +18,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DEPLOY = ROOT / "deploy"
 FILES = [
     ROOT / "Containerfile",
+    DEPLOY / "arc-relay.env.example",
     DEPLOY / "compose.yaml",
+    DEPLOY / "compose.network.yaml",
     *sorted((DEPLOY / "systemd").iterdir()),
     *sorted((DEPLOY / "podman").iterdir()),
     *sorted((DEPLOY / "kubernetes").rglob("*.yaml")),
@@ -28,7 +30,7 @@ VARIABLES = {
     for kind in (DaemonSettings, RelaySettings)
     for name, _, _ in iter_fields(kind)
 }
-OURS_FOR_COMPOSE = {"ARC_RELAY_IMAGE"}
+OURS_FOR_COMPOSE = {"ARC_RELAY_IMAGE", "ARC_RELAY_ENV_FILE", "ARC_RELAY_FILES"}
 """What compose puts into its file itself, and the relay does not see."""
 
 
@@ -72,5 +74,5 @@ def test_instances_are_as_shut_in_as_the_one() -> None:
 def test_files_of_compose() -> None:
     """What compose shows a proxy of this repository is there."""
     mounted = re.findall(r"^ +- (\./[^:]+):", (DEPLOY / "compose.yaml").read_text(), re.MULTILINE)
-    assert len(mounted) == 2
+    assert len(mounted) == 1
     assert all((DEPLOY / path).is_file() for path in mounted)

@@ -1,8 +1,8 @@
 """A new Debian system with systemd, as a container, for the commands of the documents.
 
-Three things differ from a new machine. apt and pip use a proxy of the tests, because the container has
-no network. Certificates come from a local authority. The container images that the commands would
-pull from a registry are there already.
+Three things differ from a new machine. apt and pip use a proxy of the tests, because the container
+has no network. Certificates come from a local authority. The container images that the commands
+would pull from a registry are there already.
 """
 
 from __future__ import annotations
@@ -104,10 +104,16 @@ class Debian:
     def load_images(self) -> None:
         """Load the images that a registry would provide; podman must be installed."""
         entry = '["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]'
-        variables = "ENV PATH=/usr/bin XDG_DATA_HOME=/data XDG_CONFIG_HOME=/config"
-        caddy = ("podman", "import", "--quiet", "--change", f"CMD {entry}", "--change", variables)
+        changes = (
+            f"CMD {entry}",
+            "ENV PATH=/usr/bin",
+            "ENV XDG_DATA_HOME=/data",
+            "ENV HOME=/config",
+        )
+        options = [f"--change={change}" for change in changes]
+        image = "docker.io/library/caddy:2"
         self.container.do("podman", "load", "--quiet", "--input=/share/base.tar")
-        self.container.do(*caddy, "/share/caddy.tar", "docker.io/library/caddy:2")
+        self.container.do("podman", "import", "--quiet", *options, "/share/caddy.tar", image)
 
 
 @contextmanager
@@ -131,7 +137,9 @@ def write_share(podman: Podman, base: str, share: Path) -> None:
             shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, clone / name)
-    substitute(clone / "Containerfile", r"(?m)^ARG BASE_IMAGE=.+$", "ARG BASE_IMAGE=localhost/base")
+    substitute(
+        clone / "Containerfile", r"(?m)^(FROM |ARG BASE_IMAGE=)docker\.io/\S+", r"\1localhost/base"
+    )
     substitute(clone / "deploy/proxy/Caddyfile", r"\n\{\n", f"\n{{\n\tacme_ca {DIRECTORY}\n")
     settings = pip_settings()
     kept = (f"{name} = {settings[name]}\n" for name in ("index-url", "timeout") if name in settings)
@@ -140,10 +148,9 @@ def write_share(podman: Podman, base: str, share: Path) -> None:
     inner = SETTINGS.replace("[engine]", INNER_SETTINGS + "[engine]")
     (share / "containers.conf").write_text(inner)
     (share / "authority").write_text(AUTHORITY)
-    caddy = find_program("caddy")
-    shutil.copy(caddy, share / "caddy")
+    shutil.copy(find_program("caddy"), share / "caddy")
     with tarfile.open(share / "caddy.tar", "w") as archive:
-        archive.add(caddy, "usr/bin/caddy")
+        archive.add(share / "caddy", "usr/bin/caddy")
     podman("tag", base, "localhost/base:latest")
     podman("save", "--quiet", f"--output={share / 'base.tar'}", "localhost/base:latest")
     podman("untag", base, "localhost/base:latest")

@@ -53,7 +53,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Forward a request for an absolute URL, and its response."""
         url = urlsplit(self.path)
-        headers = {name: text for name, text in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        headers = {
+            name: text for name, text in self.headers.items() if name.lower() not in HOP_BY_HOP
+        }
         upstream = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=SECONDS)
         self.close_connection = True
         try:
