@@ -67,7 +67,7 @@ class Pump:
         departed. The epoll reader calls `forward` for each read.
         """
         source, transport = self._source, self._sink.transport
-        if held := source.take_held():
+        if source is self._pair.a and (held := self._pair.early_data.take()):
             await self._finish(transport.send_all(held))
         while True:
             if not self._sent:

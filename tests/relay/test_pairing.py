@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from relay import Event, PairJoined, RelaySettings
-from relay.pairing.side import HELD_LIMIT
+from relay.pairing.early_data import EARLY_DATA_LIMIT
 from relay.protocol.reframer import MAX_CONTROLS as MAX_PINGS
 from relay.server.shutdown import end_pairs
 from relay.transport.read_size import MIN_READ
@@ -173,7 +173,7 @@ async def test_held_partly(memory_relay: MemoryRelay, *, lockstep: bool) -> None
 async def test_held_limit(memory_relay: MemoryRelay) -> None:
     """Past the limit A is not read any more; when B comes, all of it arrives."""
     a = await memory_relay.join("code", lockstep=True)
-    payload = bytes(3 * HELD_LIMIT)
+    payload = bytes(3 * EARLY_DATA_LIMIT)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(a.send_message, payload)
         await trio.testing.wait_all_tasks_blocked()
@@ -272,7 +272,7 @@ async def test_close_behind_early_data_frees_the_code(memory_relay: MemoryRelay)
 async def test_leaving_is_seen_past_the_limit(tcp_relay: TcpRelay) -> None:
     """An A that left more than is held, and then went away, frees its code at once."""
     a = await tcp_relay.join("code")
-    await a.send_message(bytes(2 * HELD_LIMIT))
+    await a.send_message(bytes(2 * EARLY_DATA_LIMIT))
     await trio.testing.wait_all_tasks_blocked(0.05)  # the relay has stopped reading
     await a.stream.aclose()
     with trio.fail_after(5):
@@ -303,7 +303,7 @@ async def test_unread_sides_take_one_descriptor_each() -> None:
         for number in range(20):
             a = await relay.come_from("127.0.0.1")
             await a.upgrade(f"/?pair={number}")
-            await a.send_message(bytes(HELD_LIMIT + 1))
+            await a.send_message(bytes(EARLY_DATA_LIMIT + 1))
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert all(pair.a.reading_paused for pair in relay.inside.pairs)
         assert len(list(DESCRIPTORS.iterdir())) - before == 2 * 20  # of both ends
@@ -315,15 +315,15 @@ async def test_held_in_all() -> None:
     async with running(listeners=listeners) as relay:
         a = await relay.come_from("127.0.0.1")
         await a.upgrade("/?pair=code")
-        await a.send_message(bytes(HELD_LIMIT - 200))
+        await a.send_message(bytes(EARLY_DATA_LIMIT - 200))
         with trio.move_on_after(0.2):
-            await a.send(encode(BINARY, bytes(HELD_LIMIT - 100), fin=False))
+            await a.send(encode(BINARY, bytes(EARLY_DATA_LIMIT - 100), fin=False))
         (pair,) = relay.inside.pairs
         with trio.fail_after(5):
             while not pair.a.reading_paused:
                 await trio.sleep(0.001)
-        held = len(pair.a.take_held()) + pair.a.reframer.buffered
-        assert HELD_LIMIT <= held <= HELD_LIMIT + MIN_READ
+        held = len(pair.early_data.take()) + pair.a.reframer.buffered
+        assert EARLY_DATA_LIMIT <= held <= EARLY_DATA_LIMIT + MIN_READ
 
 
 class StopsAsTheyMeet:

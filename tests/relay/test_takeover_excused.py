@@ -9,7 +9,8 @@ from trio.testing import MockClock
 
 from relay import RelaySettings
 from relay.outcomes import Outcome
-from relay.pairing.side import HELD_LIMIT, Side
+from relay.pairing.early_data import EARLY_DATA_LIMIT
+from relay.pairing.side import Side
 from relay.pairing.sweeper import check_pair
 from relay.server.takeover import evict_dead
 from relay.transport.base import Transport
@@ -105,14 +106,14 @@ class TestExcused:
     ) -> None:
         """So does a side that waits, and is not read because it sent more than is held."""
         a = await relay.join("code")
-        await a.send_message(bytes(HELD_LIMIT))
+        await a.send_message(bytes(EARLY_DATA_LIMIT))
         await trio.sleep(100)
         system_says(monkeypatch, uptake)
         b, _ = await relay.ask()
         assert relay.probed == [probed]
         assert (relay.relay.pairs.waiting == 0) is probed
         if probed:
-            assert await b.message() == bytes(HELD_LIMIT)
+            assert await b.message() == bytes(EARLY_DATA_LIMIT)
 
     async def test_the_others_are_not(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
         """That one side is excused does not excuse the other."""
