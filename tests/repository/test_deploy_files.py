@@ -30,15 +30,13 @@ VARIABLES = {
     for kind in (DaemonSettings, RelaySettings)
     for name, _, _ in iter_fields(kind)
 }
-OURS_FOR_COMPOSE = {"ARC_RELAY_IMAGE", "ARC_RELAY_ENV_FILE", "ARC_RELAY_FILES"}
-"""What compose puts into its file itself, and the relay does not see."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_variables(path: Path) -> None:
     """A variable that a file names is one of the relay's."""
     named = set(re.findall(r"ARC_RELAY_[A-Z_]+", path.read_text()))
-    assert named <= VARIABLES | OURS_FOR_COMPOSE
+    assert named <= VARIABLES
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -23,12 +24,8 @@ class Compose:
 
     def __init__(self, program: str, podman: Podman, image: str, port: int, folder: Path) -> None:
         self._command = [program, "-p", f"arc-relay-{os.getpid()}", "-f", str(FILE)]
-        ours = {
-            "ARC_RELAY_IMAGE": image,
-            "ARC_RELAY_PORT": str(port),
-            "ARC_RELAY_ENV_FILE": str(ROOT / "deploy" / "arc-relay.env.example"),
-            "ARC_RELAY_FILES": str(folder),
-        }
+        shutil.copy(ROOT / "deploy" / "arc-relay.env.example", folder / "relay.env")
+        ours = {"RELAY_IMAGE": image, "RELAY_PORT": str(port), "RELAY_FOLDER": str(folder)}
         self._environment = podman.environment | ours
         self.port = port
 
