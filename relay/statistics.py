@@ -29,14 +29,20 @@ class RelayStatistics:
     """Codes with a waiting side."""
     connections: int = 0
     """Open connections, including those in their handshake or closing."""
+    admitted: int = 0
+    """Open connections that hold a slot of ``max_connections``."""
     draining: bool = False
     """True once the relay has begun to stop."""
     connections_accepted: int = 0
     """Connections accepted since the start."""
+    accepts_failed: int = 0
+    """Failed accepts: the process lacked a descriptor or memory, or a connection broke."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """Refused requests by status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
-    """Ended pairs by outcome, including pairs that were never joined."""
+    """Joined pairs that ended, by outcome."""
+    waiting_ended: Mapping[Outcome, int] = field(default_factory=dict)
+    """Waiting sides that ended before a peer joined them, by outcome."""
     bytes: tuple[int, int] = (0, 0)
     """Bytes of frames forwarded from each side."""
     messages: tuple[int, int] = (0, 0)
@@ -90,6 +96,7 @@ class Counters:
     connections_accepted: int = 0
     requests_refused: Counter[tuple[int, str]] = field(default_factory=Counter)
     pairs_ended: Counter[Outcome] = field(default_factory=Counter)
+    waiting_ended: Counter[Outcome] = field(default_factory=Counter)
     traffic: Traffic = field(default_factory=Traffic)
     """Traffic of ended pairs."""
     takeover_checks: int = 0
@@ -100,7 +107,8 @@ class Counters:
         """Count an event."""
         match event:
             case PairEnded():
-                self.pairs_ended[event.outcome] += 1
+                ended_by = self.pairs_ended if event.joined else self.waiting_ended
+                ended_by[event.outcome] += 1
                 ended = Traffic(event.bytes, event.messages, event.text_messages_dropped)
                 self.traffic = self.traffic.plus(ended)
             case RequestRefused():

@@ -69,7 +69,7 @@ def configure_logging(
         )
     )
     root, own = logging.getLogger(), logging.getLogger("relay")
-    for earlier in [each for each in root.handlers if isinstance(each, NonBlockingHandler)]:
+    for earlier in handlers():
         root.removeHandler(earlier)
     root.addHandler(writer)
     root.setLevel(max(LEVELS[level], logging.WARNING))
@@ -82,6 +82,17 @@ def configure_logging(
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
     ).bind()
     return logger
+
+
+def handlers() -> list[NonBlockingHandler]:
+    """Return the handlers that `configure_logging` installed: one or none."""
+    installed = logging.getLogger().handlers
+    return [each for each in installed if isinstance(each, NonBlockingHandler)]
+
+
+def lost_lines() -> int:
+    """Return the number of log lines lost since the start."""
+    return sum(each.lost for each in handlers())
 
 
 class LineLogger:

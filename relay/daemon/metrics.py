@@ -30,37 +30,44 @@ from ..events import Event, PairEnded, PairJoined
 from ..outcomes import Outcome
 from ..statistics import RelayStatistics
 from ..transport.tls_failure import TlsFailure
+from .process_metrics import ProcessStatistics, process_metrics
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """Content type of the text format, which every Prometheus since 2014 reads."""
 
-MINUTE: Final = 60.0
-HOUR: Final = 60 * MINUTE
+HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 KIB: Final = 2.0**10
-MIB: Final = 2.0**20
-GIB: Final = 2.0**30
 
 # From a QR code scanned at once to the longest useful pair_ttl.
-WAITS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, MINUTE, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR)
-# From a connection that a proxy closes early to a terminal session of several days.
-DURATIONS: Final = (1, 10, 30, MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 4 * HOUR, DAY, 7 * DAY)
-SIZES: Final = (0, KIB, 16 * KIB, 256 * KIB, MIB, 16 * MIB, 256 * MIB, GIB, 16 * GIB)
-# From a short delay to a reader that is slow for hours. stall_timeout ends a stalled reader.
-STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, MINUTE, 5 * MINUTE, HOUR)
+WAITS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 180, 240, 300, 900, HOUR)
+# From a connection that a proxy closes early to a terminal session of several days. Usual idle
+# timeouts of proxies are 45 to 180 s. The pairs that each of them ends have a bucket of their own.
+DURATIONS: Final = (1, 10, 30, 45, 60, 90, 120, 180, 300, 900, HOUR, 4 * HOUR, DAY, 7 * DAY)
+# Pairs without data, then powers of 4 from 1 KiB to 16 GiB.
+SIZES: Final = (0, *(KIB * 4**power for power in range(13)))
+# From a short delay to a reader that is slow for hours. stall_timeout, by default 240 s, ends a
+# stalled reader.
+STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 240, 300, HOUR)
 
 
 class MetricsObserver:
     """Observer that keeps the metrics of one relay in a registry of its own.
 
-    Each `render` calls ``statistics`` once. The ``_created`` series of
+    Each `render` calls ``statistics`` and ``process`` once. The ``_created`` series of
     prometheus_client are disabled for the whole process.
     """
 
-    def __init__(self, statistics: Callable[[], RelayStatistics], *, version: str) -> None:
+    def __init__(
+        self,
+        statistics: Callable[[], RelayStatistics],
+        process: Callable[[], ProcessStatistics],
+        *,
+        version: str,
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
-        registry.register(StatisticsCollector(statistics, version))
+        registry.register(StatisticsCollector(statistics, process, version))
         self._waits = Histogram(
             "arc_relay_time_to_pair_seconds",
             "Seconds that side A of a joined pair waited for side B.",
@@ -104,10 +111,16 @@ class MetricsObserver:
 
 
 class StatisticsCollector(Collector):
-    """Collector that reads the statistics of a relay at scrape time."""
+    """Collector that reads the statistics of a relay and of its process at scrape time."""
 
-    def __init__(self, statistics: Callable[[], RelayStatistics], version: str) -> None:
+    def __init__(
+        self,
+        statistics: Callable[[], RelayStatistics],
+        process: Callable[[], ProcessStatistics],
+        version: str,
+    ) -> None:
         self._statistics = statistics
+        self._process = process
         self._about = {"version": version, "python": platform.python_version()}
 
     def collect(self) -> Iterator[Metric]:
@@ -118,6 +131,7 @@ class StatisticsCollector(Collector):
         )
         yield from gauges(now)
         yield from counters(now)
+        yield from process_metrics(self._process())
 
 
 def gauges(stats: RelayStatistics) -> Iterator[Metric]:
@@ -130,6 +144,7 @@ def gauges(stats: RelayStatistics) -> Iterator[Metric]:
             "Open connections, including those still in their handshake or closing.",
             stats.connections,
         ),
+        ("admitted", "Open connections that hold a slot of max_connections.", stats.admitted),
         ("draining", "1 once the relay has begun to stop, else 0.", stats.draining),
     ):
         yield GaugeMetricFamily(f"arc_relay_{name}", about, value=value)
@@ -139,6 +154,11 @@ def counters(stats: RelayStatistics) -> Iterator[Metric]:
     """Yield the counters since the start."""
     for name, about, value in (
         ("connections_accepted", "Connections accepted.", stats.connections_accepted),
+        (
+            "accepts_failed",
+            "Failed accepts: no descriptor or memory was left, or a connection broke.",
+            stats.accepts_failed,
+        ),
         (
             "takeover_checks",
             "Takeover checks: pings to the sides of a code that a new client requested.",
@@ -159,12 +179,18 @@ def counters(stats: RelayStatistics) -> Iterator[Metric]:
     for (status, reason), count in stats.requests_refused.items():
         refusals.add_metric((str(status), reason), count)
     yield refusals
-    ended = CounterMetricFamily(
-        "arc_relay_pairs_ended", "Pairs ended, joined or waiting, by outcome.", labels=("outcome",)
-    )
-    for outcome in Outcome:
-        ended.add_metric((outcome.label,), stats.pairs_ended.get(outcome, 0))
-    yield ended
+    for name, about, ended in (
+        ("pairs_ended", "Joined pairs that ended, by outcome.", stats.pairs_ended),
+        (
+            "waiting_ended",
+            "Waiting sides that ended before a peer joined them, by outcome.",
+            stats.waiting_ended,
+        ),
+    ):
+        outcomes = CounterMetricFamily(f"arc_relay_{name}", about, labels=("outcome",))
+        for outcome in Outcome:
+            outcomes.add_metric((outcome.label,), ended.get(outcome, 0))
+        yield outcomes
     handshakes = CounterMetricFamily(
         "arc_relay_tls_handshakes_failed", "Failed TLS handshakes, by kind.", labels=("kind",)
     )

@@ -37,7 +37,9 @@ class NonBlockingHandler(logging.Handler):
         self._poll = select.poll()
         if self._descriptor is not None:
             self._poll.register(self._descriptor, select.POLLOUT)
-        self._lost = 0
+        self._lost = 0  # since the last line that was written
+        self.lost = 0
+        """Number of lines lost since the start."""
         self._within_line = False
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -45,7 +47,7 @@ class NonBlockingHandler(logging.Handler):
         try:
             self.write(self.format(record))
         except Exception:  # noqa: BLE001 - a failed log line must not end the relay
-            self._lost += 1
+            self._lose()
 
     def write(self, line: str) -> None:
         """Write a rendered line, or count it as lost."""
@@ -55,7 +57,11 @@ class NonBlockingHandler(logging.Handler):
                 self._lost = 0
             self._write(line)
         except (OSError, ValueError):  # full, no reader, or a closed stream
-            self._lost += 1
+            self._lose()
+
+    def _lose(self) -> None:
+        self._lost += 1
+        self.lost += 1
 
     def _loss(self) -> logging.LogRecord:
         return logging.makeLogRecord(

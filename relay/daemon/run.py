@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
@@ -17,13 +17,17 @@ from ..protocol.errors import leaves
 from ..server.serve import serve_relay
 from ..server.token_file import read_token
 from ..settings import RelaySettings
+from .effective_limits import effective_limits
 from .errors import StartError, start_problem
 from .listeners import Listeners, display_url, open_listeners, open_tcp
 from .log_observer import LogObserver, log_settings, log_started, log_stopped
+from .logging import lost_lines
 from .metrics import MetricsObserver
 from .metrics_server import serve_metrics
 from .nonblocking_handler import NonBlockingHandler
+from .process_metrics import ProcessStatistics
 from .program import PROGRAM, program_version
+from .reload import Reloader
 from .sd_notify import SystemdNotifier
 from .settings import DaemonSettings
 from .signals import HANDLED, SignalHandler
@@ -126,8 +130,11 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
         except (OSError, ValueError) as error:
             raise StartError(f"cannot start: {start_problem(error)}") from None
         version = program_version()
+        reloader = Reloader(handle, tls, log)
         if metrics_listeners:
-            metrics = MetricsObserver(handle.statistics, version=version)
+            limits = effective_limits(relay_settings, handle.max_connections)
+            process = partial(process_statistics, limits, reloader)
+            metrics = MetricsObserver(handle.statistics, process, version=version)
             observers.members.append(metrics)
             nursery.start_soon(serve_metrics, metrics_listeners, metrics.render)
         # For interactive users. Standard output may be full, broken or closed.
@@ -138,7 +145,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
         log_started(log, urls, version=version, pid=os.getpid(), metrics=metrics_urls)
         log_settings(log, daemon_settings, relay_settings)
         summary = Summary(handle, log, daemon_settings, relay_settings)
-        handler = SignalHandler(handle, tls, systemd, log, summary)
+        handler = SignalHandler(handle, reloader, systemd, log, summary)
         await systemd.ready(handler.status)
         nursery.start_soon(systemd.feed_watchdog)
         nursery.start_soon(handler.report_status)
@@ -148,3 +155,14 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
         await handle.stop(close_listeners=opened.inherited)
         log_stopped(log)
         nursery.cancel_scope.cancel()
+
+
+def process_statistics(limits: Mapping[str, float], reloader: Reloader) -> ProcessStatistics:
+    """Take a snapshot of the process for the metrics."""
+    return ProcessStatistics(
+        limits=limits,
+        reload_failures=reloader.failures,
+        reload_failed=frozenset(reloader.failed),
+        certificate_expiry=reloader.certificate_expiry,
+        log_lines_lost=lost_lines(),
+    )

@@ -10,12 +10,11 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from ..server.serve import RelayHandle
-from .errors import StartError, start_problem
-from .log_observer import log_not_reloaded, log_reloaded, log_signal
+from .log_observer import log_signal
+from .reload import Reloader
 from .sd_notify import SystemdNotifier
 from .signal_dispositions import die_by
 from .summary import Summary
-from .tls import CertificateFiles
 from .unix_listener import UnixListener
 
 HANDLED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -34,13 +33,13 @@ class SignalHandler:
     def __init__(
         self,
         handle: RelayHandle,
-        tls: CertificateFiles | None,
+        reloader: Reloader,
         systemd: SystemdNotifier,
         log: FilteringBoundLogger,
         summary: Summary,
     ) -> None:
         self._handle = handle
-        self._tls = tls
+        self._reloader = reloader
         self._systemd = systemd
         self._log = log
         self._summary = summary
@@ -66,30 +65,11 @@ class SignalHandler:
                 await self._summary.write()
             elif number == signal.SIGHUP:
                 await self._systemd.reloading()
-                self._reload()
+                self._reloader.reload()
                 # A failed reload is reported as ready, too: the relay goes on with the old files.
                 await self._systemd.ready(self.status)
             else:
                 return
-
-    def _reload(self) -> None:
-        """Reload the certificate and the token, and log the result of each."""
-        done, failed = [], False
-        if self._tls is not None:
-            try:
-                self._tls.reload()
-                done.append("certificate")
-            except StartError as error:
-                failed = True
-                log_not_reloaded(self._log, "certificate", str(error))
-        try:
-            if self._handle.reload_token():
-                done.append("token")
-        except (OSError, ValueError) as error:
-            failed = True
-            log_not_reloaded(self._log, "token", start_problem(error))
-        if done or not failed:
-            log_reloaded(self._log, done or ["nothing"])
 
     async def end_at_once(
         self, signals: AsyncIterator[int], listeners: Iterable[trio.abc.Listener[trio.SocketStream]]

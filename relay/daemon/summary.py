@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import trio
 from structlog.typing import FilteringBoundLogger
 
@@ -11,18 +9,9 @@ from ..limits.client_address import redact_address
 from ..server.serve import RelayHandle
 from ..settings import RelaySettings
 from ..statistics import OpenPair
+from .effective_limits import effective_limits
 from .log_observer import drop_empty, rounded
 from .settings import DaemonSettings
-
-LIMITS: Final = (
-    "max_waiting",
-    "max_connections_per_client",
-    "max_connects_per_minute",
-    "max_bytes_per_second",
-    "max_pair_bytes",
-    "max_pair_seconds",
-)
-"""Settings that the summary shows unless they are 0, which means no limit."""
 
 
 class Summary:
@@ -42,7 +31,7 @@ class Summary:
         self._log = log
         self._addresses = daemon_settings.log_addresses
         self._debug = daemon_settings.log_level == "debug"
-        self._limits = {name: getattr(relay_settings, name) for name in LIMITS}
+        self._limits = effective_limits(relay_settings, handle.max_connections)
         self._began = trio.current_time()
 
     async def write(self) -> None:
@@ -56,7 +45,7 @@ class Summary:
             connections=now.connections,
             bytes_a=now.bytes[0],
             bytes_b=now.bytes[1],
-            **drop_empty(max_connections=self._handle.max_connections, **self._limits),
+            **self._limits,
         )
         if self._debug:
             for pair in self._handle.open_pairs():

@@ -10,6 +10,7 @@ import trio
 
 from ..server.regular_file import read_regular_file
 from ..transport.tls_transport import TLSSocket
+from .certificate import read_certificate
 from .errors import StartError, os_error_text
 
 MAX_SIZE: Final = 1 << 20
@@ -27,6 +28,8 @@ class CertificateFiles:
         self._key = key
         self.context = self._load()
         """Context for new connections, with the files as of the last load."""
+        self.certificate = read_certificate(self.context, cert)
+        """Names and expiry of the certificate; None if they cannot be read."""
 
     @classmethod
     def of(cls, cert: str, key: str) -> Self | None:
@@ -41,6 +44,7 @@ class CertificateFiles:
         # If a context loads a second certificate whose key has another type, it keeps the first
         # certificate and may go on to serve it. So each load uses a new context.
         self.context = self._load()
+        self.certificate = read_certificate(self.context, self._cert)
 
     def wrap(
         self, listeners: Iterable[trio.abc.Listener[trio.SocketStream]]

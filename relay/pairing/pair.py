@@ -11,6 +11,7 @@ import trio
 from ..outcomes import Outcome
 from ..protocol.frames import BINARY, TEXT
 from ..statistics import Traffic
+from .early_data import EarlyData
 from .side import Side
 
 
@@ -33,12 +34,17 @@ class Pair:
     """Time at which side B joined."""
     outcome: Outcome | None = None
     """Cause of the end; None until the pair ends."""
+    early_data: EarlyData = field(init=False)
+    """Data that side A sent and that side B has not got yet."""
     alone: trio.CancelScope = field(default_factory=trio.CancelScope)
     """Scope of the wait of side A for its peer."""
     over: trio.Event = field(default_factory=trio.Event)
     """Event that is set once the task of side A no longer reads or writes either side."""
     checked: trio.Event | None = None
     """Event that the takeover check in progress sets at its end; None without a check."""
+
+    def __post_init__(self) -> None:
+        self.early_data = EarlyData(self.a)
 
     @property
     def sides(self) -> tuple[Side, ...]:
@@ -73,7 +79,7 @@ class Pair:
 
         Side B first gets the early data that remains if the pair ended at the moment of joining.
         """
-        if self.b is not None and (held := self.a.take_held()):
+        if self.b is not None and (held := self.early_data.take()):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 # The transport keeps what does not fit and sends it before the close frame.
                 self.b.transport.try_send(held)

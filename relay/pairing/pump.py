@@ -6,6 +6,7 @@ A pump that finds its source departed cancels the nursery, and with it the other
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 
 import trio
 
@@ -63,35 +64,39 @@ class Pump:
         """Forward frames until the source departs, then cancel the scope.
 
         The task wakes up only to wait for a slow sink, to apply a limit, or after the source
-        departed. The epoll reader calls `_take` for each read.
+        departed. The epoll reader calls `forward` for each read.
         """
-        source = self._source
-        if held := source.take_held():
-            self._send(held)
+        source, transport = self._source, self._sink.transport
+        if source is self._pair.a and (held := self._pair.early_data.take()):
+            await self._finish(transport.send_all(held))
         while True:
-            try:
-                if not self._sent:
-                    await self._sink.transport.flush()
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._give_up_soon()
+            if not self._sent:
+                await self._finish(transport.flush())
             if self._limited:
                 await self._keep_to_limits()
             if source.departed is not None:
                 break
             self._sent = True
-            await source.receive(self._take)
+            await source.receive(self.forward)
         self._scope.cancel()
 
-    def _take(self, data: bytes) -> bool:
-        """Forward received bytes; return True if the task has to wait, limit or end."""
+    def forward(self, data: bytes) -> bool:
+        """Forward the bytes of one read; return True if the task has to wait, limit or end."""
         source = self._source
-        if frames := source.take(data):
-            self._send(frames)
+        frames, control = source.parse(data)
+        if control:
+            source.answer(control)
+        if frames:
+            try:
+                self._sent = self._sink.transport.try_send(frames)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._give_up_soon()
         return not self._sent or source.departed is not None or self._limited
 
-    def _send(self, frames: bytes) -> None:
+    async def _finish(self, write: Awaitable[None]) -> None:
+        """Wait for a write to the sink; if it fails, bound the time that is left."""
         try:
-            self._sent = self._sink.transport.try_send(frames)
+            await write
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._give_up_soon()
 

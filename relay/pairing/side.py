@@ -11,17 +11,15 @@ import trio
 
 from ..limits.token_bucket import Pacer
 from ..outcomes import Close, Outcome
+from ..protocol.errors import Violation
 from ..protocol.frames import OPCODE, PING, PING_FRAME, pong_or_close_reply
-from ..protocol.reframer import MAX_CONTROLS, Reframer
+from ..protocol.reframer import MAX_CONTROLS, Control, End, Reframer
 from ..settings import RelaySettings
 from ..transport.base import Transport
-from ..transport.read_size import MIN_READ, READ_SIZE
+from ..transport.read_size import READ_SIZE
 from ..transport.registration import Take
 from .closing import closing_handshake
 from .keepalive import KeepaliveState
-
-HELD_LIMIT: Final = 64 * 1024
-"""Maximum of early data in bytes, incomplete messages included. A read may add `MIN_READ`."""
 
 DISCARDED: Final = 2**20
 """Bytes that are discarded without a rate limit during the closing handshake."""
@@ -38,7 +36,7 @@ class Side:
     __slots__ = (
         "_accepted",
         "_answered",
-        "_held",
+        "_client_end",
         "_pacer",
         "_scope",
         "_settings",
@@ -70,7 +68,7 @@ class Side:
         self._settings = settings
         self._accepted = False
         self.reframer = Reframer(settings.max_message_size)
-        self._held = bytearray()
+        self._client_end: End | None = None  # close frame or violation of the client
         self.departed: Outcome | None = None  # set if the side itself ended the pair
         self.close_info: Close = Outcome.STOPPED.close_for_cause  # close frame otherwise
         self.received = 0  # bytes received from the client
@@ -128,34 +126,6 @@ class Side:
         finally:
             self.reading_paused = False
 
-    async def hold(self) -> None:
-        """Hold early data until this side departs. The caller cancels it once side B has joined.
-
-        At `HELD_LIMIT` reading is paused, but a hangup is noticed if the platform reports it.
-        """
-        while self.departed is None and (
-            (room := HELD_LIMIT - len(self._held) - self.reframer.buffered) > 0
-        ):
-            await self.receive(self._hold, max(MIN_READ, room))
-            await self.wait_for_rate_limit()
-        if self.departed is None:
-            with self.paused():
-                await self.transport.wait_hangup()
-            self.departed = Outcome.BROKEN if self.transport.broken else Outcome.ENDED
-
-    def _hold(self, data: bytes) -> bool:
-        """Hold received frames; return True if the task has to act."""
-        frames = self.take(data)
-        self._held += frames
-        self._note_life()
-        kept = bool(frames) or self.reframer.buffered > 0  # the next read must be smaller
-        return kept or self.departed is not None or self._pacer is not None
-
-    def take_held(self) -> bytes:
-        """Return the early data as complete frames for the peer, and release it."""
-        held, self._held = bytes(self._held), bytearray()
-        return held
-
     async def receive(self, take: Take, max_bytes: int = READ_SIZE) -> None:
         """Read and call ``take`` with the bytes, until it returns True or the side fails.
 
@@ -168,6 +138,11 @@ class Side:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self.departed = Outcome.BROKEN
 
+    @property
+    def rate_limited(self) -> bool:
+        """True if a rate limit applies to this side."""
+        return self._pacer is not None
+
     async def wait_for_rate_limit(self) -> None:
         """Wait until the rate limit permits the next read. All received bytes count."""
         if self._pacer is None:
@@ -178,36 +153,32 @@ class Side:
             with self.paused():
                 await trio.sleep(delay)
 
-    def take(self, data: bytes) -> bytes:
-        """Return frames for the peer; set `departed` after a close frame, a violation or b""."""
+    def parse(self, data: bytes) -> tuple[bytes, Control]:
+        """Return frames for the peer, and the pings and pongs of this read.
+
+        `departed` is set after a close frame, a violation or b"".
+        """
         if not data:
             # The end of a stream after a failed write is a reset: the write consumed the error.
             self.departed = Outcome.BROKEN if self.transport.broken else Outcome.ENDED
-            return b""
+            return b"", ()
         self.received += len(data)
-        reframer = self.reframer
-        frames = reframer.feed(data)
-        if reframer.finished:
-            self.departed = Outcome.VIOLATED if reframer.violation else Outcome.CLOSED
-        elif reframer.control:
-            self._answer_control_frames()
-        if frames:
-            together = b"".join(frames)
-            self.passed_on += len(together)
-            return together
-        self._note_life()
-        return b""
+        pieces, control, end = self.reframer.feed(data)
+        if end is not None:
+            self._client_end = end
+            self.departed = Outcome.VIOLATED if isinstance(end, Violation) else Outcome.CLOSED
+        if control or not pieces:
+            self.note_life()
+        frames = b"".join(pieces)
+        self.passed_on += len(frames)
+        return frames, control
 
-    def _answer_control_frames(self) -> None:
-        """Answer pings, and record every control frame as a sign of life."""
-        control = self.reframer.control
-        pings = [frame for frame in control if frame[0] & OPCODE == PING]
-        if pings:
+    def answer(self, control: Control) -> None:
+        """Send pongs for the latest pings among these control frames."""
+        if pings := [frame for frame in control if frame[0] & OPCODE == PING]:
             self.transport.send_deferred(b"".join(map(pong_or_close_reply, pings[-MAX_CONTROLS:])))
-        control.clear()
-        self._note_life()
 
-    def _note_life(self) -> None:
+    def note_life(self) -> None:
         """Record a sign of life, for takeover checks."""
         self.heard_at = trio.current_time()
         if self._answered is not None:
@@ -224,7 +195,11 @@ class Side:
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     close = None if self.departed else self.close_info
                     await closing_handshake(
-                        self.transport, self.reframer, close, self._receive_at_pace
+                        self.transport,
+                        self.reframer,
+                        self._client_end,
+                        close,
+                        self._receive_at_pace,
                     )
 
     async def _receive_at_pace(self, take: Take) -> None:

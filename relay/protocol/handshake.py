@@ -17,6 +17,7 @@ from typing import Final
 from websockets.utils import accept_key
 
 from .origin import is_allowed
+from .page import PAGE, prefers_html
 from .query import MAX_TOKEN, decode_code, decode_token, find_parameters, is_strict_code
 from .request import Request
 from .response import (
@@ -112,8 +113,17 @@ def parse_handshake(
         return without_body_for_head(request, HANDSHAKE_STRIPPED)
     resource = PLAIN_REQUESTS.get(request.target.partition(b"?")[0])
     if resource is None:
-        return without_body_for_head(request, NOT_FOUND)
+        return without_body_for_head(request, PAGE if asks_for_page(request) else NOT_FOUND)
     return resource if request.method in {b"GET", b"HEAD"} else METHOD_NOT_ALLOWED
+
+
+def asks_for_page(request: Request) -> bool:
+    """Return True if a browser requests the root, with or without a query."""
+    return (
+        request.target.partition(b"?")[0] == b"/"
+        and request.method in {b"GET", b"HEAD"}
+        and prefers_html(lowercase_items(request.headers.get(b"accept", b"")))
+    )
 
 
 def upgrade_error(request: Request) -> Response | None:

@@ -43,15 +43,16 @@ async def accept(
     listeners: Sequence[trio.abc.Listener[Any]],
     serve: Serve,
     reader: EpollReader | None = None,
+    errors: AcceptErrors | None = None,
     *,
     task_status: trio.TaskStatus[Accepting] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Accept connections until cancelled, and call ``serve`` with each; ``serve`` must not block.
 
     The listeners are closed at the end. The `Accepting` that ``task_status`` reports can also end
-    this function.
+    this function. ``errors`` counts the failed accepts.
     """
-    errors = AcceptErrorLog()
+    errors = errors or AcceptErrors()
     async with trio.open_nursery() as nursery:
         accepting = Accepting(nursery.cancel_scope)
         for listener in listeners:
@@ -60,14 +61,17 @@ async def accept(
     accepting.finished.set()
 
 
-class AcceptErrorLog:
-    """Rate-limited log of failed accepts."""
+class AcceptErrors:
+    """Count of failed accepts, and their rate-limited log."""
 
     def __init__(self) -> None:
+        self.count = 0
+        """Number of failed accepts."""
         self._quiet_until = -math.inf
 
-    def log(self, error: OSError) -> None:
-        """Log an error, unless another one was logged within the last `LOG_INTERVAL` seconds."""
+    def add(self, error: OSError) -> None:
+        """Count an error, and log it unless one was logged in the last `LOG_INTERVAL` seconds."""
+        self.count += 1
         if trio.current_time() >= self._quiet_until:
             self._quiet_until = trio.current_time() + LOG_INTERVAL
             logger.warning("accept failed: %s", errno.errorcode.get(error.errno or 0, "?"))
@@ -77,7 +81,7 @@ async def accept_from(
     listener: trio.abc.Listener[Any],
     serve: Serve,
     reader: EpollReader | None,
-    errors: AcceptErrorLog,
+    errors: AcceptErrors,
 ) -> None:
     """Accept connections from one listener."""
     async with listener:
@@ -88,7 +92,7 @@ async def accept_from(
             except OSError as error:
                 # The process has no descriptor or memory left, or one connection failed. Pairs
                 # go on, and clients in the backlog are accepted once resources are free again.
-                errors.log(error)
+                errors.add(error)
                 await trio.sleep(ACCEPT_PAUSE)
             else:
                 serve(stream)

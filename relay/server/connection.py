@@ -162,7 +162,7 @@ class Connection:
     async def _run_pair(self, pair: Pair) -> None:
         """Hold the early data of side A until side B joins, then run the pair until its end."""
         with pair.alone:
-            await pair.a.hold()
+            await pair.early_data.receive()
         # A may have departed at the moment of joining. Its early data must still reach B.
         if pair.b is not None:
             await run_pair(pair, pair.a, pair.b, self._state.settings)

@@ -163,7 +163,9 @@ async def run_relay(
         try:
             async with trio.open_nursery() as nursery:
                 serve = partial(start_connection, state, connections)
-                accepting = await nursery.start(accept, listeners, serve, state.epoll_reader)
+                accepting = await nursery.start(
+                    accept, listeners, serve, state.epoll_reader, state.accept_errors
+                )
                 nursery.start_soon(sweep, state.pairs, state.admission, state.settings)
                 task_status.started(handle)
                 await state.stop_requested.wait()

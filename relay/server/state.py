@@ -23,6 +23,7 @@ from ..settings import RelaySettings
 from ..statistics import Counters, OpenPair, RelayStatistics
 from ..transport.epoll_reader import EpollReader
 from ..transport.socket_info import descriptor_limit
+from .accept import AcceptErrors
 from .token_file import read_token
 
 logger = logging.getLogger("relay")
@@ -76,6 +77,7 @@ class RelayState:
         self.live_pairs: set[Pair] = set()
         """Pairs whose traffic is not yet part of the counters."""
         self.counters = Counters()
+        self.accept_errors = AcceptErrors()
         self.phase = Phase.RUNNING
         self.stop_requested = trio.Event()
         self.close_listeners = False
@@ -200,6 +202,8 @@ class RelayState:
             pairs=len(self.pairs),
             waiting=self.pairs.waiting,
             connections=len(self.connections),
+            admitted=len(self.admission.slots),
+            accepts_failed=self.accept_errors.count,
             draining=self.phase is not Phase.RUNNING,
             **self.counters.snapshot(pair.traffic for pair in self.live_pairs),
         )

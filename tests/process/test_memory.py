@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 import trio
 
-from relay.pairing.side import HELD_LIMIT
+from relay.pairing.early_data import EARLY_DATA_LIMIT
 from tests.support.raw_client import BINARY, PING, encode, upgrade_request
 from tests.support.relay_fixtures import ProcessRelay
 from tests.support.running_relay import exchange
@@ -99,7 +99,7 @@ async def test_early_data(process_relay: ProcessRelay) -> None:
     with join(process_relay, "code") as a:
         # A reset on closing: an end would wait, in the client's system, behind what is not read.
         a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        assert await trio.to_thread.run_sync(send_until_blocked, a) > HELD_LIMIT
+        assert await trio.to_thread.run_sync(send_until_blocked, a) > EARLY_DATA_LIMIT
         assert await process_relay.pairs() == 1
         assert process_relay.memory() - before < MIB
     with trio.fail_after(10):

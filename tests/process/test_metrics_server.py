@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
 from relay.daemon.metrics_server import serve_metrics
+from tests.support.certificates import Certificate
 from tests.support.process import LOOPBACK, run_to_end
 from tests.support.raw_client import Client, Response, encode_close
 from tests.support.relay_fixtures import MemoryListener, ProcessRelay
@@ -142,6 +146,49 @@ async def test_hanging_clients(process_relay: ProcessRelay, scraper: Scraper) ->
     assert await process_relay.program.wait() == 0
     for client in hanging:
         await trio.aclose_forcefully(client.stream)
+
+
+class TestProcess:
+    """A relay with a certificate and limits."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Certificate:
+        """Return a certificate."""
+        return Certificate(tmp_path)
+
+    @pytest.fixture
+    def options(self, files: Certificate) -> Sequence[str]:
+        """Return the options of the relay."""
+        limits = ("--max-connections", "40", "--max-pair-seconds", "90")
+        return ["--metrics", "127.0.0.1:0", *files.options, *limits]
+
+    async def test_metrics(
+        self, process_relay: ProcessRelay, scraper: Scraper, files: Certificate
+    ) -> None:
+        """A scrape has the limits, the certificate in force, and a failed reload."""
+        first = await scraper.figures()
+        assert {name for name in first if name.startswith("arc_relay_max_")} == {
+            "arc_relay_max_connections",
+            "arc_relay_max_pair_seconds",
+        }
+        assert (first["arc_relay_max_connections"], first["arc_relay_max_pair_seconds"]) == (40, 90)
+        assert first["arc_relay_certificate_expiry_timestamp_seconds"] > 0
+        assert first["arc_relay_log_lines_lost_total"] == 0
+
+        files.renew(expiry=datetime(2031, 2, 3, tzinfo=UTC))
+        process_relay.process.send_signal(signal.SIGHUP)
+        await process_relay.program.line("event=reloaded")
+        files.cert.write_bytes(b"")
+        process_relay.process.send_signal(signal.SIGHUP)
+        await process_relay.program.line("not reloaded")
+        second = await scraper.figures()
+        expiry = datetime.fromtimestamp(
+            second["arc_relay_certificate_expiry_timestamp_seconds"], UTC
+        )
+        assert expiry == datetime(2031, 2, 3, tzinfo=UTC)
+        assert second['arc_relay_reloads_failed_total{file="certificate"}'] == 1
+        assert second['arc_relay_last_reload_successful{file="certificate"}'] == 0
+        assert second['arc_relay_last_reload_successful{file="token"}'] == 1
 
 
 async def test_port_in_use() -> None:

@@ -40,7 +40,7 @@ async def test_out_of_descriptors(
 ) -> None:
     """Pairs go on; all listeners together log once a second, and retry ten times a second."""
     listeners = [Scarce() for _ in range(3)]
-    async with running(listeners=listeners):
+    async with running(listeners=listeners) as relay:
         pair = [await connect_client(listeners[0]), await connect_client(listeners[1])]
         for client in pair:
             assert (await client.upgrade("/?pair=code")).status == 101
@@ -52,6 +52,7 @@ async def test_out_of_descriptors(
             await trio.sleep(1)
         assert caplog.messages == ["accept failed: EMFILE"] * len(caplog.messages)
         assert 9 <= len(caplog.messages) <= 11
+        assert relay.handle.statistics().accepts_failed == sum(it.failed for it in listeners)
         assert all(90 <= listener.failed <= 101 for listener in listeners)
         for listener in listeners:
             listener.error = None

@@ -149,6 +149,7 @@ class TestStatistics:
                 pairs=4,
                 waiting=1,
                 connections=7,
+                admitted=7,
                 connections_accepted=7,
                 bytes=(300, 2 * 3 * 1002),
                 messages=(3, 6),
@@ -167,7 +168,8 @@ class TestStatistics:
             assert after.pairs_ended == {Outcome.ENDED: 1}
             await relay.disconnect_all()
             assert relay.handle.statistics().bytes == expected.bytes
-            assert relay.handle.statistics().pairs_ended == {Outcome.ENDED: 4}
+            assert relay.handle.statistics().pairs_ended == {Outcome.ENDED: 3}
+            assert relay.handle.statistics().waiting_ended == {Outcome.ENDED: 1}
 
     async def test_statistics_never_decrease(self, autojump_clock: trio.testing.MockClock) -> None:
         """No counter ever decreases, also between the end of a pair and the end of its task."""
@@ -183,10 +185,8 @@ class TestStatistics:
             await b.message()
             await trio.sleep(60)
             trio.lowlevel.remove_instrument(instrument)
-            assert relay.handle.statistics().pairs_ended == {
-                Outcome.OVER_BYTES: 1,
-                Outcome.EXPIRED: 1,
-            }
+            assert relay.handle.statistics().pairs_ended == {Outcome.OVER_BYTES: 1}
+            assert relay.handle.statistics().waiting_ended == {Outcome.EXPIRED: 1}
         moved = [statistics.bytes[0] for statistics in seen]
         assert moved == sorted(moved)
         assert moved[-1] == 100  # nobody got what the lone side sent

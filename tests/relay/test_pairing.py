@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from relay import Event, PairJoined, RelayHandle, RelaySettings, serve_relay
-from relay.pairing.side import HELD_LIMIT
+from relay.pairing.early_data import EARLY_DATA_LIMIT
 from relay.protocol.reframer import MAX_CONTROLS as MAX_PINGS
 from relay.server.shutdown import end_pairs
 from relay.transport import epoll_reader
@@ -176,7 +176,7 @@ async def test_early_data_is_cut(memory_relay: MemoryRelay, *, lockstep: bool) -
 async def test_limit_of_early_data(memory_relay: MemoryRelay) -> None:
     """At the limit the relay stops reading A; when B joins, all data arrives."""
     a = await memory_relay.join("code", lockstep=True)
-    payload = bytes(3 * HELD_LIMIT)
+    payload = bytes(3 * EARLY_DATA_LIMIT)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(a.send_message, payload)
         await trio.testing.wait_all_tasks_blocked()
@@ -275,7 +275,7 @@ async def test_close_behind_early_data_frees_the_code(memory_relay: MemoryRelay)
 async def test_leaving_is_seen_past_the_limit(tcp_relay: TcpRelay) -> None:
     """A side A that sent too much early data and left frees its code at once."""
     a = await tcp_relay.join("code")
-    await a.send_message(bytes(2 * HELD_LIMIT))
+    await a.send_message(bytes(2 * EARLY_DATA_LIMIT))
     await trio.testing.wait_all_tasks_blocked(0.05)  # the relay has stopped reading
     await a.stream.aclose()
     with trio.fail_after(5):
@@ -306,7 +306,7 @@ async def test_unread_sides_take_one_descriptor_each() -> None:
         for number in range(20):
             a = await relay.connect_from("127.0.0.1")
             await a.upgrade(f"/?pair={number}")
-            await a.send_message(bytes(HELD_LIMIT + 1))
+            await a.send_message(bytes(EARLY_DATA_LIMIT + 1))
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert all(pair.a.reading_paused for pair in relay.inside.pairs)
         assert len(list(DESCRIPTORS.iterdir())) - before == 2 * 20  # of both ends
@@ -318,15 +318,15 @@ async def test_held_in_all() -> None:
     async with running(listeners=listeners) as relay:
         a = await relay.connect_from("127.0.0.1")
         await a.upgrade("/?pair=code")
-        await a.send_message(bytes(HELD_LIMIT - 200))
+        await a.send_message(bytes(EARLY_DATA_LIMIT - 200))
         with trio.move_on_after(0.2):
-            await a.send(encode(BINARY, bytes(HELD_LIMIT - 100), fin=False))
+            await a.send(encode(BINARY, bytes(EARLY_DATA_LIMIT - 100), fin=False))
         (pair,) = relay.inside.pairs
         with trio.fail_after(5):
             while not pair.a.reading_paused:
                 await trio.sleep(0.001)
-        held = len(pair.a.take_held()) + pair.a.reframer.buffered
-        assert HELD_LIMIT <= held <= HELD_LIMIT + MIN_READ
+        held = len(pair.early_data.take()) + pair.a.reframer.buffered
+        assert EARLY_DATA_LIMIT <= held <= EARLY_DATA_LIMIT + MIN_READ
 
 
 class StopAtJoin:

@@ -15,6 +15,7 @@ from relay import Event, RelayHandle, RelaySettings, RelayStatistics, serve_rela
 from relay.cli.url import parse_target, parse_url
 from relay.daemon.log_observer import LogObserver
 from relay.daemon.metrics import MetricsObserver
+from relay.daemon.process_metrics import ProcessStatistics
 from tests.support.raw_client import BINARY, encode, encode_close, upgrade_request
 from tests.support.recorded_events import Log, bare_logging
 from tests.support.secret_scenarios import BEHIND, DIRECT, INVENTED, TOKEN, WORD, Clients, payload
@@ -57,7 +58,7 @@ class Observers:
     def __init__(self, log: Log) -> None:
         self.handle: RelayHandle
         self.events: list[Event] = []
-        self.metrics = MetricsObserver(self.statistics, version="1")
+        self.metrics = MetricsObserver(self.statistics, ProcessStatistics, version="1")
         self._lines = LogObserver(log.log)
 
     def statistics(self) -> RelayStatistics:

@@ -12,7 +12,7 @@ import trio.testing
 
 from relay import Event, Observer, serve_relay
 from relay.daemon.log_observer import LogObserver
-from relay.protocol.reframer import Reframer
+from relay.protocol.reframer import Parsed, Reframer
 from tests.support.raw_client import Client, encode_close, upgrade_request
 from tests.support.recorded_events import Log, bare_logging
 from tests.support.relay_fixtures import MemoryRelay, StreamPair
@@ -127,7 +127,7 @@ async def test_core(
 ) -> None:
     """The message of a fault in the relay, and of its cause, is not reported either."""
 
-    def feed(reframer: Reframer, data: bytes) -> list[bytes]:
+    def feed(reframer: Reframer, data: bytes) -> Parsed:
         cause = ValueError(payload())
         if chained:
             raise KeyError(WORD, data) from cause

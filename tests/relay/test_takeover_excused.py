@@ -9,7 +9,8 @@ from trio.testing import MockClock
 
 from relay import RelaySettings
 from relay.outcomes import Outcome
-from relay.pairing.side import HELD_LIMIT, Side
+from relay.pairing.early_data import EARLY_DATA_LIMIT
+from relay.pairing.side import Side
 from relay.pairing.sweeper import check_pair
 from relay.server.takeover import evict_dead
 from relay.transport.base import Transport
@@ -106,14 +107,14 @@ class TestExcused:
     ) -> None:
         """A waiting side with too much early data is not evicted."""
         a = await relay.join("code")
-        await a.send_message(bytes(HELD_LIMIT))
+        await a.send_message(bytes(EARLY_DATA_LIMIT))
         await trio.sleep(100)
         kernel_reports(monkeypatch, ack_state)
         b, _ = await relay.upgrade()
         assert relay.results == [answered]
         assert (relay.relay.pairs.waiting == 0) is answered
         if answered:
-            assert await b.message() == bytes(HELD_LIMIT)
+            assert await b.message() == bytes(EARLY_DATA_LIMIT)
 
     async def test_peer_is_not_excused(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
         """An excuse for one side is no excuse for its peer."""

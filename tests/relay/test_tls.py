@@ -14,7 +14,7 @@ import trio.testing
 
 from relay import RelaySettings, serve_relay
 from relay.daemon.tls import CertificateFiles
-from relay.pairing.side import HELD_LIMIT
+from relay.pairing.early_data import EARLY_DATA_LIMIT
 from tests.support.certificates import Certificate, client_context
 from tests.support.raw_client import CLOSE, Client, encode, encode_close
 from tests.support.relay_fixtures import RealTimeRelay
@@ -121,7 +121,7 @@ async def send_until_it_fails(client: Client) -> None:
 async def test_leaving_is_seen_past_the_limit(tls_relay: TlsRelay) -> None:
     """The relay notices at once that a side left, although it does not read the side any more."""
     a = await tls_relay.join("code")
-    await a.send_message(bytes(2 * HELD_LIMIT))
+    await a.send_message(bytes(2 * EARLY_DATA_LIMIT))
     await trio.testing.wait_all_tasks_blocked(0.05)
     assert tls_relay.handle.statistics().waiting == 1
     await trio.aclose_forcefully(a.stream)

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from relay.outcomes import Outcome
-from relay.pairing.side import HELD_LIMIT
+from relay.pairing.early_data import EARLY_DATA_LIMIT
 from tests.support.raw_client import BINARY, CLOSE, PING, PONG, TEXT, Client, encode
 from tests.support.running_relay import exchange
 from tests.support.tls_relays import connect, join, pair, running_tls
@@ -49,10 +49,10 @@ async def test_held(tmp_path: Path) -> None:
     async with running_tls(tmp_path) as relay:
         a = await join(relay)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(send_messages, a, 50, HELD_LIMIT)
+            nursery.start_soon(send_messages, a, 50, EARLY_DATA_LIMIT)
             await trio.testing.wait_all_tasks_blocked(0.05)
             assert nursery.child_tasks  # it is not read any more
-            await expect_messages(await join(relay), 50, HELD_LIMIT)
+            await expect_messages(await join(relay), 50, EARLY_DATA_LIMIT)
 
 
 async def test_request_and_data_in_one_record(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_leaving_past_the_limit(tmp_path: Path) -> None:
     """The relay notices that a side left although it does not read the side any more."""
     async with running_tls(tmp_path) as relay:
         a = await join(relay)
-        await a.send_message(bytes(2 * HELD_LIMIT))
+        await a.send_message(bytes(2 * EARLY_DATA_LIMIT))
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert relay.table_sizes.waiting == 1
         await relay.disconnect(a)

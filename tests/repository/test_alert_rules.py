@@ -17,20 +17,23 @@ from relay import Outcome, RelaySettings
 from relay.daemon.settings import DaemonSettings
 from relay.fields import iter_fields
 from relay.protocol import response
+from relay.transport.tls_failure import TlsFailure
 
 from .test_documents import ROOT, anchor, section
 
 SHIPPED = ROOT / "deploy" / "observability"
+COPY = "https://arc-relay.example/"
+"""Address of a copy of the documents, which an operator replaces."""
 ALERTS = (SHIPPED / "alerts.yaml").read_text()
 ALERT = re.compile(
     r"""      - alert: (?P<name>\w+)
         expr: (?:.+|\|(?:\n {10}.+)+)
-        for: \d+m
+        for: \d+[mh]
         labels: {severity: (?P<severity>critical|warning)}
         annotations:
           summary: (?P<summary>.+)
           description: >-
-(?P<description>(?: {12}.+\n)+)          runbook: (?P<runbook>.+)
+(?P<description>(?: {12}.+\n)+)          runbook_url: https://arc-relay\.example/(?P<runbook>.+)
 """
 )
 FOUND = list(ALERT.finditer(ALERTS))
@@ -40,10 +43,16 @@ CHARTS = [panel for panel in PANELS if panel["type"] != "row"]
 TARGETS: list[dict[str, str]] = [target for chart in CHARTS for target in chart["targets"]]
 QUERIES = [target["expr"] for target in TARGETS]
 VALUES = {
+    "kind": {kind.value for kind in TlsFailure},
     "outcome": {outcome.label for outcome in Outcome},
     "reason": {it.body for it in vars(response).values() if isinstance(it, response.Response)},
     "status": {str(status.value) for status in HTTPStatus},
 }
+
+
+def anchors(path: str) -> list[str]:
+    """Return the anchors of the headings of a document."""
+    return [*map(anchor, re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE))]
 
 
 def promtool(*arguments: str | Path) -> None:
@@ -104,9 +113,20 @@ def test_links_of_alerts() -> None:
     settings = {it.name for kind in (DaemonSettings, RelaySettings) for it in iter_fields(kind)}
     for alert in FOUND:
         path, _, wanted = alert["runbook"].partition("#")
-        headings = re.findall(r"^#+ (.*)$", (ROOT / path).read_text(), re.MULTILINE)
-        assert wanted in map(anchor, headings), alert["runbook"]
+        assert wanted in anchors(path), alert["runbook"]
         assert set(re.findall(r"\b[a-z]+_[a-z_]+\b", alert["description"])) <= settings
+
+
+def test_links_of_the_dashboard() -> None:
+    """Its first row has single numbers, and each link leads to a section that there is."""
+    first = [panel for panel in PANELS if panel["gridPos"]["y"] == 1]
+    assert PANELS[0]["type"] == "row"
+    assert {panel["type"] for panel in first} == {"stat"}
+    for place in (DASHBOARD, *first):
+        assert place["links"]
+        for link in place["links"]:
+            path, _, wanted = link["url"].removeprefix(COPY).partition("#")
+            assert wanted in anchors(path), link
 
 
 def test_layout_of_panels() -> None:

@@ -57,6 +57,20 @@ def test_requirements(file: str, wanted: list[str]) -> None:
     assert names <= {name for name, _ in pins}
 
 
+def test_base_image() -> None:
+    """The base image is pinned by its digest, once, and each stage of the build begins with it."""
+    text = (ROOT / "Containerfile").read_text()
+    base, *stages = re.findall(r"^FROM (.*)$", text, re.MULTILINE)
+    pinned = re.fullmatch(
+        r"(docker\.io/library/python:3\.\d+-slim)@sha256:[0-9a-f]{64} AS base", base
+    )
+    assert pinned
+    assert stages == ["base AS build", "base"]
+    assert f'org.opencontainers.image.base.name="{pinned[1]}"' in text
+    assert pinned[1] in (ROOT / "docs/deployment.md").read_text()
+    assert "package-ecosystem: docker" in (ROOT / ".github/dependabot.yml").read_text()
+
+
 def hardening(unit: str) -> list[str]:
     """Return the lines of a service that restrict it."""
     text = (DEPLOY / "systemd" / unit).read_text()

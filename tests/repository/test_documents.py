@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import relay.daemon.log_observer
 from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
 from relay.cli.options import flags_of, variable_of
+from relay.daemon.effective_limits import LIMITS, effective_limits
 from relay.daemon.metrics import MetricsObserver
+from relay.daemon.process_metrics import ProcessStatistics
 from relay.daemon.settings import DaemonSettings
 from relay.fields import Definition, iter_fields
 
@@ -64,7 +67,11 @@ def test_settings(definition: Definition) -> None:
 
 def test_metrics() -> None:
     """The table has all metrics, with their types, and no others."""
-    rendered = MetricsObserver(RelayStatistics, version="1").render().decode()
+    settings: dict[str, Any] = dict.fromkeys(LIMITS, 1)
+    limits = effective_limits(RelaySettings(**settings), 1)
+    process = ProcessStatistics(limits=limits, certificate_expiry=1.0)
+    metrics = MetricsObserver(RelayStatistics, lambda: process, version="1")
+    rendered = metrics.render().decode()
     families = dict(re.findall(r"^# TYPE (\S+) (\S+)$", rendered, re.MULTILINE))
     rows = re.findall(r"^\| (`.*?) \| (\w+) \|", section("Metrics"), re.MULTILINE)
     shown = {name: kind for cell, kind in rows for name in re.findall(r"`(\w+)", cell)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -23,9 +24,11 @@ class Certificate:
         self.key = folder / "key.pem"
         self.renew()
 
-    def renew(self) -> None:
+    def renew(self, *, expiry: datetime | None = None) -> None:
         """Write a new certificate and its key."""
-        leaf = authority().issue_cert("localhost", "127.0.0.1", key_type=trustme.KeyType.ECDSA)
+        leaf = authority().issue_cert(
+            "localhost", "127.0.0.1", key_type=trustme.KeyType.ECDSA, not_after=expiry
+        )
         self.cert.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
         self.key.write_bytes(leaf.private_key_pem.bytes())
 

@@ -86,10 +86,11 @@ class Client:
         await trio.aclose_forcefully(self.stream)
 
     async def reset(self) -> None:
-        """Reset a TCP stream."""
-        assert isinstance(self.stream, trio.SocketStream)
+        """Drop a TCP stream, also below TLS, with a reset in place of an end."""
+        tcp = getattr(self.stream, "transport_stream", self.stream)
+        assert isinstance(tcp, trio.SocketStream)
         linger = struct.pack("ii", 1, 0)
-        self.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        tcp.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         await trio.aclose_forcefully(self.stream)
 
     async def send_eof(self) -> None:

@@ -17,6 +17,7 @@ from structlog.typing import FilteringBoundLogger
 
 from relay import RelayHandle, RelaySettings
 from relay.daemon.logging import configure_logging
+from relay.daemon.reload import Reloader
 from relay.daemon.sd_notify import SystemdNotifier
 from relay.daemon.settings import DaemonSettings
 from relay.daemon.signals import SignalHandler
@@ -114,4 +115,5 @@ def signal_handler(
 ) -> SignalHandler:
     """Return the signal handler of a relay with these settings."""
     summary = Summary(handle, log.log, DaemonSettings(**settings), RelaySettings())
-    return SignalHandler(handle, None, systemd, log.log, summary)
+    reloader = Reloader(handle, None, log.log)
+    return SignalHandler(handle, reloader, systemd, log.log, summary)

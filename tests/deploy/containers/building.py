@@ -47,7 +47,7 @@ def build_image(podman: Podman, base: str, folder: Path) -> str:
     name = folder / "image"
     podman(
         *("build", "--format=docker", "--layers=false", "--isolation=chroot", "--network=host"),
-        *("--pull=never", f"--build-arg=BASE_IMAGE={base}", "--build-arg=REVISION=a1b2c3"),
+        *("--pull=never", f"--from={base}", "--build-arg=REVISION=a1b2c3"),
         *(f"--iidfile={name}", *pip_mounts(folder), str(ROOT)),
     )
     return name.read_text().removeprefix("sha256:")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import platform
+import resource
 import shutil
 import subprocess
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.daemon.metrics import CONTENT_TYPE, MetricsObserver
+from relay.daemon.process_metrics import ProcessStatistics
 from relay.outcomes import Outcome
 from relay.statistics import RelayStatistics
 from relay.transport.tls_failure import TlsFailure
@@ -25,15 +30,18 @@ from tests.support.recorded_events import (
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
-NOTHING = RelayStatistics(requests_refused={}, pairs_ended={})
+NOTHING = RelayStatistics()
 MUCH = RelayStatistics(
     pairs=5,
     waiting=2,
     connections=9,
+    admitted=8,
     draining=True,
     connections_accepted=100,
+    accepts_failed=11,
     requests_refused={(409, "pair is full"): 3, (400, "missing or invalid pair code"): 1},
-    pairs_ended={Outcome.CLOSED: 40, Outcome.EXPIRED: 2},
+    pairs_ended={Outcome.CLOSED: 40, Outcome.STOPPED: 2},
+    waiting_ended={Outcome.EXPIRED: 5, Outcome.CLOSED: 1},
     bytes=(1 << 40, 70),
     messages=(12, 3),
     text_messages_dropped=(0, 1),
@@ -41,11 +49,21 @@ MUCH = RelayStatistics(
     evictions=4,
     tls_handshakes_failed={"plain_http": 7},
 )
+BARE = ProcessStatistics(reload_failures={"certificate": 0, "token": 0})
+BUSY = ProcessStatistics(
+    limits={"max_connections": 900, "max_connects_per_minute": 60, "max_pair_seconds": 0.5},
+    reload_failures={"certificate": 2, "token": 3},
+    reload_failed=frozenset({"token"}),
+    certificate_expiry=1_900_000_000.0,
+    log_lines_lost=17,
+)
 
 
-def observer(statistics: RelayStatistics = NOTHING) -> MetricsObserver:
+def observer(
+    statistics: RelayStatistics = NOTHING, process: ProcessStatistics = BARE
+) -> MetricsObserver:
     """Return an observer of a relay with these statistics."""
-    return MetricsObserver(lambda: statistics, version="1.0")
+    return MetricsObserver(lambda: statistics, lambda: process, version="1.0")
 
 
 def samples(metrics: MetricsObserver) -> Samples:
@@ -68,6 +86,7 @@ def test_gauges() -> None:
     assert value(found, "pairs") == 5
     assert value(found, "waiting") == 2
     assert value(found, "connections") == 9
+    assert value(found, "admitted") == 8
     assert value(found, "draining") == 1
 
 
@@ -75,6 +94,7 @@ def test_counters() -> None:
     """Counters have the statistics since the start, exactly."""
     found = samples(observer(MUCH))
     assert value(found, "connections_accepted_total") == 100
+    assert value(found, "accepts_failed_total") == 11
     assert value(found, "takeover_checks_total") == 6
     assert value(found, "evictions_total") == 4
     assert value(found, "requests_refused_total", status="409", reason="pair is full") == 3
@@ -95,9 +115,12 @@ def test_every_outcome_is_there_from_the_start() -> None:
     """Every outcome has a series from the start, so that a rate includes its first pair."""
     none, some = samples(observer()), samples(observer(MUCH))
     for outcome in Outcome:
-        assert value(none, "pairs_ended_total", outcome=outcome.label) == 0
-        expected = MUCH.pairs_ended.get(outcome, 0)
-        assert value(some, "pairs_ended_total", outcome=outcome.label) == expected
+        for name, counts in (
+            ("pairs_ended_total", MUCH.pairs_ended),
+            ("waiting_ended_total", MUCH.waiting_ended),
+        ):
+            assert value(none, name, outcome=outcome.label) == 0
+            assert value(some, name, outcome=outcome.label) == counts.get(outcome, 0)
 
 
 def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
@@ -115,9 +138,9 @@ def test_statistics_are_read_once_a_scrape() -> None:
 
     def statistics() -> RelayStatistics:
         calls.append(1)
-        return RelayStatistics(pairs=len(calls), requests_refused={}, pairs_ended={})
+        return RelayStatistics(pairs=len(calls))
 
-    metrics = MetricsObserver(statistics, version="1.0")
+    metrics = MetricsObserver(statistics, lambda: BARE, version="1.0")
     metrics.on_event(JOINED)
     assert not calls
     assert value(samples(metrics), "pairs") == 1
@@ -144,6 +167,46 @@ def test_histograms() -> None:
     assert value(found, "pair_blocked_seconds_sum") == 1.25
 
 
+@pytest.mark.parametrize(("timeout", "following"), [*pairwise([45, 60, 90, 120, 180, 300])])
+def test_durations_of_idle_timeouts(timeout: int, following: int) -> None:
+    """The pairs that an idle timeout of a proxy ends are in a bucket of their own."""
+    metrics = observer()
+    metrics.on_event(replace(ENDED, duration=timeout + 0.1))
+    found = samples(metrics)
+    assert value(found, "pair_duration_seconds_bucket", le=f"{timeout}.0") == 0
+    assert value(found, "pair_duration_seconds_bucket", le=f"{following}.0") == 1
+
+
+def test_sizes() -> None:
+    """The bounds of the bytes of a pair are 0, 1 KiB, and so on by factors of 4 to 16 GiB."""
+    found = [
+        labels for name, labels in samples(observer()) if name == "arc_relay_pair_bytes_bucket"
+    ]
+    bounds = sorted(float(le) for labels in found for _, le in labels)
+    assert bounds == [0, *(1024 * 4**power for power in range(13)), math.inf]
+    assert bounds[-2] == 16 << 30
+
+
+def test_the_process_around_the_relay() -> None:
+    """A scrape has the limits in force, the results of reloads, the certificate and lost lines."""
+    found = samples(observer(process=BUSY))
+    assert value(found, "max_connections") == 900
+    assert value(found, "max_connects_per_minute") == 60
+    assert value(found, "max_pair_seconds") == 0.5
+    assert value(found, "certificate_expiry_timestamp_seconds") == 1_900_000_000
+    assert value(found, "log_lines_lost_total") == 17
+    for file, count, successful in (("certificate", 2, 1), ("token", 3, 0)):
+        assert value(found, "reloads_failed_total", file=file) == count
+        assert value(found, "last_reload_successful", file=file) == successful
+
+
+def test_what_a_relay_does_not_have() -> None:
+    """A limit that is off and a certificate that is not there have no series."""
+    names = {name for name, _ in samples(observer())}
+    assert "arc_relay_certificate_expiry_timestamp_seconds" not in names
+    assert not any(name.startswith("arc_relay_max_") for name in names)
+
+
 def test_what_is_counted_elsewhere() -> None:
     """Other events, such as the expiry of a waiting side, change no histogram."""
     metrics = observer()
@@ -164,6 +227,8 @@ def test_the_process_and_the_build() -> None:
     assert value(found, "build_info", version="1.0", python=platform.python_version()) == 1
     assert found["process_resident_memory_bytes", frozenset()] > 1 << 20
     assert found["process_open_fds", frozenset()] >= 3
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert found["process_max_fds", frozenset()] == limit
 
 
 def test_a_registry_of_its_own() -> None:
@@ -177,13 +242,23 @@ def test_a_registry_of_its_own() -> None:
 
 def test_no_canary() -> None:
     """No address and no hash of a code is in a metric or a representation."""
-    metrics = observer(MUCH)
+    metrics = observer(MUCH, BUSY)
     for event in EVERY_EVENT:
         metrics.on_event(event)
     shown = metrics.render().decode() + repr(metrics)
     assert not any(canary in shown for canary in ("192.0.2", "2001:db8", "5f3a91c2", "0badc0de"))
     labels = {label for _, labels in samples(metrics) for label, _ in labels}
-    assert labels == {"kind", "le", "outcome", "python", "reason", "side", "status", "version"}
+    assert labels == {
+        "file",
+        "kind",
+        "le",
+        "outcome",
+        "python",
+        "reason",
+        "side",
+        "status",
+        "version",
+    }
 
 
 def test_promtool() -> None:
@@ -191,7 +266,7 @@ def test_promtool() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed")
-    metrics = observer(MUCH)
+    metrics = observer(MUCH, BUSY)
     for event in EVERY_EVENT:
         metrics.on_event(event)
     done = subprocess.run(

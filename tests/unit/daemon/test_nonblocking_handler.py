@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from relay.daemon.logging import configure_logging
+from relay.daemon.logging import configure_logging, lost_lines
 from relay.daemon.nonblocking_handler import NonBlockingHandler
 from tests.support.recorded_events import bare_logging
 from tests.support.stderr_pipe import Pipe
@@ -42,7 +42,8 @@ def test_a_full_pipe(pipe: Pipe) -> None:
     """Lines without space are lost at once; the next line has their number."""
     log = configure_logging("text", stream=pipe.stream)
     pipe.fill()
-    for _ in range(3):
+    for count in range(3):
+        assert lost_lines() == count
         log.info("pair ended")
     assert set(pipe.read()) == {"x"}
     log.info("stopping")
@@ -50,6 +51,7 @@ def test_a_full_pipe(pipe: Pipe) -> None:
     lost, *others = pipe.read().splitlines()
     assert lost.endswith('level=warning event="log lines lost" lost=3')
     assert [line.rpartition("=")[2] for line in others] == ["stopping", "stopped"]
+    assert lost_lines() == 3
 
 
 @pytest.mark.parametrize("named", [True, False])

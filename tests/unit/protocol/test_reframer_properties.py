@@ -25,7 +25,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
-from relay.protocol.errors import CloseCode
+from relay.protocol.errors import CloseCode, Violation
 from relay.protocol.frames import MAX_CONTROL
 from relay.protocol.reframer import (
     MAX_BUFFERED,
@@ -34,6 +34,8 @@ from relay.protocol.reframer import (
     Reframer,
 )
 from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+
+from .test_reframer import Recorder
 
 Position = tuple[int, int]
 """Place in the data: messages before it, and bytes of the next one."""
@@ -114,7 +116,7 @@ def as_reference(pieces: list[bytes]) -> tuple[Seen, bool]:
     return seen, False
 
 
-def control_to_keep(control: list[Control]) -> list[Control]:
+def of_use(control: list[Control]) -> list[Control]:
     """Return the control frames of one read that the reframer must keep."""
     kept: list[Control] = []
     for frame in control:
@@ -145,23 +147,24 @@ def xor(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload) ^ int.from_bytes(pad)).to_bytes(size)
 
 
-def as_reframed(
+def as_split(
     pieces: list[bytes], max_message_size: int = 0, bounds: Bounds = REAL
-) -> tuple[Seen, Reframer]:
-    """Feed the pieces to a reframer and decode its frames as a WebSocket client does.
+) -> tuple[Seen, Recorder]:
+    """Feed the pieces to a splitter and decode its frames as a WebSocket client would.
 
-    The control frames are taken after each piece, as the relay does. The function checks the bound
-    of the buffer, and that a control frame can be written to the peer.
+    It is checked that no more is held than may be, and that a control frame can be written to the
+    peer.
     """
     max_held, fragments = bounds
-    reframer = Reframer(max_message_size)
+    reframer = Recorder(max_message_size)
     peer = FrameProtocol(client=True, extensions=[])
     seen = Seen()
     with patch.multiple(
         "relay.protocol.reframer", MAX_BUFFERED=max_held, TARGET_FRAGMENTS_PER_MESSAGE=fragments
     ):
         for piece in pieces:
-            peer.receive_bytes(b"".join(reframer.feed(piece)) + PONG_FROM_RELAY)
+            out, control, end = reframer.feed(piece)
+            peer.receive_bytes(b"".join(out) + PONG_FROM_RELAY)
             *frames, last = peer.received_frames()
             assert (last.opcode, last.payload) == (Opcode.PONG, b"!")
             for frame in frames:
@@ -173,19 +176,15 @@ def as_reframed(
                 seen.add(frame.payload, finished=frame.message_finished)
                 if frame.message_finished:
                     assert whole or len(seen.messages[-1]) > max_held
-            assert len(reframer.control) <= 2 * MAX_CONTROLS
-            seen.close_read([(x[0] & 0x0F, xor(x[6:], x[2:6])) for x in reframer.control])
-            reframer.control.clear()
+            assert len(control) <= 2 * MAX_CONTROLS
+            if isinstance(end, bytes) and seen.end is None:
+                control = [end]
+            seen.close_read([(x[0] & 0x0F, xor(x[6:], x[2:6])) for x in control])
             assert reframer.buffered < max_held + MAX_CONTROL
-            if reframer.finished and seen.ended_in is None:
+            if end is not None and seen.end is None:
+                seen.end = end.code if isinstance(end, Violation) else CLOSE
                 seen.ended_in = len(seen.reads) - 1
-            assert not (reframer.finished and reframer.buffered)
-    if reframer.violation is not None:
-        assert not reframer.closed
-        seen.end = reframer.violation.code
-    elif reframer.closed:
-        seen.end = CLOSE
-    assert reframer.finished is (seen.end is not None)
+            assert not (seen.end and reframer.buffered)
     return seen, reframer
 
 
@@ -347,19 +346,15 @@ def cut_streams(draw: st.DrawFn, of: st.SearchStrategy[bytes] = streams) -> list
 @settings(thorough)
 def test_good_streams_break_no_rule(pieces: list[bytes], bounds: Bounds) -> None:
     """The frames of a correct client are never refused, in any division."""
-    seen, reframer = as_reframed(pieces, bounds=bounds)
-    assert reframer.violation is None
+    seen, reframer = as_split(pieces, bounds=bounds)
+    assert seen.end in (None, CLOSE)
     assert reframer.buffered == 0
     assert seen.part == b""
 
 
-def kept_control(pieces: list[bytes], max_message_size: int) -> list[bytes]:
-    """Return the control frames that a reframer keeps if they are not taken."""
-    reframer = Reframer(max_message_size)
-    for piece in pieces:
-        reframer.feed(piece)
-        assert len(reframer.control) <= 2 * MAX_CONTROLS
-    return reframer.control
+def latest_pings(reframer: Recorder) -> list[bytes]:
+    """Return the latest pings of all reads, as many as the relay answers for one read."""
+    return [frame for frame in reframer.control if frame[0] & 0x0F == PING][-MAX_CONTROLS:]
 
 
 @given(cut_streams(), st.sampled_from((0, 0, 1, 5, 9, 125, 300)), bounds)
@@ -368,18 +363,16 @@ def test_cuts_make_no_difference(
     pieces: list[bytes], max_message_size: int, bounds: Bounds
 ) -> None:
     """Any division of a stream has the same messages, control frames and end."""
-    seen, reframer = as_reframed(pieces, max_message_size, bounds)
-    whole, reference = as_reframed([b"".join(pieces)], max_message_size, bounds)
+    seen, reframer = as_split(pieces, max_message_size, bounds)
+    whole, reference = as_split([b"".join(pieces)], max_message_size, bounds)
     assert seen.messages == whole.messages
     assert seen.end == whole.end
     longer, shorter = sorted((seen.part, whole.part), key=len, reverse=True)
     assert longer.startswith(shorter)
-    assert reframer.violation == reference.violation
+    assert reframer.end == reference.end
     assert reframer.message_counts == reference.message_counts
-    assert kept_control(pieces, max_message_size) == kept_control(
-        [b"".join(pieces)], max_message_size
-    )
     if seen.end is None:
+        assert latest_pings(reframer) == latest_pings(reference)
         assert len(seen.part) + reframer.buffered == len(whole.part) + reference.buffered
 
 
@@ -404,7 +397,7 @@ def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
     for (control, now), (all_control, place) in zip(
         seen.reads[:stop], expected.reads, strict=False
     ):
-        assert control == control_to_keep(all_control)
+        assert control == of_use(all_control)
         assert now[0] == place[0]
         assert 0 <= place[1] - now[1] <= bounds[0]
     later = chain(seen.reads[stop:], expected.reads[stop + 1 :])
@@ -414,7 +407,7 @@ def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
 def check_agreement(pieces: list[bytes], bounds: Bounds = REAL) -> bool:
     """Check that the reframer and wsproto agree; return True unless wsproto refused a text."""
     expected, gave_up = as_reference(pieces)
-    seen, reframer = as_reframed(pieces, bounds=bounds)
+    seen, reframer = as_split(pieces, bounds=bounds)
     if gave_up:
         assert seen.messages[: len(expected.messages)] == expected.messages
         assert expected.part == b""
@@ -470,8 +463,8 @@ def test_every_close_code_agrees_with_wsproto(reason: bytes) -> None:
 def test_close_code_1014_is_accepted() -> None:
     """The reframer accepts the close code 1014, which wsproto refuses."""
     frame = build(0x80 | CLOSE, struct.pack("!H", 1014) + b"why", bytes(4))
-    seen, reframer = as_reframed([frame])
-    assert (seen.end, reframer.violation) == (CLOSE, None)
+    seen, reframer = as_split([frame])
+    assert (seen.end, reframer.end) == (CLOSE, frame)
     assert seen.reads == [([(CLOSE, struct.pack("!H", 1014) + b"why")], (0, 0))]
     expected, _ = as_reference([frame])
     assert expected.end == CloseReason.PROTOCOL_ERROR
@@ -483,8 +476,8 @@ def test_limit_ends_it_at_the_first_message_over_it(
     pieces: list[bytes], limit: int, bounds: Bounds
 ) -> None:
     """With a limit, the result is the same up to the first message above the limit."""
-    seen, reframer = as_reframed(pieces, limit, bounds)
-    unlimited, _ = as_reframed(pieces, bounds=bounds)
+    seen, reframer = as_split(pieces, limit, bounds)
+    unlimited, _ = as_split(pieces, bounds=bounds)
     too_big = next((x for x in unlimited.messages if len(x) > limit), None)
     if too_big is None:
         assert seen == unlimited
@@ -504,12 +497,12 @@ def test_limit_ends_it_at_the_first_message_over_it(
 def test_nothing_follows_the_end(pieces: list[bytes], more: bytes, bounds: Bounds) -> None:
     """After a close frame or a violation, further bytes change nothing."""
     pieces.append(FILLING)
-    seen, reframer = as_reframed(pieces, bounds=bounds)
-    after, same = as_reframed([*pieces, more], bounds=bounds)
+    seen, reframer = as_split(pieces, bounds=bounds)
+    after, same = as_split([*pieces, more], bounds=bounds)
     if seen.end is not None:
         place = (len(seen.messages), len(seen.part))
         assert after == replace(seen, reads=[*seen.reads, ([], place)])
-        assert same.violation == reframer.violation
+        assert same.end == reframer.end
         assert same.buffered == reframer.buffered == 0
 
 
@@ -562,5 +555,4 @@ def test_buffer_is_bounded_in_reads_of_one_byte(stream: bytes) -> None:
     reframer = Reframer()
     for i in range(len(stream)):
         reframer.feed(stream[i : i + 1])
-        reframer.control.clear()
         assert reframer.buffered < MAX_BUFFERED + MAX_CONTROL

@@ -19,7 +19,7 @@ from relay.protocol.reframer import (
 )
 from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, TEXT, encode, encode_close
 
-from .test_reframer import KEY, MAX_LENGTH, WRONG, fed, mask, one_by_one, refusal, sent
+from .test_reframer import KEY, MAX_LENGTH, WRONG, Recorder, fed, mask, one_by_one, refusal, sent
 
 Frame = tuple[int, bytes]
 """First byte of a server frame, and its payload."""
@@ -65,7 +65,7 @@ def fragmented(sizes: list[int], between: bytes = b"") -> tuple[bytes, bytes]:
     return bytes(stream), payload
 
 
-# Up to MAX_BUFFERED.
+# Up to MAX_HELD.
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 1000, MAX_BUFFERED - 1, MAX_BUFFERED])
@@ -110,7 +110,7 @@ def test_control_frames_do_not_cut_a_short_message(sizes: list[int], read: int) 
     """A ping between two fragments is kept, and the message is still one frame."""
     ping = encode(PING, b"still there?")
     stream, payload = fragmented(sizes[:5000], between=ping)
-    reframer = Reframer()
+    reframer = Recorder()
     assert fed(reframer, *cut(stream, read)) == sent(BINARY, payload)
     assert set(reframer.control) == {ping}
 
@@ -126,7 +126,7 @@ def test_message_of_exactly_64_kib_waits_for_its_last_byte() -> None:
     assert fed(reframer, frame[-1:]) == sent(BINARY, payload)
 
 
-# Above MAX_BUFFERED.
+# Beyond MAX_HELD.
 
 
 def test_message_of_a_byte_more_than_64_kib_is_cut_through() -> None:
@@ -193,7 +193,7 @@ def test_message_after_a_long_one() -> None:
 
 def test_huge_frame_is_forwarded_in_fragments_of_64_kib() -> None:
     """A frame of the largest length is forwarded 64 KiB at a time."""
-    reframer = Reframer()
+    reframer = Recorder()
     header = b"\x82\xff" + struct.pack("!Q", MAX_LENGTH) + KEY
     part = b"x" * MAX_BUFFERED
     assert fed(reframer, header + mask(part)[:-1]) == b""
@@ -201,7 +201,7 @@ def test_huge_frame_is_forwarded_in_fragments_of_64_kib() -> None:
     assert fed(reframer, mask(part)[-1:]) == sent(BINARY, part, fin=False)
     assert reframer.buffered == 0
     assert fed(reframer, mask(part)) == sent(CONTINUATION, part, fin=False)
-    assert reframer.violation is None
+    assert reframer.end is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_long_message_that_arrives_slowly(size: int, read: int) -> None:
     worth = min(MAX_BUFFERED, size // TARGET_FRAGMENTS_PER_MESSAGE)
     reframer, got = Reframer(), list[Frame]()
     for piece in cut(encode(BINARY, payload), read):
-        got += frames_of(b"".join(reframer.feed(piece)))
+        got += frames_of(fed(reframer, piece))
         assert reframer.buffered < max(14, worth)
     assert b"".join(part for _, part in got) == payload
     assert [first for first, _ in got] == [FIRST, *[MIDDLE] * (len(got) - 2), LAST]
@@ -230,7 +230,7 @@ def test_long_message_in_many_fragments(fragment: int, read: int) -> None:
     stream, payload = fragmented([*[fragment] * (size // fragment), size % fragment])
     reframer, got = Reframer(), list[Frame]()
     for piece in cut(stream, read):
-        got += frames_of(b"".join(reframer.feed(piece)))
+        got += frames_of(fed(reframer, piece))
     assert b"".join(part for _, part in got) == payload
     assert len(got[0][1]) > MAX_BUFFERED - fragment
     assert all(len(part) >= MAX_BUFFERED // TARGET_FRAGMENTS_PER_MESSAGE for _, part in got[:-1])
@@ -240,7 +240,7 @@ def test_long_message_in_many_fragments(fragment: int, read: int) -> None:
 def test_limit_ends_a_message_that_was_cut_through() -> None:
     """The forwarded part of a message above the limit gets no end, and the rest is dropped."""
     limit = 2 * MAX_BUFFERED
-    reframer = Reframer(limit)
+    reframer = Recorder(limit)
     payload = pattern(limit)
     assert fed(reframer, encode(BINARY, payload[:-10], fin=False)) == sent(
         BINARY, payload[:-10], fin=False
@@ -286,11 +286,11 @@ def test_maximum_of_the_buffer() -> None:
 def test_end_releases_the_buffer(end: bytes) -> None:
     """A close frame or a violation drops a full buffer without forwarding it."""
     for pieces in ([end], one_by_one(end)):
-        reframer = Reframer()
+        reframer = Recorder()
         fed(reframer, encode(BINARY, bytes(MAX_BUFFERED), fin=False))
         assert reframer.buffered == MAX_BUFFERED
         assert fed(reframer, *pieces, encode(CONTINUATION)) == b""
-        assert reframer.finished
+        assert reframer.end is not None
         assert reframer.buffered == 0
 
 
@@ -307,12 +307,12 @@ def test_text_is_not_buffered(sizes: list[int], read: int) -> None:
         opcode = CONTINUATION if i else TEXT
         frame = encode(opcode, bytes(size), fin=i == len(sizes) - 1)
         header = len(frame) - size
-        assert reframer.feed(frame[:header]) == []
+        assert reframer.feed(frame[:header]) == ([], (), None)
         assert reframer.buffered == 0
         for piece in cut(frame[header:][:100_000], read):
-            assert reframer.feed(piece) == []
+            assert reframer.feed(piece) == ([], (), None)
             assert reframer.buffered == 0
-        assert reframer.feed(frame[header:][100_000:]) == []
+        assert reframer.feed(frame[header:][100_000:]) == ([], (), None)
     assert reframer.buffered == 0
     assert reframer.message_counts == {TEXT: 1, BINARY: 0}
 
@@ -340,9 +340,9 @@ def test_reframer_is_freed_with_its_last_reference(stream: bytes) -> None:
     gc.disable()
     try:
         reframer = Watched(1000)
-        fed(reframer, stream)
-        violation, reference = reframer.violation, weakref.ref(reframer)
-        assert isinstance(violation, Violation)
+        _, _, end = reframer.feed(stream)
+        reference = weakref.ref(reframer)
+        assert isinstance(end, Violation)
         del reframer
         assert reference() is None
     finally:

@@ -1,0 +1,65 @@
+"""Read the names and the expiry of the certificate that a TLS context serves.
+
+The ssl module decodes a certificate only for a client that verified it. So this module connects a
+client to the context in memory. The client trusts the certificate itself, and does not check its
+validity period: an expired certificate is decoded, too.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+NO_CHECK_TIME: Final = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which the ssl module has no name."""
+
+ROUND_TRIPS: Final = 2
+"""Round trips of a TLS handshake in memory, for TLS 1.2 and newer."""
+
+
+class Certificate(NamedTuple):
+    """Facts about a certificate that an operator needs."""
+
+    names: tuple[str, ...]
+    """Names and IP addresses that the certificate is valid for."""
+    expiry: float
+    """End of its validity, as a Unix time in seconds."""
+
+
+def read_certificate(context: ssl.SSLContext, path: str) -> Certificate | None:
+    """Return the facts about the certificate of a server context, whose PEM file is at a path.
+
+    Return None if every client refuses the certificate, for example because it is not for servers.
+    """
+    try:
+        fields: Any = handshake_in_memory(context, trusting(path)).getpeercert()
+    except (OSError, ValueError):  # ValueError: the handshake is not complete
+        return None
+    alternatives: Iterable[tuple[str, str]] = fields.get("subjectAltName", ())
+    expiry = ssl.cert_time_to_seconds(fields["notAfter"])
+    return Certificate(tuple(name for _, name in alternatives), expiry)
+
+
+def trusting(path: str) -> ssl.SSLContext:
+    """Return a client context that trusts the certificates in a file, expired or not."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(path)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | NO_CHECK_TIME
+    return context
+
+
+def handshake_in_memory(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
+    """Connect two contexts in memory and return the client; raise SSLError if it refuses."""
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for _ in range(ROUND_TRIPS):
+        for end in ends:
+            with suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    return ends[0]

@@ -1,0 +1,53 @@
+"""Early data: frames that side A sends before side B joins."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..transport.read_size import MIN_READ
+from .side import Side
+
+EARLY_DATA_LIMIT: Final = 64 * 1024
+"""Maximum of early data in bytes, incomplete messages included. A read may add `MIN_READ`."""
+
+
+class EarlyData:
+    """Buffer of the complete frames that a waiting side sent."""
+
+    __slots__ = ("_frames", "_side")
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self._frames = bytearray()
+
+    async def receive(self) -> None:
+        """Buffer early data until the side departs. The caller cancels it once side B has joined.
+
+        At `EARLY_DATA_LIMIT` reading is paused, but a hangup is noticed if the platform reports it.
+        Cancellation loses no bytes.
+        """
+        side = self._side
+        while side.departed is None and (
+            (room := EARLY_DATA_LIMIT - len(self._frames) - side.reframer.buffered) > 0
+        ):
+            await side.receive(self._buffer, max(MIN_READ, room))
+            await side.wait_for_rate_limit()
+        if side.departed is None:
+            with side.paused():
+                await side.transport.wait_hangup()
+            side.parse(b"")
+
+    def _buffer(self, data: bytes) -> bool:
+        """Buffer the frames of one read; return True if the task has to act."""
+        side = self._side
+        frames, control = side.parse(data)
+        side.answer(control)
+        side.note_life()
+        self._frames += frames
+        kept = bool(frames) or side.reframer.buffered > 0  # the next read must be smaller
+        return kept or side.departed is not None or side.rate_limited
+
+    def take(self) -> bytes:
+        """Return the early data as complete frames for the peer, and release it."""
+        frames, self._frames = bytes(self._frames), bytearray()
+        return frames

@@ -1,0 +1,93 @@
+"""Page for people who open the address of the relay in a browser.
+
+Pure. Only a request that prefers HTML to plain text gets the page. Programs get the 404 response of
+their contract. The page contains no data of the request, runs no script and loads nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+
+from .response import Response
+
+STYLE: Final = """
+:root { color-scheme: light dark }
+body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 34rem }
+body { margin: 15vh auto; padding: 0 1.5rem }
+h1 { font-size: 1.5rem }
+"""
+"""Style sheet. The colours are those of the browser, for its light or its dark scheme."""
+
+HTML: Final = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>arc-relay</title>
+<link rel="icon" href="data:,">
+<style>{STYLE}</style>
+</head>
+<body>
+<main>
+<h1>arc-relay</h1>
+<p>This is a WebSocket relay, not a web site. It joins two programs that use the same pair code, and
+forwards their encrypted messages without reading them.</p>
+<p>If a link or a QR code led you here, open it in the app that it belongs to.</p>
+<p>If you operate this relay, see its state at <a href="health">/health</a>.</p>
+</main>
+</body>
+</html>
+"""
+"""Document. The empty icon keeps the browser from requesting one."""
+
+STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+POLICY: Final = (
+    f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:;"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Content-Security-Policy: one style sheet and the empty icon, and nothing else."""
+
+PAGE: Final = Response(
+    HTTPStatus.OK,
+    HTML,
+    content_type="text/html; charset=utf-8",
+    headers=(
+        ("Cache-Control", "no-store"),
+        ("Content-Security-Policy", POLICY),
+        ("Referrer-Policy", "no-referrer"),
+        ("Vary", "Accept"),
+        ("X-Content-Type-Options", "nosniff"),
+    ),
+)
+
+HTML_TYPE: Final = b"text/html"
+PLAIN_TYPES: Final = (b"text/plain", b"text/*", b"*/*")
+"""Media ranges that include plain text, the most specific first (RFC 9110 section 12.5.1)."""
+
+
+def prefers_html(accept: Iterable[bytes]) -> bool:
+    """Return True if a request prefers HTML to plain text.
+
+    Args:
+        accept: Items of the header Accept, in lower case. A range such as ``*/*`` is no preference
+            for HTML: programs send it by default.
+    """
+    weights = dict(map(media_range, accept))
+    plain = next((weights[name] for name in PLAIN_TYPES if name in weights), 0.0)
+    return weights.get(HTML_TYPE, 0.0) > plain
+
+
+def media_range(item: bytes) -> tuple[bytes, float]:
+    """Return the media range of an item and its weight; 0 for a weight that is not a number."""
+    name, *parameters = (part.strip() for part in item.split(b";"))
+    weight = next((part[2:] for part in parameters if part.startswith(b"q=")), b"1")
+    try:
+        return name, float(weight)
+    except ValueError:
+        return name, 0.0
