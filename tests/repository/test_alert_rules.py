@@ -118,7 +118,7 @@ def test_links_of_alerts() -> None:
 
 
 def test_links_of_the_dashboard() -> None:
-    """Its first row has single numbers, and each link leads to a section that there is."""
+    """The first row has single numbers, and each link of the dashboard leads to a section."""
     first = [panel for panel in PANELS if panel["gridPos"]["y"] == 1]
     assert PANELS[0]["type"] == "row"
     assert {panel["type"] for panel in first} == {"stat"}

@@ -86,7 +86,7 @@ class Client:
         await trio.aclose_forcefully(self.stream)
 
     async def reset(self) -> None:
-        """Drop a TCP stream, also below TLS, with a reset in place of an end."""
+        """Reset a TCP stream, also below TLS."""
         tcp = getattr(self.stream, "transport_stream", self.stream)
         assert isinstance(tcp, trio.SocketStream)
         linger = struct.pack("ii", 1, 0)

@@ -200,8 +200,8 @@ def test_the_process_around_the_relay() -> None:
         assert value(found, "last_reload_successful", file=file) == successful
 
 
-def test_what_a_relay_does_not_have() -> None:
-    """A limit that is off and a certificate that is not there have no series."""
+def test_absent_series() -> None:
+    """A limit that is off has no series, nor has the certificate of a relay without TLS."""
     names = {name for name, _ in samples(observer())}
     assert "arc_relay_certificate_expiry_timestamp_seconds" not in names
     assert not any(name.startswith("arc_relay_max_") for name in names)

@@ -368,8 +368,8 @@ def test_ping_that_is_one_too_many() -> None:
     assert reframer.feed(b"".join(pings)) == ([], pings[-MAX_CONTROLS:], None)
 
 
-def test_only_the_first_frame_of_a_read_may_be_a_pong() -> None:
-    """A pong is kept if no control frame precedes it in its read, and a ping may follow it."""
+def test_only_the_first_control_frame_of_a_read_may_be_a_pong() -> None:
+    """A pong is kept only if no control frame precedes it in its read, and a ping may follow it."""
     reframer = Recorder()
     pongs = [encode(PONG, b"%d" % i) for i in range(100)]
     ping = encode(PING)
@@ -595,7 +595,7 @@ def test_violation_after_a_part_of_a_message() -> None:
 
 
 def test_violation_leaves_no_control_frame() -> None:
-    """A client that broke a rule gets no answer to the control frames of the same read."""
+    """A violation drops the control frames of its read."""
     reframer = Recorder()
     fed(reframer, encode(PING) + encode(PONG) + encode(3))
     assert reframer.control == []

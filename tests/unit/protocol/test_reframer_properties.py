@@ -150,9 +150,9 @@ def xor(payload: bytes, key: bytes) -> bytes:
 def as_split(
     pieces: list[bytes], max_message_size: int = 0, bounds: Bounds = REAL
 ) -> tuple[Seen, Recorder]:
-    """Feed the pieces to a splitter and decode its frames as a WebSocket client would.
+    """Feed the pieces to a reframer and decode its frames as a WebSocket client does.
 
-    It is checked that no more is held than may be, and that a control frame can be written to the
+    The function checks the bound of the buffer, and that a control frame can be written to the
     peer.
     """
     max_held, fragments = bounds
@@ -346,7 +346,7 @@ def cut_streams(draw: st.DrawFn, of: st.SearchStrategy[bytes] = streams) -> list
 @settings(thorough)
 def test_good_streams_break_no_rule(pieces: list[bytes], bounds: Bounds) -> None:
     """The frames of a correct client are never refused, in any division."""
-    seen, reframer = as_split(pieces, bounds=bounds)
+    seen, reframer = as_reframed(pieces, bounds=bounds)
     assert seen.end in (None, CLOSE)
     assert reframer.buffered == 0
     assert seen.part == b""
@@ -411,7 +411,7 @@ def check_agreement(pieces: list[bytes], bounds: Bounds = REAL) -> bool:
     if gave_up:
         assert seen.messages[: len(expected.messages)] == expected.messages
         assert expected.part == b""
-        del expected.reads[-1]  # in which the splitter went further
+        del expected.reads[-1]  # the reframer parsed further in this read
         count = len(expected.reads)
         assert seen.ended_in is None or seen.ended_in >= count
         seen = replace(seen, reads=seen.reads[:count], end=None)
@@ -463,7 +463,7 @@ def test_every_close_code_agrees_with_wsproto(reason: bytes) -> None:
 def test_close_code_1014_is_accepted() -> None:
     """The reframer accepts the close code 1014, which wsproto refuses."""
     frame = build(0x80 | CLOSE, struct.pack("!H", 1014) + b"why", bytes(4))
-    seen, reframer = as_split([frame])
+    seen, reframer = as_reframed([frame])
     assert (seen.end, reframer.end) == (CLOSE, frame)
     assert seen.reads == [([(CLOSE, struct.pack("!H", 1014) + b"why")], (0, 0))]
     expected, _ = as_reference([frame])
