@@ -32,9 +32,15 @@ class TlsRelay(RealTimeRelay):
         return trio.SSLStream(tcp, context, server_hostname="localhost", https_compatible=True)
 
 
+@pytest.fixture
+def close_timeout() -> float:
+    """Return the close timeout of the relay in seconds."""
+    return 1
+
+
 @pytest.fixture(params=["own", "embedder's"])
 async def tls_relay(
-    request: pytest.FixtureRequest, nursery: trio.Nursery, tmp_path: Path
+    request: pytest.FixtureRequest, nursery: trio.Nursery, tmp_path: Path, close_timeout: float
 ) -> AsyncIterator[TlsRelay]:
     """Run a relay with a certificate; it must be empty once its clients have left."""
     certificate = Certificate(tmp_path)
@@ -48,7 +54,9 @@ async def tls_relay(
             trio.SSLListener(listener, files.context, https_compatible=True) for listener in tcp
         ]
     relay = TlsRelay()
-    serve = partial(serve_relay, listeners=listeners, settings=RelaySettings(close_timeout=1))
+    serve = partial(
+        serve_relay, listeners=listeners, settings=RelaySettings(close_timeout=close_timeout)
+    )
     relay.handle = await nursery.start(serve)
     yield relay
     await relay.end()
@@ -96,6 +104,7 @@ async def test_violation(tls_relay: TlsRelay) -> None:
     assert await a.rest() == b""
 
 
+@pytest.mark.parametrize("close_timeout", [30])  # to read the message takes time on a busy machine
 async def test_stop_between_frames(tls_relay: TlsRelay) -> None:
     """A side that reads a large message slowly gets whole frames, and then 1001."""
     a, b = await tls_relay.pair()
