@@ -14,7 +14,7 @@ import typer
 
 from ..daemon.settings import DaemonSettings
 from ..daemon.standard_streams import OutputFailed
-from .client import ConnectTarget, connect, connect_error_text, get, start_tls
+from .client import ConnectTarget, connect, connect_error_text, request, start_tls
 from .errors import output_failure, print_error
 from .options import read_settings
 from .url import local_target, parse_target
@@ -73,7 +73,7 @@ async def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Healt
     try:
         with trio.fail_after(timeout):
             async with await start_tls(await connect(target), target) as stream:
-                status, body = await get(stream, target)
+                status, body = await request(stream, target)
     except trio.TooSlowError:
         return Health(False, f"no answer within {timeout:g} s from {target}")
     except h11.ProtocolError:

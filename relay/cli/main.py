@@ -11,6 +11,7 @@ from ..daemon.errors import StartError
 from ..daemon.program import PROGRAM, program_version
 from ..daemon.standard_streams import OutputFailed
 from .errors import describe_crash, output_failure, print_error, shortage
+from .hash_code import hash_code
 from .health import health
 from .probe.command import probe
 from .start import start
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(start)
 app.command()(health)
 app.command()(probe)
+app.command("hash")(hash_code)
 
 
 def main() -> None:

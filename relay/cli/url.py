@@ -1,4 +1,4 @@
-"""URLs of the commands `health` and `probe`, and the targets that they name."""
+"""URLs of the commands, and the targets that they name."""
 
 from __future__ import annotations
 

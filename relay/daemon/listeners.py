@@ -155,6 +155,14 @@ async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketList
     return listeners
 
 
+def serves_ipv6(listeners: Iterable[Plain]) -> bool | None:
+    """Return True if a listener accepts IPv6 connections; None if no listener is on TCP."""
+    families = {listener.socket.family for listener in listeners}
+    if families.isdisjoint({socket.AF_INET, socket.AF_INET6}):
+        return None
+    return socket.AF_INET6 in families
+
+
 def close(listeners: Iterable[trio.SocketListener]) -> None:
     """Close listeners that no task uses yet."""
     for listener in listeners:

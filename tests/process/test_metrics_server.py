@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -211,7 +212,7 @@ class TestInMemory:
             raise RuntimeError("a secret")
 
         listener = MemoryListener()
-        nursery.start_soon(serve_metrics, [listener], render)
+        nursery.start_soon(serve_metrics, [listener], render, lambda code: code[::-1])
         return listener
 
     async def test_failure(
@@ -235,3 +236,60 @@ class TestInMemory:
             pass
         await trio.testing.wait_all_tasks_blocked()
         assert not caplog.text
+
+    @pytest.mark.parametrize(
+        ("body", "pair"),
+        [
+            (b"abc", "cba"),
+            (b"abc\n", "cba"),
+            (b"a c\r\n", "c a"),
+            ("€".encode(), "€"),
+            (b"x" * 256, "x" * 256),
+        ],
+    )
+    async def test_hash(self, listener: MemoryListener, body: bytes, pair: str) -> None:
+        """The response has the hash of the code in the body, which may arrive in pieces."""
+        async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
+            head = b"POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            await client.send(head + body[:1])
+            await client.send(body[1:] + b"more")
+            response = await client.response()
+        assert response.status == 200
+        assert json.loads(response.body) == {"pair": pair}
+        assert response.headers["cache-control"] == "no-store"
+
+    @pytest.mark.parametrize(
+        ("request_", "status"),
+        [
+            (b"GET /hash", 405),
+            (b"POST /hash", 400),
+            (b"POST /hash\nContent-Length: 0", 400),
+            (b"POST /hash\nContent-Length: 1\n\n\n", 400),
+            (b"POST /hash\nContent-Length: 1\n\n\xff", 400),
+            (b"POST /hash\nContent-Length: 257\n\n" + b"x" * 257, 400),
+            (b"POST /hash\nContent-Length: 99999\n\nx", 400),
+            (b"POST /hash\nTransfer-Encoding: chunked\n\n1\nx\n0\n\n", 400),
+        ],
+    )
+    async def test_no_hash(
+        self,
+        listener: MemoryListener,
+        request_: bytes,
+        status: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A request without a valid code gets no hash, and nothing of it is logged."""
+        line, _, rest = request_.partition(b"\n")
+        async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
+            await client.send(line + b" HTTP/1.1\nHost: x\n" + rest + b"\n\n")
+            assert (await client.response()).status == status
+        assert not caplog.text
+
+    async def test_body_does_not_arrive(
+        self, listener: MemoryListener, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """A client that sends only a part of its code is disconnected."""
+        async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
+            await client.send(b"POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
+            assert await client.rest() == b""
+        assert trio.current_time() > 0

@@ -45,10 +45,12 @@ async def test_all_is_well(
     assert names(results) == ALL
     assert all(result.ok for result in results), results
     assert results[0].figures == {"pairs": 0}
+    pair = {"pair": memory_relay.handle.hash_code("code")}
+    assert results[1].figures == results[3].figures == pair
     assert set(results[6].figures) == {"min_ms", "median_ms"}
     assert set(results[7].figures) == {"a_ms", "b_ms"}
     assert results[8].figures["bytes"] == 2**20
-    assert results[8].figures["mb_per_s"] > 0
+    assert float(results[8].figures["mb_per_s"]) > 0
     assert set(results[10].figures) == {"mb_per_s"}
     assert results[11].seconds == pytest.approx(600, abs=1)
     assert last.error == ""
@@ -89,7 +91,9 @@ async def test_code_in_use(memory_relay: MemoryRelay) -> None:
     await memory_relay.pair("code")
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == ALL[:2]
-    assert (last.ok, last.error) == (False, "HTTP 409 Conflict in place of 101 (pair is full)")
+    refused = "HTTP 409 Conflict in place of 101 (pair is full)"
+    pair = memory_relay.handle.hash_code("code")
+    assert (last.ok, last.error) == (False, f"{refused}, pair {pair}")
     assert "share this code" in last.hint
 
 

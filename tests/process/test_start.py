@@ -90,6 +90,7 @@ def test_start(
     assert out == f"arc-relay listening on ws://127.0.0.1:{port} (health at /health)\n"
     assert [re.sub(r".* event=(\w+).*", r"\1", line) for line in err.splitlines()] == [
         "started",
+        "limits",
         "settings",
         "signal",
         "stopped",

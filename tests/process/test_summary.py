@@ -65,7 +65,7 @@ async def test_pairs(autojump_clock: MockClock) -> None:
         await trio.sleep(2)
         await exchange(await relay.join("code"), await relay.join("code"))
         _, alone, joined = await lines(relay, Log(), log_level="debug")
-        hashes = [relay.inside.pair_id(code) for code in ("alone", "code")]
+        hashes = [relay.inside.hash_code(code) for code in ("alone", "code")]
     assert alone == {
         "level": "debug",
         "event": "pair",

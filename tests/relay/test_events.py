@@ -17,6 +17,7 @@ from relay import (
     RelayStatistics,
     RelayStopping,
     RequestRefused,
+    SideWaiting,
     TakeoverChecked,
 )
 from tests.support.raw_client import TEXT, encode, encode_close, upgrade_request
@@ -55,13 +56,15 @@ class TestEvents:
             await a.send(encode_close(1000))
             await relay.wait_for_connections(2)
             await relay.handle.stop()
-        joined, answered, refused, ended, stopping = relay.events
+        waiting, joined, answered, refused, ended, stopping = relay.events
         assert isinstance(joined, PairJoined)
         assert joined.wait_time == pytest.approx(2.5)
         assert isinstance(ended, PairEnded)
         assert ended.outcome is Outcome.CLOSED
+        assert waiting == SideWaiting(joined.pair)
+        assert ended.pair == joined.pair
         assert answered == TakeoverChecked(joined.pair, answered=True)
-        assert refused == RequestRefused(409, "pair is full")
+        assert refused == RequestRefused(409, "pair is full", pair=joined.pair)
         assert stopping == RelayStopping(0, 0)
 
     @pytest.mark.parametrize(
@@ -124,8 +127,8 @@ class TestFailingObserver:
             assert statistics.pairs_ended == {Outcome.ENDED: 1}
             await relay.disconnect_all()
             await relay.handle.stop()
-        assert observer.events_of == 6
-        assert caplog.messages == ["the observer failed: ValueError"] * 6
+        assert observer.events_of == 8
+        assert caplog.messages == ["the observer failed: ValueError"] * 8
         assert CODE not in caplog.text
 
 

@@ -68,7 +68,7 @@ async def test_events(relay: OpenRelay, autojump_clock: MockClock) -> None:
     await relay.upgrade()
     probed = [event for event in relay.events if isinstance(event, TakeoverChecked)]
     ended = [event for event in relay.events if isinstance(event, PairEnded)]
-    assert probed == [TakeoverChecked(relay.relay.pair_id("code"), answered=False)]
+    assert probed == [TakeoverChecked(relay.relay.hash_code("code"), answered=False)]
     assert [event.pair for event in ended] == [probed[0].pair]
 
 

@@ -164,7 +164,7 @@ class TestEnding:
                 await side.accept(b"accepted")
             pair.end(Outcome.OVER_BYTES)
             await trio.sleep(1000)
-            check_pair(pair, RelaySettings(), trio.current_time())
+            check_pair(RelaySettings(), pair)
             await evict_dead(relay.relay, "code", 0)
             await trio.testing.wait_all_tasks_blocked()
             await transport.aclose()

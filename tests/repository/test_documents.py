@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import relay.daemon.log_observer
+import relay.daemon.process_log
 from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
 from relay.cli.options import flags_of, variable_of
 from relay.daemon.effective_limits import LIMITS, effective_limits
@@ -88,10 +89,11 @@ def test_metrics() -> None:
 
 def test_log_lines() -> None:
     """The table has every line of the log, with its possible fields."""
-    source = Path(relay.daemon.log_observer.__file__).read_text()
+    paths = (relay.daemon.log_observer.__file__, relay.daemon.process_log.__file__)
+    source = "".join(Path(path).read_text() for path in paths)
     lines = section("Logs")
-    events = re.findall(r"(?:log|_log)\.\w+\(\s*\"([a-z ]+)\"", source)
-    assert len(events) == 12
+    events = re.findall(r"(?:log\.\w+\(|_log\.\w+,|log\.\w+\)\()\s*\"([a-z ]+)\"", source)
+    assert len(events) == 18
     for event in [*events, "refused", "log lines lost"]:
         assert f"\n| `{event}` |" in lines
     assert all(f"`{name}`" in lines for name in re.findall(r"\b(\w+)=", source) if name[0] != "_")

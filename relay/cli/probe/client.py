@@ -27,6 +27,7 @@ ABNORMAL: Final = 1006
 """Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
 
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
+PAIR: Final = re.compile(rb"\r\narc-relay-pair: ([0-9a-f]{10})\r\n", re.IGNORECASE)
 PLAIN_WORDS: Final = re.compile(rb"[A-Za-z ,:'-]{1,80}")
 TLS_ALERT: Final = b"\x15\x03"
 
@@ -80,9 +81,15 @@ class ProbeClient:
     """One open side; after its end, each method raises Failure with the cause."""
 
     def __init__(
-        self, name: str, websocket: trio_websocket.WebSocketConnection, ended: trio.Event
+        self,
+        name: str,
+        websocket: trio_websocket.WebSocketConnection,
+        ended: trio.Event,
+        pair: str = "",
     ) -> None:
         self.name = name
+        self.pair = pair
+        """Hash by which the log of the relay names the pair; "" if the response has none."""
         self.ended = ended
         """Set at the end of the stream."""
         self._websocket = websocket
@@ -171,8 +178,8 @@ async def run_client(
                     receive_buffer_size=READ_SIZE,
                 )
             if websocket is not None:
-                stream.answer = None
-                task_status.started(ProbeClient(name, websocket, stream.ended))
+                pair, stream.answer = pair_in(stream.answer), None
+                task_status.started(ProbeClient(name, websocket, stream.ended, pair))
                 await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     except* Exception:  # noqa: BLE001, S110 - the recorded stream has the cause
@@ -211,4 +218,11 @@ def refusal(answer: bytes) -> Failure:
     words = PLAIN_WORDS.fullmatch(body.strip())
     plain = b"content-type: text/plain" in head.lower()
     quoted = f" ({words[0].decode()})" if words and plain else ""
-    return Failure(f"HTTP {status}{phrase} in place of 101{quoted}", *causes)
+    pair = f", pair {name}" if (name := pair_in(answer)) else ""
+    return Failure(f"HTTP {status}{phrase} in place of 101{quoted}{pair}", *causes)
+
+
+def pair_in(answer: bytes) -> str:
+    """Return the hash of the pair code in the head of a response; "" if there is none."""
+    found = PAIR.search(answer.partition(b"\r\n\r\n")[0] + b"\r\n")
+    return found[1].decode() if found else ""

@@ -24,8 +24,8 @@ from .attempt import (
 from .client import run_client
 from .hints import Failure
 
-Figures = Mapping[str, float]
-"""Measurements of a step; each name ends with its unit."""
+Figures = Mapping[str, float | str]
+"""Measurements of a step, whose names end with the unit, and the hash of the pair code."""
 
 ROUNDS: Final = 10
 """Number of round trips, and of pings by each side, that are measured."""
@@ -49,7 +49,7 @@ async def connect(attempt: Attempt, name: str) -> Figures:
     """Open the next side. Side A then waits for side B."""
     side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
     attempt.sides.append(side)
-    return {}
+    return {"pair": side.pair} if side.pair else {}
 
 
 async def send_early(attempt: Attempt) -> Figures:

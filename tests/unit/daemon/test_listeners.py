@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,14 @@ import trio
 
 from relay.daemon import listeners as listeners_module
 from relay.daemon.errors import StartError
-from relay.daemon.listeners import PORT_ATTEMPTS, Plain, display_url, open_listeners, open_tcp
+from relay.daemon.listeners import (
+    PORT_ATTEMPTS,
+    Plain,
+    display_url,
+    open_listeners,
+    open_tcp,
+    serves_ipv6,
+)
 from relay.daemon.settings import DaemonSettings
 from relay.daemon.socket_activation import inherited_listeners
 from relay.daemon.unix_listener import open_unix
@@ -279,3 +287,18 @@ async def test_below_tls(tmp_path: Path) -> None:
         shown = [display_url(trio.SSLListener(listener, context)) for listener in (tcp, unix)]
         port = tcp.socket.getsockname()[1]
     assert shown == [f"wss://127.0.0.1:{port}", f"unix:{tmp_path}/relay.sock (TLS)"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [((), None), (("127.0.0.1",), False), (("::1",), True), (("127.0.0.1", "::1"), True)],
+)
+async def test_ipv6_is_served(hosts: Sequence[str], expected: bool | None, tmp_path: Path) -> None:
+    """IPv6 is served if a listener has an IPv6 address, and a Unix socket does not count."""
+    path = str(tmp_path / "relay.sock")
+    opened = [await open_tcp(host, 0) for host in hosts]
+    listeners: list[Plain] = [open_unix(path, 0o600)]
+    listeners += [each for some in opened for each in some]
+    assert serves_ipv6(listeners) is expected
+    for listener in listeners:
+        await listener.aclose()

@@ -22,9 +22,10 @@ def test_path_of_an_upgrade_is_not_interpreted(path: str) -> None:
         upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret")
     )
     assert handshake.code == "code"
-    assert handshake.response == (
+    assert handshake.response("0123456789") == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept_key(KEY).encode() + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(KEY).encode() + b"\r\n"
+        b"Arc-Relay-Pair: 0123456789\r\n\r\n"
     )
 
 
@@ -37,7 +38,7 @@ def test_representation_shows_nothing() -> None:
         x_forwarded_for="s3cret-address",
         sec_websocket_protocol="s3cret-protocol",
     )
-    assert "s3cret" in str(handshake_of(head).response)
+    assert "s3cret" in str(handshake_of(head).response(""))
     assert "s3cret" not in repr(handshake_of(head))
 
 
@@ -145,8 +146,10 @@ def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None
     if accepted is None:
         assert refused(head) == (400, BAD_PROTOCOL)
         return
-    assert handshake_of(head).response.endswith(
-        f"\r\nSec-WebSocket-Protocol: {accepted}\r\n\r\n".encode()
+    assert (
+        handshake_of(head)
+        .response("")
+        .endswith(f"\r\nSec-WebSocket-Protocol: {accepted}\r\n\r\n".encode())
     )
 
 
@@ -228,9 +231,9 @@ def test_upgrade_without_its_header(version: str, connection: str | None) -> Non
 def test_no_subprotocol(offer: str) -> None:
     """A list of empty items offers no subprotocol."""
     head = upgrade_request("/?pair=code", sec_websocket_protocol=offer)
-    assert b"Sec-WebSocket-Protocol" not in handshake_of(head).response
+    assert b"Sec-WebSocket-Protocol" not in handshake_of(head).response("")
     again = with_lines(head, f"Sec-WebSocket-Protocol: {offer}", "Sec-WebSocket-Protocol: a")
-    assert handshake_of(again).response.endswith(b"\r\nSec-WebSocket-Protocol: a\r\n\r\n")
+    assert handshake_of(again).response("").endswith(b"\r\nSec-WebSocket-Protocol: a\r\n\r\n")
 
 
 @pytest.mark.parametrize("upgrade", ["", ",", " , "])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.server.token_file import is_token, read_token, token_in
+from relay.server.token_file import is_token, read_token, token_in, token_weaknesses
 from tests.support.running_relay import running
 
 BAD = [
@@ -83,3 +83,30 @@ async def test_reload(tmp_path: Path, content: bytes, why: str) -> None:
         client = await relay.connect()
         assert (await client.upgrade("/?pair=code&token=s3cret")).status == 101
         await relay.disconnect(client)
+
+
+@pytest.mark.parametrize(
+    ("token", "mode", "reasons"),
+    [
+        ("x" * 16, 0o640, []),
+        ("x" * 15, 0o600, ["it has fewer than 16 characters"]),
+        ("x" * 16 + "\n", 0o644, ["every user of the machine can read its file"]),
+        (
+            "x",
+            0o604,
+            ["it has fewer than 16 characters", "every user of the machine can read its file"],
+        ),
+    ],
+)
+def test_weaknesses(tmp_path: Path, token: str, mode: int, reasons: list[str]) -> None:
+    """A token that is short, or that every user can read, has weaknesses."""
+    path = tmp_path / "token"
+    path.write_text(token)
+    path.chmod(mode)
+    assert token_weaknesses(str(path)) == reasons
+
+
+def test_weaknesses_of_no_token(tmp_path: Path) -> None:
+    """A file that holds no token has no weaknesses to tell."""
+    with pytest.raises(OSError, match="token"):
+        token_weaknesses(str(tmp_path / "token"))
