@@ -7,7 +7,6 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import h11
@@ -43,7 +42,7 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def client_context(*, verify: bool = True, ca: Path | None = None) -> ssl.SSLContext:
+def client_context(*, verify: bool = True, ca: str | None = None) -> ssl.SSLContext:
     """Return a client context that trusts the authorities of the system, or only those in ``ca``.
 
     Without ``verify``, every certificate is trusted. Raises OSError if ``ca`` cannot be read, and

@@ -33,7 +33,7 @@ def hash_code(
     url: Annotated[
         str | None,
         typer.Argument(
-            metavar="[URL]",
+            metavar="URL",
             help="The metrics of a relay, as http://HOST:PORT; by default those of the relay on"
             " this machine, from the variable ARC_RELAY_METRICS.",
         ),
@@ -46,7 +46,7 @@ def hash_code(
     try:
         target = metrics_target(url)
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="URL") from None
+        raise WrongUsage(str(error)) from None
     typer.echo(trio.run(fetch_hash, target, read_code()))
 
 

@@ -21,7 +21,8 @@ TOKEN: Final = "token"  # noqa: S105 - the name of a file, not its content
 class Reloader:
     """Reloader of the files of a relay. If a reload fails, the old content stays in force.
 
-    ``token_file`` is the path of the token; "" if the relay has none.
+    ``token_file`` is the path of the token; "" if the relay has none. ``option`` is the flag or the
+    variable that set it.
     """
 
     def __init__(
@@ -30,11 +31,13 @@ class Reloader:
         tls: CertificateFiles | None,
         log: FilteringBoundLogger,
         token_file: str = "",
+        option: str = "--token-file",
     ) -> None:
         self._handle = handle
         self._tls = tls
         self._log = log
         self._token_file = token_file
+        self._option = option
         self.failures = {CERTIFICATE: 0, TOKEN: 0}
         """Number of failed reloads, by file."""
         self.failed: set[str] = set()
@@ -60,7 +63,7 @@ class Reloader:
             if self._handle.reload_token():
                 done.append(TOKEN)
         except (OSError, ValueError) as error:
-            self._fail(TOKEN, start_problem(error))
+            self._fail(TOKEN, start_problem(error, self._option))
         if done or not self.failed:
             log_reloaded(self._log, done or ["nothing"])
         if done:

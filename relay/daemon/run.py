@@ -57,11 +57,12 @@ async def run(
     """
     problem: BaseException | None = None
     address = daemon_settings.metrics_address
+    given = f"{daemon_settings.option('metrics')} {daemon_settings.metrics}"
     try:
         tls = load_files(daemon_settings, relay_settings)
         async with AsyncExitStack() as stack:
             systemd = stack.enter_context(SystemdNotifier())
-            metrics_listeners = await open_tcp(*address, option="--metrics") if address else []
+            metrics_listeners = await open_tcp(*address, given=given) if address else []
             close_all(stack, metrics_listeners)
             listeners = await open_listeners(daemon_settings)
             close_all(stack, listeners.listeners)
@@ -101,8 +102,8 @@ def load_files(
         if path:
             read_token(path)
     except (OSError, ValueError) as error:
-        raise StartError(start_problem(error)) from None
-    return CertificateFiles.of(daemon_settings.tls_cert, daemon_settings.tls_key)
+        raise StartError(start_problem(error, daemon_settings.option("token_file"))) from None
+    return CertificateFiles.of(daemon_settings)
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
@@ -124,6 +125,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
     """Run the relay on open listeners until the last connection is closed."""
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
     urls = [display_url(listener) for listener in listeners]
+    token_option = daemon_settings.option("token_file")
     limits_clients = bool(
         relay_settings.max_connections_per_client or relay_settings.max_connects_per_minute
     )
@@ -134,9 +136,9 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
         try:
             handle = await nursery.start(relay)
         except (OSError, ValueError) as error:
-            raise StartError(f"cannot start: {start_problem(error)}") from None
+            raise StartError(f"cannot start: {start_problem(error, token_option)}") from None
         version = program_version()
-        reloader = Reloader(handle, tls, log, relay_settings.token_file)
+        reloader = Reloader(handle, tls, log, relay_settings.token_file, token_option)
         limits = effective_limits(relay_settings, handle.max_connections)
         if metrics_listeners:
             process = partial(process_statistics, limits, reloader)

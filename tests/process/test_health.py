@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from relay import RelayHandle, serve_relay
 from relay.cli.client import ConnectTarget, client_context
 from relay.cli.health import Health, check_health, health
+from relay.cli.options import WrongUsage
 from relay.cli.url import local_target, parse_target
 from relay.daemon.settings import DaemonSettings
 from tests.support.ports import reserved_port
@@ -220,6 +221,5 @@ async def test_command(tcp_relay: TcpRelay) -> None:
 
 def test_bad_url() -> None:
     """An invalid URL is wrong usage."""
-    status, output = invoke("relay.example")
-    assert status == 2
-    assert "it must be like wss://" in output
+    with pytest.raises(WrongUsage, match="URL must be like wss://"):
+        health("relay.example")

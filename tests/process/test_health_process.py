@@ -54,15 +54,19 @@ class TestPlain:
             programs.start("unix", "health", UNIX_SOCKET=path)
             programs.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
             programs.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
+            programs.start("quick", "probe", f"unix:{path}", "--quick")
             programs.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
         for name in ("port", "unix", "url"):
             status, out, err = programs.results[name]
             assert (status, err) == (0, ""), name
             # Those who probe may be there already.
-            assert out in {f"healthy: {n} pair{'s'[: n - 1]}\n" for n in (1, 2, 3)}
+            assert out in {f"healthy: {n} pair{'s'[: n - 1]}\n" for n in (1, 2, 3, 4)}
         status, out, err = programs.results["probe"]
         assert (status, err) == (0, "")
         assert out.endswith(f"a pair through ws://127.0.0.1:{port}/any/path works\n")
+        status, out, err = programs.results["quick"]
+        assert (status, err) == (0, "")
+        assert out.endswith(f"a pair through unix:{path} works\n")
         status, out, err = programs.results["json"]
         assert (status, err) == (0, "")
         report = json.loads(out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 import trio.testing
@@ -10,7 +12,15 @@ from relay import RelaySettings
 from relay.cli.health import Health
 from relay.cli.probe.dial import Awaited
 from relay.cli.probe.runner import Result
-from tests.support.probe_proxies import Impostor, Message, Proxy, into, plan_for, probe
+from tests.support.probe_proxies import (
+    CountingStream,
+    Impostor,
+    Message,
+    Proxy,
+    into,
+    plan_for,
+    probe,
+)
 from tests.support.relay_fixtures import MemoryRelay, TcpRelay
 
 ALL = [
@@ -65,6 +75,21 @@ async def test_optional_steps(memory_relay: MemoryRelay) -> None:
     assert last.ok
 
 
+async def test_quick(memory_relay: MemoryRelay) -> None:
+    """A quick probe sends and receives less than 2 KB, headers included."""
+    streams: list[CountingStream] = []
+
+    async def open_stream(awaited: Awaited) -> trio.abc.Stream:
+        streams.append(CountingStream(await memory_relay.open_stream()))
+        return streams[-1]
+
+    results, last = await probe(replace(plan_for(open_stream, size=2**20), quick=True))
+    assert names(results) == [*ALL[1:7], "close"]
+    assert last.ok
+    assert len(streams) == 2
+    assert 0 < sum(stream.count for stream in streams) < 2000
+
+
 async def test_real_sockets(tcp_relay: TcpRelay) -> None:
     """The steps succeed over TCP."""
 
@@ -91,9 +116,10 @@ async def test_code_in_use(memory_relay: MemoryRelay) -> None:
     await memory_relay.pair("code")
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == ALL[:2]
-    refused = "HTTP 409 Conflict in place of 101 (pair is full)"
+    refused = "HTTP 409 Conflict in place of 101, from the relay (pair is full)"
     pair = memory_relay.handle.hash_code("code")
     assert (last.ok, last.error) == (False, f"{refused}, pair {pair}")
+    assert last.answered_by == "relay"
     assert "share this code" in last.hint
 
 

@@ -167,13 +167,15 @@ async def test_end_at_once(
 async def test_fifo_at_reload(
     files: Certificate, token_file: Path, tmp_path: Path, time_limit: None, name: str
 ) -> None:
-    """A FIFO in the place of a file is refused without a delay."""
+    """A FIFO in the place of a file is refused by its option, without a delay."""
     path = {"token": token_file, "cert": files.cert, "key": files.key}[name]
     unix = tmp_path / "socket"
-    options = ("--unix-socket", str(unix), *files.options, "--token-file", str(token_file))
-    async with run_program(*options, log=tmp_path / "log") as program:
+    options = ("--unix-socket", str(unix), *files.options)
+    variables = {"ARC_RELAY_TOKEN_FILE": str(token_file)}
+    async with run_program(*options, log=tmp_path / "log", variables=variables) as program:
         path.unlink()
         os.mkfifo(path)
         program.process.send_signal(signal.SIGHUP)
         line = await program.line("not reloaded", str(path))
-        assert "is a FIFO or pipe, not a regular file" in line
+        option = "ARC_RELAY_TOKEN_FILE" if name == "token" else f"--tls-{name}"
+        assert f"{option} '{path}' is a FIFO or pipe, not a regular file" in line

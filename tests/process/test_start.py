@@ -130,7 +130,6 @@ def test_settings_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
         (["start", "--frobnicate"], ["--frobnicate"]),
         (["start", "surplus"], ["surplus"]),
         (["stop"], ["stop"]),
-        ([], ["command"]),
     ],
 )
 def test_wrong_usage(
@@ -270,16 +269,25 @@ def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+@pytest.mark.parametrize("as_variables", [False, True])
 @pytest.mark.parametrize(
     "options", [["--token-file", "/no"], ["--tls-cert", "/no", "--tls-key", "/no"]]
 )
 def test_no_port_without_files(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    as_variables: bool,
 ) -> None:
-    """A relay whose files cannot be used opens no port, so that no client connects."""
+    """A relay whose files cannot be used opens no port; the message has the flag or variable."""
+    if as_variables:
+        names = [f"ARC_RELAY_{flag[2:].replace('-', '_').upper()}" for flag in options[::2]]
+        for name in names:
+            monkeypatch.setenv(name, "/no")
+        options = [names[0]]
     opening = Mock()
     monkeypatch.setattr(daemon, "open_listeners", opening)
-    assert run(monkeypatch, "start", *options) == 1
+    assert run(monkeypatch, "start", *([] if as_variables else options)) == 1
     why = f"cannot read {options[0]} '/no': No such file or directory"
     assert capsys.readouterr().err == f"arc-relay: {why}\n"
     assert not opening.called
@@ -293,14 +301,26 @@ def test_failed_start_closes_everything(
     opened: list[trio.SocketListener] = []
     really_open = open_tcp
 
-    async def open_metrics(*address: Any, option: str) -> list[trio.SocketListener]:
-        opened.extend(await really_open(*address, option=option))
+    async def open_metrics(*address: Any, given: str) -> list[trio.SocketListener]:
+        opened.extend(await really_open(*address, given=given))
         return opened
 
     monkeypatch.setattr(daemon, "open_tcp", open_metrics)
     assert run(monkeypatch, "start", "-p", "0", "--metrics", "127.0.0.1:0", option, "/no/no") == 1
     assert "/no" in capsys.readouterr().err
     assert [listener.socket.fileno() for listener in opened] == [-1]
+
+
+def test_start_does_not_import_the_help() -> None:
+    """A start does not import typer's rich help, which takes time."""
+    code = (
+        "import sys; sys.argv[1:] = ['start', '--token-file', '/no']\n"
+        "from relay.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print('typer.rich_utils' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_module() -> None:

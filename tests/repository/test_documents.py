@@ -55,7 +55,7 @@ def test_flags_and_variables(document: Path) -> None:
     text = document.read_text()
     flags = {flag for name, _, about in SETTINGS for flag in flags_of(name, about)}
     for line in re.findall(r"arc-relay start (.*(?:\\\n.*)*)", text):
-        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= flags | {"--help"}
+        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= flags | {"--check", "--help"}
     assert set(re.findall(r"ARC_RELAY_[A-Z_]+", text)) <= {variable_of(name) for name in NAMES}
 
 

@@ -55,3 +55,13 @@ def test_row() -> None:
         reference()
     )
     assert "| `ARC_RELAY_MAX_CONNECTIONS` | 90 % of the descriptor limit | " in reference()
+
+
+def test_other_options() -> None:
+    """The options that are no settings have rows, also if a setting has the same name."""
+    found = reference().partition("## Other options")[2]
+    assert "| `probe` | `--quick` |  | " in found
+    assert "| `probe` | `--token-file PATH` |  | " in found
+    assert "| `probe` | `--timeout TIME` | `30s` | Timeout of a step. |" in found
+    assert "| `start` | `--check` |  | " in found
+    assert "| `start` | `--port" not in found

@@ -59,6 +59,29 @@ def into(relay: MemoryRelay) -> Opener:
     return open_stream
 
 
+class CountingStream(trio.abc.Stream):
+    """A stream that counts the bytes of both directions."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self.count = 0
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self._stream.receive_some(max_bytes)
+        self.count += len(data)
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.count += len(data)
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
 class Script:
     """A server that sends one answer and disconnects, unless ``stay`` is set."""
 

@@ -12,11 +12,9 @@ from relay import RelaySettings
 from relay.fields import Field, iter_fields
 
 ABOUT: dict[str, Field] = {name: about for name, _, about in iter_fields(RelaySettings)}
-TIMES = [name for name, about in ABOUT.items() if about.metavar == "SECONDS"]
-OFF = [
-    name for name in TIMES if ABOUT[name].values.startswith("a number of seconds from 0.001, or")
-]
-WHOLE = [name for name, about in ABOUT.items() if about.metavar in {"BYTES", "NUMBER"}]
+TIMES = [name for name, about in ABOUT.items() if about.metavar == "TIME"]
+OFF = [name for name in TIMES if ABOUT[name].zero]
+WHOLE = [name for name, about in ABOUT.items() if about.metavar in {"SIZE", "NUMBER"}]
 
 
 def with_setting(name: str, value: Any) -> RelaySettings:

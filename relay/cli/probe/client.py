@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Final
 
 import trio
 import trio_websocket
 
+from .answer import pair_in, refusal
 from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure, printable
 
@@ -26,11 +25,6 @@ QUEUE: Final = 16
 ABNORMAL: Final = 1006
 """Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
 
-STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
-PAIR: Final = re.compile(rb"\r\narc-relay-pair: ([0-9a-f]{10})\r\n", re.IGNORECASE)
-PLAIN_WORDS: Final = re.compile(rb"[A-Za-z ,:'-]{1,80}")
-TLS_ALERT: Final = b"\x15\x03"
-
 
 @dataclass(frozen=True, slots=True)
 class ConnectOptions:
@@ -43,6 +37,11 @@ class ConnectOptions:
     resource: str = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     max_message_size: int
+
+    @property
+    def with_token(self) -> bool:
+        """True if the request has a token, as a header or a parameter."""
+        return bool(self.headers) or "token=" in self.resource
 
 
 class RecordingStream(trio.abc.Stream):
@@ -187,42 +186,10 @@ async def run_client(
     finally:
         await trio.aclose_forcefully(stream)
     if websocket is None:
-        raise refusal(stream.answer)
+        raise refusal(stream.answer, with_token=request.with_token)
 
 
 async def cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
     """Cancel scope once event is set."""
     await event.wait()
     scope.cancel()
-
-
-def refusal(answer: bytes) -> Failure:
-    """Return the failure that a response other than a valid 101 indicates."""
-    if not answer:
-        return Failure("the connection was closed without an answer", "no response")
-    if answer.startswith(TLS_ALERT):
-        return Failure("the answer is a TLS alert", "tls wanted")
-    found = STATUS_LINE.match(answer)
-    if found is None:
-        return Failure("the answer is not HTTP/1.1", "not http")
-    status = int(found[1])
-    causes = (f"status {status}", f"status {status // 100}xx")
-    if status == HTTPStatus.SWITCHING_PROTOCOLS:
-        return Failure("HTTP 101, but not for this upgrade", *causes)
-    try:
-        phrase = f" {HTTPStatus(status).phrase}"
-    except ValueError:
-        phrase = ""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    # Quote only plain words, such as the reasons of the relay: a body may hold anything.
-    words = PLAIN_WORDS.fullmatch(body.strip())
-    plain = b"content-type: text/plain" in head.lower()
-    quoted = f" ({words[0].decode()})" if words and plain else ""
-    pair = f", pair {name}" if (name := pair_in(answer)) else ""
-    return Failure(f"HTTP {status}{phrase} in place of 101{quoted}{pair}", *causes)
-
-
-def pair_in(answer: bytes) -> str:
-    """Return the hash of the pair code in the head of a response; "" if there is none."""
-    found = PAIR.search(answer.partition(b"\r\n\r\n")[0] + b"\r\n")
-    return found[1].decode() if found else ""

@@ -21,6 +21,7 @@ from relay.daemon.settings import DaemonSettings
         ("wss://relay.example/a/b?x=1#y", "wss://relay.example/a/b", "relay.example", 443, True),
         ("HTTPS://Relay.Example:443", "wss://relay.example/", "relay.example", 443, True),
         ("ws://[::1]:80/", "ws://[::1]/", "::1", 80, False),
+        ("unix:/run/relay.sock", "unix:/run/relay.sock", "localhost", 80, False),
         ("ws://bücher.example/ü", "ws://xn--bcher-kva.example/%C3%BC", "", 80, False),
     ],
 )
@@ -49,7 +50,7 @@ def test_url(text: str, shown: str, host: str, port: int, tls: bool) -> None:
 )
 def test_bad_url(text: str) -> None:
     """An invalid URL is refused in one line that does not quote it."""
-    with pytest.raises(ValueError, match=r"^it [^\n]+$") as caught:
+    with pytest.raises(ValueError, match=r"^URL must [^\n]+$") as caught:
         parse_url(text)
     assert "secret" not in str(caught.value)
 
@@ -121,7 +122,7 @@ def test_verification(text: str, verified: bool) -> None:
 @pytest.mark.parametrize("text", ["unix:", "unix", "tcp:127.0.0.1:80"])
 def test_bad_target(text: str) -> None:
     """Text that is neither a URL nor a path of a Unix socket is refused."""
-    with pytest.raises(ValueError, match=r"^it must"):
+    with pytest.raises(ValueError, match=r"^URL must"):
         parse_target(text)
 
 
@@ -129,4 +130,4 @@ def test_authorities(tmp_path: Path) -> None:
     """A file of authorities replaces the system's authorities."""
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(file)
-    assert len(client_context(ca=file).get_ca_certs()) == 1
+    assert len(client_context(ca=str(file)).get_ca_certs()) == 1

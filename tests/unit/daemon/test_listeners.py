@@ -114,8 +114,8 @@ async def test_port_in_use_at_one_address(monkeypatch: pytest.MonkeyPatch, refus
 async def test_wrong_host(host: str, reason: str) -> None:
     """A host that does not resolve, or is another machine, is refused in one line."""
     with pytest.raises(StartError) as caught:
-        await open_tcp(host, 80)
-    assert str(caught.value) == f"cannot listen on --host {host!r} --port 80: {reason}"
+        await open_tcp(host, 80, given=f"--host {host!r}")
+    assert str(caught.value) == f"cannot listen on --host {host!r}: {reason}"
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
@@ -161,7 +161,7 @@ async def test_absent_addresses_only(monkeypatch: pytest.MonkeyPatch, error: int
     resolving(monkeypatch, "::1", "::2")
     without_ipv6(monkeypatch, error)
     with pytest.raises(StartError) as caught:
-        await open_tcp("localhost", 80, option="--metrics")
+        await open_tcp("localhost", 80, given="--metrics localhost:80")
     why = os.strerror(error)
     assert str(caught.value) == f"cannot listen on --metrics localhost:80: {why} (::1)"
 
@@ -179,12 +179,13 @@ async def test_other_error_at_one_address(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_port_in_use() -> None:
-    """A port that another program uses is refused in one line."""
+    """A port that another program uses is refused in one line, with the names of both settings."""
+    given = {"host": "ARC_RELAY_HOST"}
     [first] = await open_tcp("127.0.0.1", 0)
     port = first.socket.getsockname()[1]
     with pytest.raises(StartError) as caught:
-        await open_tcp("127.0.0.1", port)
-    expected = f"cannot listen on --host '127.0.0.1' --port {port}: Address already in use"
+        await open_listeners(DaemonSettings(host="127.0.0.1", port=port, given=given))
+    expected = f"cannot listen on ARC_RELAY_HOST '127.0.0.1' --port {port}: Address already in use"
     assert str(caught.value) == expected
     await first.aclose()
 
@@ -207,7 +208,7 @@ async def test_unix_and_port(tmp_path: Path) -> None:
     """A given port is opened beside the Unix socket."""
     path = tmp_path / "relay.sock"
     settings = DaemonSettings(
-        host="127.0.0.1", port=0, unix_socket=str(path), given=frozenset({"port"})
+        host="127.0.0.1", port=0, unix_socket=str(path), given={"port": "--port"}
     )
     listeners, _ = await open_listeners(settings, {})
     assert [display_url(listener).partition(":")[0] for listener in listeners] == ["unix", "ws"]

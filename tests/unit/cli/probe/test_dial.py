@@ -24,7 +24,7 @@ def trusting(tmp_path: Path) -> ssl.SSLContext:
     """Return a context that trusts the test's authority."""
     file = tmp_path / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(file)
-    return client_context(ca=file)
+    return client_context(ca=str(file))
 
 
 async def read(stream: trio.abc.Stream) -> None:
@@ -161,6 +161,12 @@ def test_unreachable() -> None:
     assert failure.text == "network is unreachable, no route to host"
     assert failure.causes == ("unreachable",)
     assert tcp_failure(OSError("odd")).text == "odd"
+
+
+def test_denied() -> None:
+    """A Unix socket that the user may not open is distinguished from one without a listener."""
+    failure = tcp_failure(PermissionError(errno.EACCES, "Permission denied"))
+    assert (failure.text, failure.causes) == ("permission denied", ("denied",))
 
 
 def test_odd_certificate() -> None:
