@@ -96,7 +96,7 @@ class Caddy(Proxy):
     """Caddy, which its command `reload` reloads."""
 
     name = "caddy"
-    file = "Caddyfile"
+    file = "several.Caddyfile"
 
     def substitutions(self) -> Mapping[str, str]:
         return {

@@ -72,7 +72,7 @@ class TestKeepalive:
         await near_relay.pair("code")
 
 
-class TestNewcomer:
+class TestTakeover:
     """Another client connects with the code, long before keepalive ends the dead side."""
 
     @pytest.fixture
@@ -100,7 +100,7 @@ class TestNewcomer:
         self, near_relay: NearRelay, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The other client gets the code of a waiting side in time."""
-        monkeypatch.setattr("relay.pairing.takeover.SILENCE_BEFORE_CHECK", 0.2)
+        monkeypatch.setattr("relay.pairing.alive_check.SILENCE_BEFORE_CHECK", 0.2)
         AutoClient(await near_relay.join_far("code"), nursery)
         await trio.sleep(0.3)
         near_relay.namespaces.go_dead()

@@ -27,12 +27,10 @@ PIP_SETTINGS: Final = {"index-url", "proxy", "timeout", "trusted-host"}
 
 def build_base(podman: Podman, folder: Path) -> str:
     """Return a new image with Python; the folder is for temporary files."""
-    indexes = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
-    mirror = indexes.split()[0]
     archive = folder / "base.tar"
     run(
         *("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PACKAGES}"),
-        *(SUITE, str(archive), mirror),
+        *(SUITE, str(archive), apt_mirror()),
     )
     image = podman("import", "--quiet", "--change", BASE_PATH, archive)
     archive.unlink()
@@ -56,18 +54,33 @@ def build_image(podman: Podman, base: str, folder: Path) -> str:
 def pip_mounts(folder: Path) -> Sequence[str]:
     """Return options that mount this machine's authorities and pip configuration into a build."""
     settings = folder / "pip.conf"
-    lines = run(sys.executable, "-m", "pip", "config", "list").splitlines()
-    pairs = (line.partition("=")[::2] for line in lines)
-    # Settings of the environment come first, and beat those of files.
-    kept = {name.rpartition(".")[2]: shlex.split(value)[0] for name, value in reversed([*pairs])}
+    kept = pip_settings()
     settings.write_text(
         "\n".join(["[global]", *(f"{name} = {kept[name]}" for name in PIP_SETTINGS & kept.keys())])
     )
     mounts = [f"--volume={settings}:/etc/pip.conf:ro"]
-    authorities = Path(os.environ.get("SSL_CERT_FILE", AUTHORITIES))
-    if authorities.exists():
-        mounts.append(f"--volume={authorities}:{AUTHORITIES}:ro")
+    if authorities().exists():
+        mounts.append(f"--volume={authorities()}:{AUTHORITIES}:ro")
     return mounts
+
+
+def apt_mirror() -> str:
+    """Return the URL of the Debian mirror that this machine uses."""
+    indexes = run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+    return indexes.split()[0]
+
+
+def authorities() -> Path:
+    """Return the path of the certificate authorities that this machine trusts."""
+    return Path(os.environ.get("SSL_CERT_FILE", AUTHORITIES))
+
+
+def pip_settings() -> dict[str, str]:
+    """Return the settings of this machine's pip, by their short names."""
+    lines = run(sys.executable, "-m", "pip", "config", "list").splitlines()
+    pairs = (line.partition("=")[::2] for line in lines)
+    # Settings of the environment come first, and beat those of files.
+    return {name.rpartition(".")[2]: shlex.split(value)[0] for name, value in reversed([*pairs])}
 
 
 def run(*command: str) -> str:

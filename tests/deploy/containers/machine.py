@@ -15,8 +15,10 @@ from .podman import Container, Podman
 __all__ = ["Machine", "boot"]
 
 # Where cgroups are of version 1, podman shows systemd those of the whole machine, and its own only
-# to read. With those out of the way it may run containers, too.
+# to read. With those out of the way it may run containers, too. As on a machine, mounts are shared,
+# which credentials of units need.
 OWN_CGROUPS: Final = """
+mount --make-rshared /
 cd /sys/fs/cgroup && umount --quiet systemd/release_agent systemd
 for each in */; do mount --options remount,bind,rw "$each"; done
 exec /lib/systemd/systemd

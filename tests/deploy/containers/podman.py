@@ -70,7 +70,7 @@ class Container:
     def __init__(self, podman: Podman, name: str) -> None:
         self.podman = podman
         self.name = name
-        self._process = int(self.state()["Pid"])
+        self.process = int(self.state()["Pid"])
 
     def state(self) -> dict[str, Any]:
         """Return the state of the container."""
@@ -92,7 +92,7 @@ class Container:
 
     async def connect(self, port: int) -> trio.SocketStream:
         """Return a connection from inside the network of the container."""
-        with network_of(self._process):
+        with network_of(self.process):
             sock = trio.socket.socket()
         await sock.connect(("127.0.0.1", port))
         return trio.SocketStream(sock)

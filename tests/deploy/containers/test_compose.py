@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import trio
@@ -20,9 +22,10 @@ FILE = ROOT / "deploy" / "compose.yaml"
 class Compose:
     """podman-compose with the shipped file, for an image and a port."""
 
-    def __init__(self, program: str, podman: Podman, image: str, port: int) -> None:
+    def __init__(self, program: str, podman: Podman, image: str, port: int, folder: Path) -> None:
         self._command = [program, "-p", f"arc-relay-{os.getpid()}", "-f", str(FILE)]
-        ours = {"ARC_RELAY_IMAGE": image, "ARC_RELAY_PORT": str(port)}
+        shutil.copy(ROOT / "deploy" / "arc-relay.env.example", folder / "relay.env")
+        ours = {"RELAY_IMAGE": image, "RELAY_PORT": str(port), "RELAY_FOLDER": str(folder)}
         self._environment = podman.environment | ours
         self.port = port
 
@@ -44,18 +47,18 @@ class Compose:
 
 
 @pytest.fixture
-def compose(podman_compose: str, podman: Podman, image: str) -> Iterator[Compose]:
+def compose(podman_compose: str, podman: Podman, image: str, tmp_path: Path) -> Iterator[Compose]:
     """Return podman-compose, and remove its containers at the end."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    compose = Compose(podman_compose, podman, image, port)
+    compose = Compose(podman_compose, podman, image, port, tmp_path)
     yield compose
     compose("down", "--volumes")
 
 
 async def test_life(compose: Compose, podman: Podman, time_limit: None) -> None:
     """The relay alone is restricted and healthy, forwards, and closes its sides at a stop."""
-    compose("up", "--detach", "--no-build")
+    compose("up", "--detach", "--no-build", "relay")
     name = compose("ps", "--quiet").strip()
     host = podman.inspect(name)["HostConfig"]
     assert host["ReadonlyRootfs"]
@@ -71,13 +74,3 @@ async def test_life(compose: Compose, podman: Podman, time_limit: None) -> None:
             for client in (a, b):
                 assert await client.closed() == (1001, "relay stopping")
     assert podman.inspect(name)["State"]["ExitCode"] == 0
-
-
-@pytest.mark.parametrize(
-    ("profile", "services"), [("caddy", {"caddy"}), ("nginx", {"nginx", "certbot"})]
-)
-def test_profiles(compose: Compose, profile: str, services: set[str]) -> None:
-    """With a profile there is a proxy too."""
-    alone = compose("config", "--services").split()
-    assert alone == ["relay"]
-    assert {*compose("--profile", profile, "config", "--services").split()} == {"relay", *services}

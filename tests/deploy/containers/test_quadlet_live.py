@@ -16,6 +16,7 @@ from .podman import Podman
 
 FILES: Final = ROOT / "deploy" / "podman"
 FOLDER: Final = "/etc/containers/systemd"
+SETTINGS: Final = ROOT / "deploy" / "arc-relay.env.example"
 NAME: Final = "localhost/arc-relay:latest"
 
 QUICK: Final = """
@@ -49,6 +50,7 @@ async def machine(booted: Machine, time_limit: None) -> Machine:
     await booted.systemctl("stop", "arc-relay*")
     booted.container.do("rm", "--recursive", "--force", FOLDER)
     booted.container.do("cp", "--recursive", "/shipped", FOLDER)
+    booted.write("/etc/arc-relay/relay.env", SETTINGS.read_text())
     await booted.systemctl("daemon-reload")
     return booted
 

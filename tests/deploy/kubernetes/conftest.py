@@ -30,8 +30,8 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
     """Return the manifests of the documented kustomization, which has every component."""
     folder = tmp_path_factory.mktemp("documented")
     shutil.copytree(KUBERNETES, folder / "arc-relay" / "deploy" / "kubernetes")
-    section = (ROOT / "docs" / "deployment.md").read_text().partition("\n## Kubernetes\n")[2]
-    shown = section.partition("```yaml\n")[2].partition("```")[0]
+    document = (ROOT / "docs" / "kubernetes.md").read_text()
+    shown = document.partition("```yaml\n")[2].partition("```")[0]
     (folder / "kustomization.yaml").write_text(shown)
     return build(folder)
 
