@@ -116,7 +116,7 @@ def as_reference(pieces: list[bytes]) -> tuple[Seen, bool]:
     return seen, False
 
 
-def of_use(control: list[Control]) -> list[Control]:
+def control_to_keep(control: list[Control]) -> list[Control]:
     """Return the control frames of one read that the reframer must keep."""
     kept: list[Control] = []
     for frame in control:
@@ -147,7 +147,7 @@ def xor(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload) ^ int.from_bytes(pad)).to_bytes(size)
 
 
-def as_split(
+def as_reframed(
     pieces: list[bytes], max_message_size: int = 0, bounds: Bounds = REAL
 ) -> tuple[Seen, Recorder]:
     """Feed the pieces to a reframer and decode its frames as a WebSocket client does.
@@ -363,8 +363,8 @@ def test_cuts_make_no_difference(
     pieces: list[bytes], max_message_size: int, bounds: Bounds
 ) -> None:
     """Any division of a stream has the same messages, control frames and end."""
-    seen, reframer = as_split(pieces, max_message_size, bounds)
-    whole, reference = as_split([b"".join(pieces)], max_message_size, bounds)
+    seen, reframer = as_reframed(pieces, max_message_size, bounds)
+    whole, reference = as_reframed([b"".join(pieces)], max_message_size, bounds)
     assert seen.messages == whole.messages
     assert seen.end == whole.end
     longer, shorter = sorted((seen.part, whole.part), key=len, reverse=True)
@@ -397,7 +397,7 @@ def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
     for (control, now), (all_control, place) in zip(
         seen.reads[:stop], expected.reads, strict=False
     ):
-        assert control == of_use(all_control)
+        assert control == control_to_keep(all_control)
         assert now[0] == place[0]
         assert 0 <= place[1] - now[1] <= bounds[0]
     later = chain(seen.reads[stop:], expected.reads[stop + 1 :])
@@ -407,7 +407,7 @@ def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
 def check_agreement(pieces: list[bytes], bounds: Bounds = REAL) -> bool:
     """Check that the reframer and wsproto agree; return True unless wsproto refused a text."""
     expected, gave_up = as_reference(pieces)
-    seen, reframer = as_split(pieces, bounds=bounds)
+    seen, reframer = as_reframed(pieces, bounds=bounds)
     if gave_up:
         assert seen.messages[: len(expected.messages)] == expected.messages
         assert expected.part == b""
@@ -476,8 +476,8 @@ def test_limit_ends_it_at_the_first_message_over_it(
     pieces: list[bytes], limit: int, bounds: Bounds
 ) -> None:
     """With a limit, the result is the same up to the first message above the limit."""
-    seen, reframer = as_split(pieces, limit, bounds)
-    unlimited, _ = as_split(pieces, bounds=bounds)
+    seen, reframer = as_reframed(pieces, limit, bounds)
+    unlimited, _ = as_reframed(pieces, bounds=bounds)
     too_big = next((x for x in unlimited.messages if len(x) > limit), None)
     if too_big is None:
         assert seen == unlimited
@@ -497,8 +497,8 @@ def test_limit_ends_it_at_the_first_message_over_it(
 def test_nothing_follows_the_end(pieces: list[bytes], more: bytes, bounds: Bounds) -> None:
     """After a close frame or a violation, further bytes change nothing."""
     pieces.append(FILLING)
-    seen, reframer = as_split(pieces, bounds=bounds)
-    after, same = as_split([*pieces, more], bounds=bounds)
+    seen, reframer = as_reframed(pieces, bounds=bounds)
+    after, same = as_reframed([*pieces, more], bounds=bounds)
     if seen.end is not None:
         place = (len(seen.messages), len(seen.part))
         assert after == replace(seen, reads=[*seen.reads, ([], place)])
