@@ -65,7 +65,7 @@ def fragmented(sizes: list[int], between: bytes = b"") -> tuple[bytes, bytes]:
     return bytes(stream), payload
 
 
-# Up to MAX_HELD.
+# Up to MAX_BUFFERED.
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 1000, MAX_BUFFERED - 1, MAX_BUFFERED])
@@ -126,7 +126,7 @@ def test_message_of_exactly_64_kib_waits_for_its_last_byte() -> None:
     assert fed(reframer, frame[-1:]) == sent(BINARY, payload)
 
 
-# Beyond MAX_HELD.
+# Above MAX_BUFFERED.
 
 
 def test_message_of_a_byte_more_than_64_kib_is_cut_through() -> None:
