@@ -167,7 +167,7 @@ async def test_end_at_once(
 async def test_fifo_at_reload(
     files: Certificate, token_file: Path, tmp_path: Path, time_limit: None, name: str
 ) -> None:
-    """A FIFO in the place of a file is refused by its option, and holds nothing up."""
+    """A FIFO in the place of a file is refused by its option, without a delay."""
     path = {"token": token_file, "cert": files.cert, "key": files.key}[name]
     unix = tmp_path / "socket"
     options = ("--unix-socket", str(unix), *files.options)

@@ -56,14 +56,14 @@ class TestEvents:
             await a.send(encode_close(1000))
             await relay.wait_for_connections(2)
             await relay.handle.stop()
-        waiting, joined, probed, refused, ended, stopping = relay.events
+        waiting, joined, answered, refused, ended, stopping = relay.events
         assert isinstance(joined, PairJoined)
         assert joined.wait_time == pytest.approx(2.5)
         assert isinstance(ended, PairEnded)
         assert ended.outcome is Outcome.CLOSED
         assert waiting == SideWaiting(joined.pair)
         assert ended.pair == joined.pair
-        assert probed == TakeoverChecked(joined.pair, answered=True)
+        assert answered == TakeoverChecked(joined.pair, answered=True)
         assert refused == RequestRefused(409, "pair is full", pair=joined.pair)
         assert stopping == RelayStopping(0, 0)
 

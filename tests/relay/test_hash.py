@@ -18,7 +18,7 @@ from tests.support.running_relay import WatchedRelay, running
 HEADER = "arc-relay-pair"
 
 
-async def ask(relay: WatchedRelay, head: bytes) -> Response:
+async def request(relay: WatchedRelay, head: bytes) -> Response:
     """Return the response to a request."""
     client = await relay.connect()
     await client.send(head)
@@ -28,9 +28,9 @@ async def ask(relay: WatchedRelay, head: bytes) -> Response:
 async def test_response_names_the_pair(autojump_clock: trio.testing.MockClock) -> None:
     """Both sides and a refused third client get the hash that the events have."""
     async with running() as relay:
-        responses = [await ask(relay, upgrade_request("/?pair=code")) for _ in range(3)]
+        responses = [await request(relay, upgrade_request("/?pair=code")) for _ in range(3)]
         assert [response.status for response in responses] == [101, 101, 409]
-        other = await ask(relay, upgrade_request("/?pair=other"))
+        other = await request(relay, upgrade_request("/?pair=other"))
         await relay.disconnect_all()
         (pair,) = {response.headers[HEADER] for response in responses}
         assert re.fullmatch("[0-9a-f]{10}", pair)
@@ -65,7 +65,7 @@ async def test_refusal_names_the_pair(
     async with running(**settings) as relay:
         if "allowed_origins" not in settings:
             await relay.join("other")
-        response = await ask(relay, head)
+        response = await request(relay, head)
         (refused,) = relay.events_of(RequestRefused)
         assert response.status == refused.status == status
         assert response.headers[HEADER] == refused.pair == relay.handle.hash_code("code")
@@ -85,7 +85,7 @@ async def test_refusal_names_the_pair(
 async def test_response_without_a_hash(head: bytes, autojump_clock: trio.testing.MockClock) -> None:
     """A request without a valid code gets no hash, and neither does one for the health."""
     async with running() as relay:
-        assert HEADER not in (await ask(relay, head)).headers
+        assert HEADER not in (await request(relay, head)).headers
         assert not any(each.pair for each in relay.events_of(RequestRefused))
 
 
@@ -114,7 +114,7 @@ async def test_cause_of_a_401(
             await relay.join("code&token=right")
             path.write_text("new")
             relay.handle.reload_token()
-        response = await ask(relay, upgrade_request(f"/?pair=code{query}"))
+        response = await request(relay, upgrade_request(f"/?pair=code{query}"))
         (refused,) = relay.events_of(RequestRefused)
         assert response.status == refused.status == 401
         assert refused.detail == detail

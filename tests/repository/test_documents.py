@@ -88,7 +88,7 @@ def test_metrics() -> None:
 
 
 def test_log_lines() -> None:
-    """The table has every line of the log, with the fields that it may have."""
+    """The table has every line of the log, with its possible fields."""
     paths = (relay.daemon.log_observer.__file__, relay.daemon.process_log.__file__)
     source = "".join(Path(path).read_text() for path in paths)
     lines = section("Logs")

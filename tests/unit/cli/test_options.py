@@ -287,8 +287,8 @@ def test_ignored_variables(command: StartCommand, monkeypatch: pytest.MonkeyPatc
     assert command.relay == RelaySettings()
 
 
-def test_what_was_given(command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings have the flag or variable of each, also if its value is the default."""
+def test_given_options(command: StartCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings have the flag or variable of each given option, also if it is the default."""
     monkeypatch.setenv("ARC_RELAY_HOST", "0.0.0.0")  # noqa: S104 - nothing listens
     monkeypatch.setenv("ARC_RELAY_PORT", "5")
     given = command.value("given", "-p", "8765", "--pair-ttl", "5", "--no-strict-codes")

@@ -179,7 +179,7 @@ async def test_other_error_at_one_address(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_port_in_use() -> None:
-    """A port that another program has is refused in one line, with the names of both settings."""
+    """A port that another program uses is refused in one line, with the names of both settings."""
     given = {"host": "ARC_RELAY_HOST"}
     [first] = await open_tcp("127.0.0.1", 0)
     port = first.socket.getsockname()[1]

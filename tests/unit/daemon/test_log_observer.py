@@ -197,7 +197,7 @@ def test_failed_handshakes() -> None:
 def test_proxy_that_is_not_trusted(
     addresses: str, limits_clients: bool, peer: str, shown: dict[str, str] | None
 ) -> None:
-    """It is a warning if the addresses of clients matter, for limits or for the log."""
+    """The line is a warning if client addresses matter, for limits or for the log."""
     log = Log()
     observer = LogObserver(log.log, addresses, limits_clients=limits_clients)
     observer.on_event(ProxyNotTrusted(peer))

@@ -67,7 +67,7 @@ def test_text_off_a_terminal(format: str, pipe: Pipe) -> None:
 
 
 def test_auto_on_a_terminal(terminal: tuple[int, TextIO]) -> None:
-    """On a terminal a line has a short local time, and colours unless the user wants none."""
+    """A line on a terminal has a short local time, and colours unless the user disables them."""
     screen, stream = terminal
     configure_logging(stream=stream, environment={}).info("started")
     assert b"\x1b[" in os.read(screen, PAGE)

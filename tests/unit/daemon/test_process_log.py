@@ -119,10 +119,10 @@ def test_settings_that_differ() -> None:
         ),
     ],
 )
-def test_what_the_relay_does(
+def test_lines_of_the_relay(
     log_line: Callable[[FilteringBoundLogger], None], expected: dict[str, Any]
 ) -> None:
-    """Start, signals, reloads and stop are a line each."""
+    """Start, signals, reloads and the stop are logged in one line each."""
     log = Log()
     log_line(log.log)
     assert log.lines() == [{"level": "info"} | expected]
