@@ -137,8 +137,8 @@ def test_containers(debian: Debian) -> None:
     run(debian, WITH_TOKEN[blocks[2].section])
     if blocks[2].section == "podman run":
         run(debian, blocks[2].commands)
-    assert "401" in debian.run(PROBE).stdout
     repeat(debian, f'{PROBE} --token "$(cat /etc/arc-relay/token)"')
+    assert "401" in debian.run(PROBE).stdout
     follow(debian, select(UPGRADE, container=True), UPGRADE)
     run(debian, "systemctl stop arc-relay || podman rm -f arc-relay")
     run(debian, "sed -i '/^ARC_RELAY_TOKEN_FILE/d' /etc/arc-relay/relay.env")
