@@ -42,7 +42,9 @@ def find_pythons() -> dict[str, str]:
 
 PYTHONS = find_pythons()
 FIRST = next(iter(PYTHONS))
-"""CPython of the shared environment, of the coverage gate and of the README's commands."""
+"""CPython of the shared environment, of the coverage gate and of the README's first command."""
+NEWEST = next(reversed(PYTHONS))
+"""CPython of the README's test command."""
 
 
 def environment(session: nox.Session, version: str = FIRST) -> Path:
@@ -150,6 +152,21 @@ def tests(session: nox.Session) -> None:
     session.log(f"tested under CPython {', '.join(PYTHONS)}")
 
 
+OTHERS = [version for version in PYTHONS if version != NEWEST] or [FIRST]
+
+
+@nox.session(
+    name="other-tests",
+    venv_backend="none",
+    allow_parallel=True,
+    requires=[f"tests-{version}" for version in OTHERS],
+    default=False,
+)
+def other_tests(session: nox.Session) -> None:
+    """Run the tests under each CPython but the newest, under which readme-tests runs them."""
+    session.log(f"tested under CPython {', '.join(OTHERS)}")
+
+
 @nox.session(venv_backend="none", requires=["install"], allow_parallel=True, default=False)
 def deploy(session: nox.Session) -> None:
     """Test the files of deploy/ with the real programs, without containers; as root."""
@@ -176,5 +193,5 @@ def readme(session: nox.Session) -> None:
 
 @nox.session(name="readme-tests", venv_backend="none", allow_parallel=True, default=False)
 def readme_tests(session: nox.Session) -> None:
-    """Run the README's test command in a new clone."""
-    session.run(PYTHONS[FIRST], ".ci/readme.py", "test", external=True)
+    """Run the README's test command in a new clone, under the newest CPython that is found."""
+    session.run(PYTHONS[NEWEST], ".ci/readme.py", "test", external=True)

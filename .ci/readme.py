@@ -50,7 +50,7 @@ def wait_for_port(process: subprocess.Popen[bytes], log: Path) -> int:
 
 
 def relay_of(shell: int) -> int:
-    """Return the process of the relay: the child of the shell, or what the shell became."""
+    """Return the PID of the relay: the child of the shell, or the shell itself after exec."""
     children = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
     return int(children[0]) if children else shell
 

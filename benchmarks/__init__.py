@@ -1,1 +1,1 @@
-"""Measure arc-relay beside what a person could run instead, under one load."""
+"""Measure arc-relay and its alternatives under one load."""

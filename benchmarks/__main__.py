@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks`, and with `--gate` its short form."""
+"""Command `python -m benchmarks`, and its short form with `--gate`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE_WIDTH = 100
 
 
 def main() -> int:
-    """Run what the command line asks for; return the exit status."""
+    """Run the benchmark of the command line; return the exit status."""
     restart_with_openssl_conf()
     options = _parse()
     # A polite end from outside unwinds like Ctrl-C, so that the children end too.
@@ -80,7 +80,7 @@ def _gate(console: Console) -> int:
     for sample in samples:
         if sample.failure:
             console.print(f"{sample.peer}, {sample.workload}: {sample.failure}", style="red")
-    verdicts = gate.judge(medians(samples), gate.BASELINE)
+    verdicts = gate.compare(medians(samples), gate.BASELINE)
     report.print_verdicts(console, verdicts)
     return 0 if all(verdict.passed for verdict in verdicts) else 1
 
@@ -102,7 +102,7 @@ def _measure(
     rounds: int,
     effort: Effort,
 ) -> tuple[list[Sample], dict[str, str]]:
-    """Take every sample, with progress shown; return them, and which peers are skipped."""
+    """Take every sample and print progress; return the samples, and the skipped peers."""
     ready, skipped = prepare(peers)
     for name, reason in skipped.items():
         console.print(f"{name} is skipped: {reason}", style="yellow")

@@ -1,4 +1,4 @@
-"""Peers as child processes: start one, read its costs, end it by its own id."""
+"""Peers as child processes: start, costs and end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _READY = re.compile(rb"(?:127\.0\.0\.1:|starting on )(\d+)\D")
 
 
 class Pairing(Enum):
-    """How a peer finds out which two connections belong together."""
+    """Ways in which a peer matches the two connections of a pair."""
 
     QUERY = "WebSocket, ?pair=CODE"
     LINE = "raw TCP, a line with a token first"
@@ -33,12 +33,12 @@ class Pairing(Enum):
 
 
 class PeerError(Exception):
-    """A peer cannot be installed or did not start; the text says why."""
+    """Failure to install or start a peer, with the reason."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A started peer: where it listens, how to pair there, what it has used so far."""
+    """Running peer: its address, its pairing, and its use of resources so far."""
 
     pid: int
     port: int
@@ -115,7 +115,7 @@ def started(
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the soft limit of open files to the hard one, for us and our children."""
+    """Raise the soft limit of open files to the hard one, for this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

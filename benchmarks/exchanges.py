@@ -1,4 +1,4 @@
-"""Load that waits for answers: latency, and how fast pairs come and go."""
+"""Load that waits for replies: latency, and the rate of new pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .figures import latencies, percentile
 from .frames import Message, Receiver
 from .load import Effort, Meter, message_for
 from .pairs import (
-    PATIENCE,
+    TIMEOUT,
     LoadError,
     Pair,
     ask_to_pair,
@@ -30,7 +30,7 @@ _CLOCK = time.perf_counter
 
 
 class _Player:
-    """One end of a pair in ping-pong: it answers each message with one."""
+    """One side of a pair in ping-pong, which answers each message with one."""
 
     def __init__(self, end: socket.socket, message: Message, *, serves: bool) -> None:
         end.setblocking(False)
@@ -43,7 +43,7 @@ class _Player:
 
 
 class _Game:
-    """Ping-pong in every pair at once: what was received, and round trips in seconds."""
+    """Ping-pong in every pair concurrently: message count, and round trips in seconds."""
 
     def __init__(self, pairs: list[Pair], message: Message) -> None:
         self.messages = 0
@@ -57,12 +57,12 @@ class _Game:
                 self._players[end.fileno()] = _Player(end, message, serves=end is pair.a)
 
     def play(self, seconds: float) -> None:
-        """Play on for a while, counting from zero."""
+        """Run for a while, counting from zero."""
         sent, arriving, players = self._message.sent, self._message.arriving, self._players
         messages, trips = 0, []
         until = _CLOCK() + seconds
         while _CLOCK() < until:
-            events = self._poll.poll(PATIENCE, _EVENTS)
+            events = self._poll.poll(TIMEOUT, _EVENTS)
             if not events:
                 raise LoadError("nothing moved for a long time")
             for number, _ in events:
@@ -90,13 +90,13 @@ def _completes(player: _Player, data: bytes) -> bool:
 
 
 def pingpong(peer: Running, effort: Effort, count: int) -> dict[str, float]:
-    """Bounce one small message in each of `count` pairs at once."""
+    """Bounce one small message in each of `count` pairs concurrently."""
     with opened(peer, count) as pairs:
         return pingpong_over(pairs, peer, effort)
 
 
 def pingpong_over(pairs: list[Pair], peer: Running, effort: Effort) -> dict[str, float]:
-    """Play over open pairs: round trips in µs, messages a second, CPU in µs a message."""
+    """Run ping-pong over open pairs: round trips in µs, messages a second, CPU in µs a message."""
     game = _Game(pairs, message_for(peer, PINGPONG_BYTES))
     game.play(effort.warm_up)
     meter = Meter(peer)
@@ -109,7 +109,7 @@ def pingpong_over(pairs: list[Pair], peer: Running, effort: Effort) -> dict[str,
 
 
 def held(peer: Running, effort: Effort, size: int) -> dict[str, float]:
-    """Measure from side B's connect to the first byte of what side A had sent, in µs."""
+    """Measure from side B's connect to the first byte of side A's early data, in µs."""
     message = message_for(peer, size).sent
     times = []
     for _ in range(effort.repeats):

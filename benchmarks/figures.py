@@ -1,4 +1,4 @@
-"""Samples, and what is made of them: pure arithmetic, no I/O."""
+"""Samples and their statistics: pure arithmetic, no I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WHOLE_FROM = 100
 
 @dataclass(frozen=True)
 class Metric:
-    """One thing that a workload measures, its unit, and which way is better."""
+    """Metric of a workload, with its unit and its better direction."""
 
     name: str
     unit: str
@@ -22,16 +22,16 @@ class Metric:
 
     @property
     def is_result(self) -> bool:
-        """Whether it says how good a peer is, not how well it was measured."""
+        """True if the metric rates the peer, False if it rates the measurement."""
         return not self.name.endswith("busy")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What one peer did in one round of one workload.
+    """Result of one peer in one round of one workload.
 
-    `point` is where on the workload's scale it was taken: bytes in a message, or
-    pairs at once. `values` is empty where `failure` says why there are none.
+    `point` is the place on the workload's scale: bytes in a message, or pairs at once. `values` is
+    empty if `failure` states a reason.
     """
 
     workload: str
@@ -43,11 +43,11 @@ class Sample:
 
 
 Key = tuple[str, int, str]
-"""Workload, point and peer: what a median is taken over."""
+"""Workload, point and peer of a median."""
 
 
 def medians(samples: Iterable[Sample]) -> dict[Key, dict[str, float]]:
-    """Take the median of every metric over the rounds, failures left out."""
+    """Return the median of every metric over the rounds, without failures."""
     grouped: dict[Key, list[Values]] = defaultdict(list)
     for sample in samples:
         if not sample.failure:
@@ -59,14 +59,14 @@ def medians(samples: Iterable[Sample]) -> dict[Key, dict[str, float]]:
 
 
 def ratio(value: float | None, reference: float | None) -> float | None:
-    """Divide where both are known and above zero, which a difference may not be."""
+    """Return the quotient if both values are known and above zero."""
     if value is None or reference is None or value <= 0 or reference <= 0:
         return None
     return value / reference
 
 
 def readable(value: float | None) -> str:
-    """Write a figure with three digits, or whole where it has more."""
+    """Format a number with three digits, or whole if it has more."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
@@ -81,7 +81,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 
 
 def latencies(seconds: Iterable[float]) -> dict[str, float]:
-    """Summarise latencies, in microseconds, by their usual percentiles."""
+    """Return the usual percentiles of latencies, in microseconds."""
     ordered = sorted(seconds)
     shares = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
     return {name: percentile(ordered, share) * 1e6 for name, share in shares.items()}

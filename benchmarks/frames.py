@@ -1,8 +1,8 @@
 """Frames of RFC 6455, built and counted without any I/O.
 
-The load generator sends the same frames over and over, so they are masked once,
-beforehand. What arrives is counted, not decoded: a relay may cut a message into
-any number of frames, so headers are parsed and payload is only added up.
+The load generator sends the same frames repeatedly, so they are masked once, beforehand. Received
+frames are counted, not decoded: a relay may cut a message into any number of frames, so headers are
+parsed and payload is only added up.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LENGTH_BYTES = {_LONG: 2, _LONGER: 8}
 
 
 class FrameError(Exception):
-    """The relay sent something that the load did not ask for."""
+    """Unexpected frame of the relay."""
 
 
 def frame(payload: bytes, *, masked: bool, opcode: int = BINARY, final: bool = True) -> bytes:
@@ -37,7 +37,7 @@ def frame(payload: bytes, *, masked: bool, opcode: int = BINARY, final: bool = T
 
 
 def apply_mask(payload: bytes, key: bytes) -> bytes:
-    """XOR a payload with a repeated four byte key; it undoes itself."""
+    """XOR a payload with a repeated four-byte key; a second call undoes the first."""
     # One XOR of two long integers is the fastest that plain Python has.
     size = len(payload)
     keys = (key * (size // 4 + 1))[:size]
@@ -56,7 +56,7 @@ class Header:
 
 
 def parse_header(data: bytes | memoryview, at: int = 0) -> Header | None:
-    """Parse the frame header at an offset; None where it has not all arrived."""
+    """Parse the frame header at an offset; None if it is incomplete."""
     head = bytes(data[at : at + _LONGEST_HEADER])
     if len(head) < _SHORTEST_HEADER:
         return None
@@ -70,7 +70,7 @@ def parse_header(data: bytes | memoryview, at: int = 0) -> Header | None:
 
 
 def payload_of(data: bytes) -> bytes:
-    """Join the payload of whole data frames, control frames left out."""
+    """Join the payloads of whole data frames, without control frames."""
     parts, at = [], 0
     while at < len(data):
         header = parse_header(data, at)
@@ -86,7 +86,7 @@ def payload_of(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class Message:
-    """One message of the load: what is said, sent, and expected to arrive."""
+    """One message of the load: its payload, and the frames to send and to expect."""
 
     payload: bytes
     sent: bytes
@@ -103,9 +103,9 @@ class Message:
 class Receiver:
     """Count messages and payload bytes of a stream of frames, in any chunks.
 
-    `arriving` is the frame that each message is expected to be. Runs of it are
-    compared many at a time, which counts small messages as fast as they can be
-    copied; whatever differs (a fragment, a control frame) is parsed by itself.
+    `arriving` is the expected frame of each message. Runs of it are compared many at a time, so
+    that counting small messages costs little more than copying them. Other frames (a fragment, a
+    control frame) are parsed one by one.
     """
 
     def __init__(self, arriving: bytes) -> None:
@@ -121,7 +121,7 @@ class Receiver:
         self._stride = 1
 
     def feed(self, data: bytes | memoryview) -> int:
-        """Take what arrived; return how many messages it completed."""
+        """Take received bytes; return the number of messages that they completed."""
         before = self.messages
         if self._cut_header:
             data, self._cut_header = self._cut_header + bytes(data), b""

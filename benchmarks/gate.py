@@ -1,7 +1,7 @@
-"""Decide whether the relay lost its speed: the rule of the short form, and its baseline.
+"""Rule of the short form: a loss of the relay's speed against its baseline.
 
-Ratios of CPU are compared, never seconds: both sides of a ratio are measured in the
-same run on the same machine, so a slow or a busy machine moves both.
+Only ratios of CPU time are compared, never seconds: both sides of a ratio are measured in the same
+run on the same machine, so a slow or a busy machine changes both.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from .figures import Key, Values, ratio
 
 OURS = "arc-relay"
 ALLOWED = 2.0
-"""How many times its baseline a ratio may be: twice the cost is half as good."""
+"""Highest allowed ratio to the baseline. Twice the cost is half the speed."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """The relay's cost over a yardstick's, for one workload, as it was recorded."""
+    """Recorded ratio of the relay's cost to a yardstick's, for one workload."""
 
     workload: str
     point: int
@@ -41,19 +41,19 @@ BASELINE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """One bound beside what was measured; None where a side gave no figure."""
+    """One bound and its measured ratio; None if a side has no result."""
 
     bound: Bound
     measured: float | None
 
     @property
     def passed(self) -> bool:
-        """Whether the ratio is known and within what is allowed."""
+        """True if the ratio is known and within the bound."""
         return self.measured is not None and self.measured <= ALLOWED * self.bound.baseline
 
 
-def judge(medians: Mapping[Key, Values], bounds: Iterable[Bound]) -> list[Verdict]:
-    """Hold every bound against the medians of a run."""
+def compare(medians: Mapping[Key, Values], bounds: Iterable[Bound]) -> list[Verdict]:
+    """Compare the medians of a run with every bound."""
 
     def figure(bound: Bound, peer: str) -> float | None:
         return medians.get((bound.workload, bound.point, peer), {}).get(bound.metric)

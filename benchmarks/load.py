@@ -1,8 +1,8 @@
-"""What every kind of load shares: how long it goes on, what it costs, and its message.
+"""Parts that all kinds of load share: duration, cost and message.
 
-One thread does the load on raw sockets, so it costs the same whoever is measured, and
-what it costs is a figure too: `load busy` near 100 % means that the load, not the peer,
-set the rate. CPU figures stay true then; rates are lower bounds.
+One thread puts the load on raw sockets, so it costs the same for every peer. Its own cost is a
+figure too: `load busy` near 100 % means that the load, not the peer, limited the rate. CPU figures
+remain valid then, and rates are lower bounds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .children import Pairing, Running
 from .frames import Message, Receiver, payload_of
-from .pairs import PATIENCE, LoadError, Pair
+from .pairs import TIMEOUT, LoadError, Pair
 
 READ_BYTES = 1 << 20
 SEND_BYTES = 1 << 18
@@ -22,7 +22,7 @@ SEND_BYTES = 1 << 18
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure, in seconds; `repeats` for what is counted instead."""
+    """Length of a measurement: seconds, or `repeats` for results that are counted."""
 
     warm_up: float = 0.7
     window: float = 2.5
@@ -35,23 +35,23 @@ class Effort:
 
 
 class Meter:
-    """CPU of the peer and of the load over a stretch of wall time."""
+    """CPU of the peer and of the load over an interval of wall time."""
 
     def __init__(self, peer: Running) -> None:
         self._peer = peer
         self.start()
 
     def start(self) -> None:
-        """Begin the stretch anew."""
+        """Start the interval again."""
         self._cpu, self._load = self._peer.cpu_seconds(), time.process_time()
         self._began = time.perf_counter()
 
     def elapsed(self) -> float:
-        """Return seconds since the stretch began."""
+        """Return seconds since the start."""
         return time.perf_counter() - self._began
 
     def stop(self) -> tuple[float, float, dict[str, float]]:
-        """Return wall seconds, the peer's CPU seconds, and how busy both were in %."""
+        """Return wall seconds, the peer's CPU seconds, and the load of both in %."""
         wall = self.elapsed()
         cpu = self._peer.cpu_seconds() - self._cpu
         load = time.process_time() - self._load
@@ -59,12 +59,12 @@ class Meter:
 
 
 def message_for(peer: Running, size: int) -> Message:
-    """Make the message that this peer is sent, and what it should deliver."""
+    """Make the message for a peer, and its expected form on delivery."""
     return Message.of_size(size, unmasked_on_the_way=peer.pairing is Pairing.QUERY)
 
 
 def check_content(pair: Pair, message: Message) -> None:
-    """Send one message across and compare what arrives; nothing here is timed."""
+    """Send one message across and compare the delivery; this is not timed."""
     receiver, arrived, sent = Receiver(message.arriving), [b""], memoryview(message.sent)
     poll = select.poll()
     poll.register(pair.a, select.POLLOUT)
@@ -72,7 +72,7 @@ def check_content(pair: Pair, message: Message) -> None:
     for end in pair:
         end.setblocking(False)
     while not receiver.messages:
-        ready = poll.poll(PATIENCE * 1000)
+        ready = poll.poll(TIMEOUT * 1000)
         if not ready:
             raise LoadError("the first message did not arrive")
         for number, _ in ready:
@@ -88,6 +88,6 @@ def check_content(pair: Pair, message: Message) -> None:
                 else:
                     poll.unregister(pair.a)
     for end in pair:
-        end.settimeout(PATIENCE)
+        end.settimeout(TIMEOUT)
     if payload_of(b"".join(arrived)) != message.payload:
         raise LoadError("the content did not arrive as it was sent")

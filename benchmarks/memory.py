@@ -1,4 +1,4 @@
-"""Load that does nothing, or too much: what a peer holds in memory, in KiB."""
+"""Idle pairs and stalled readers: memory of a peer, in KiB."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .pairs import opened
 
 STALLED_MESSAGE_BYTES = 65536
 STALLED_BYTES = 32 << 20
-"""How much each stalled reader is sent, at the most."""
+"""Maximum number of bytes that the load sends to each stalled reader."""
 
 
 def idle(peer: Running, effort: Effort, count: int) -> dict[str, float]:
-    """Open pairs, let each say one thing, and see what memory they cost."""
+    """Open pairs, send one message in each, and measure their memory."""
     message = message_for(peer, PINGPONG_BYTES)
     before = peer.rss_bytes()
     with opened(peer, count) as pairs:
@@ -27,7 +27,7 @@ def idle(peer: Running, effort: Effort, count: int) -> dict[str, float]:
 
 
 def stalled(peer: Running, effort: Effort, count: int) -> dict[str, float]:
-    """Send to readers that do not read, and see how much the peer takes in at most."""
+    """Send to readers that do not read, and measure the data that the peer buffers."""
     message = message_for(peer, STALLED_MESSAGE_BYTES).sent
     poll = select.poll()
     with opened(peer, count) as pairs:

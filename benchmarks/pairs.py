@@ -1,7 +1,7 @@
-"""Pairs as a client opens them: two connected sockets that reach each other.
+"""Pairs of clients: two connected sockets that reach each other.
 
-Opening and closing are generators that yield wherever they would wait for the peer, so
-that many can be interleaved over blocking sockets without a barrier between them.
+Opening and closing are generators that yield wherever they would wait for the peer, so that many
+can be interleaved over blocking sockets without a barrier between them.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .children import Pairing, Running, raise_descriptor_limit
 from .frames import CLOSE, frame
 from .tls_socket import TLSSocket
 
-PATIENCE = 10.0
-"""Seconds that any single wait for a peer may take."""
+TIMEOUT = 10.0
+"""Maximum number of seconds of any wait for a peer."""
 WIDTH = 32
-"""Pairs that are opened at once: enough to keep a peer busy, below any listen backlog."""
+"""Number of pairs that are opened concurrently: enough to load a peer, below any backlog."""
 
 _SOURCES = 8
 _CLOSE = frame((1000).to_bytes(2), masked=True, opcode=CLOSE)
@@ -31,17 +31,17 @@ _T = TypeVar("_T")
 
 
 class LoadError(Exception):
-    """The load could not go on; the text says what the peer did."""
+    """Failure of the load, with the behaviour of the peer."""
 
 
 class Pair(NamedTuple):
-    """The two ends of one pair, blocking, with a timeout."""
+    """Two ends of one pair, blocking, with a timeout."""
 
     a: socket.socket
     b: socket.socket
 
     def drop(self) -> None:
-        """Close both ends without a word."""
+        """Close both ends without a close frame."""
         self.a.close()
         self.b.close()
 
@@ -64,7 +64,7 @@ def connecting(peer: Running) -> Generator[None, None, socket.socket]:
 
 def _connect_tcp(peer: Running) -> socket.socket:
     end = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    end.settimeout(PATIENCE)
+    end.settimeout(TIMEOUT)
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # A source address has 28,000 ports to a destination: several last for every workload.
     end.bind((f"127.0.0.{1 + next(_numbers) % _SOURCES}", 0))
@@ -73,12 +73,12 @@ def _connect_tcp(peer: Running) -> socket.socket:
 
 
 def new_code() -> str:
-    """Return a pair code that no other pair of any run has."""
+    """Return a new pair code."""
     return f"{_run}{next(_numbers):056x}"
 
 
 def ask_to_pair(end: socket.socket, peer: Running, code: str) -> None:
-    """Send what makes a peer pair this end: an upgrade, or a line."""
+    """Send the pairing request of this end: an upgrade, or a line."""
     if peer.pairing is Pairing.QUERY:
         end.sendall(
             b"GET /?pair=%b HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\n"
@@ -90,7 +90,7 @@ def ask_to_pair(end: socket.socket, peer: Running, code: str) -> None:
 
 
 def read_answer(end: socket.socket, peer: Running) -> bytes:
-    """Read the answer that lets this end begin; return what came behind it."""
+    """Read the response to the pairing request; return the data behind it."""
     stop, good = {
         Pairing.QUERY: (b"\r\n\r\n", b"HTTP/1.1 101 "),
         Pairing.LINE: (b"\n", b"ok"),
@@ -109,7 +109,7 @@ def read_answer(end: socket.socket, peer: Running) -> bytes:
 
 def _accepting(peer: Running) -> Generator[None, None, socket.socket]:
     end, _ = peer.sink.accept()
-    end.settimeout(PATIENCE)
+    end.settimeout(TIMEOUT)
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if peer.tls is None:
         return end
@@ -139,7 +139,7 @@ def opening(peer: Running) -> Generator[None, None, Pair]:
 
 
 def closing(peer: Running, pair: Pair) -> Generator[None, None, None]:
-    """Close one pair from side A, with the closing handshake where there is one."""
+    """Close one pair from side A, with the closing handshake if there is one."""
     if peer.pairing is Pairing.QUERY:
         pair.a.sendall(_CLOSE)
         yield
@@ -169,7 +169,7 @@ def life(peer: Running) -> Generator[None, None, None]:
 
 @contextmanager
 def opened(peer: Running, count: int) -> Iterator[list[Pair]]:
-    """Hold `count` pairs open; they are opened many at once where a peer can tell them apart."""
+    """Hold `count` pairs open; open many concurrently if the peer can tell them apart."""
     needed, limit = 2 * count + 200, raise_descriptor_limit()
     if needed > limit:
         raise LoadError(f"{needed} open files are needed, {limit} allowed")
@@ -186,7 +186,7 @@ def opened(peer: Running, count: int) -> Iterator[list[Pair]]:
 def interleaved(
     steps: Iterator[Generator[None, None, _T]], width: int = WIDTH
 ) -> Generator[_T, None, None]:
-    """Run generators in turns, at most `width` at once; yield each one's result."""
+    """Run generators in turns, at most `width` concurrently; yield each one's result."""
     running: deque[Generator[None, None, _T]] = deque(itertools.islice(steps, width))
     while running:
         current = running.popleft()

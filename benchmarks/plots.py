@@ -1,4 +1,4 @@
-"""One picture a workload: bars where it is one point, lines where it is a curve."""
+"""One picture for each workload: bars for one point, lines for a curve."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OURS_COLOUR, _OTHER_COLOUR = "#1f6feb", "#9aa4b2"
 
 
 def draw(workload: Workload, samples: Sequence[Sample], directory: Path) -> Path:
-    """Draw one workload's first two metrics; return the file."""
+    """Draw the first two metrics of a workload; return the file."""
     metrics = [metric for metric in workload.metrics if metric.is_result][:COMPARED]
     figure = Figure(figsize=(5.2 * len(metrics), 3.6), layout="constrained")
     for number, metric in enumerate(metrics):

@@ -1,4 +1,4 @@
-"""What a person reads: tables of medians and ratios, and a file of every sample."""
+"""Tables of medians and ratios for people, and a file of every sample."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TITLES = {peer.name: peer.title for peer in PEERS}
 
 
 def print_workload(console: Console, workload: Workload, samples: Sequence[Sample]) -> None:
-    """Print one workload's table, its failures, and how far the load can go."""
+    """Print one workload's table, its failures, and the headroom of the load."""
     middle = medians(samples)
     table = _table(f"{workload.name}: {workload.title} (ratio to {_TITLES[REFERENCE]})")
     table.add_column("peer", no_wrap=True)
@@ -57,7 +57,7 @@ def print_workload(console: Console, workload: Workload, samples: Sequence[Sampl
 
 
 def headroom(workload: Workload, middle: Mapping[Key, Values]) -> str:
-    """Say by how much the load exceeds the relay, where a raw splice can show it."""
+    """Print the headroom of the load over the relay, if a raw splice shows it."""
     metric = next((m for m in workload.metrics[:COMPARED] if m.better == "more"), None)
     if workload.is_curve or metric is None:
         return ""
@@ -75,7 +75,7 @@ def headroom(workload: Workload, middle: Mapping[Key, Values]) -> str:
 
 
 def print_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
-    """Print the gate's ratios beside what is allowed."""
+    """Print the gate's ratios and bounds."""
     table = _table("The relay's CPU over a yardstick's")
     for column in ("workload", "metric", "yardstick", "measured", "baseline", "allowed", ""):
         table.add_column(column)
@@ -94,7 +94,7 @@ def print_verdicts(console: Console, verdicts: Iterable[Verdict]) -> None:
 
 
 def print_gains(console: Console, samples: Sequence[Sample]) -> None:
-    """Print what a second relay brings, for each workload, and what failed."""
+    """Print the gain of a second relay for each workload, and the failures."""
     table = _table("Relays behind HAProxy, under the same load")
     table.add_column("workload")
     for count in COUNTS:
@@ -114,7 +114,7 @@ def print_gains(console: Console, samples: Sequence[Sample]) -> None:
 
 
 def write_json(path: Path, samples: Sequence[Sample], skipped: Mapping[str, str]) -> None:
-    """Write every sample, and what it was taken on."""
+    """Write every sample, and the facts about the machine."""
     machine = {
         "processors": os.cpu_count(),
         "kernel": platform.release(),

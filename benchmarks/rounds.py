@@ -1,4 +1,4 @@
-"""One run: every workload over every peer, in alternating rounds, sample by sample."""
+"""One run: every workload over every peer, in alternating rounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .workloads import Workload
 
 @dataclass(frozen=True)
 class Ready:
-    """A peer that is installed, and the command that starts it."""
+    """Installed peer, and its command."""
 
     peer: Peer
     command: list[str]
@@ -26,7 +26,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Step:
-    """One sample that is to be taken."""
+    """One sample to be taken."""
 
     workload: Workload
     point: int
@@ -35,7 +35,7 @@ class Step:
 
 
 def prepare(peers: Iterable[Peer]) -> tuple[list[Ready], dict[str, str]]:
-    """Install peers; return the ready ones, and the reason of each that is skipped."""
+    """Install peers; return the installed ones, and the reason of each skipped one."""
     ready, skipped = [], {}
     for peer in peers:
         try:
@@ -46,7 +46,7 @@ def prepare(peers: Iterable[Peer]) -> tuple[list[Ready], dict[str, str]]:
 
 
 def plan(workloads: Iterable[Workload], ready: list[Ready], rounds: int) -> Iterator[Step]:
-    """Order the steps so that peers alternate, and drift of the machine hits all alike."""
+    """Order the steps so that peers alternate, and drift of the machine affects all alike."""
     for workload in workloads:
         for number in range(rounds):
             for point in workload.points:
@@ -57,7 +57,7 @@ def plan(workloads: Iterable[Workload], ready: list[Ready], rounds: int) -> Iter
 
 
 def take(step: Step, effort: Effort) -> Sample:
-    """Take one sample, of a peer started for it alone; a failure is a sample too."""
+    """Take one sample of a newly started peer; a failure is a sample too."""
     workload, peer = step.workload, step.ready.peer
     key = (workload.name, step.point, peer.name, step.round)
     # The load's own garbage collection must not look like latency of the peer.

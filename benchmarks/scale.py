@@ -1,7 +1,7 @@
-"""What a second relay is worth: the same load through HAProxy, in front of one relay and of two.
+"""Gain from a second relay: the same load through HAProxy, in front of one relay and of two.
 
-HAProxy needs processor time of its own, and so does the load. On a machine with few processors
-they take it from the relays, so the ratio here is the least that another relay brings.
+HAProxy and the load generator need processor time too. On a machine with few processors they take
+it from the relays, so the ratio measured here is a lower bound.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .peers import BALANCER, PEERS
 from .workloads import WORKLOADS, Workload
 
 COUNTS = (1, 2)
-"""Relays behind HAProxy."""
+"""Numbers of relays behind HAProxy."""
 SCALED = tuple(w for w in WORKLOADS if w.name in {"pingpong100", "pingpong1000", "setup"})
-"""The workloads that are a matter of many pairs: one pair never has more than one relay."""
+"""Workloads with many pairs; one pair always has one relay."""
 
 
 @dataclass(frozen=True)
 class Balanced(Running):
-    """HAProxy as the load sees it, and the relays behind it, whose costs are what is measured."""
+    """HAProxy as the load sees it; its costs are those of the relays behind it."""
 
     relays: tuple[Running, ...] = ()
 
@@ -40,7 +40,7 @@ class Balanced(Running):
 
 
 def configuration(ports: Sequence[int]) -> str:
-    """Return a configuration of HAProxy that has both sides of a code reach the same relay."""
+    """Return a configuration of HAProxy in which both sides of a code reach the same relay."""
     servers = "".join(
         f"    server relay{number} 127.0.0.1:{port} weight 100\n"
         for number, port in enumerate(ports, 1)
@@ -50,7 +50,7 @@ def configuration(ports: Sequence[int]) -> str:
 
 @contextmanager
 def balanced(relay: Sequence[str], haproxy: Sequence[str], count: int) -> Iterator[Balanced]:
-    """Run so many relays behind HAProxy until the block ends."""
+    """Run this number of relays behind HAProxy until the block ends."""
     with ExitStack() as stack:
         relays = [stack.enter_context(started(relay, Pairing.QUERY)) for _ in range(count)]
         directory = stack.enter_context(tempfile.TemporaryDirectory())
@@ -63,9 +63,9 @@ def balanced(relay: Sequence[str], haproxy: Sequence[str], count: int) -> Iterat
 
 
 def measure(rounds: int, effort: Effort) -> list[Sample]:
-    """Take the samples, one and two relays by turns; PeerError where HAProxy is absent.
+    """Take the samples, with one and two relays in turn; raise PeerError without HAProxy.
 
-    The name of the peer in each is how many relays there were.
+    The peer of each sample has the number of relays as its name.
     """
     commands = {
         peer.name: peer.prepare() for peer in PEERS if peer.name in {"arc-relay", "haproxy"}
@@ -86,7 +86,7 @@ def measure(rounds: int, effort: Effort) -> list[Sample]:
 
 
 def gain(workload: Workload, samples: Sequence[Sample]) -> tuple[list[Values], float | None]:
-    """Return the figures with each count of relays, and the last rate over the first."""
+    """Return the results for each count of relays, and the last rate over the first."""
     middle = medians(samples)
     figures: list[Values] = [
         middle.get((workload.name, workload.points[0], str(count)), {}) for count in COUNTS

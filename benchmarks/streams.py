@@ -1,4 +1,4 @@
-"""Endless streams of one message, sent and received as fast as they go."""
+"""Endless streams of one message, sent and received at full speed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import socket
 from .children import Running
 from .frames import Message, Receiver
 from .load import READ_BYTES, SEND_BYTES, Effort, Meter, check_content, message_for
-from .pairs import PATIENCE, LoadError, Pair, opened
+from .pairs import TIMEOUT, LoadError, Pair, opened
 
 
 class Flow:
-    """A stream of one message from one end of a pair to the other."""
+    """Stream of one message from one end of a pair to the other."""
 
     def __init__(self, source: socket.socket, target: socket.socket, message: Message) -> None:
         self.source, self.target = source, target
@@ -22,7 +22,7 @@ class Flow:
         self._at = 0
 
     def step(self) -> bool:
-        """Send once and receive once, without waiting; say whether either did anything."""
+        """Send once and receive once, without waiting; return True if either did anything."""
         progress = False
         try:
             sent = self.source.send(self._sent[self._at : self._at + SEND_BYTES])
@@ -49,7 +49,7 @@ def stream(peer: Running, effort: Effort, size: int) -> dict[str, float]:
 
 
 def stream_both_ways(peer: Running, effort: Effort, size: int) -> dict[str, float]:
-    """Stream messages of `size` bytes over one pair, both ways at once."""
+    """Stream messages of `size` bytes over one pair, both ways concurrently."""
     message = message_for(peer, size)
     with opened(peer, 1) as [pair]:
         flows = [Flow(pair.a, pair.b, message), Flow(pair.b, pair.a, message)]
@@ -72,12 +72,12 @@ def stream_over(
         poll.register(end, mask)
 
     def run_past(seconds: float) -> int:
-        """Go on until a message ends after `seconds`; return all messages so far."""
+        """Run until a message ends after `seconds`; return the number of messages so far."""
         meter.start()
         before = sum(flow.receiver.messages for flow in flows)
         while True:
             moved = [flow.step() for flow in flows]
-            if not any(moved) and not poll.poll(PATIENCE * 1000):
+            if not any(moved) and not poll.poll(TIMEOUT * 1000):
                 raise LoadError("nothing moved for a long time")
             now = sum(flow.receiver.messages for flow in flows)
             # From message end to message end, else one of 64 MiB more or less decides.

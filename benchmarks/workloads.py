@@ -1,4 +1,4 @@
-"""The workloads by name: what each one does, at which sizes, and what it shows."""
+"""Workloads by name, with their sizes and their purpose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .figures import Metric
 from .load import Effort
 
 COMPARED = 2
-"""How many of a workload's metrics are what it is about."""
+"""Number of metrics of a workload that the report compares."""
 
 _MIB = 1 << 20
 _EVERY = frozenset(Pairing)
@@ -32,9 +32,9 @@ _PER_PAIR = Metric("memory", "KiB/pair")
 class Workload:
     """One kind of load, at one point of its scale, or along a curve of several.
 
-    `points` are bytes in a message or pairs at once, as `scale` says. The first `COMPARED`
-    metrics are drawn and set beside the reference, the others only shown. Peers of
-    another pairing than `pairings` are left out.
+    `points` are bytes in a message or concurrent pairs, as `scale` says. The first `COMPARED`
+    metrics are drawn and compared with the reference, the others only shown. Peers of another
+    pairing than `pairings` are left out.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Workload:
 
     @property
     def is_curve(self) -> bool:
-        """Whether it shows how a cost grows, not how high it is."""
+        """True if the workload shows the growth of a cost, not its amount."""
         return len(self.points) > 1
 
 

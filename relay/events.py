@@ -23,10 +23,28 @@ class RequestRefused:
         reason: Body of the response, one line of fixed text.
         client: Address of the client; that of its proxy if the request head was invalid; "" if
             unknown.
+        pair: Hash of the code, as in `SideWaiting`; "" if the request has no valid code.
+        detail: Addition to the reason that the client does not get; "" if there is none. With 401
+            it is ``no token`` or ``wrong token``.
     """
 
     status: int
     reason: str
+    client: str = field(default="", repr=False)
+    pair: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SideWaiting:
+    """Side A was admitted and waits for side B.
+
+    Args:
+        pair: Hash of the code. Its key is random and valid until the relay ends.
+        client: Address of the client; "" if unknown.
+    """
+
+    pair: str
     client: str = field(default="", repr=False)
 
 
@@ -35,12 +53,14 @@ class PairJoined:
     """Side B joined side A.
 
     Args:
-        pair: Short hash of the code. Its key is random and valid until the relay ends.
+        pair: Hash of the code, as in `SideWaiting`.
         wait_time: Seconds that side A waited for side B.
+        client: Address of side B; "" if unknown.
     """
 
     pair: str
     wait_time: float
+    client: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +70,7 @@ class PairEnded:
     The first item of each tuple belongs to side A, the second to side B.
 
     Args:
-        pair: Short hash of the code, the same as in `PairJoined`.
+        pair: Hash of the code, as in `SideWaiting`.
         outcome: Cause of the end.
         joined: True if side B had joined.
         wait_time: Seconds that side A waited, until side B joined or the pair ended.
@@ -75,16 +95,45 @@ class PairEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class TextDropped:
+    """A side sent the first text message of its pair, which the relay dropped.
+
+    The relay notices the message within a second, and before `PairEnded`.
+
+    Args:
+        pair: Hash of the code, as in `SideWaiting`.
+        side: Side that sent the message: ``a`` or ``b``.
+    """
+
+    pair: str
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
 class TakeoverChecked:
     """A takeover check ended: the relay pinged the sides of a code that a new client asked for.
 
     Args:
-        pair: Short hash of the code, the same as in `PairJoined`.
+        pair: Hash of the code, as in `SideWaiting`.
         answered: True if every side answered. If False, the pair is evicted.
     """
 
     pair: str
     answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyNotTrusted:
+    """A proxy that is not in ``trusted_proxies`` forwarded an upgrade request.
+
+    The relay ignores X-Forwarded-For of this proxy, so all of its clients count as one. A client
+    that sends the header itself looks the same. Only the first such request causes this event.
+
+    Args:
+        peer: Address of the proxy; ``unix`` for a Unix socket; "" if unknown.
+    """
+
+    peer: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +165,15 @@ class TlsHandshakeFailed:
 
 
 Event = (
-    RequestRefused | PairJoined | PairEnded | TakeoverChecked | RelayStopping | TlsHandshakeFailed
+    RequestRefused
+    | SideWaiting
+    | PairJoined
+    | TextDropped
+    | PairEnded
+    | TakeoverChecked
+    | ProxyNotTrusted
+    | RelayStopping
+    | TlsHandshakeFailed
 )
 
 

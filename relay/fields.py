@@ -7,21 +7,12 @@ command line options and the settings table of the documents are generated with 
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-MAX_FLOAT: Final = math.nextafter(math.inf, 0)
-"""Largest finite float, the default maximum of a number."""
-
-DIGITS: Final[Mapping[type[int | float], re.Pattern[str]]] = {
-    int: re.compile(r"[+-]?[0-9]+"),
-    float: re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"),
-}
-"""Syntax of a number. Python's own parsers also accept underscores and non-ASCII digits."""
+from .quantities import MAX_FLOAT, SIZE, TIME, Units, format_number, in_range, read_number
 
 TRUE: Final = frozenset({"true", "1", "yes", "on"})
 FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -43,6 +34,12 @@ class Field:
     """Returns the normal form of a value; raises ValueError if the value is not allowed."""
     metavar: str = "TEXT"
     """Placeholder for a value in a line of ``--help``."""
+    units: Units = ()
+    """Units that may follow a number in its text form."""
+    zero: str = ""
+    """Meaning of 0, in words."""
+    choices: tuple[str, ...] = ()
+    """All allowed values, if these are a few words."""
     absent: str = "none"
     """Meaning of None, an empty text or an empty list, in words."""
     short: str = ""
@@ -52,6 +49,12 @@ class Field:
     many: bool = False
     """True if a value is a list; its text form separates the items by commas."""
 
+    @property
+    def texts(self) -> str:
+        """The values, with the units that are allowed in the text form."""
+        units = ", ".join(unit for unit, _ in self.units)
+        return f"{self.values} (units: {units})" if units else self.values
+
     def parse(self, name: str, text: str) -> Any:
         """Parse and validate the text of a value.
 
@@ -60,10 +63,9 @@ class Field:
         if self.many:
             return self.validate(name, [part for part in map(str.strip, text.split(",")) if part])
         try:
-            value = self.convert(text)
+            return self.check(self.convert(text))
         except ValueError:
-            raise ValueError(self._error(name, text)) from None
-        return self.validate(name, value)
+            raise ValueError(f"{name} must be {self.texts}, not {text!r}") from None
 
     def validate(self, name: str, value: Any) -> Any:
         """Return the value in its normal form.
@@ -82,8 +84,8 @@ class Field:
         """Return the text that `parse` turns into this value."""
         if self.many:
             return ",".join(value)
-        if self.kind is float:
-            return str(value).removesuffix(".0")
+        if self.kind in {int, float}:
+            return format_number(value, self.units)
         return str(value).lower() if self.kind is bool else str(value)
 
     def display(self, value: Any) -> str:
@@ -144,16 +146,19 @@ def define(default: Any, **about: Any) -> Any:
     return field(default=default, metadata={"field": Field(**about)})
 
 
-def seconds(default: float, help: str, *, zero: str = "") -> Any:
+def seconds(default: float, help: str, *, zero: str = "", **about: Any) -> Any:
     """Declare a time in seconds; 0 is allowed if ``zero`` gives its meaning."""
     return define(
         default,
         kind=float,
         help=help,
-        values="a number of seconds from 0.001" + (f", or 0 {zero}" if zero else ""),
-        convert=partial(read_number, kind=float),
+        values="a number of seconds from 0.001" + (f", or 0 for {zero}" if zero else ""),
+        convert=partial(read_number, kind=float, units=TIME),
         check=lambda value: value if zero and value == 0 else in_range(value, 0.001),
-        metavar="SECONDS",
+        metavar="TIME",
+        units=TIME,
+        zero=zero,
+        **about,
     )
 
 
@@ -166,31 +171,37 @@ def integer(
     metavar: str = "NUMBER",
     **about: Any,
 ) -> Any:
-    """Declare a whole number of a unit; without a maximum, 0 means no limit."""
-    limits = ", or 0 for no limit" if maximum == MAX_FLOAT else f" from 0 to {maximum}"
+    """Declare a whole number; without a maximum, 0 means no limit. ``of`` is its unit: bytes."""
+    zero = "no limit" if maximum == MAX_FLOAT else ""
+    units = SIZE if of else ()
     return define(
         default,
         kind=int,
         help=help,
-        values=f"a whole number{of and ' of '}{of}{limits}",
-        convert=partial(read_number, kind=int),
+        values=f"a whole number{of and ' of '}{of}"
+        + (f", or 0 for {zero}" if zero else f" from 0 to {maximum}"),
+        convert=partial(read_number, kind=int, units=units),
         check=lambda value: in_range(value, 0, maximum),
         optional=default is None,
-        metavar=metavar,
+        metavar="SIZE" if of else metavar,
+        units=units,
+        zero=zero,
         **about,
     )
 
 
-def flag(default: bool, help: str) -> Any:
+def flag(default: bool, help: str, **about: Any) -> Any:
     """Declare a boolean setting."""
     values = "true or false (or 1 or 0, yes or no, on or off)"
-    return define(default, kind=bool, help=help, values=values, convert=read_bool, check=bool)
+    about |= {"values": values, "convert": read_bool, "check": bool}
+    return define(default, kind=bool, help=help, **about)
 
 
-def choice(default: str, choices: tuple[str, ...], help: str) -> Any:
+def choice(default: str, choices: tuple[str, ...], help: str, **about: Any) -> Any:
     """Declare a choice between several words."""
     values, check = f"one of {', '.join(choices)}", partial(member, choices)
-    return text(default, help, values, check, convert=read_word, metavar="WORD")
+    about |= {"choices": choices, "convert": read_word, "metavar": "WORD"}
+    return text(default, help, values, check, **about)
 
 
 def text(default: Any, help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
@@ -198,24 +209,14 @@ def text(default: Any, help: str, values: str, normal: Callable[[str], str], **a
     return define(default, kind=str, help=help, values=values, check=normal, **about)
 
 
-def path(help: str) -> Any:
+def path(help: str, **about: Any) -> Any:
     """Declare the path of a file; the default is no file."""
-    return text("", help, "a path", without_nul, metavar="PATH")
+    return text("", help, "a path", without_nul, metavar="PATH", **about)
 
 
-def listing(help: str, values: str, normal: Callable[[str], str], *, absent: str) -> Any:
-    """Declare a list of texts, each as in `text`; ``absent`` explains the empty default."""
-    return text((), help, values, normal, metavar="LIST", absent=absent, many=True)
-
-
-def read_number(text: str, kind: type[int | float]) -> int | float:
-    """Parse a number in ASCII digits; surrounding white space is ignored.
-
-    Raises ValueError if the text is not a number.
-    """
-    if not DIGITS[kind].fullmatch(text.strip()):
-        raise ValueError
-    return kind(text)
+def listing(help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
+    """Declare a list of texts, each as in `text`."""
+    return text((), help, values, normal, metavar="LIST", many=True, **about)
 
 
 def read_word(text: str) -> str:
@@ -233,13 +234,6 @@ def member(allowed: Collection[str], word: str) -> str:
     if word not in allowed:
         raise ValueError
     return word
-
-
-def in_range(value: float, minimum: float, maximum: float = MAX_FLOAT) -> float:
-    """Return a number; raise ValueError if it is out of its range."""
-    if not minimum <= value <= maximum:
-        raise ValueError
-    return value
 
 
 def without_nul(path: str) -> str:

@@ -73,14 +73,12 @@ class RelaySettings:
         5.0,
         "Time that a client has to complete the closing handshake, or to read the 101 response.",
     )
-    max_message_size: int = integer(
-        100 * 2**20, "Maximum size of a binary message.", of="bytes", metavar="BYTES"
-    )
+    max_message_size: int = integer(100 * 2**20, "Maximum size of a binary message.", of="bytes")
 
     ping_interval: float = seconds(
         20.0,
         "Time of silence before a side is pinged; varied at random by up to a quarter.",
-        zero="for no pings",
+        zero="no pings",
     )
     ping_timeout: float = seconds(
         20.0, "Time that a side may stay silent after a ping before it is closed as unresponsive."
@@ -88,13 +86,13 @@ class RelaySettings:
     stall_timeout: float = seconds(
         240.0,
         "Time for which a side may accept none of the data that waits for it before it is closed.",
-        zero="for no limit",
+        zero="no limit",
     )
     takeover_timeout: float = seconds(
         2.0,
         "Time that the sides of a code have to answer a ping when a new client requests the code."
         " If a side does not answer, its pair is evicted.",
-        zero="for no takeover checks",
+        zero="no takeover checks",
     )
 
     max_connections: int | None = integer(
@@ -126,16 +124,14 @@ class RelaySettings:
         0,
         "Maximum rate of each direction of a pair; a faster sender is slowed down.",
         of="bytes per second",
-        metavar="BYTES",
     )
     max_pair_seconds: float = seconds(
-        0.0, "Maximum duration of a pair; at the limit it is closed with 1008.", zero="for no limit"
+        0.0, "Maximum duration of a pair; at the limit it is closed with 1008.", zero="no limit"
     )
     max_pair_bytes: int = integer(
         0,
         "Maximum traffic of a pair, both directions together; at the limit it is closed with 1008.",
         of="bytes",
-        metavar="BYTES",
     )
 
     allowed_origins: tuple[str, ...] = listing(
@@ -157,7 +153,7 @@ class RelaySettings:
     drain_delay: float = seconds(
         0.0,
         "Delay of a shutdown: new clients are refused for this time before the sides are closed.",
-        zero="for no delay",
+        zero="no delay",
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What arc-relay is measured beside, and how each one is installed and started."""
+"""Peers that arc-relay is compared with: their installation and their commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.workloads import Workload
 
 _HERE = Path(__file__).parent
 BALANCER = _HERE / "balancer.cfg"
-"""What HAProxy in front of several relays is run with, but for the relays."""
+"""Configuration of HAProxy in front of several relays, without the lines of the relays."""
 _BUILD = _HERE.parents[1] / "build" / "benchmarks"
 _INSTALL_SECONDS = 180.0
 _GO_SOURCES = "/usr/share/gocode"
@@ -169,4 +169,4 @@ PEERS = (
 )
 REFERENCE = "node-ws"
 LIMITS = ("haproxy", "trio-splice")
-"""Peers that only copy bytes: the first one measured says how fast the load can be."""
+"""Peers that only copy bytes: the first measured one shows the maximum speed of the load."""

@@ -1,4 +1,4 @@
-"""A relay as trio-websocket offers it: its server, and a loop of whole messages."""
+"""Relay on the server of trio-websocket, with a loop of whole messages."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SIDES = 2
 
 @dataclass
 class Pair:
-    """The sides that came with one code."""
+    """Sides with one code."""
 
     sides: list[WebSocketConnection] = field(default_factory=list)
     joined: trio.Event = field(default_factory=trio.Event)
 
     @property
     def is_full(self) -> bool:
-        """Whether both sides are there."""
+        """True if both sides are connected."""
         return len(self.sides) == SIDES
 
 

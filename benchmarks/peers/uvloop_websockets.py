@@ -1,4 +1,4 @@
-"""A relay on `websockets` and uvloop: a loop of whole messages on asyncio."""
+"""Relay on `websockets` and uvloop: a loop of whole messages on asyncio."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SIDES = 2
 
 @dataclass
 class Pair:
-    """The sides that came with one code."""
+    """Sides with one code."""
 
     sides: list[ServerConnection] = field(default_factory=list)
     joined: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_full(self) -> bool:
-        """Whether both sides are there."""
+        """True if both sides are connected."""
         return len(self.sides) == SIDES
 
 
@@ -34,12 +34,12 @@ pairs: dict[str, Pair] = {}
 
 
 def code_of(request: Request | None) -> str:
-    """Return the pair code of an upgrade, empty where it has none."""
+    """Return the pair code of an upgrade; empty without one."""
     return parse_qs(urlsplit(request.path if request else "").query).get("pair", [""])[0]
 
 
 def refuse_third(connection: ServerConnection, request: Request) -> Response | None:
-    """Answer 409 where a pair has its two sides."""
+    """Respond with 409 if a pair has its two sides."""
     pair = pairs.get(code_of(request))
     if pair is not None and pair.is_full:
         return connection.respond(HTTPStatus.CONFLICT, "pair is full")

@@ -1,1 +1,1 @@
-"""Commands of the command line: start, health, probe."""
+"""Commands of the command line: start, health, probe, hash."""

@@ -1,4 +1,4 @@
-"""Connections of the commands `health` and `probe` to a relay: TCP, Unix socket, TLS, HTTP."""
+"""Connections of the commands to a relay: TCP, Unix socket, TLS, HTTP."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import socket
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import h11
 import trio
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a response body after which `get` stops. A relay sends fewer than a hundred."""
+"""Bytes of a response body after which `request` stops. A relay sends fewer than a hundred."""
 
 UNIX: Final = "unix:"
 
@@ -43,7 +42,7 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def client_context(*, verify: bool = True, ca: Path | None = None) -> ssl.SSLContext:
+def client_context(*, verify: bool = True, ca: str | None = None) -> ssl.SSLContext:
     """Return a client context that trusts the authorities of the system, or only those in ``ca``.
 
     Without ``verify``, every certificate is trusted. Raises OSError if ``ca`` cannot be read, and
@@ -92,18 +91,24 @@ async def start_tls(stream: trio.SocketStream, target: ConnectTarget) -> trio.ab
     return secure
 
 
-async def get(stream: trio.abc.Stream, target: ConnectTarget) -> tuple[int, bytes]:
-    """Request the path of a target with GET; return the status and the body of the response.
+async def request(
+    stream: trio.abc.Stream, target: ConnectTarget, body: bytes | None = None
+) -> tuple[int, bytes]:
+    """Request the path of a target; return the status and the body of the response.
 
-    The body may be incomplete. Raises trio.BrokenResourceError if the connection fails, and
-    h11.ProtocolError if the response is not HTTP.
+    The method is GET, or POST with a body. The returned body may be incomplete. Raises
+    trio.BrokenResourceError if the connection fails, and h11.ProtocolError if the response is not
+    HTTP.
     """
     headers = [("Host", bracketed(target.name)), ("Connection", "close")]
-    request = h11.Request(method="GET", target=target.path, headers=headers)
+    events: list[h11.Event] = [h11.Request(method="GET", target=target.path, headers=headers)]
+    if body is not None:
+        headers.append(("Content-Length", str(len(body))))
+        events = [h11.Request(method="POST", target=target.path, headers=headers), h11.Data(body)]
     client = h11.Connection(h11.CLIENT)
-    await stream.send_all((client.send(request) or b"") + (client.send(h11.EndOfMessage()) or b""))
-    status, body = 0, b""
-    while len(body) < MAX_BODY:
+    await stream.send_all(b"".join(client.send(it) or b"" for it in (*events, h11.EndOfMessage())))
+    status, found = 0, b""
+    while len(found) < MAX_BODY:
         try:
             event = client.next_event()
         except h11.RemoteProtocolError:
@@ -115,10 +120,10 @@ async def get(stream: trio.abc.Stream, target: ConnectTarget) -> tuple[int, byte
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):
-            body += event.data
+            found += event.data
         elif isinstance(event, h11.EndOfMessage):
             break
-    return status, body
+    return status, found
 
 
 def error_numbers(error: OSError) -> list[int]:

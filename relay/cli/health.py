@@ -14,9 +14,9 @@ import typer
 
 from ..daemon.settings import DaemonSettings
 from ..daemon.standard_streams import OutputFailed
-from .client import ConnectTarget, connect, connect_error_text, get, start_tls
+from .client import ConnectTarget, connect, connect_error_text, request, start_tls
 from .errors import output_failure, print_error
-from .options import read_settings
+from .options import WrongUsage, read_settings
 from .url import local_target, parse_target
 
 TIMEOUT: Final = 5.0
@@ -41,7 +41,7 @@ def health(
     url: Annotated[
         str | None,
         typer.Argument(
-            metavar="[URL]",
+            metavar="URL",
             help="A relay, as ws://, wss://, http://, https:// or unix:/path; by default the"
             " relay on this machine, from the environment variables of `start`.",
         ),
@@ -53,7 +53,7 @@ def health(
             local_target(read_settings(DaemonSettings, {})) if url is None else parse_target(url)
         )
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="URL") from None
+        raise WrongUsage(str(error)) from None
     result = trio.run(check_health, target)
     try:
         typer.echo(str(result))
@@ -73,7 +73,7 @@ async def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Healt
     try:
         with trio.fail_after(timeout):
             async with await start_tls(await connect(target), target) as stream:
-                status, body = await get(stream, target)
+                status, body = await request(stream, target)
     except trio.TooSlowError:
         return Health(False, f"no answer within {timeout:g} s from {target}")
     except h11.ProtocolError:

@@ -11,26 +11,30 @@ from ..daemon.errors import StartError
 from ..daemon.program import PROGRAM, program_version
 from ..daemon.standard_streams import OutputFailed
 from .errors import describe_crash, output_failure, print_error, shortage
+from .hash_code import hash_code
 from .health import health
+from .options import UNITS_HELP
 from .probe.command import probe
 from .start import start
 
 app = typer.Typer(
     help="A blind WebSocket relay that joins two endpoints with the same pair code.",
-    rich_markup_mode=None,
-    add_completion=False,
+    rich_markup_mode="rich",
 )
 
 
-app.command()(start)
+app.command(epilog=UNITS_HELP)(start)
 app.command()(health)
 app.command()(probe)
+app.command("hash")(hash_code)
 
 
 def main() -> None:
     """Run the command line and exit: status 0 for success, 1 for failure, 2 for wrong usage."""
+    arguments = sys.argv[1:]
     try:
-        status = app(prog_name=PROGRAM, standalone_mode=False)
+        status = app(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        status = status if arguments else 2
     except typer.TyperException as error:
         print_error(error.format_message())
         status = error.exit_code

@@ -19,6 +19,26 @@ from ..settings import RelaySettings
 
 ENVIRONMENT: Final = "ARC_RELAY_"
 KINDS: Final = (DaemonSettings, RelaySettings)
+
+PANELS: Final = {
+    "Network": "host port unix_socket unix_socket_mode trusted_proxies",
+    "TLS": "tls_cert tls_key",
+    "Access": "token_file allowed_origins strict_codes",
+    "Limits": "max_connections max_waiting max_connections_per_client max_connects_per_minute"
+    " max_message_size max_bytes_per_second max_pair_bytes max_pair_seconds",
+    "Timeouts": "pair_ttl sweep_interval handshake_timeout close_timeout stall_timeout drain_delay",
+    "Keepalive": "ping_interval ping_timeout takeover_timeout",
+    "Logs and metrics": "metrics log_format log_level log_addresses",
+}
+"""Panels of ``start --help`` in order, with the names of their settings."""
+
+UNITS_HELP: Final = (
+    "A TIME is a number of seconds, or has a unit (s, m, h, d): 90, 90s, 5m. A SIZE is a number of"
+    " bytes, or has a unit (kB, MB, GB, KiB, MiB, GiB): 64KiB. Each option also has a variable:"
+    " ARC_RELAY_PAIR_TTL for --pair-ttl."
+)
+"""Last paragraph of ``start --help``."""
+
 SettingsT = TypeVar("SettingsT", DaemonSettings, RelaySettings)
 
 
@@ -28,33 +48,48 @@ class WrongUsage(typer.TyperException):
     exit_code = 2
 
 
-def options() -> inspect.Signature:
-    """Return the signature of a command with one option for each setting.
+def options() -> list[inspect.Parameter]:
+    """Return the parameters of a command with one option for each setting.
 
     The command receives a keyword argument for each setting: the text of the option, a bool for a
     boolean flag, or None if the option is not given. `read_settings` turns them into settings.
     """
-    return inspect.Signature([_parameter(it) for kind in KINDS for it in iter_fields(kind)])
+    found = {it.name: it for kind in KINDS for it in iter_fields(kind)}
+    return [
+        _parameter(found[name], panel) for panel, names in PANELS.items() for name in names.split()
+    ]
 
 
-def read_settings(kind: type[SettingsT], flags: Mapping[str, str | bool | None]) -> SettingsT:
+Flags = Mapping[str, str | bool | None]
+"""Arguments of a command with `options`, by the names of the settings."""
+
+
+def sources(flags: Flags) -> dict[str, str]:
+    """Return the flag or else the variable that sets a setting, for each setting that has one."""
+    found: dict[str, str] = {}
+    for name, _, about in (it for kind in KINDS for it in iter_fields(kind)):
+        flag, variable = flags.get(name), variable_of(name)
+        if flag is not None:
+            found[name] = flags_of(name, about)[1 if flag is False else 0]
+        elif os.environ.get(variable):  # an empty variable counts as unset
+            found[name] = variable
+    return found
+
+
+def read_settings(kind: type[SettingsT], flags: Flags) -> SettingsT:
     """Return settings from flags, environment variables and defaults, in this order.
 
     Raises WrongUsage, with the name of the flag or variable, for a value that is not allowed.
     """
-    given: dict[str, Any] = {}
+    given = sources(flags)
+    values: dict[str, Any] = {"given": given} if kind is DaemonSettings else {}
     try:
         for name, _, about in iter_fields(kind):
-            flag, variable = flags.get(name), os.environ.get(variable_of(name))
-            if isinstance(flag, bool):
-                given[name] = flag
-            elif flag is not None:
-                given[name] = about.parse(flags_of(name, about)[0], flag)
-            elif variable:  # an empty variable counts as unset
-                given[name] = about.parse(variable_of(name), variable)
-        if kind is DaemonSettings:
-            given["given"] = frozenset(given)
-        return kind(**given)
+            if name in given:
+                value = flags.get(name)
+                text = os.environ[given[name]] if value is None else value
+                values[name] = text if isinstance(text, bool) else about.parse(given[name], text)
+        return kind(**values)
     except ValueError as error:
         raise WrongUsage(str(error)) from None
 
@@ -81,22 +116,28 @@ def flags_of(name: str, about: Field) -> list[str]:
 
 
 def help_text(about: Field) -> str:
-    """Return the meaning and the allowed values of a setting, in two sentences."""
+    """Return the meaning of a setting, and its allowed values unless the metavar is enough."""
+    if about.zero:
+        return f"{about.help} 0 means {about.zero}."
+    if about.kind is bool or about.metavar in {"TIME", "PATH"}:
+        return about.help
     return f"{about.help} {about.values[0].upper()}{about.values[1:]}."
 
 
-def _parameter(definition: Definition) -> inspect.Parameter:
+def _parameter(definition: Definition, panel: str) -> inspect.Parameter:
     name, default, about = definition
     flags = flags_of(name, about)
+    is_flag = about.kind is bool
     annotation: Any = Annotated[
-        bool | None if about.kind is bool else str | None,
+        bool | None if is_flag else str | None,
         typer.Option(
-            *(["/".join(flags)] if about.kind is bool else flags),
+            *(["/".join(flags)] if is_flag else flags),
             # `read_settings` reads the variables, also for commands without these options.
-            help=f"{help_text(about)}  [default: {about.display(default)};"
-            f" variable: {variable_of(name)}]",
-            metavar=None if about.kind is bool else about.metavar,
+            help=rf"{help_text(about)} \[default: {about.display(default)}]",
+            metavar=None if is_flag else about.metavar,
             show_default=False,
+            rich_help_panel=panel,
+            autocompletion=(lambda: list(about.choices)) if about.choices else None,
         ),
     ]
     return inspect.Parameter(

@@ -1,8 +1,9 @@
-"""URLs of the commands `health` and `probe`, and the targets that they name."""
+"""URLs of the commands, and the targets that they name."""
 
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import string
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -26,13 +27,15 @@ LOOPBACK_FOR: Final = {
 class Url:
     """Parsed URL of a relay; path and query have the form of a request line."""
 
-    tls: bool
-    host: str
+    tls: bool = False
+    host: str = "localhost"
     """Host name in ASCII form, or address without brackets."""
-    port: int
-    path: str
-    query: str = field(repr=False)
+    port: int = 80
+    path: str = "/"
+    query: str = field(default="", repr=False)
     """Query, which must not be logged or displayed: it may hold a pair code or a token."""
+    unix: str = ""
+    """Path of a Unix socket that replaces host and port; "" for none."""
 
     @property
     def authority(self) -> str:
@@ -40,7 +43,15 @@ class Url:
         host = bracketed(self.host)
         return host if self.port == default_port(self.tls) else f"{host}:{self.port}"
 
+    def target(self, tls: ssl.SSLContext | None) -> ConnectTarget:
+        """Return the target for connections to this URL."""
+        if self.unix:
+            return ConnectTarget(unix=self.unix)
+        return ConnectTarget((self.host,), self.port, tls=tls, name=self.host)
+
     def __str__(self) -> str:
+        if self.unix:
+            return f"{UNIX}{self.unix}"
         return f"{'wss' if self.tls else 'ws'}://{self.authority}{self.path}"
 
 
@@ -50,20 +61,24 @@ def default_port(tls: bool) -> int:
 
 
 def parse_url(text: str) -> Url:
-    """Parse a ws, wss, http or https URL.
+    """Parse a ws, wss, http or https URL, or ``unix:/path``.
 
     Raises ValueError with a message of one line, which does not quote the text.
     """
+    if text.startswith(UNIX):
+        return Url(unix=socket_path(text.removeprefix(UNIX)))
     try:
         parts = urlsplit(text)
         port = parts.port
         host = (parts.hostname or "").encode("idna").decode()
     except ValueError:
-        raise ValueError("it has a malformed host or port") from None
+        raise ValueError("URL must have a valid host and port") from None
     if parts.scheme not in SCHEMES or not host:
-        raise ValueError("it must be like wss://relay.example/ (ws, wss, http or https)")
+        raise ValueError(
+            "URL must be like wss://relay.example/ (ws, wss, http or https) or unix:/path"
+        )
     if parts.username is not None:
-        raise ValueError("it must not hold a user name or a password")
+        raise ValueError("URL must not hold a user name or a password")
     tls = SCHEMES[parts.scheme]
     return Url(
         tls=tls,
@@ -86,29 +101,24 @@ def local_target(settings: DaemonSettings) -> ConnectTarget:
     return ConnectTarget(addresses, settings.port, tls=context)
 
 
-def url_target(url: Url) -> ConnectTarget:
-    """Return the target for the health of the relay at a URL; the default path is /health.
-
-    The certificate is verified, unless the host is a loopback address. The query is dropped.
-    """
-    context = client_context(verify=not is_loopback(url.host)) if url.tls else None
-    target = ConnectTarget((url.host,), url.port, tls=context, name=url.host)
-    return target if url.path == "/" else replace(target, path=url.path)
+def socket_path(text: str) -> str:
+    """Return the path in a ``unix:`` URL; raise ValueError if there is none."""
+    path = text.removeprefix("//") if text.startswith("///") else text
+    if not path:
+        raise ValueError("URL must have the path of a socket, as in unix:/run/arc-relay.sock")
+    return path
 
 
 def parse_target(text: str) -> ConnectTarget:
-    """Return the target for a URL of a relay or for ``unix:/path``.
+    """Return the target for the health of the relay at a URL; the default path is /health.
 
+    The certificate is verified, unless the host is a loopback address. The query is dropped.
     Raises ValueError like `parse_url`.
     """
-    if not text.startswith(UNIX):
-        return url_target(parse_url(text))
-    path = text.removeprefix(UNIX)
-    if path.startswith("///"):
-        path = path.removeprefix("//")
-    if not path:
-        raise ValueError("it must name the socket, as in unix:/run/arc-relay.sock")
-    return ConnectTarget(unix=path)
+    url = parse_url(text)
+    context = client_context(verify=not is_loopback(url.host)) if url.tls else None
+    target = url.target(context)
+    return target if url.path == "/" else replace(target, path=url.path)
 
 
 def is_loopback(host: str) -> bool:

@@ -25,14 +25,14 @@ def os_error_text(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def start_problem(error: OSError | ValueError) -> str:
+def start_problem(error: OSError | ValueError, option: str) -> str:
     """Return the error message for a failed start or a failed reload of the token.
 
     Among the errors of `serve_relay`, each ValueError and each OSError with a file name concerns
-    the token file.
+    the token file, which ``option`` names.
     """
     if isinstance(error, ValueError):
-        return f"--token-file {error}"
+        return f"{option} {error}"
     if error.filename is None:
         return os_error_text(error)
-    return f"cannot read --token-file {error.filename!r}: {os_error_text(error)}"
+    return f"cannot read {option} {error.filename!r}: {os_error_text(error)}"

@@ -52,10 +52,13 @@ async def open_listeners(
         # Open TCP first, because its host name may resolve slowly: a signal that ends the
         # process during the lookup must not leave the file of a Unix socket behind.
         tcp = settings.tcp and not inherited
-        on_tcp = await open_tcp(settings.host, settings.port) if tcp else []
+        host, port, option = settings.host, settings.port, settings.option
+        given = f"{option('host')} {host!r} {option('port')} {port}"
+        on_tcp = await open_tcp(host, port, given=given) if tcp else []
         listeners += on_tcp
         if settings.unix_socket:
-            unix = open_unix(settings.unix_socket, int(settings.unix_socket_mode, 8))
+            mode = int(settings.unix_socket_mode, 8)
+            unix = open_unix(settings.unix_socket, mode, option=option("unix_socket"))
             listeners.insert(len(listeners) - len(on_tcp), unix)
     except StartError:
         for listener in listeners:
@@ -64,14 +67,14 @@ async def open_listeners(
     return Listeners(listeners, inherited)
 
 
-async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.SocketListener]:
+async def open_tcp(host: str, port: int, *, given: str = "") -> list[trio.SocketListener]:
     """Return a listener for each address of a host name or address; ``*`` is all interfaces.
 
     Addresses that this machine does not have are skipped, unless it has none of them. With port 0,
     the system chooses a port, which is the same for all addresses if possible.
 
-    Raises `StartError` if the host does not resolve or the port cannot be bound. The message names
-    ``option``, if it is set, and the address that failed, if it differs from ``host``.
+    Raises `StartError` if the host does not resolve or the port cannot be bound. The message has
+    ``given``, the text of the settings, and the address that failed, if it differs from ``host``.
     """
     try:
         addresses = await resolve(host)
@@ -84,7 +87,6 @@ async def open_tcp(host: str, port: int, *, option: str = "") -> list[trio.Socke
         why = os_error_text(error)
     except UnicodeError:
         why = "this cannot be a host's name"
-    given = f"{option} {host}:{port}" if option else f"--host {host!r} --port {port}"
     raise StartError(f"cannot listen on {given}: {why}")
 
 
@@ -153,6 +155,14 @@ async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketList
     if not listeners:
         raise absent[0]
     return listeners
+
+
+def serves_ipv6(listeners: Iterable[Plain]) -> bool | None:
+    """Return True if a listener accepts IPv6 connections; None if no listener is on TCP."""
+    families = {listener.socket.family for listener in listeners}
+    if families.isdisjoint({socket.AF_INET, socket.AF_INET6}):
+        return None
+    return socket.AF_INET6 in families
 
 
 def close(listeners: Iterable[trio.SocketListener]) -> None:

@@ -1,13 +1,13 @@
-"""Log lines of a relay: ended pairs, refused requests, start, reload and stop.
+"""Log lines of the events of a relay: the life of its pairs, and refused requests.
 
 No line holds a code or a payload. A line identifies a pair by the hash from its events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 import trio
 from structlog.typing import FilteringBoundLogger
@@ -16,25 +16,26 @@ from ..events import (
     Event,
     PairEnded,
     PairJoined,
+    ProxyNotTrusted,
     RelayStopping,
     RequestRefused,
+    SideWaiting,
     TakeoverChecked,
+    TextDropped,
     TlsHandshakeFailed,
 )
-from ..fields import non_defaults
-from ..limits.client_address import redact_address
+from ..limits.client_address import UNIX, redact_address
 from ..limits.token_bucket import TokenBucket
-
-DIGITS: Final = 3
-"""Decimal places of seconds in log lines: milliseconds."""
+from .log_fields import drop_empty, rounded
 
 
 class LogObserver:
     """Observer that writes a log line for each event of interest to an operator.
 
-    ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals and
-    failed TLS handshakes, so their lines are rate-limited for each status and each kind. The field
-    ``suppressed`` has the number of lines omitted since the last one. ``clock`` returns the
+    ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals,
+    dropped text, takeover checks and failed TLS handshakes, so their lines are rate-limited for
+    each status and each kind. The field ``suppressed`` has the number of lines omitted since the
+    last one. ``limits_clients`` is True if the relay has a limit per client. ``clock`` returns the
     time in seconds; the default is `trio.current_time`.
     """
 
@@ -43,12 +44,14 @@ class LogObserver:
         log: FilteringBoundLogger,
         addresses: str = "off",
         *,
+        limits_clients: bool = False,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._log = log
         self._addresses = addresses
+        self._needs_addresses = limits_clients or addresses != "off"
         self._clock = clock
-        self._refusals: dict[int | str, TokenBucket] = {}
+        self._buckets: dict[int | str, TokenBucket] = {}
 
     def on_event(self, event: Event) -> None:
         match event:
@@ -56,11 +59,32 @@ class LogObserver:
                 self._log_ended(event)
             case RequestRefused():
                 self._log_refused(event)
+            case SideWaiting():
+                self._log.info(
+                    "side waiting", pair=event.pair, **drop_empty(client=self._shown(event.client))
+                )
             case PairJoined():
-                self._log.debug("pair joined", pair=event.pair, wait_time=rounded(event.wait_time))
+                self._log.info(
+                    "pair joined",
+                    pair=event.pair,
+                    wait_time=rounded(event.wait_time),
+                    **drop_empty(client=self._shown(event.client)),
+                )
+            case TextDropped():
+                self._limited(
+                    "text", self._log.info, "text dropped", pair=event.pair, side=event.side
+                )
             case TakeoverChecked():
                 # The eviction that follows an unanswered check is logged as the end of a pair.
-                self._log.debug("takeover checked", pair=event.pair, answered=event.answered)
+                self._limited(
+                    "takeover",
+                    self._log.info,
+                    "takeover checked",
+                    pair=event.pair,
+                    answered=event.answered,
+                )
+            case ProxyNotTrusted():
+                self._log_untrusted(event.peer)
             case TlsHandshakeFailed():
                 self._log_handshake_failed(event)
             case _:
@@ -68,7 +92,7 @@ class LogObserver:
 
     def _log_ended(self, ended: PairEnded) -> None:
         """Log the end of a pair; a pair that was never joined has a shorter line."""
-        a, b = (redact_address(client, self._addresses) for client in ended.clients)
+        a, b = map(self._shown, ended.clients)
         if not ended.joined:
             self._log.info(
                 "waiting ended",
@@ -99,38 +123,41 @@ class LogObserver:
         )
 
     def _log_refused(self, refused: RequestRefused) -> None:
-        now = self._clock()
-        bucket = self._refusals.setdefault(refused.status, TokenBucket(now))
-        if not bucket.take(now):
-            return
-        client = redact_address(refused.client, self._addresses)
         # Client errors need no action of the operator. A full relay may need one.
         server_error = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         log = self._log.warning if server_error else self._log.info
-        log(
+        self._limited(
+            refused.status,
+            log,
             "refused",
             status=int(refused.status),  # the console would show an enum name
             reason=refused.reason,
-            **drop_empty(client=client, suppressed=bucket.take_suppressed()),
+            **drop_empty(
+                detail=refused.detail, pair=refused.pair, client=self._shown(refused.client)
+            ),
         )
 
     def _log_handshake_failed(self, failed: TlsHandshakeFailed) -> None:
-        """Log a failed TLS handshake; the rate is limited, because any client can cause it."""
-        now = self._clock()
-        bucket = self._refusals.setdefault(failed.kind, TokenBucket(now))
-        if bucket.take(now):
-            self._log.debug(
-                "tls handshake failed",
-                kind=failed.kind.value,
-                **drop_empty(
-                    detail=failed.detail,
-                    client=redact_address(failed.client, self._addresses),
-                    suppressed=bucket.take_suppressed(),
-                ),
+        self._limited(
+            failed.kind,
+            self._log.debug,
+            "tls handshake failed",
+            kind=failed.kind.value,
+            **drop_empty(detail=failed.detail, client=self._shown(failed.client)),
+        )
+
+    def _log_untrusted(self, peer: str) -> None:
+        """Warn of a proxy that hides the addresses of its clients, if an address matters."""
+        if self._needs_addresses:
+            shown = peer if peer == UNIX else self._shown(peer)
+            self._log.warning(
+                "proxy not trusted",
+                **drop_empty(peer=shown),
+                why="its X-Forwarded-For is ignored: if it is your proxy, set trusted_proxies",
             )
 
     def _log_stopping(self, stopping: RelayStopping) -> None:
-        suppressed = sum(each.take_suppressed() for each in self._refusals.values())
+        suppressed = sum(each.take_suppressed() for each in self._buckets.values())
         self._log.info(
             "stopping",
             pairs=stopping.pairs,
@@ -138,62 +165,15 @@ class LogObserver:
             **drop_empty(suppressed=suppressed),
         )
 
+    def _shown(self, client: str) -> str:
+        """Return the address of a client as the log shows it; "" if it does not."""
+        return redact_address(client, self._addresses)
 
-def log_started(
-    log: FilteringBoundLogger,
-    addresses: Iterable[str],
-    *,
-    version: str,
-    pid: int,
-    metrics: Iterable[str] = (),
-) -> None:
-    """Log that the relay accepts connections, with its addresses and those of its metrics."""
-    log.info(
-        "started",
-        listening=",".join(addresses),
-        **drop_empty(metrics=",".join(metrics)),
-        version=version,
-        pid=pid,
-    )
-
-
-def log_settings(log: FilteringBoundLogger, *settings: Any) -> None:
-    """Log the settings that differ from their defaults, if there are any."""
-    changed = {name: as_text(value) for name, value in non_defaults(*settings)}
-    if changed:
-        log.info("settings", **changed)
-
-
-def log_signal(log: FilteringBoundLogger, name: str) -> None:
-    """Log the name of a signal, such as SIGTERM."""
-    log.info("signal", name=name)
-
-
-def log_reloaded(log: FilteringBoundLogger, what: Iterable[str]) -> None:
-    """Log the names of the reloaded files, such as certificate."""
-    log.info("reloaded", what=",".join(what))
-
-
-def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
-    """Log the failed reload of a file, whose old content stays in use."""
-    log.error("not reloaded", what=what, why=why)
-
-
-def log_stopped(log: FilteringBoundLogger) -> None:
-    """Log the end of the relay, after every connection is closed."""
-    log.info("stopped")
-
-
-def rounded(seconds: float) -> float:
-    """Round seconds for a log line."""
-    return round(seconds, DIGITS)
-
-
-def drop_empty(**values: Any) -> dict[str, Any]:
-    """Return the fields whose value is not empty and not 0."""
-    return {name: value for name, value in values.items() if value}
-
-
-def as_text(value: object) -> object:
-    """Return a value in the form that its flag accepts."""
-    return ",".join(value) if isinstance(value, tuple) else value
+    def _limited(
+        self, kind: int | str, log: Callable[..., None], event: str, /, **fields: Any
+    ) -> None:
+        """Log a line that any client can cause, unless there are too many of its kind."""
+        now = self._clock()
+        bucket = self._buckets.setdefault(kind, TokenBucket(now))
+        if bucket.take(now):
+            log(event, **fields, **drop_empty(suppressed=bucket.take_suppressed()))

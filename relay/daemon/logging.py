@@ -4,7 +4,7 @@ Records of structlog and of the standard library's loggers have the same form: o
 a timestamp (ISO 8601, UTC), a level, an event and fields. The format ``auto`` depends on the
 destination:
 
-- terminal: columns, in colours unless NO_COLOR is set;
+- terminal: short lines with the local time, in colours unless NO_COLOR is set;
 - journal of systemd: logfmt after the priority, such as ``<4>``, and no timestamp. The journal
   strips the priority, for ``journalctl -p warning``, and adds its own timestamp;
 - container, file or pipe: logfmt, that is ``key=value`` without colours, which people, grep and
@@ -25,6 +25,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from .errors import escaped
 from .nonblocking_handler import NonBlockingHandler, descriptor_of
+from .terminal import TerminalRenderer
 
 LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
@@ -33,6 +34,8 @@ LEVELS: Final[Mapping[str, int]] = {
     "error": logging.ERROR,
 }
 PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}  # syslog's
+TIMESTAMP: Final = structlog.processors.TimeStamper(fmt="iso", utc=True)
+LOCAL_TIME: Final = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
 FIRST: Final = ("timestamp", "level", "event")
 LOGFMT: Final = structlog.processors.LogfmtRenderer(
     key_order=FIRST, drop_missing=True, bool_as_flag=False
@@ -58,7 +61,6 @@ def configure_logging(
     writer = NonBlockingHandler(stream)
     processors: list[Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
         name_failure,
         *renderers(format, stream, environment),
     ]
@@ -107,15 +109,14 @@ def renderers(
 ) -> tuple[Processor, ...]:
     """Return the processors that render a line for a format and a destination."""
     if format == "json":
-        return put_in_order, structlog.processors.JSONRenderer(separators=(",", ":"))
+        return TIMESTAMP, put_in_order, structlog.processors.JSONRenderer(separators=(",", ":"))
     if format == "auto" and stream is not None:
         if stream.isatty():
             colors = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
-            console = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False)
-            return escape_values, console
+            return LOCAL_TIME, TerminalRenderer(colors=colors)
         if is_journal(stream, environment):
             return (render_for_journal,)
-    return (render_logfmt,)
+    return TIMESTAMP, render_logfmt
 
 
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
@@ -132,21 +133,8 @@ def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
     return escaped(LOGFMT(logger, method, event))
 
 
-def escape_values(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Escape control characters in all values, because a terminal acts on them.
-
-    Line breaks in the event itself stay, because messages of the relay may have several lines.
-    """
-    shown = {
-        key: escaped(value) if isinstance(value, str) else value for key, value in event.items()
-    }
-    shown["event"] = "\n".join(map(escaped, str(event["event"]).split("\n")))
-    return shown
-
-
 def render_for_journal(logger: WrappedLogger, method: str, event: EventDict) -> str:
     """Render a line in logfmt after its syslog priority, without a timestamp."""
-    del event["timestamp"]
     return f"<{PRIORITIES[event['level']]}>{render_logfmt(logger, method, event)}"
 
 

@@ -1,4 +1,4 @@
-"""Serve the metrics over HTTP on separate listeners."""
+"""Serve the metrics, and the hashes of codes, over HTTP on separate listeners."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from ..protocol.request import Request
 from ..protocol.response import METHOD_NOT_ALLOWED, Response
 from ..server.accept import accept
 from ..server.http_io import read_request, send_response
+from ..transport.base import Transport
 from ..transport.wrap import wrap_stream
+from .hash_server import PATH, answer_hash
 from .metrics import CONTENT_TYPE
 
 logger = logging.getLogger("relay")
@@ -27,31 +29,54 @@ NOT_FOUND: Final = Response(HTTPStatus.NOT_FOUND, "not found: the metrics are at
 
 
 async def serve_metrics(
-    listeners: Sequence[trio.abc.Listener[Any]], render: Callable[[], bytes]
+    listeners: Sequence[trio.abc.Listener[Any]],
+    render: Callable[[], bytes],
+    hash_code: Callable[[str], str],
 ) -> None:
-    """Answer ``GET /metrics`` with the result of ``render``, until cancelled."""
+    """Answer ``GET /metrics`` with the result of ``render``, until cancelled.
+
+    ``hash_code`` returns the hash of a code, for ``POST /hash``.
+    """
     async with trio.open_nursery() as nursery:
 
         def serve(stream: trio.abc.Stream) -> None:
-            nursery.start_soon(serve_request, render, nursery, stream)
+            nursery.start_soon(serve_request, render, hash_code, nursery, stream)
 
         await accept(listeners, serve)
 
 
 async def serve_request(
-    render: Callable[[], bytes], nursery: trio.Nursery, stream: trio.abc.Stream
+    render: Callable[[], bytes],
+    hash_code: Callable[[str], str],
+    nursery: trio.Nursery,
+    stream: trio.abc.Stream,
 ) -> None:
     """Answer one request; an exception is logged and does not leave this function."""
     transport = wrap_stream(stream, nursery)
     try:
-        request = await read_request(transport, HEAD_TIMEOUT)
-        response = scraped(request, render) if isinstance(request, Request) else request
+        response = await read_request(transport, HEAD_TIMEOUT)
+        if isinstance(response, Request):
+            response = await respond(response, transport, render, hash_code)
         if response is not None:
             await send_response(transport, response)
         await transport.aclose()
     except Exception as failure:  # noqa: BLE001 - a failed scrape must not end the relay
         logger.error("a scrape failed: %s", type(failure).__name__)  # noqa: TRY400
         await trio.aclose_forcefully(transport)
+
+
+async def respond(
+    request: Request,
+    transport: Transport,
+    render: Callable[[], bytes],
+    hash_code: Callable[[str], str],
+) -> Response | None:
+    """Return the response to a request; None if its body does not arrive in time."""
+    if request.target != PATH:
+        return scraped(request, render)
+    with trio.move_on_after(HEAD_TIMEOUT):
+        return await answer_hash(request, transport, hash_code)
+    return None
 
 
 def scraped(request: Request, render: Callable[[], bytes]) -> Response:

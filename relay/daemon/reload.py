@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
 from ..server.serve import RelayHandle
+from ..server.token_file import token_weaknesses
 from .errors import StartError, start_problem
-from .log_observer import log_not_reloaded, log_reloaded
+from .process_log import log_certificate, log_not_reloaded, log_reloaded, log_weak_token
 from .tls import CertificateFiles
 
 CERTIFICATE: Final = "certificate"
@@ -16,14 +19,25 @@ TOKEN: Final = "token"  # noqa: S105 - the name of a file, not its content
 
 
 class Reloader:
-    """Reloader of the files of a relay. If a reload fails, the old content stays in force."""
+    """Reloader of the files of a relay. If a reload fails, the old content stays in force.
+
+    ``token_file`` is the path of the token; "" if the relay has none. ``option`` is the flag or the
+    variable that set it.
+    """
 
     def __init__(
-        self, handle: RelayHandle, tls: CertificateFiles | None, log: FilteringBoundLogger
+        self,
+        handle: RelayHandle,
+        tls: CertificateFiles | None,
+        log: FilteringBoundLogger,
+        token_file: str = "",
+        option: str = "--token-file",
     ) -> None:
         self._handle = handle
         self._tls = tls
         self._log = log
+        self._token_file = token_file
+        self._option = option
         self.failures = {CERTIFICATE: 0, TOKEN: 0}
         """Number of failed reloads, by file."""
         self.failed: set[str] = set()
@@ -49,9 +63,19 @@ class Reloader:
             if self._handle.reload_token():
                 done.append(TOKEN)
         except (OSError, ValueError) as error:
-            self._fail(TOKEN, start_problem(error))
+            self._fail(TOKEN, start_problem(error, self._option))
         if done or not self.failed:
             log_reloaded(self._log, done or ["nothing"])
+        if done:
+            self.log_files()
+
+    def log_files(self) -> None:
+        """Log the names and the end of the certificate, and the weaknesses of the token."""
+        if self._tls is not None and self._tls.certificate is not None:
+            log_certificate(self._log, self._tls.certificate, time.time())
+        if self._token_file:
+            with suppress(OSError, ValueError):  # the old token is in force
+                log_weak_token(self._log, token_weaknesses(self._token_file))
 
     def _fail(self, file: str, why: str) -> None:
         """Count and log a failed reload."""

@@ -17,14 +17,16 @@ from ..protocol.errors import leaves
 from ..server.serve import serve_relay
 from ..server.token_file import read_token
 from ..settings import RelaySettings
+from ..transport.socket_info import descriptor_limit
 from .effective_limits import effective_limits
 from .errors import StartError, start_problem
-from .listeners import Listeners, display_url, open_listeners, open_tcp
-from .log_observer import LogObserver, log_settings, log_started, log_stopped
+from .listeners import Listeners, display_url, open_listeners, open_tcp, serves_ipv6
+from .log_observer import LogObserver
 from .logging import lost_lines
 from .metrics import MetricsObserver
 from .metrics_server import serve_metrics
 from .nonblocking_handler import NonBlockingHandler
+from .process_log import log_limits, log_settings, log_started, log_stopped
 from .process_metrics import ProcessStatistics
 from .program import PROGRAM, program_version
 from .reload import Reloader
@@ -55,11 +57,12 @@ async def run(
     """
     problem: BaseException | None = None
     address = daemon_settings.metrics_address
+    given = f"{daemon_settings.option('metrics')} {daemon_settings.metrics}"
     try:
         tls = load_files(daemon_settings, relay_settings)
         async with AsyncExitStack() as stack:
             systemd = stack.enter_context(SystemdNotifier())
-            metrics_listeners = await open_tcp(*address, option="--metrics") if address else []
+            metrics_listeners = await open_tcp(*address, given=given) if address else []
             close_all(stack, metrics_listeners)
             listeners = await open_listeners(daemon_settings)
             close_all(stack, listeners.listeners)
@@ -99,8 +102,8 @@ def load_files(
         if path:
             read_token(path)
     except (OSError, ValueError) as error:
-        raise StartError(start_problem(error)) from None
-    return CertificateFiles.of(daemon_settings.tls_cert, daemon_settings.tls_key)
+        raise StartError(start_problem(error, daemon_settings.option("token_file"))) from None
+    return CertificateFiles.of(daemon_settings)
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
@@ -122,27 +125,41 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
     """Run the relay on open listeners until the last connection is closed."""
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
     urls = [display_url(listener) for listener in listeners]
-    observers = Observers(LogObserver(log, daemon_settings.log_addresses))
+    token_option = daemon_settings.option("token_file")
+    limits_clients = bool(
+        relay_settings.max_connections_per_client or relay_settings.max_connects_per_minute
+    )
+    lines = LogObserver(log, daemon_settings.log_addresses, limits_clients=limits_clients)
+    observers = Observers(lines)
     relay = partial(serve_relay, listeners=listeners, settings=relay_settings, observer=observers)
     async with trio.open_nursery() as nursery:
         try:
             handle = await nursery.start(relay)
         except (OSError, ValueError) as error:
-            raise StartError(f"cannot start: {start_problem(error)}") from None
+            raise StartError(f"cannot start: {start_problem(error, token_option)}") from None
         version = program_version()
-        reloader = Reloader(handle, tls, log)
+        reloader = Reloader(handle, tls, log, relay_settings.token_file, token_option)
+        limits = effective_limits(relay_settings, handle.max_connections)
         if metrics_listeners:
-            limits = effective_limits(relay_settings, handle.max_connections)
             process = partial(process_statistics, limits, reloader)
             metrics = MetricsObserver(handle.statistics, process, version=version)
             observers.members.append(metrics)
-            nursery.start_soon(serve_metrics, metrics_listeners, metrics.render)
+            nursery.start_soon(serve_metrics, metrics_listeners, metrics.render, handle.hash_code)
         # For interactive users. Standard output may be full, broken or closed.
         NonBlockingHandler(sys.stdout).write(
             f"{PROGRAM} listening on {', '.join(urls)} (health at /health)"
         )
         metrics_urls = [f"{display_url(each, 'http')}/metrics" for each in metrics_listeners]
-        log_started(log, urls, version=version, pid=os.getpid(), metrics=metrics_urls)
+        log_started(
+            log,
+            urls,
+            version=version,
+            pid=os.getpid(),
+            ipv6=serves_ipv6(opened.listeners),
+            metrics=metrics_urls,
+        )
+        log_limits(log, limits, descriptors=descriptor_limit())
+        reloader.log_files()
         log_settings(log, daemon_settings, relay_settings)
         summary = Summary(handle, log, daemon_settings, relay_settings)
         handler = SignalHandler(handle, reloader, systemd, log, summary)
@@ -153,7 +170,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
         nursery.start_soon(handler.end_at_once, signals, opened.listeners)
         await systemd.stopping(handler.status)
         await handle.stop(close_listeners=opened.inherited)
-        log_stopped(log)
+        log_stopped(log, handle.statistics(), summary.uptime)
         nursery.cancel_scope.cancel()
 
 

@@ -6,22 +6,26 @@ They configure listeners, certificates, metrics and logging. They are declared l
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from ..fields import choice, integer, path, text, validate
 
 MAX_PORT: Final = 65535
-ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]+)):([0-9]{1,5})")
+ADDRESS: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+(?:%[^\s\[\]]+)?)\]|([^\s\[\]:]*)):([0-9]{1,5})")
 BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]*:[^\s\[\]]*)\]")  # IPv6 address, as in a URL
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Split HOST:PORT into host, without brackets, and port; raise ValueError if malformed."""
+    """Split HOST:PORT into host, without brackets, and port; raise ValueError if malformed.
+
+    Without a host, the host is ``*``.
+    """
     found = ADDRESS.fullmatch(text)
     if found is None or (port := int(found[3])) > MAX_PORT:
         raise ValueError(f"no HOST:PORT: {text!r}")
-    return found[1] or found[2], port
+    return found[1] or found[2] or "*", port
 
 
 def _host(text: str) -> str:
@@ -81,9 +85,9 @@ class DaemonSettings:
     metrics: str = text(
         "",
         "The address on which to serve metrics for Prometheus.",
-        "a HOST:PORT",
+        "HOST:PORT, or :PORT for all interfaces, IPv4 and IPv6",
         _address,
-        metavar="HOST:PORT",
+        metavar="ADDRESS",
     )
     log_format: str = choice(
         "auto",
@@ -100,21 +104,25 @@ class DaemonSettings:
         "The form of client addresses in log lines.",
     )
 
-    given: frozenset[str] = field(default=frozenset(), repr=False)
-    """Names of the settings that a flag or a variable set."""
+    given: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    """Flag or variable that set a setting, also one of `RelaySettings`, by the setting's name."""
 
     @property
     def tcp(self) -> bool:
         """True if the relay listens on TCP: without a Unix socket, or if host or port is given."""
-        return not self.unix_socket or not self.given.isdisjoint({"host", "port"})
+        return not self.unix_socket or not {"host", "port"}.isdisjoint(self.given)
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
         """Host and port of the metrics; None if no metrics are served."""
         return split_address(self.metrics) if self.metrics else None
 
+    def option(self, name: str) -> str:
+        """Return the flag or the variable that set a setting; if none did, its flag."""
+        return self.given.get(name, f"--{name.replace('_', '-')}")
+
     def __post_init__(self) -> None:
         validate(self)
         if bool(self.tls_cert) != bool(self.tls_key):
-            missing = "tls_key" if self.tls_cert else "tls_cert"
-            raise ValueError(f"tls_cert and tls_key must be given together, but {missing} is not")
+            pair = ("tls_cert", "tls_key") if self.tls_cert else ("tls_key", "tls_cert")
+            raise ValueError(" requires ".join(map(self.option, pair)))

@@ -10,7 +10,7 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from ..server.serve import RelayHandle
-from .log_observer import log_signal
+from .process_log import log_signal
 from .reload import Reloader
 from .sd_notify import SystemdNotifier
 from .signal_dispositions import die_by

@@ -10,7 +10,7 @@ from ..server.serve import RelayHandle
 from ..settings import RelaySettings
 from ..statistics import OpenPair
 from .effective_limits import effective_limits
-from .log_observer import drop_empty, rounded
+from .log_fields import drop_empty, rounded
 from .settings import DaemonSettings
 
 
@@ -34,12 +34,17 @@ class Summary:
         self._limits = effective_limits(relay_settings, handle.max_connections)
         self._began = trio.current_time()
 
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start of the relay."""
+        return trio.current_time() - self._began
+
     async def write(self) -> None:
         """Write the summary; other tasks run between the lines about pairs."""
         now = self._handle.statistics()
         self._log.info(
             "summary",
-            uptime=rounded(trio.current_time() - self._began),
+            uptime=rounded(self.uptime),
             pairs=now.pairs,
             waiting=now.waiting,
             connections=now.connections,

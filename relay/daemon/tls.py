@@ -12,6 +12,7 @@ from ..server.regular_file import read_regular_file
 from ..transport.tls_transport import TLSSocket
 from .certificate import read_certificate
 from .errors import StartError, os_error_text
+from .settings import DaemonSettings
 
 MAX_SIZE: Final = 1 << 20
 """Maximum size in bytes of a certificate file or key file; usual ones have a few thousand."""
@@ -20,21 +21,26 @@ MAX_SIZE: Final = 1 << 20
 class CertificateFiles:
     """Files of a certificate with its chain, and of its private key, both in PEM form.
 
-    Raises `StartError` if the files cannot be used.
+    Raises `StartError` if the files cannot be used. The message names the option of the file.
     """
 
-    def __init__(self, cert: str, key: str) -> None:
+    def __init__(
+        self, cert: str, key: str, options: tuple[str, str] = ("--tls-cert", "--tls-key")
+    ) -> None:
         self._cert = cert
         self._key = key
+        self._cert_name = f"{options[0]} {cert!r}"
+        self._key_name = f"{options[1]} {key!r}"
         self.context = self._load()
         """Context for new connections, with the files as of the last load."""
         self.certificate = read_certificate(self.context, cert)
         """Names and expiry of the certificate; None if they cannot be read."""
 
     @classmethod
-    def of(cls, cert: str, key: str) -> Self | None:
-        """Load the files of a certificate and its key; return None if no file is given."""
-        return cls(cert, key) if cert else None
+    def of(cls, settings: DaemonSettings) -> Self | None:
+        """Load the files that the settings name; return None if they name none."""
+        options = settings.option("tls_cert"), settings.option("tls_key")
+        return cls(settings.tls_cert, settings.tls_key, options) if settings.tls_cert else None
 
     def reload(self) -> None:
         """Load the files again, for new connections.
@@ -54,14 +60,13 @@ class CertificateFiles:
 
     def _load(self) -> ssl.SSLContext:
         """Return a new context with the current content of the files."""
-        for option, path in (("cert", self._cert), ("key", self._key)):
+        for name, path in ((self._cert_name, self._cert), (self._key_name, self._key)):
             try:
                 read_regular_file(path, MAX_SIZE)
             except OSError as error:
-                why = os_error_text(error)
-                raise StartError(f"cannot read --tls-{option} {path!r}: {why}") from None
+                raise StartError(f"cannot read {name}: {os_error_text(error)}") from None
             except ValueError as error:
-                raise StartError(f"--tls-{option} {path!r} {error}") from None
+                raise StartError(f"{name} {error}") from None
         context = new_context()
         try:
             self._load_into(context)
@@ -77,24 +82,22 @@ class CertificateFiles:
             # This call finds a bad certificate, so that a later error concerns the key.
             new_context().load_verify_locations(self._cert)
         except ssl.SSLError:
-            raise StartError(
-                f"--tls-cert {self._cert!r} holds no certificate in PEM form"
-            ) from None
+            raise StartError(f"{self._cert_name} holds no certificate in PEM form") from None
         try:
             context.load_cert_chain(self._cert, self._key, self._refuse_passphrase)
         except ssl.SSLError as error:
             problem = error.reason or ""
             if problem.endswith(("_TOO_SMALL", "_TOO_WEAK")):
                 why = problem.replace("_", " ").lower()
-                raise StartError(f"--tls-cert {self._cert!r} is too weak: {why}") from None
+                raise StartError(f"{self._cert_name} is too weak: {why}") from None
             raise StartError(
-                f"--tls-key {self._key!r} holds no private key in PEM form that belongs to"
-                f" --tls-cert {self._cert!r}"
+                f"{self._key_name} holds no private key in PEM form that belongs to"
+                f" {self._cert_name}"
             ) from None
 
     def _refuse_passphrase(self) -> str:
         """Refuse an encrypted key; OpenSSL would prompt for its passphrase at the terminal."""
-        raise StartError(f"--tls-key {self._key!r} needs a passphrase; give a key without one")
+        raise StartError(f"{self._key_name} needs a passphrase; give a key without one")
 
 
 class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):

@@ -47,10 +47,10 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
                 Path(self._path).unlink()
 
 
-def open_unix(path: str, mode: int) -> UnixListener:
+def open_unix(path: str, mode: int, *, option: str = "--unix-socket") -> UnixListener:
     """Return a listener on a new socket with a path and permissions.
 
-    A stale socket, on which no process listens, is replaced.
+    A stale socket, on which no process listens, is replaced. Error messages name ``option``.
 
     Raises `StartError` if a process listens on the socket, if the path names another kind of file,
     or if the socket cannot be created.
@@ -72,7 +72,7 @@ def open_unix(path: str, mode: int) -> UnixListener:
             raise
     except OSError as error:
         why = os_error_text(error)
-    raise StartError(f"cannot listen on --unix-socket {path!r}: {why}")
+    raise StartError(f"cannot listen on {option} {path!r}: {why}")
 
 
 def remove_stale_socket(path: str) -> None:

@@ -84,6 +84,11 @@ class TrustedProxies:
             nearest = further
         return str(nearest)
 
+    def trusts(self, peer: str) -> bool:
+        """Return True if a peer is a trusted proxy."""
+        proxy = parse_forwarded_entry(peer)
+        return proxy is not None and self._trusts(proxy)
+
     def _trusts(self, proxy: ForwardedEntry) -> bool:
         if proxy == UNIX:
             return self._unix

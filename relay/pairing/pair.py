@@ -42,6 +42,8 @@ class Pair:
     """Event that is set once the task of side A no longer reads or writes either side."""
     checked: trio.Event | None = None
     """Event that the takeover check in progress sets at its end; None without a check."""
+    text_reported: bool = False
+    """True once a dropped text message of the pair was reported."""
 
     def __post_init__(self) -> None:
         self.early_data = EarlyData(self.a)
@@ -84,6 +86,14 @@ class Pair:
                 # The transport keeps what does not fit and sends it before the close frame.
                 self.b.transport.try_send(held)
         self.over.set()
+
+    @property
+    def text_sender(self) -> str:
+        """Side whose text messages were dropped: ``a``, ``b``, or "" if neither sent any."""
+        a, b = self.a, self.b
+        if a.reframer.message_counts[TEXT]:
+            return "a"
+        return "b" if b is not None and b.reframer.message_counts[TEXT] else ""
 
     @property
     def traffic(self) -> Traffic:

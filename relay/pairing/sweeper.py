@@ -1,9 +1,12 @@
 """The sweeper: end sides that expired, are unresponsive, or stall.
 
-It also prunes the token buckets of the limits per client.
+It also prunes the token buckets of the limits per client, and reports dropped text messages.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import trio
 
@@ -17,17 +20,28 @@ from .rendezvous import Rendezvous
 PAIRS_PER_CHECKPOINT = 100
 """Number of pairs checked before other tasks run."""
 
+TEXT_INTERVAL = 1.0
+"""Seconds between two searches for dropped text messages."""
 
-async def sweep(pairs: Rendezvous, admission: AdmissionControl, settings: RelaySettings) -> None:
+
+async def sweep(
+    pairs: Rendezvous,
+    admission: AdmissionControl,
+    settings: RelaySettings,
+    report_text: Callable[[Pair], None],
+) -> None:
     """End waiting sides after ``pair_ttl``, and unresponsive and stalled sides.
 
     Runs until it is cancelled. The code is freed at once; the tasks of the sides close them.
+    ``report_text`` is called regularly with each pair.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expire_waiting, pairs, admission, settings)
+        nursery.start_soon(visit, pairs, TEXT_INTERVAL, report_text)
         interval = check_interval(settings)
         if interval is not None:
-            nursery.start_soon(check_keepalives, pairs, settings, interval)
+            check = partial(check_pair, settings)
+            nursery.start_soon(visit, pairs, interval, check)
 
 
 async def expire_waiting(
@@ -44,18 +58,19 @@ async def expire_waiting(
         admission.client_limits.prune(trio.current_time())
 
 
-async def check_keepalives(pairs: Rendezvous, settings: RelaySettings, interval: float) -> None:
-    """Ping silent sides, and end unresponsive and stalled ones, every ``interval`` seconds."""
+async def visit(pairs: Rendezvous, interval: float, check: Callable[[Pair], None]) -> None:
+    """Call ``check`` with each pair every ``interval`` seconds. A pair may have ended by then."""
     while True:
         await trio.sleep(interval)
         for number, pair in enumerate(pairs):
             if number % PAIRS_PER_CHECKPOINT == PAIRS_PER_CHECKPOINT - 1:
                 await trio.lowlevel.checkpoint()
-            check_pair(pair, settings, trio.current_time())
+            check(pair)
 
 
-def check_pair(pair: Pair, settings: RelaySettings, now: float) -> None:
-    """Check both sides of a pair, unless the pair ended meanwhile."""
+def check_pair(settings: RelaySettings, pair: Pair) -> None:
+    """Ping silent sides of a pair, and end it if a side is unresponsive or stalled."""
+    now = trio.current_time()
     for side in pair.sides:
         if pair.outcome is not None:
             break

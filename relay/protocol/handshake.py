@@ -27,6 +27,7 @@ from .response import (
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     ORIGIN_NOT_ALLOWED,
+    PAIR_HEADER,
     TOO_MANY_PARAMETERS,
     WRONG_VERSION,
     Response,
@@ -56,11 +57,27 @@ class Handshake:
     """A valid upgrade request. Its repr is that of object, so that no secret reaches a log."""
 
     code: str
-    response: bytes
-    """The 101 response. It accepts the first offered subprotocol, because browsers fail the
-    connection otherwise."""
+    key: bytes
+    """Value of Sec-WebSocket-Key."""
+    subprotocol: bytes | None
+    """The first offered subprotocol. The relay accepts it: browsers fail the connection otherwise.
+    """
     token: bytes | None = None
-    """Token of the request. None if the request has no token, or if `with_token` was False."""
+    """Token of the request. None if the request has no token, or if `with_token` was False. Empty
+    if the token is longer than `MAX_TOKEN`."""
+
+    def response(self, pair: str) -> bytes:
+        """Return the 101 response (RFC 6455 section 4.2.2); ``pair`` is the hash of the code."""
+        lines = [
+            "HTTP/1.1 101 Switching Protocols",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Accept: {accept_key(self.key.decode())}",
+            f"{PAIR_HEADER}: {pair}",
+        ]
+        if self.subprotocol is not None:
+            lines.append(f"Sec-WebSocket-Protocol: {self.subprotocol.decode()}")
+        return "\r\n".join((*lines, "", "")).encode()
 
 
 class PlainRequest(Enum):
@@ -77,11 +94,6 @@ def asks_for_websocket(request: Request) -> bool:
     """Return True if a request is an upgrade to WebSocket. A HEAD request never is."""
     upgrade = request.headers.get(b"upgrade", b"")
     return request.method != b"HEAD" and b"websocket" in lowercase_items(upgrade)
-
-
-def forwarded_for(request: Request) -> str:
-    """Return X-Forwarded-For, which any client can spoof. Bytes outside ASCII are replaced."""
-    return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
 
 
 def parse_handshake(
@@ -174,9 +186,16 @@ def parse_query(request: Request, *, strict_codes: bool, with_token: bool) -> Ha
     headers = request.headers
     return Handshake(
         code,
-        switching_protocols(headers[b"sec-websocket-key"], first_subprotocol(headers)),
+        headers[b"sec-websocket-key"],
+        first_subprotocol(headers),
         client_token(headers, parameters) if with_token else None,
     )
+
+
+def pair_code(request: Request) -> str | None:
+    """Return the pair code of a request of any kind, or None if it has no valid one."""
+    parameters = find_parameters(request.target) or {}
+    return decode_code(parameters.get(b"pair"))
 
 
 def without_body_for_head(request: Request, response: Response) -> Response:
@@ -213,22 +232,10 @@ def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
 def client_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
     """Return the bearer token of the header Authorization, or else the ``token`` parameter.
 
-    An Authorization of another scheme is ignored, because it may be meant for a proxy.
+    An Authorization of another scheme is ignored, because it may be meant for a proxy. A token that
+    is longer than `MAX_TOKEN` counts as empty, which no relay accepts.
     """
     bearer = BEARER.fullmatch(headers.get(b"authorization", b""))
     if bearer is None:
         return decode_token(parameters.get(b"token"))
-    return bearer[1] if len(bearer[1]) <= MAX_TOKEN else None
-
-
-def switching_protocols(key: bytes, subprotocol: bytes | None) -> bytes:
-    """Return the 101 response to a valid upgrade request (RFC 6455 section 4.2.2)."""
-    lines = [
-        b"HTTP/1.1 101 Switching Protocols",
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Accept: " + accept_key(key.decode()).encode(),
-    ]
-    if subprotocol is not None:
-        lines.append(b"Sec-WebSocket-Protocol: " + subprotocol)
-    return b"\r\n".join((*lines, b"", b""))
+    return bearer[1] if len(bearer[1]) <= MAX_TOKEN else b""

@@ -66,11 +66,15 @@ def decode_code(value: bytes | None) -> str | None:
 
 
 def decode_token(value: bytes | None) -> bytes | None:
-    """Decode the value of a ``token`` parameter; return None if it is longer than `MAX_TOKEN`.
+    """Decode the value of a ``token`` parameter; None if it is missing or empty.
+
+    The result is empty if the value is longer than `MAX_TOKEN`.
 
     A ``+`` is not decoded to a space: a token may have a ``+`` but no space (RFC 6750 section 2.1).
     """
-    return None if value is None or len(value) > MAX_TOKEN else unquote(value)
+    if not value:
+        return None
+    return unquote(value) if len(value) <= MAX_TOKEN else b""
 
 
 def is_strict_code(code: str, target: bytes) -> bool:

@@ -26,6 +26,9 @@ MAX_PARAMETERS: Final = 100
 RETRY_AFTER: Final = 5
 """Default `Retry-After` in seconds."""
 
+PAIR_HEADER: Final = "Arc-Relay-Pair"
+"""Header with the hash of the pair code, by which the log names the pair."""
+
 PLAIN: Final = "text/plain; charset=utf-8"
 
 
@@ -39,6 +42,10 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     omit_body: bool = False
     """True if the body is omitted, because the request method is HEAD."""
+    pair: str = ""
+    """Hash of the pair code of the request; "" if it has none."""
+    detail: str = ""
+    """Addition to the body for the log. The client does not get it."""
 
     @property
     def is_error(self) -> bool:
@@ -62,6 +69,7 @@ class Response:
             ("Content-Type", self.content_type),
             ("Content-Length", str(len(body))),
             ("Connection", ", ".join(("close", *self._hop_by_hop))),
+            *(((PAIR_HEADER, self.pair),) if self.pair else ()),
             *self.headers,
         )
         lines = [

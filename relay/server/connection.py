@@ -6,26 +6,27 @@ An exception in one connection is handled here and affects no other connection.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from traceback import format_tb
 from typing import NamedTuple
 
 import trio
 
-from ..events import RequestRefused, TlsHandshakeFailed
+from ..events import ProxyNotTrusted, RequestRefused, TlsHandshakeFailed
 from ..limits.client_address import UNIX
 from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.pump import run_pair
 from ..pairing.side import Side
 from ..protocol.errors import leaves
-from ..protocol.handshake import Handshake, asks_for_websocket, forwarded_for
+from ..protocol.handshake import Handshake, asks_for_websocket, pair_code
 from ..protocol.request import Request
 from ..protocol.response import RELAY_IS_STOPPING, Response
 from ..transport.base import Transport
 from ..transport.socket_info import peer_address
 from ..transport.wrap import wrap_stream
 from .http_io import read_request, send_response
-from .join import check_join, response_to
+from .join import check_join, response_to, with_token_detail
 from .state import Phase, RelayState
 
 logger = logging.getLogger("relay")
@@ -77,9 +78,7 @@ class Connection:
             with self._scope:
                 if (response := await self._serve_request()) is not None:
                     if response.is_error:
-                        state.publish(
-                            RequestRefused(response.status.value, response.body, self.client)
-                        )
+                        state.publish(self._refused(response))
                     await send_response(self._transport, response)
                 if not self._transport.handshake_done and self._transport.heard:
                     state.publish(TlsHandshakeFailed(*self._transport.failure, self.client))
@@ -95,6 +94,12 @@ class Connection:
                 logger.debug("nor could it be closed")
         finally:
             state.remove(self)
+
+    def _refused(self, response: Response) -> RequestRefused:
+        """Return the event of a refused request."""
+        return RequestRefused(
+            response.status.value, response.body, self.client, response.pair, response.detail
+        )
 
     async def _serve_request(self) -> Response | None:
         """Read the request, and serve the WebSocket until the pair ends.
@@ -139,8 +144,9 @@ class Connection:
             return request
         found: Handshake | Response | None = None
         if asks_for_websocket(request):
-            if state.settings.trusted_proxies:
-                self.client = state.proxies.resolve(self.client, forwarded_for(request))
+            if state.proxies.reports(self.client, request):
+                state.publish(ProxyNotTrusted(self.client))
+            self.client = state.proxies.client_of(self.client, request)
             if state.refuses_sides:
                 found = RELAY_IS_STOPPING
             elif refusal := state.admission.admit(self, self.client, trio.current_time()):
@@ -154,10 +160,11 @@ class Connection:
                     self._transport, state.settings, self._scope, self.client, authorization
                 )
                 pair = state.pairs.join(found.code, side, trio.current_time())
-                return Joined(pair, side, found.response)
-            found = response
+                return Joined(pair, side, found.response(state.hash_code(found.code)))
+            found = with_token_detail(response, found.token)
         state.release(self)
-        return found
+        code = pair_code(request) if found.is_error else None
+        return found if code is None else replace(found, pair=state.hash_code(code))
 
     async def _run_pair(self, pair: Pair) -> None:
         """Hold the early data of side A until side B joins, then run the pair until its end."""

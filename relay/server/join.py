@@ -6,6 +6,7 @@ were evicted.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -40,6 +41,13 @@ def response_to(refusal: Refusal) -> Response:
     response = RESPONSES[refusal.reason]
     seconds = refusal.retry_after
     return response if seconds is None else response.with_retry_after(seconds)
+
+
+def with_token_detail(response: Response, token: bytes | None) -> Response:
+    """Return this response; with 401 it says for the log if the token was missing or wrong."""
+    if response.status is not HTTPStatus.UNAUTHORIZED:
+        return response
+    return replace(response, detail="no token" if token is None else "wrong token")
 
 
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:

@@ -71,6 +71,17 @@ class RelayHandle:
         """
         return self._state.open_pairs(trio.current_time())
 
+    def hash_code(self, code: str) -> str:
+        """Return the hash by which events and the response header Arc-Relay-Pair name a code.
+
+        Args:
+            code: The code, without percent-encoding.
+
+        Returns:
+            Ten hexadecimal digits. The key of the hash is random, and ends with the relay.
+        """
+        return self._state.hash_code(code)
+
     def reload_token(self) -> bool:
         """Read ``token_file`` again. If that fails, the old token stays in force.
 
@@ -166,7 +177,9 @@ async def run_relay(
                 accepting = await nursery.start(
                     accept, listeners, serve, state.epoll_reader, state.accept_errors
                 )
-                nursery.start_soon(sweep, state.pairs, state.admission, state.settings)
+                nursery.start_soon(
+                    sweep, state.pairs, state.admission, state.settings, state.report_text
+                )
                 task_status.started(handle)
                 await state.stop_requested.wait()
                 await stop_gracefully(state, accepting)

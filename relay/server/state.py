@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import secrets
 from enum import IntEnum
 from typing import Protocol
 
 import trio
 
-from ..events import Event, Observer, PairEnded, PairJoined, RelayStopping
+from ..events import (
+    Event,
+    Observer,
+    PairEnded,
+    PairJoined,
+    RelayStopping,
+    SideWaiting,
+    TextDropped,
+)
 from ..limits.admission import AdmissionControl
-from ..limits.client_address import TrustedProxies
 from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.rendezvous import Rendezvous
@@ -24,6 +29,8 @@ from ..statistics import Counters, OpenPair, RelayStatistics
 from ..transport.epoll_reader import EpollReader
 from ..transport.socket_info import descriptor_limit
 from .accept import AcceptErrors
+from .code_hash import CodeHash
+from .proxies import Proxies
 from .token_file import read_token
 
 logger = logging.getLogger("relay")
@@ -73,7 +80,8 @@ class RelayState:
             max_connects_per_minute=settings.max_connects_per_minute,
             descriptors=descriptor_limit(),
         )
-        self.proxies = TrustedProxies(settings.trusted_proxies)
+        self.hash_code = CodeHash()
+        self.proxies = Proxies(settings.trusted_proxies)
         self.live_pairs: set[Pair] = set()
         """Pairs whose traffic is not yet part of the counters."""
         self.counters = Counters()
@@ -85,7 +93,6 @@ class RelayState:
         self.ended = trio.Event()
         self._allowed_origins = frozenset(settings.allowed_origins)
         self._observer = observer
-        self._key = secrets.token_bytes(16)
         self._changed = trio.Event()
         self.reload_token()
 
@@ -163,22 +170,31 @@ class RelayState:
                 logger.error("the observer failed: %s", type(error).__name__)  # noqa: TRY400
 
     def note_opened(self, pair: Pair) -> None:
-        """Include the traffic of a new pair in the statistics."""
+        """Include the traffic of a new pair in the statistics, and publish that side A waits."""
         self.live_pairs.add(pair)
+        self.publish(SideWaiting(self.hash_code(pair.code), pair.a.client))
 
     def note_joined(self, pair: Pair) -> None:
         """Publish that side B joined."""
-        self.publish(PairJoined(self.pair_id(pair.code), trio.current_time() - pair.since))
+        wait_time = (pair.joined or trio.current_time()) - pair.since
+        self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
+
+    def report_text(self, pair: Pair) -> None:
+        """Publish the first dropped text message of a pair, if there is one, and only once."""
+        if not pair.text_reported and (sender := pair.text_sender):
+            pair.text_reported = True
+            self.publish(TextDropped(self.hash_code(pair.code), sender))
 
     def note_ended(self, pair: Pair) -> None:
         """Publish the outcome of a pair and move its traffic to the counters."""
+        self.report_text(pair)
         self.live_pairs.discard(pair)
         now = trio.current_time()
         joined = now if pair.joined is None else pair.joined
         a, b = pair.a, pair.b
         self.publish(
             PairEnded(
-                pair=self.pair_id(pair.code),
+                pair=self.hash_code(pair.code),
                 outcome=pair.outcome or Outcome.BROKEN,
                 joined=b is not None,
                 wait_time=joined - pair.since,
@@ -191,10 +207,6 @@ class RelayState:
                 **pair.traffic._asdict(),
             )
         )
-
-    def pair_id(self, code: str) -> str:
-        """Return the public name of a code: a keyed hash, the same until this relay ends."""
-        return hashlib.blake2s(code.encode(), key=self._key, digest_size=4).hexdigest()
 
     def statistics(self) -> RelayStatistics:
         """Return a snapshot of the state and the counters."""
@@ -212,7 +224,7 @@ class RelayState:
         """Return a snapshot of each open pair."""
         return [
             OpenPair(
-                pair=self.pair_id(pair.code),
+                pair=self.hash_code(pair.code),
                 joined=pair.b is not None,
                 age=now - pair.since,
                 bytes=pair.traffic.bytes,

@@ -26,7 +26,7 @@ async def evict_dead(state: RelayState, code: str, authorization: int) -> bool:
         else:
             dead = await find_dead_side(pair, takeover_timeout)
             if pair.outcome is None:
-                state.publish(TakeoverChecked(state.pair_id(code), answered=dead is None))
+                state.publish(TakeoverChecked(state.hash_code(code), answered=dead is None))
                 if dead is not None:
                     pair.end(Outcome.EVICTED, dead)
             evicted = pair.outcome is Outcome.EVICTED

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import codecs
 import re
+import stat
+from pathlib import Path
 from typing import Final
 
 from .regular_file import read_regular_file
 
 MAX_SIZE: Final = 4096
 """Maximum size of a token file in bytes. The token must fit into a request head."""
+
+MIN_LENGTH: Final = 16
+"""Length in characters below which a token is too short: 16 hexadecimal digits have 64 bits."""
 
 TOKEN: Final = re.compile(rb"[!-~]+")
 """Syntax of a token: visible ASCII, which ``Authorization: Bearer`` and ``?token=`` can carry."""
@@ -28,6 +33,19 @@ def read_token(path: str) -> bytes:
         return token_in(read_regular_file(path, MAX_SIZE))
     except ValueError as error:
         raise ValueError(f"{path!r} {error}") from None
+
+
+def token_weaknesses(path: str) -> list[str]:
+    """Return the reasons for which strangers could guess or read the token in a file.
+
+    Raises OSError or ValueError like `read_token`.
+    """
+    found = []
+    if len(read_token(path)) < MIN_LENGTH:
+        found.append(f"it has fewer than {MIN_LENGTH} characters")
+    if Path(path).stat().st_mode & stat.S_IROTH:
+        found.append("every user of the machine can read its file")
+    return found
 
 
 def token_in(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A throw-away authority, and a certificate for the host that the shipped files name."""
+"""Temporary authority, and a certificate for the host name in the shipped files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ HOST = "relay.example"
 
 @dataclass(frozen=True)
 class Certificate:
-    """The files of a certificate, and what a client needs to believe it."""
+    """Files of a certificate, and the authority that a client must trust."""
 
     chain: Path
     key: Path
     both: Path
-    """The chain and the key in one file, as HAProxy wants them."""
+    """Chain and key in one file, for HAProxy."""
     authority: Path
-    """Of the authority's certificate."""
+    """Certificate of the authority."""
     trust: ssl.SSLContext
 
     @classmethod

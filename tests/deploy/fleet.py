@@ -1,7 +1,7 @@
-"""Relays as an operator runs them behind a proxy: each a process of its own, on a port that stays.
+"""Relays behind a proxy, each in a process of its own, on a fixed port.
 
-Which relay a client came to is read from the log of the relays, which show the address of a client
-that their proxy passed on. So every client comes from an address of its own.
+The relay of a client is read from the log of the relays, which have the client address that the
+proxy forwarded. So every client connects from an address of its own.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = ["Fleet", "Relay", "free_ports"]
 
 OPTIONS = ("--strict-codes", "--trusted-proxies", "127.0.0.1", "--log-addresses", "full")
 PROXY = "127.0.0.1"
-"""Where the proxies connect from."""
+"""Address from which the proxies connect."""
 START_TIME = 20.0
 FIRST_PORT = 18700
 CLIENTS = re.compile(r"\bclient_a=(\S+)(?: client_b=(\S+))?")
-"""The end of the log line of a pair that is over, or of a side's waiting."""
+"""End of the log line of a pair or a waiting side that has ended."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on.
+    """Return ports that no process listens on.
 
-    They are below those that the system gives to clients, as what ends has to find its port free
-    when it returns; and the same from run to run if they can be, as the proxies' hashes know them.
+    They are below the range of client ports, so that a relay finds its port free after a restart.
+    They are the same in each run if possible, because the hashes of the proxies depend on them.
     """
     found: list[int] = []
     port = FIRST_PORT
@@ -53,7 +53,7 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass
 class Relay:
-    """One relay, which can end and come back on its port."""
+    """One relay, which can end and start again on its port."""
 
     port: int
     log: Path
@@ -61,7 +61,7 @@ class Relay:
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     async def start(self) -> None:
-        """Start it; return when it is healthy."""
+        """Start the relay; return when it is healthy."""
         self.launch()
         with trio.fail_after(START_TIME):
             while not await self.healthy():
@@ -70,7 +70,7 @@ class Relay:
                 await trio.sleep(0.05)
 
     def launch(self) -> None:
-        """Start it."""
+        """Start the relay."""
         command = [sys.executable, "-m", "relay", "start", "--host", PROXY, "--port"]
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("ARC_RELAY_")
@@ -84,7 +84,7 @@ class Relay:
             )
 
     async def healthy(self) -> bool:
-        """Return whether it answers, and well."""
+        """Return True if the relay is healthy."""
         try:
             async with Client(await trio.open_tcp_stream(PROXY, self.port)) as client:
                 return (await client.get("/health")).status == 200
@@ -92,25 +92,25 @@ class Relay:
             return False
 
     def drain(self) -> None:
-        """Tell it to stop."""
+        """Tell the relay to stop."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
 
     async def ended(self) -> int:
-        """Return the status that it ends with."""
+        """Return the exit status of the relay."""
         assert self.process is not None
         while (status := self.process.poll()) is None:
             await trio.sleep(0.05)
         return status
 
     def kill(self) -> None:
-        """End it, if it runs, as a crash would."""
+        """Kill the relay, if it runs, like a crash."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def clients(self) -> set[str]:
-        """Return the addresses of the clients whose pair, or whose waiting, is over."""
+        """Return the addresses of the clients whose pair, or whose wait, has ended."""
         text = self.log.read_text()
         return {each for found in CLIENTS.finditer(text) for each in found.groups() if each}
 
@@ -124,7 +124,7 @@ class Fleet:
         self._options = (*OPTIONS, *options)
 
     async def add(self, ports: Iterable[int]) -> None:
-        """Start relays on these ports, all at once."""
+        """Start relays on these ports concurrently."""
         async with trio.open_nursery() as nursery:
             for port in ports:
                 log = self._directory / f"relay-{port}.log"
@@ -134,11 +134,11 @@ class Fleet:
 
     @property
     def ports(self) -> list[int]:
-        """The ports of the relays, in the order in which they were added."""
+        """Ports of the relays, in the order of their start."""
         return [relay.port for relay in self.relays]
 
     async def whereabouts(self, addresses: Iterable[str]) -> dict[str, Relay]:
-        """Return which relay each of these clients, who are gone by now, came to."""
+        """Return the relay of each of these clients, which have left."""
         wanted = set(addresses)
         with trio.fail_after(10):
             while True:
@@ -150,6 +150,6 @@ class Fleet:
                 await trio.sleep(0.1)
 
     def kill(self) -> None:
-        """End every relay."""
+        """Kill every relay."""
         for relay in self.relays:
             relay.kill()

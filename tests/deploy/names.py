@@ -1,4 +1,4 @@
-"""Commands for which the shipped host name is this machine; `arc-relay probe` is one of them."""
+"""Commands for which the shipped host name is this machine, such as `arc-relay probe`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["knowing", "probe"]
 SECONDS = 60.0
 HOSTS = f"127.0.0.1 localhost {HOST} authority.example\n"
 NAMED = 'mount --bind "$0" /etc/hosts && exec "$@"'
-"""What a shell does, before all else, in a view of the files that is its own."""
+"""Shell script that replaces /etc/hosts in its own mount namespace, and runs a command."""
 
 
 def knowing(directory: Path, *command: str) -> list[str]:
-    """Return a command that knows the names; it needs a file in a directory."""
+    """Return a command that resolves the names; it needs a file in a directory."""
     hosts = directory / "hosts"
     hosts.write_text(HOSTS)
     return ["unshare", "--mount", "sh", "-c", NAMED, str(hosts), *command]
@@ -27,7 +27,7 @@ def knowing(directory: Path, *command: str) -> list[str]:
 def probe(
     url: str, authority: Path, directory: Path, before: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Return how a probe went that believes an authority; something may come before the command."""
+    """Return the result of a probe that trusts an authority; another command may precede it."""
     command = (sys.executable, "-m", "relay", "probe", "--ca", str(authority), url)
     return subprocess.run(
         [*before, *knowing(directory, *command)],

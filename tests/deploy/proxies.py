@@ -1,4 +1,4 @@
-"""The proxies that a file is shipped for."""
+"""Proxies with a shipped configuration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CERTIFICATE = "/etc/letsencrypt/live/relay.example"
 
 
 class Nginx(Proxy):
-    """nginx, reloaded by SIGHUP."""
+    """nginx, which SIGHUP reloads."""
 
     name = "nginx"
     file = "nginx.conf"
@@ -42,7 +42,7 @@ class Nginx(Proxy):
 
 
 class Haproxy(Proxy):
-    """HAProxy, which logs to a socket; its first process stays when it is reloaded."""
+    """HAProxy, which logs to a socket; its first process remains after a reload."""
 
     name = "haproxy"
     file = "haproxy.cfg"
@@ -77,7 +77,7 @@ class Haproxy(Proxy):
         await super().start(relays)
 
     def keep_log(self) -> None:
-        """Write down what is logged, until an empty line comes."""
+        """Write the log to a file, until an empty line arrives."""
         with (self.directory / "haproxy-syslog.log").open("wb") as log:
             while line := self.syslog.recv(65536):
                 log.write(line)
@@ -93,7 +93,7 @@ class Haproxy(Proxy):
 
 
 class Caddy(Proxy):
-    """Caddy, reloaded by its command of that name."""
+    """Caddy, which its command `reload` reloads."""
 
     name = "caddy"
     file = "several.Caddyfile"
@@ -118,7 +118,7 @@ class Caddy(Proxy):
         return [str(self.program), "run", *self.arguments()]
 
     def arguments(self) -> list[str]:
-        """Return what both starting and reloading need."""
+        """Return the arguments of the start and of a reload."""
         return ["--adapter", "caddyfile", "--config", str(self.config)]
 
     def reload(self, relays: Sequence[int]) -> None:
@@ -135,7 +135,7 @@ class Caddy(Proxy):
 
 
 class Envoy(Proxy):
-    """Envoy, which another process succeeds when its configuration changes."""
+    """Envoy, whose new process replaces the old one when the configuration changes."""
 
     name = "envoy"
     file = "envoy.yaml"

@@ -1,4 +1,4 @@
-"""What the tests need of any proxy: to run it with the file that is shipped, and to change that."""
+"""Run a proxy with the shipped file, and change that file for a test."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ __all__ = ["Proxy"]
 SHIPPED = Path(__file__).parents[2] / "deploy" / "proxy"
 PORT_OF_RELAY = "127.0.0.1:8765"
 LIMIT = 20.0
-"""Seconds that a proxy may take to start, or to end."""
+"""Maximum number of seconds until a proxy has started or ended."""
 
 
 class Proxy(ABC):
-    """A proxy that runs the file shipped for it, with other ports and paths.
+    """Proxy with its shipped file, and other ports and paths.
 
-    ``ports`` are three that are free; the first one is where clients connect to.
+    ``ports`` are three free ports; clients connect to the first.
     """
 
     name: ClassVar[str]
     file: ClassVar[str]
     relay: ClassVar[str] = PORT_OF_RELAY
-    """What names a relay in the line that is repeated for several."""
+    """The part of the shipped line of a relay that each further relay replaces."""
     idle: ClassVar[Mapping[str, str]] = {}
-    """What cuts the hour that a WebSocket may be idle down to 2 s; nothing if there is no limit."""
+    """Replacements that cut the idle limit of an hour to 2 s; empty if the proxy has no limit."""
     remembers: ClassVar[bool] = False
-    """Whether a code stays where it went, and not where it belongs."""
+    """True if a code stays on the relay that first got it, although its hash moved."""
     learning: ClassVar[float] = 0.0
-    """Seconds from its start in which it must not be reloaded."""
+    """Seconds after the start in which the proxy must not be reloaded."""
     disturbed: ClassVar[float] = 0.0
-    """The part of the codes that may move although their relay stays."""
+    """Share of the codes that may move although their relay stays."""
     reload_signal: ClassVar[signal.Signals] = signal.SIGHUP
 
     def __init__(
@@ -57,14 +57,14 @@ class Proxy(ABC):
 
     @abstractmethod
     def substitutions(self) -> Mapping[str, str]:
-        """Return the ports and paths of the shipped file, and what they are here."""
+        """Return the ports and paths of the shipped file, with their replacements."""
 
     @abstractmethod
     def command(self) -> list[str]:
-        """Return what starts the proxy in the foreground."""
+        """Return the command that runs the proxy in the foreground."""
 
     def environment(self) -> Mapping[str, str]:
-        """Return the variables that it is started with, besides ours."""
+        """Return the additional environment variables of the proxy."""
         return {}
 
     def line(self, shipped: str, number: int, port: int) -> str:
@@ -88,7 +88,7 @@ class Proxy(ABC):
         self.config.write_text(text)
 
     async def start(self, relays: Sequence[int]) -> None:
-        """Start it in front of relays on these ports; return when it accepts connections."""
+        """Start the proxy in front of relays on these ports; return when it accepts connections."""
         self.write(relays)
         self.launch(self.command())
         with trio.fail_after(LIMIT):
@@ -102,10 +102,10 @@ class Proxy(ABC):
                     return
 
     def launch(self, command: Sequence[str]) -> None:
-        """Start a process of the proxy's.
+        """Start a process of the proxy.
 
-        From this thread: Envoy asks to be ended with the thread that started it, and trio would
-        start it from one that does not last.
+        This thread must start it: Envoy requests to be ended with the thread that started it, and
+        trio would start it from a thread that ends.
         """
         with self.output.open("ab") as output:
             self.processes.append(
@@ -120,16 +120,16 @@ class Proxy(ABC):
             )
 
     def reload(self, relays: Sequence[int]) -> None:
-        """Tell it to use relays on these ports from now on, as its operator would."""
+        """Reload the proxy for relays on these ports, as its operator would."""
         self.write(relays)
         self.processes[-1].send_signal(self.reload_signal)
 
     def logs(self) -> str:
-        """Return all that it wrote anywhere, now that it is over."""
+        """Return the whole output of the proxy after its end."""
         return "".join(log.read_text() for log in self.directory.glob(f"{self.name}*.log"))
 
     def stop(self) -> None:
-        """End it, if it runs."""
+        """Stop the proxy, if it runs."""
         for process in self.processes:
             process.terminate()
         while self.processes:

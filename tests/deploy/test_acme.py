@@ -1,6 +1,6 @@
-"""Caddy gets its certificate by itself, from an authority that is another Caddy.
+"""Caddy requests its certificate from an authority, which is another Caddy.
 
-All of it is in a network of its own, where ports and names are those of the shipped file.
+Both run in a network namespace with the ports and names of the shipped file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ https://authority.example:9443 {
 
 
 class Island:
-    """A network with nothing but a loopback interface, and what runs there."""
+    """Network namespace with only a loopback interface, and its processes."""
 
     def __init__(self, network: str, directory: Path) -> None:
         self.before = ("ip", "netns", "exec", network)
@@ -47,7 +47,7 @@ class Island:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, name: str, *command: str) -> Path:
-        """Start a program, and return the folder that it takes for its home."""
+        """Start a program, and return its home directory."""
         home = self.directory / name
         home.mkdir()
         homes = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(home))
@@ -71,7 +71,7 @@ class Island:
         return self.start(name, program, "run", "--adapter=caddyfile", f"--config={config}")
 
     def stop(self) -> None:
-        """End what was started."""
+        """Stop the processes."""
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -80,7 +80,7 @@ class Island:
 
 @pytest.fixture
 def island(tmp_path: Path) -> Iterator[Island]:
-    """Make a network namespace, and remove it with all that runs there."""
+    """Create a network namespace, and remove it with all its processes."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("NOT TESTED: a network namespace takes root, and the program ip")
     network = f"arc-relay-{os.getpid()}-acme"
@@ -95,7 +95,7 @@ def island(tmp_path: Path) -> Iterator[Island]:
 
 
 def wait_until(condition: Callable[[], object], home: Path) -> None:
-    """Wait for what a program does; it writes a log in its home."""
+    """Wait for an effect of a program, whose log is in its home."""
     deadline = time.monotonic() + LIMIT
     while not condition():
         assert time.monotonic() < deadline, (home / "log").read_text()
@@ -103,7 +103,7 @@ def wait_until(condition: Callable[[], object], home: Path) -> None:
 
 
 def test_certificate(island: Island) -> None:
-    """As shipped, and told whom to ask for it, it soon has one, and a probe is green."""
+    """With the shipped file, and the address of the authority, a probe soon succeeds."""
     start = (sys.executable, "-m", "relay", "start", "--host=127.0.0.1")
     relay = island.start("relay", *start, "--trusted-proxies=127.0.0.1")
     wait_until(lambda: "listening on" in (relay / "log").read_text(), relay)

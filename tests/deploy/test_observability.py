@@ -1,4 +1,4 @@
-"""The alerts and the dashboard as shipped, in a real Prometheus that watches a relay."""
+"""Shipped alerts and dashboard in a real Prometheus with a relay."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.deploy
 MAX_CONNECTIONS = 12
 MAX_WAITING = 3
 ENOUGH = 25
-"""Pairs of which some are a share to speak of."""
+"""Number of pairs that gives a significant share."""
 FULL = RELAY_IS_FULL.body
 WAITING = TOO_MANY_WAITING.body
 
@@ -54,13 +54,13 @@ def options(files: Certificate) -> Sequence[str]:
 
 @pytest.fixture
 async def instance(process_relay: ProcessRelay) -> str:
-    """Return what Prometheus calls the relay."""
+    """Return the instance label of the relay."""
     return f"127.0.0.1:{await process_relay.program.metrics_port()}"
 
 
 @pytest.fixture
 async def prometheus(instance: str, tmp_path: Path) -> AsyncIterator[Prometheus]:
-    """Run a Prometheus that has seen the relay."""
+    """Run a Prometheus that has scraped the relay."""
 
     def change(config: str) -> str:
         assert config.count("127.0.0.1:9765") == 2  # one in a comment
@@ -71,37 +71,37 @@ async def prometheus(instance: str, tmp_path: Path) -> AsyncIterator[Prometheus]
         yield prometheus
 
 
-async def leave(*clients: Client) -> None:
-    """Have sides say goodbye."""
+async def close_all(*clients: Client) -> None:
+    """Do the closing handshakes of sides."""
     for client in clients:
         await client.send(encode_close(1000))
         await client.rest()
 
 
 async def healthy(relay: ProcessRelay, count: int) -> None:
-    """Have pairs come, exchange something, and go."""
+    """Join pairs, exchange messages, and close_all."""
     for number in range(count):
         a, b = await relay.pair(f"healthy-{number}")
         await a.send_message(b"hello")
         assert await b.message() == b"hello"
-        await leave(a, b)
+        await close_all(a, b)
 
 
 async def refused(relay: ProcessRelay, target: str, status: int) -> None:
-    """Have a newcomer turned away."""
+    """Connect a client that is refused."""
     client = await relay.connect()
     assert (await client.upgrade(target)).status == status
 
 
 async def overfill(relay: ProcessRelay, prometheus: Prometheus, reason: str) -> None:
-    """Have newcomers turned away for a reason, one that begins a count, and one that adds to it."""
+    """Connect two clients that are refused for a reason; the first starts the counter."""
     await refused(relay, "/?pair=one-more", 503)
     await prometheus.until(f'arc_relay_requests_refused_total{{reason="{reason}"}} == 1')
     await refused(relay, "/?pair=one-more", 503)
 
 
 async def everything(relay: ProcessRelay, prometheus: Prometheus) -> None:
-    """Have pairs end in many ways, and newcomers refused for many reasons."""
+    """End pairs in many ways, and connect clients that are refused for many reasons."""
     await healthy(relay, ENOUGH)
     await refused(relay, "/", 400)
     a, b = await relay.pair("violation")
@@ -111,9 +111,9 @@ async def everything(relay: ProcessRelay, prometheus: Prometheus) -> None:
     a, b = await relay.pair("reset")
     await a.reset()
     await b.closed()
-    a, b = await relay.pair("mute")
+    a, b = await relay.pair("silent")
     await trio.sleep(0.2)  # a side whose response is not acknowledged yet passes the check
-    await relay.join("mute")
+    await relay.join("silent")
     for number in range(MAX_WAITING - 1):
         await relay.join(f"alone-{number}")
     await overfill(relay, prometheus, WAITING)
@@ -128,9 +128,9 @@ async def everything(relay: ProcessRelay, prometheus: Prometheus) -> None:
 async def test_a_healthy_relay(
     process_relay: ProcessRelay, prometheus: Prometheus, instance: str
 ) -> None:
-    """The rules are in use, and no alert fires or is about to, whether pairs come and go or nobody.
+    """The rules are loaded, and no alert fires or is pending, with or without traffic.
 
-    The dashboard offers the relay to choose.
+    The dashboard offers the relay for selection.
     """
     await prometheus.until_alerts(set())
     await healthy(process_relay, ENOUGH)
@@ -139,7 +139,9 @@ async def test_a_healthy_relay(
     assert {rule["health"] for rule in await prometheus.rules()} == {"ok"}
     [choice] = [it for it in DASHBOARD["templating"]["list"] if it["name"] == "instance"]
     assert choice["query"]["query"] == "label_values(arc_relay_build_info, instance)"
-    values = await prometheus.ask("label/instance/values", **{"match[]": "arc_relay_build_info"})
+    values = await prometheus.request(
+        "label/instance/values", **{"match[]": "arc_relay_build_info"}
+    )
     assert values == [instance]
 
 
@@ -157,9 +159,9 @@ def filled_in(query: str, instance: str) -> str:
 async def test_a_relay_that_saw_everything(
     process_relay: ProcessRelay, prometheus: Prometheus, instance: str
 ) -> None:
-    """Every panel shows something, with what its legend says, and every selector finds series.
+    """Every panel has data and the fields of its legend, and every selector finds series.
 
-    Alerts are about to fire because it was full, for each reason, and then because it is gone.
+    Alerts are pending after refusals for each limit, and after the relay has ended.
     """
     await everything(process_relay, prometheus)
     full = {
@@ -179,7 +181,7 @@ async def test_a_relay_that_saw_everything(
     found = set[str]().union(*map(selectors, rules + queries))
     assert len(found) > 40
     for selector in found:
-        assert await prometheus.ask("series", **{"match[]": selector}), selector
+        assert await prometheus.request("series", **{"match[]": selector}), selector
 
     await process_relay.hang_up()
     process_relay.process.terminate()

@@ -1,4 +1,4 @@
-"""The proxies' files as shipped, with the real programs, TLS, and several relays."""
+"""Shipped files of the proxies, with the real programs, TLS, and several relays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import trio
 from tests.support.raw_client import CLOSE
 
 from .certificates import HOST, Certificate
-from .crowd import FORGED, GONE, Entry, Side, each, exchange
+from .clients import FORGED, GONE, Entry, Side, each, exchange
 from .fleet import Fleet, free_ports
 from .names import probe
 from .programs import find_program
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.deploy
 RELAYS = 4
 DRAIN_DELAY = 3.0
 AGAIN = 5.0
-"""Seconds after which every code of a dead relay must work again."""
+"""Maximum number of seconds until every code of a dead relay works again."""
 
 
 @pytest.fixture(params=PROXIES, ids=lambda proxy: proxy.name)
@@ -39,7 +39,7 @@ def kind(request: pytest.FixtureRequest) -> type[Proxy]:
 
 @pytest.fixture
 def program(kind: type[Proxy]) -> Path:
-    """Return its program, which may take long to install; no time limit runs yet."""
+    """Return its program, whose installation may take long; no time limit runs yet."""
     return find_program(kind.name)
 
 
@@ -48,7 +48,7 @@ Build = Callable[..., World]
 
 @pytest.fixture
 async def build(kind: type[Proxy], program: Path, time_limit: None) -> AsyncIterator[Build]:
-    """Return what makes a world that does not run yet; in the end, no log of it has a code."""
+    """Return a function that makes a stopped world; at the end, no log of it may have a code."""
     worlds: list[World] = []
     # Not where tests usually write: the proxies' processes, too, must be able to reach it.
     with tempfile.TemporaryDirectory() as name:
@@ -85,8 +85,8 @@ async def world(build: Build) -> World:
     return world
 
 
-async def test_a_thousand_codes_all_meet_and_every_client_has_its_address(world: World) -> None:
-    """Both sides of any code come to the same relay, which knows them, whatever they pretend."""
+async def test_sides_of_a_code_reach_one_relay(world: World) -> None:
+    """Both sides of any code reach one relay, with their own addresses despite forged headers."""
     a, b = world.sources(1000), world.sources(1000)
     await each(world.entry.meet, world.codes(1000), a, b)
     found = await world.fleet.whereabouts(a + b)
@@ -98,8 +98,8 @@ async def test_a_thousand_codes_all_meet_and_every_client_has_its_address(world:
     assert world.proxy.logs().count("GET") > 1900  # where `build` will look for codes
 
 
-async def test_the_probe_is_green(build: Build) -> None:
-    """With one relay, as the file is shipped, a probe finds nothing amiss."""
+async def test_probe_succeeds(build: Build) -> None:
+    """With one relay and the shipped file, a probe succeeds."""
     world = build()
     await world.fleet.add(world.ports[:1])
     await world.proxy.start(world.fleet.ports)
@@ -111,8 +111,8 @@ async def test_the_probe_is_green(build: Build) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-async def test_a_relay_dies_and_returns(world: World) -> None:
-    """Nobody on another relay notices; the codes of the dead one work elsewhere, then there."""
+async def test_relay_crashes_and_returns(world: World) -> None:
+    """Clients of other relays do not notice; the codes of the dead relay work elsewhere."""
     codes = world.codes(400)
     homes = await world.locate(codes)
     victim = world.fleet.relays[0]
@@ -150,8 +150,8 @@ async def test_a_relay_dies_and_returns(world: World) -> None:
     await each(world.entry.meet, more, world.sources(100), world.sources(100))
 
 
-async def test_a_fifth_relay_takes_its_share_and_no_more(world: World) -> None:
-    """About a fifth of the codes move, to the new relay; open pairs outlive the reload."""
+async def test_fifth_relay_takes_its_share(world: World) -> None:
+    """About a fifth of the codes move to the new relay; open pairs survive the reload."""
     codes = world.codes(600)
     before = await world.locate(codes)
     pairs = await world.hold(world.codes(20))
@@ -172,8 +172,8 @@ async def test_a_fifth_relay_takes_its_share_and_no_more(world: World) -> None:
         await exchange(*pair)
 
 
-async def test_a_relay_drains(world: World) -> None:
-    """No new pair fails; those that are open go on until the relay closes them."""
+async def test_relay_drains(world: World) -> None:
+    """No new pair fails; open pairs go on until the relay closes them."""
     codes = world.codes(24)
     homes = await world.locate(codes)
     pairs = await world.hold(codes)
@@ -181,42 +181,42 @@ async def test_a_relay_drains(world: World) -> None:
     begun = trio.current_time()
     draining.drain()
 
-    async def come_and_go() -> None:
-        """Meet others on new codes until the drained relay has been gone for a while."""
+    async def use_new_codes() -> None:
+        """Join pairs on new codes until the drained relay has ended, and for a while longer."""
         sources = world.sources(2)
         while trio.current_time() - begun < DRAIN_DELAY + 2:
             await world.entry.meet(world.codes(1)[0], *sources)
 
     async with trio.open_nursery() as nursery:
         for _ in range(8):
-            nursery.start_soon(come_and_go)
+            nursery.start_soon(use_new_codes)
         await trio.sleep(DRAIN_DELAY / 2)
         for pair in pairs:
             await exchange(*pair)
         for pair, home in zip(pairs, homes, strict=True):
             if home is draining:
                 for side in pair:
-                    nursery.start_soon(partial(see_off, side))
+                    nursery.start_soon(partial(wait_for_stop, side))
     assert await draining.ended() == 0
     for pair, home in zip(pairs, homes, strict=True):
         if home is not draining:
             await exchange(*pair)
 
 
-async def see_off(side: Side) -> None:
+async def wait_for_stop(side: Side) -> None:
     """Wait until a side is closed because its relay stops."""
     assert await side.closed() == (1001, "relay stopping")
 
 
 async def ended(side: Side) -> None:
-    """Wait until a side is cut off, or told that the other one was."""
+    """Wait until a side is disconnected, or closed because its peer was."""
     with suppress(*GONE):
         assert (await side.event()).opcode == CLOSE
 
 
 @pytest.mark.parametrize("interval", [0.5, 0])
 async def test_pings_keep_a_silent_websocket_open(build: Build, interval: float) -> None:
-    """In front of one relay, too: a proxy that has a limit ends what is silent, pings are not."""
+    """A proxy with an idle limit closes a silent WebSocket, but not one with pings."""
     world = build("--ping-interval", str(interval))
     world.proxy.changes = dict(world.proxy.idle)
     await world.fleet.add(world.ports[:1])

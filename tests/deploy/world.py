@@ -1,4 +1,4 @@
-"""A proxy with relays behind it, and what can be seen of both from outside."""
+"""A proxy with relays behind it, and the view of both from outside."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from random import Random
 
 import trio
 
-from .crowd import Entry, Side, address, each
+from .clients import Entry, Side, address, each
 from .fleet import Fleet, Relay
 from .proxy import Proxy
 
 __all__ = ["World"]
 
 BACK = 10.0
-"""Seconds after which a relay that is new, or came back, must have codes."""
+"""Maximum number of seconds until a new or restarted relay must get codes."""
 
 
 @dataclass
 class World:
-    """A proxy, the relays behind it, and where clients find it."""
+    """Proxy, its relays, and its address for clients."""
 
     proxy: Proxy
     fleet: Fleet
     entry: Entry
     ports: list[int]
-    """Those that are left, for relays."""
+    """Remaining free ports, for relays."""
     network: int = 0
     random: Random = field(default_factory=partial(Random, 1))
 
@@ -36,12 +36,12 @@ class World:
         return [f"{self.random.getrandbits(96):024x}" for _ in range(count)]
 
     def sources(self, count: int) -> list[str]:
-        """Return addresses that no client came from before."""
+        """Return addresses that no client has used."""
         self.network += 1
         return [address(self.network, number) for number in range(count)]
 
     async def locate(self, codes: Sequence[str]) -> list[Relay]:
-        """Return the relay that each code goes to now."""
+        """Return the current relay of each code."""
         sources = self.sources(len(codes))
         await each(self.entry.visit, codes, sources)
         found = await self.fleet.whereabouts(sources)
@@ -53,13 +53,13 @@ class World:
         return [(await self.entry.join(c, a), await self.entry.join(c, b)) for c, a, b in sources]
 
     async def has_codes(self, relay: Relay) -> None:
-        """Wait until a relay gets codes that are new."""
+        """Wait until a relay gets new codes."""
         with trio.fail_after(BACK):
             while relay not in await self.locate(self.codes(20)):
                 await trio.sleep(0.2)
 
     async def find(self, waiting: Side, code: str, source: str) -> None:
-        """Join the side that waits with a code."""
+        """Join the waiting side of a code."""
         # The relay asks a side that waits whether it is still there, so it must be read.
         async with trio.open_nursery() as nursery:
             nursery.start_soon(waiting.event)

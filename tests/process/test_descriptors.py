@@ -1,89 +1,61 @@
-"""A relay that can accept nothing for a while goes on, and takes up accepting by itself."""
+"""A relay process without free descriptors keeps its pairs, and accepts again with some."""
 
 from __future__ import annotations
 
-import errno
+import resource
+from pathlib import Path
 
 import pytest
 import trio
-import trio.testing
 
-from tests.support.raw_client import Client
-from tests.support.relay_fixtures import MemoryListener
-from tests.support.running_relay import exchange, running
-
-
-class Scarce(MemoryListener):
-    """A listener whose accepts fail as long as there is no descriptor."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.error: OSError | None = None
-        self.failed = 0
-
-    async def accept(self) -> trio.abc.Stream:
-        stream = await super().accept()
-        if self.error is None:
-            return stream
-        self._to_accept.send_nowait(stream)  # who could not be accepted waits on
-        self.failed += 1
-        raise self.error
+from tests.support.raw_client import upgrade_request
+from tests.support.relay_fixtures import ProcessRelay
+from tests.support.running_relay import exchange
 
 
-async def come(listener: Scarce) -> Client:
-    """Return a client that was not accepted yet."""
-    return Client(await listener.connect(trio.testing.memory_stream_pair))
+def ration_descriptors(relay: ProcessRelay, left: int) -> None:
+    """Leave the process this number of free descriptors; skip the test if that is impossible."""
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("this system has no prlimit")
+    pid = relay.process.pid
+    used = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + left, hard))
 
 
-async def test_out_of_descriptors(
-    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Pairs go on; all listeners together say so once a second, and try ten times a second."""
-    listeners = [Scarce() for _ in range(3)]
-    async with running(listeners=listeners) as relay:
-        pair = [await come(listeners[0]), await come(listeners[1])]
-        for client in pair:
-            assert (await client.upgrade("/?pair=code")).status == 101
-        for listener in listeners:
-            listener.error = OSError(errno.EMFILE, "out of descriptors")
-        waiting = [await come(listener) for listener in listeners]
-        for _ in range(10):
-            await exchange(pair[0], pair[1])
-            await trio.sleep(1)
-        assert caplog.messages == ["accept failed: EMFILE"] * len(caplog.messages)
-        assert 9 <= len(caplog.messages) <= 11
-        assert relay.handle.statistics().accepts_failed == sum(it.failed for it in listeners)
-        assert all(90 <= listener.failed <= 101 for listener in listeners)
-        for listener in listeners:
-            listener.error = None
-        start = trio.current_time()
-        for client in waiting:
-            assert (await client.get("/health")).status == 200
-        assert trio.current_time() - start <= 1
-        for client in pair:
-            await trio.aclose_forcefully(client.stream)
+async def test_out_of_descriptors(process_relay: ProcessRelay) -> None:
+    """Without free descriptors pairs go on, and connections are accepted once there are some."""
+    bystanders = await process_relay.pair("bystanders")
+    ration_descriptors(process_relay, 5)
+    clients = [await process_relay.connect() for _ in range(20)]
+    for number, client in enumerate(clients):
+        await client.send(upgrade_request(f"/?pair={number}"))
+    for client in clients[:5]:
+        assert (await client.response()).status == 101
+    while "accept failed: EMFILE" not in process_relay.log.read_text():
+        await trio.sleep(0.01)
+    await exchange(*bystanders)
+    for client in clients[:10]:
+        await client.reset()
+    for client in clients[10:15]:
+        assert (await client.response()).status == 101
+    for client in clients[10:]:
+        await client.reset()
+    await exchange(*bystanders)
+    await exchange(*await process_relay.pair("new"))
 
 
-@pytest.mark.parametrize(
-    ("error", "name"),
-    [
-        (OSError(errno.ENFILE, "all of the system"), "ENFILE"),
-        (ConnectionAbortedError(errno.ECONNABORTED, "gone again"), "ECONNABORTED"),
-        (OSError("no number"), "?"),
-    ],
-)
-async def test_other_errors(
-    error: OSError,
-    name: str,
-    autojump_clock: trio.testing.MockClock,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Whatever an accept fails with, the next one is tried."""
-    listener = Scarce()
-    async with running(listeners=[listener]):
-        listener.error = error
-        client = await come(listener)
-        await trio.sleep(0.5)
-        listener.error = None
-        assert (await client.get("/health")).status == 200
-        assert caplog.messages == [f"accept failed: {name}"]
+async def test_out_of_descriptors_with_much_held(process_relay: ProcessRelay) -> None:
+    """A side with too much early data keeps waiting when no descriptor is free."""
+    bystanders = await process_relay.pair("bystanders")
+    ration_descriptors(process_relay, 1)
+    a = await process_relay.join("hostile")
+    await a.send_message(bytes(65_000))
+    await a.send_message(bytes(65_000))
+    for _ in range(10):
+        await exchange(*bystanders)
+    ration_descriptors(process_relay, 2)
+    assert await process_relay.pairs() == 2
+    b = await process_relay.join("hostile")
+    assert await b.message() == bytes(65_000)
+    assert await b.message() == bytes(65_000)

@@ -1,4 +1,4 @@
-"""The programs of examples/, and the blocks of docs/embedding.md, run as they stand."""
+"""The programs of examples/, and the code blocks of docs/embedding.md."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.sync.client import connect
+
+from tests.support.ports import reserved_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -58,8 +60,8 @@ def relay(port: int = 0) -> Iterator[int]:
         yield int(found[1])
 
 
-def ask_until_answered(url: str, message: bytes) -> bytes | str:
-    """Return the peer's answer, joining again until the peer is there."""
+def request_until_answered(url: str, message: bytes) -> bytes | str:
+    """Return the peer's reply, joining again until the peer has joined."""
     deadline = time.monotonic() + TIME_LIMIT
     while True:
         try:
@@ -87,22 +89,22 @@ def test_embed() -> None:
 
 
 def test_echo_home_reconnects() -> None:
-    """The home endpoint answers a peer, the next one, and one of a restarted relay."""
-    with relay() as port:
+    """The home endpoint answers a peer, the next one, and a peer of a restarted relay."""
+    with reserved_port() as port:
         url = f"ws://127.0.0.1:{port}/?pair=code"
-        with started(sys.executable, EXAMPLES / "echo_home.py", url):
-            assert ask_until_answered(url, b"first") == b"first"
-            assert ask_until_answered(url, b"second") == b"second"
-    with (
-        started(sys.executable, EXAMPLES / "echo_home.py", url) as home,
-        relay(port),
-    ):
-        assert ask_until_answered(url, b"third") == b"third"
-        assert home.poll() is None
+        with relay(port), started(sys.executable, EXAMPLES / "echo_home.py", url):
+            assert request_until_answered(url, b"first") == b"first"
+            assert request_until_answered(url, b"second") == b"second"
+        with (
+            started(sys.executable, EXAMPLES / "echo_home.py", url) as home,
+            relay(port),
+        ):
+            assert request_until_answered(url, b"third") == b"third"
+            assert home.poll() is None
 
 
 def test_echo_home_gives_up() -> None:
-    """The home endpoint ends with the reason where a retry would fail again."""
+    """The home endpoint ends with the reason if a retry would fail again."""
     with relay() as port:
         done = run(EXAMPLES / "echo_home.py", f"ws://127.0.0.1:{port}/")
     assert done.returncode == 1
@@ -135,7 +137,7 @@ def closed(code: int) -> ConnectionClosedError:
     ],
 )
 def test_retry_delay(failure: Exception, joined: bool, least: float, most: float) -> None:
-    """The home endpoint tries again after each failure that may pass, in a random time."""
+    """The home endpoint retries after each transient failure, after a random delay."""
     delay: Callable[..., Any] = runpy.run_path(str(EXAMPLES / "echo_home.py"))["retry_delay"]
     delays = [delay(failure, 3, joined=joined) for _ in range(100)]
     assert least <= min(delays) < max(delays) <= most

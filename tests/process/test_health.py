@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 from relay import RelayHandle, serve_relay
 from relay.cli.client import ConnectTarget, client_context
 from relay.cli.health import Health, check_health, health
+from relay.cli.options import WrongUsage
 from relay.cli.url import local_target, parse_target
 from relay.daemon.settings import DaemonSettings
+from tests.support.ports import reserved_port
 from tests.support.relay_fixtures import TcpRelay
 
 AUTHORITY = trustme.CA()
@@ -45,14 +47,8 @@ async def serve(nursery: trio.Nursery, *pieces: bytes | float) -> ConnectTarget:
 
 
 def http(status: int, body: bytes) -> bytes:
-    """Return an answer."""
+    """Return a response."""
     return b"HTTP/1.1 %d Some Words\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
-
-
-def unused_port() -> int:
-    """Return a port without a listener."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 async def test_healthy(tcp_relay: TcpRelay) -> None:
@@ -73,7 +69,7 @@ async def test_two_addresses(tcp_relay: TcpRelay, addresses: tuple[str, str]) ->
 
 
 async def test_tls(nursery: trio.Nursery) -> None:
-    """Over TLS, a name that must fit does, and one that need not does not have to."""
+    """Over TLS, a verified name must match, and an unverified name need not."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("relay.example").configure_cert(context)
     tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -138,7 +134,7 @@ async def test_unhealthy(nursery: trio.Nursery, answer: bytes, text: str) -> Non
 
 @pytest.mark.parametrize("piece", [b"", b"H"])
 async def test_timeout(nursery: trio.Nursery, piece: bytes) -> None:
-    """Neither silence nor a trickle makes it wait for longer than it should."""
+    """Neither silence nor a slow response exceeds the timeout."""
     target = await serve(nursery, *(piece, 0.02) * 500)
     found = await check_health(target, 0.1)
     assert found == Health(False, f"no answer within 0.1 s from {target}")
@@ -185,8 +181,9 @@ async def test_reset(nursery: trio.Nursery) -> None:
 
 async def test_nobody_there(tmp_path: Path) -> None:
     """A missing listener is reported in the words of the system."""
-    target = ConnectTarget(("127.0.0.1",), unused_port())
-    assert (await check_health(target)).text == f"connection refused at {target}"
+    with reserved_port() as port:
+        target = ConnectTarget(("127.0.0.1",), port)
+        assert (await check_health(target)).text == f"connection refused at {target}"
     target = ConnectTarget(unix=str(tmp_path / "relay.sock"))
     assert (await check_health(target)).text == f"no such file or directory at {target}"
     target = ConnectTarget(unix="x" * 200)
@@ -217,12 +214,12 @@ async def test_command(tcp_relay: TcpRelay) -> None:
         return await trio.to_thread.run_sync(partial(invoke, *arguments, port=port))
 
     assert await run(port=port) == (0, "healthy: 0 pairs\n")
-    assert await run(f"ws://127.0.0.1:{port}", port=unused_port()) == (0, "healthy: 0 pairs\n")
-    assert (await run(port=unused_port()))[0] == 1
+    with reserved_port() as unused:
+        assert await run(f"ws://127.0.0.1:{port}", port=unused) == (0, "healthy: 0 pairs\n")
+        assert (await run(port=unused))[0] == 1
 
 
 def test_bad_url() -> None:
     """An invalid URL is wrong usage."""
-    status, output = invoke("relay.example")
-    assert status == 2
-    assert "it must be like wss://" in output
+    with pytest.raises(WrongUsage, match="URL must be like wss://"):
+        health("relay.example")

@@ -1,4 +1,4 @@
-"""`arc-relay health` and `arc-relay probe`, as programs, against a relay that is one, too."""
+"""`arc-relay health` and `arc-relay probe` as programs, against a relay as a program."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tests.support.certificates import Certificate, authority
-from tests.support.process import LOOPBACK, run_program, run_to_its_end
+from tests.support.process import LOOPBACK, run_program, run_to_end
 from tests.support.relay_fixtures import ProcessRelay
 
 
@@ -28,11 +28,11 @@ class Programs:
 
     async def _run(self, name: str, arguments: Sequence[str], variables: Mapping[str, str]) -> None:
         settings = {f"ARC_RELAY_{key}": value for key, value in variables.items()}
-        self.results[name] = await run_to_its_end(*arguments, variables=settings)
+        self.results[name] = await run_to_end(*arguments, variables=settings)
 
 
 class TestPlain:
-    """A relay on TCP and on a Unix socket."""
+    """Relay on TCP and on a Unix socket."""
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> str:
@@ -54,15 +54,19 @@ class TestPlain:
             programs.start("unix", "health", UNIX_SOCKET=path)
             programs.start("url", "health", f"ws://127.0.0.1:{port}/", PORT="1")
             programs.start("probe", "probe", f"ws://127.0.0.1:{port}/any/path", "--size", "100000")
+            programs.start("quick", "probe", f"unix:{path}", "--quick")
             programs.start("json", "probe", f"ws://127.0.0.1:{port}", "--json", "--size", "100000")
         for name in ("port", "unix", "url"):
             status, out, err = programs.results[name]
             assert (status, err) == (0, ""), name
             # Those who probe may be there already.
-            assert out in {f"healthy: {n} pair{'s'[: n - 1]}\n" for n in (1, 2, 3)}
+            assert out in {f"healthy: {n} pair{'s'[: n - 1]}\n" for n in (1, 2, 3, 4)}
         status, out, err = programs.results["probe"]
         assert (status, err) == (0, "")
         assert out.endswith(f"a pair through ws://127.0.0.1:{port}/any/path works\n")
+        status, out, err = programs.results["quick"]
+        assert (status, err) == (0, "")
+        assert out.endswith(f"a pair through unix:{path} works\n")
         status, out, err = programs.results["json"]
         assert (status, err) == (0, "")
         report = json.loads(out)
@@ -71,11 +75,11 @@ class TestPlain:
 
 
 class TestTls:
-    """A relay with TLS."""
+    """Relay with TLS."""
 
     @pytest.fixture
     def files(self, tmp_path: Path) -> Certificate:
-        """Return its certificate."""
+        """Return the certificate of the relay."""
         return Certificate(tmp_path)
 
     @pytest.fixture
@@ -109,7 +113,7 @@ class TestTls:
 
 
 async def test_stopping(tmp_path: Path, time_limit: None) -> None:
-    """A relay that stops is not healthy, and no pair can be opened through it."""
+    """A stopping relay is not healthy, and no pair can be opened on it."""
     options = (*LOOPBACK, "--drain-delay", "60")
     async with run_program(*options, log=tmp_path / "log") as program:
         port = str(program.port)

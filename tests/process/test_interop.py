@@ -1,4 +1,4 @@
-"""Clients that were not written here are joined with each other, and miss nothing."""
+"""Third-party clients are joined with each other, and their messages arrive."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ import trio.testing
 from tests.support.raw_client import BINARY, CONTINUATION, PING, Client, Frame, encode, encode_close
 from tests.support.relay_fixtures import TcpRelay
 from tests.support.third_party_clients import (
-    AsyncioGuest,
-    Guest,
-    NodeGuest,
+    AsyncioClient,
+    NodeClient,
     Open,
     Refused,
-    SyncGuest,
-    TrioGuest,
-    TrioWebsocketGuest,
+    SyncClient,
+    ThirdPartyClient,
+    TrioClient,
+    TrioWebsocketClient,
 )
 
 PYTHON: Final[dict[str, Open]] = {
-    "websockets-sync": SyncGuest.open,
-    "websockets-asyncio": AsyncioGuest.open,
-    "websockets-trio": TrioGuest.open,
-    "trio-websocket": TrioWebsocketGuest.open,
+    "websockets-sync": SyncClient.open,
+    "websockets-asyncio": AsyncioClient.open,
+    "websockets-trio": TrioClient.open,
+    "trio-websocket": TrioWebsocketClient.open,
 }
 NODE: Final = "node-ws"
 GUESTS: Final = (*PYTHON, NODE)
 
 SIZES: Final = (0, 1, 125, 126, 65_535, 65_536)
 BIG: Final = 64 * 2**20
-PATIENCE: Final = 30.0
+CALL_TIMEOUT: Final = 30.0
 MAX_FRAGMENTS: Final = 4096
-"""Fragments that `websockets` 17 takes of one message at most."""
+"""Maximum number of fragments of one message in `websockets` 17."""
 
 
-class Guests:
-    """Where a test gets its clients from, by name; what is not there skips the test."""
+class Clients:
+    """Third-party clients by name. A test of a missing client is skipped."""
 
     def __init__(self, config: pytest.Config, factory: pytest.TempPathFactory) -> None:
         self._config = config
@@ -59,13 +59,13 @@ class Guests:
                 self._node = self._install()
             if isinstance(self._node, str):
                 pytest.skip(self._node)
-            return partial(NodeGuest.open, self._node)
+            return partial(NodeClient.open, self._node)
         if name == "websockets-trio" and find_spec("websockets.trio") is None:
             pytest.skip("this release of websockets has no client for trio")
         return PYTHON[name]
 
     def _install(self) -> Path | str:
-        """Install Node's ws where the next run finds it, or say why that cannot be."""
+        """Install Node's ws for this run and later ones, or skip the test with the reason."""
         node, npm = shutil.which("node"), shutil.which("npm")
         if node is None or npm is None:
             return "there is no node, or no npm"
@@ -91,34 +91,36 @@ class Guests:
 
 
 @pytest.fixture(scope="session")
-def guests(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Guests:
-    """Return the clients there are."""
-    return Guests(pytestconfig, tmp_path_factory)
+def clients(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Clients:
+    """Return the available clients."""
+    return Clients(pytestconfig, tmp_path_factory)
 
 
 @asynccontextmanager
-async def joined(open_a: Open, open_b: Open, relay: TcpRelay) -> AsyncIterator[tuple[Guest, Guest]]:
-    """Connect two clients to each other; they have `PATIENCE` seconds."""
-    with trio.fail_after(PATIENCE):
-        async with open_a(relay.url("guests"), ()) as a, open_b(relay.url("guests"), ()) as b:
+async def joined(
+    open_a: Open, open_b: Open, relay: TcpRelay
+) -> AsyncIterator[tuple[ThirdPartyClient, ThirdPartyClient]]:
+    """Connect two clients to each other, within a time limit."""
+    with trio.fail_after(CALL_TIMEOUT):
+        async with open_a(relay.url("code"), ()) as a, open_b(relay.url("code"), ()) as b:
             yield a, b
 
 
-async def send_all(guest: Guest, messages: list[bytes]) -> None:
+async def send_all(client: ThirdPartyClient, messages: list[bytes]) -> None:
     """Send every message."""
     for message in messages:
-        await guest.send(message)
+        await client.send(message)
 
 
 @pytest.mark.parametrize("name_b", GUESTS)
 @pytest.mark.parametrize("name_a", GUESTS)
 async def test_messages_arrive_both_ways(
-    tcp_relay: TcpRelay, guests: Guests, name_a: str, name_b: str
+    tcp_relay: TcpRelay, clients: Clients, name_a: str, name_b: str
 ) -> None:
-    """Whoever the two are, binary messages of every size cross both ways at once, whole."""
+    """Binary messages of every size cross in both directions at once, for any two clients."""
     messages = [random.randbytes(size) for size in SIZES]
     big = random.randbytes(1_000_000)
-    async with joined(guests[name_a], guests[name_b], tcp_relay) as (a, b):
+    async with joined(clients[name_a], clients[name_b], tcp_relay) as (a, b):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send_all, a, messages)
             nursery.start_soon(send_all, b, messages[::-1])
@@ -133,10 +135,10 @@ async def test_messages_arrive_both_ways(
 
 
 @pytest.mark.parametrize("name", GUESTS)
-async def test_64_mib(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+async def test_64_mib(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
     """A message of 64 MiB crosses the relay in either direction, byte for byte."""
     message = random.randbytes(BIG)
-    async with joined(guests[name], guests["websockets-asyncio"], tcp_relay) as (a, b):
+    async with joined(clients[name], clients["websockets-asyncio"], tcp_relay) as (a, b):
         for source, sink in ((a, b), (b, a)):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(source.send, message)
@@ -148,9 +150,9 @@ async def test_64_mib(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GUESTS)
-async def test_text_is_dropped(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+async def test_text_is_dropped(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
     """Text messages are dropped, and the binary ones around them arrive."""
-    async with joined(guests[name], guests["trio-websocket"], tcp_relay) as (a, b):
+    async with joined(clients[name], clients["trio-websocket"], tcp_relay) as (a, b):
         for source, sink in ((a, b), (b, a)):
             await source.send("dropped")
             await source.send(b"one")
@@ -162,10 +164,10 @@ async def test_text_is_dropped(tcp_relay: TcpRelay, guests: Guests, name: str) -
 
 
 @pytest.mark.parametrize("name", sorted({*GUESTS} - {"trio-websocket"}))
-async def test_sent_fragments(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+async def test_sent_fragments(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
     """A message that a client sends in fragments arrives as one message."""
     fragments = [b"", b"a" * 10, b"", random.randbytes(200_000), b"z"]
-    async with joined(guests[name], guests["websockets-asyncio"], tcp_relay) as (a, b):
+    async with joined(clients[name], clients["websockets-asyncio"], tcp_relay) as (a, b):
         await a.send_fragments(fragments)
         await a.send(b"next")
         assert await b.receive() == b"".join(fragments)
@@ -173,28 +175,28 @@ async def test_sent_fragments(tcp_relay: TcpRelay, guests: Guests, name: str) ->
 
 
 @pytest.mark.parametrize("name", GUESTS)
-async def test_received_fragments(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """A message that the relay passes on in fragments, as it came, is one message to a client."""
-    raw = await tcp_relay.join("guests")
-    with trio.fail_after(PATIENCE):
-        async with guests[name](tcp_relay.url("guests"), ()) as guest:
+async def test_received_fragments(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
+    """A message that the relay forwards in fragments is one message to a client."""
+    raw = await tcp_relay.join("code")
+    with trio.fail_after(CALL_TIMEOUT):
+        async with clients[name](tcp_relay.url("code"), ()) as client:
             whole = encode(BINARY, b"half of it" * 2)
             await raw.send(whole[:-10])
-            await guest.ping()  # what came so far has been passed on
+            await client.ping()  # what came so far has been passed on
             await raw.send(whole[-10:])
             await raw.send(encode(BINARY, b"1", fin=False))
             await raw.send(encode(PING, b"between"))
             await raw.send(encode(CONTINUATION, b"2", fin=False) + encode(CONTINUATION, b"3"))
-            assert await guest.receive() == b"half of it" * 2
-            assert await guest.receive() == b"123"
+            assert await client.receive() == b"half of it" * 2
+            assert await client.receive() == b"123"
 
 
 async def test_slowly_sent_message(tcp_relay: TcpRelay) -> None:
-    """A message of one frame that trickles in is not cut into more fragments than clients take."""
+    """A slow message of one frame is not cut into more fragments than clients accept."""
     message = random.randbytes(2 * MAX_FRAGMENTS)
     a, b = await tcp_relay.pair()
     frames: list[Frame] = []
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(CALL_TIMEOUT):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trickle, a, encode(BINARY, message))
             while not frames or not frames[-1].fin:
@@ -211,22 +213,22 @@ async def trickle(client: Client, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", GUESTS)
-async def test_pings_are_answered(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
+async def test_pings_are_answered(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
     """A client's ping is answered while it waits, and while it is joined."""
-    with trio.fail_after(PATIENCE):
-        async with guests[name](tcp_relay.url("guests"), ()) as guest:
-            await guest.ping()
-            raw = await tcp_relay.join("guests")
-            await guest.ping()
-            await guest.send(b"no ping crossed the relay")
+    with trio.fail_after(CALL_TIMEOUT):
+        async with clients[name](tcp_relay.url("code"), ()) as client:
+            await client.ping()
+            raw = await tcp_relay.join("code")
+            await client.ping()
+            await client.send(b"no ping crossed the relay")
             assert await raw.message() == b"no ping crossed the relay"
 
 
 @pytest.mark.parametrize("first", ["a", "b"])
 @pytest.mark.parametrize("name", GUESTS)
-async def test_client_closes(tcp_relay: TcpRelay, guests: Guests, name: str, first: str) -> None:
+async def test_client_closes(tcp_relay: TcpRelay, clients: Clients, name: str, first: str) -> None:
     """A client that closes gets its own code and reason back, and its peer gets 1000."""
-    async with joined(guests[name], guests[name], tcp_relay) as (a, b):
+    async with joined(clients[name], clients[name], tcp_relay) as (a, b):
         closer, other = (a, b) if first == "a" else (b, a)
         await closer.send(b"last words")
         echo = await closer.close(4321, "see you")
@@ -236,11 +238,11 @@ async def test_client_closes(tcp_relay: TcpRelay, guests: Guests, name: str, fir
 
 
 @pytest.mark.parametrize("name", GUESTS)
-async def test_waiting_client_closes(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """A client that closes while it waits gets its close frame echoed and frees its code."""
-    with trio.fail_after(PATIENCE):
-        async with guests[name](tcp_relay.url("guests"), ()) as guest:
-            assert await guest.close(1000, "tired") in ((1000, "tired"), None)
+async def test_waiting_client_closes(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
+    """A waiting client that closes gets its close frame echoed and frees its code."""
+    with trio.fail_after(CALL_TIMEOUT):
+        async with clients[name](tcp_relay.url("code"), ()) as client:
+            assert await client.close(1000, "tired") in ((1000, "tired"), None)
             assert tcp_relay.handle.statistics().pairs == 0
 
 
@@ -250,53 +252,53 @@ async def test_waiting_client_closes(tcp_relay: TcpRelay, guests: Guests, name: 
     [("close", 1000), ("eof", 1000), ("reset", 1011), ("violation", 1011)],
 )
 async def test_client_is_closed(
-    tcp_relay: TcpRelay, guests: Guests, name: str, end: str, code: int
+    tcp_relay: TcpRelay, clients: Clients, name: str, end: str, code: int
 ) -> None:
-    """A client is told how its peer went: 1000 for a close or an end, 1011 for anything worse."""
-    with trio.fail_after(PATIENCE):
-        async with guests[name](tcp_relay.url("guests"), ()) as guest:
-            raw = await tcp_relay.join("guests")
+    """A client gets 1000 after a close or an end of its peer, and 1011 after another end."""
+    with trio.fail_after(CALL_TIMEOUT):
+        async with clients[name](tcp_relay.url("code"), ()) as client:
+            raw = await tcp_relay.join("code")
             if end == "reset":
                 await raw.reset()
             elif end == "eof":
                 await raw.send_eof()
             else:
                 await raw.send(encode_close(1000) if end == "close" else encode(0xB, b""))
-            assert await guest.closed() == (code, "peer disconnected")
+            assert await client.closed() == (code, "peer disconnected")
 
 
 @pytest.mark.parametrize("name", GUESTS)
-async def test_stopped(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """A stopping relay tells every client so, joined and waiting ones."""
+async def test_stopped(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
+    """A stopping relay sends 1001 to every client, joined and waiting."""
     async with (
-        joined(guests[name], guests[name], tcp_relay) as (a, b),
-        guests[name](tcp_relay.url("alone"), ()) as waiting,
+        joined(clients[name], clients[name], tcp_relay) as (a, b),
+        clients[name](tcp_relay.url("alone"), ()) as waiting,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(tcp_relay.handle.stop)
-        for guest in (a, b, waiting):
-            assert await guest.closed() == (1001, "relay stopping")
+        for client in (a, b, waiting):
+            assert await client.closed() == (1001, "relay stopping")
 
 
 @pytest.mark.parametrize("name", GUESTS)
-async def test_subprotocol(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """The first subprotocol that a client offers is accepted; without an offer there is none."""
-    with trio.fail_after(PATIENCE):
-        async with guests[name](tcp_relay.url("one"), ("terminal.v1", "other")) as guest:
-            assert guest.subprotocol == "terminal.v1"
-        async with guests[name](tcp_relay.url("two"), ()) as guest:
-            assert guest.subprotocol is None
+async def test_subprotocol(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
+    """The first subprotocol of a client is accepted; without an offer there is none."""
+    with trio.fail_after(CALL_TIMEOUT):
+        async with clients[name](tcp_relay.url("one"), ("terminal.v1", "other")) as client:
+            assert client.subprotocol == "terminal.v1"
+        async with clients[name](tcp_relay.url("two"), ()) as client:
+            assert client.subprotocol is None
 
 
 @pytest.mark.parametrize("name", GUESTS)
-async def test_early_data(tcp_relay: TcpRelay, guests: Guests, name: str) -> None:
-    """What a client sends before its peer is there arrives first, in order."""
+async def test_early_data(tcp_relay: TcpRelay, clients: Clients, name: str) -> None:
+    """Data that a client sends before its peer has joined arrives first, in order."""
     early = [random.randbytes(size) for size in (10, 40_000, 1)]
-    with trio.fail_after(PATIENCE):
-        async with guests[name](tcp_relay.url("guests"), ()) as a:
+    with trio.fail_after(CALL_TIMEOUT):
+        async with clients[name](tcp_relay.url("code"), ()) as a:
             await send_all(a, early)
             await a.ping()  # the relay has read them
-            async with guests[name](tcp_relay.url("guests"), ()) as b:
+            async with clients[name](tcp_relay.url("code"), ()) as b:
                 await a.send(b"late")
                 for expected in (*early, b"late"):
                     assert await b.receive() == expected
@@ -307,13 +309,13 @@ async def test_early_data(tcp_relay: TcpRelay, guests: Guests, name: str) -> Non
     ("code", "status"), [("taken", 409), ("", 400), ("x" * 257, 400), ("%ff", 400)]
 )
 async def test_refused(
-    tcp_relay: TcpRelay, guests: Guests, name: str, code: str, status: int
+    tcp_relay: TcpRelay, clients: Clients, name: str, code: str, status: int
 ) -> None:
-    """A client that is refused sees a failed handshake with the status, not a connection."""
+    """A refused client gets a failed handshake with the status, not a connection."""
     a, b = await tcp_relay.pair("taken")
-    with trio.fail_after(PATIENCE):
+    with trio.fail_after(CALL_TIMEOUT):
         with pytest.raises(Refused) as refusal:
-            async with guests[name](tcp_relay.url(code), ()):
+            async with clients[name](tcp_relay.url(code), ()):
                 pass
         assert refusal.value.status == status
         await a.send_message(b"undisturbed")

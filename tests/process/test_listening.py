@@ -1,4 +1,4 @@
-"""Where a relay listens, by its flags: TLS of its own, all interfaces, a Unix socket."""
+"""Listeners by flags: the relay's own TLS, all interfaces, a Unix socket."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 import trio
 
 from tests.support.certificates import Certificate, client_context
-from tests.support.process import run_program, run_to_its_end
+from tests.support.process import run_program, run_to_end
 from tests.support.raw_client import Client, Response
 from tests.support.relay_fixtures import ProcessRelay
 
 
 class TestTls:
-    """A relay with TLS that does not wait long for a head."""
+    """Relay with TLS and a short handshake timeout."""
 
     @pytest.fixture
     def options(self, tmp_path: Path) -> Sequence[str]:
@@ -28,12 +28,12 @@ class TestTls:
 
     @pytest.fixture
     def client_tls(self) -> ssl.SSLContext:
-        """Return how clients speak TLS."""
+        """Return the TLS context of the clients."""
         return client_context()
 
     async def test_bad_handshakes(self, process_relay: ProcessRelay) -> None:
-        """Garbage and stalled handshakes are cut; the pair that is there does not notice."""
-        assert process_relay.program.places == [f"wss://127.0.0.1:{process_relay.port}"]
+        """Invalid and stalled handshakes are ended; an existing pair does not notice."""
+        assert process_relay.program.addresses == [f"wss://127.0.0.1:{process_relay.port}"]
         a, b = await process_relay.pair()
         hello = ssl.MemoryBIO()
         half = client_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="localhost")
@@ -51,49 +51,49 @@ class TestTls:
         assert await process_relay.pairs() == 1
 
     async def expect_cut(self, port: int, text: bytes) -> None:
-        """Say something that is no whole handshake, and expect the end, without HTTP."""
+        """Send an incomplete handshake, and expect the end, without HTTP."""
         async with Client(await trio.open_tcp_stream("127.0.0.1", port)) as client:
             await client.send(text)
             with suppress(trio.BrokenResourceError):  # the relay left something unread
                 assert b"HTTP" not in await client.rest()
 
     async def expect_timeout(self, relay: ProcessRelay) -> None:
-        """Shake hands, say no more, and expect to be told so."""
+        """Complete the handshake, send nothing, and expect 408."""
         client = await relay.connect()
         await client.send(b"GET /")
         assert (await client.response()).status == 408
 
     async def reset(self, port: int, text: bytes) -> None:
-        """Break off in the middle."""
+        """Reset the connection inside the handshake."""
         client = Client(await trio.open_tcp_stream("127.0.0.1", port))
         await client.send(text)
         await client.reset()
 
 
 async def health(stream: trio.abc.Stream) -> Response:
-    """Ask for health."""
+    """Request the health."""
     async with Client(stream) as client:
         return await client.get("/health")
 
 
 async def test_all_interfaces(tmp_path: Path, time_limit: None) -> None:
-    """``--host '*'`` is IPv4 and IPv6."""
+    """``--host '*'`` listens on IPv4 and IPv6."""
     async with run_program("--host", "*", "--port", "0", log=tmp_path / "log") as program:
         port = program.port
-        assert sorted(program.places) == [f"ws://0.0.0.0:{port}", f"ws://[::]:{port}"]
+        assert sorted(program.addresses) == [f"ws://0.0.0.0:{port}", f"ws://[::]:{port}"]
         for host in ("127.0.0.1", "::1"):
             response = await health(await trio.open_tcp_stream(host, port))
             assert response.body == b'{"ok":true,"pairs":0}'
 
 
 async def test_unix_socket(tmp_path: Path, time_limit: None) -> None:
-    """A stale socket is replaced, with the mode that was given; at the end it is gone."""
+    """A stale socket is replaced, with the configured mode; at the end it is removed."""
     path = tmp_path / "socket"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(path))
     options = ("--unix-socket", str(path), "--unix-socket-mode", "0600")
     async with run_program(*options, log=tmp_path / "log") as program:
-        assert program.places == [f"unix:{path}"]
+        assert program.addresses == [f"unix:{path}"]
         assert mode_of(path) == 0o600
         a, b = [Client(await trio.open_unix_socket(str(path))) for _ in range(2)]
         async with a, b:
@@ -101,7 +101,7 @@ async def test_unix_socket(tmp_path: Path, time_limit: None) -> None:
                 assert (await client.upgrade("/?pair=code")).status == 101
             await a.send_message(b"hello")
             assert await b.message() == b"hello"
-            status, out, err = await run_to_its_end("start", *options)
+            status, out, err = await run_to_end("start", *options)
             assert (status, out) == (1, "")
             assert err == (
                 f"arc-relay: cannot listen on --unix-socket '{path}': a program listens there;"

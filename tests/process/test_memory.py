@@ -1,4 +1,4 @@
-"""The relay holds no more than it says, whatever is sent through it."""
+"""Memory of the relay stays within its documented bounds, whatever clients send."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import trio
 
 from relay.pairing.early_data import EARLY_DATA_LIMIT
-from tests.support.raw_client import BINARY, encode, upgrade_request
+from tests.support.raw_client import BINARY, PING, encode, upgrade_request
 from tests.support.relay_fixtures import ProcessRelay
+from tests.support.running_relay import exchange
 
 MIB = 2**20
 BLOCK = encode(BINARY, bytes(MIB - 14))  # a frame of 1 MiB, whole
@@ -35,7 +36,7 @@ def send_blocks(client: socket.socket, blocks: int) -> None:
 
 
 def send_until_blocked(client: socket.socket) -> int:
-    """Send until nothing has been taken for a moment; return how many bytes were."""
+    """Send until the socket accepts nothing for a moment; return the number of bytes."""
     client.settimeout(0.2)
     sent = 0
     with suppress(TimeoutError):
@@ -45,7 +46,7 @@ def send_until_blocked(client: socket.socket) -> int:
 
 
 def receive_slowly(client: socket.socket, size: int) -> None:
-    """Receive size bytes, taking nothing at all for a while in between."""
+    """Receive size bytes, with a pause in between."""
     buffer = bytearray(MIB)
     received = pauses = 0
     while received < size:
@@ -58,7 +59,7 @@ def receive_slowly(client: socket.socket, size: int) -> None:
 
 
 async def test_slow_reader(process_relay: ProcessRelay) -> None:
-    """A GiB through a pair whose reader is slow leaves nothing in the relay."""
+    """A GiB through a pair with a slow reader leaves nothing in the relay."""
     mebibytes = 1024
     with join(process_relay, "code") as a, join(process_relay, "code") as b:
         warm_up = 8
@@ -74,7 +75,7 @@ async def test_slow_reader(process_relay: ProcessRelay) -> None:
 
 @pytest.mark.parametrize("pairs", [20])
 async def test_stalled_readers(process_relay: ProcessRelay, pairs: int) -> None:
-    """Readers that take nothing cost the relay about a read each."""
+    """A reader that reads nothing costs the relay about one read."""
     for code in ("warm", "up"):
         join(process_relay, code).close()
     before = process_relay.memory()
@@ -92,7 +93,7 @@ async def test_stalled_readers(process_relay: ProcessRelay, pairs: int) -> None:
 
 
 async def test_early_data(process_relay: ProcessRelay) -> None:
-    """A waiting side that sends without end is held back, and its leaving is seen at once."""
+    """Endless early data stays with its sender, and the relay notices at once when it leaves."""
     join(process_relay, "warm-up").close()
     before = process_relay.memory()
     with join(process_relay, "code") as a:
@@ -107,11 +108,11 @@ async def test_early_data(process_relay: ProcessRelay) -> None:
 
 
 FLOOD = encode(BINARY, b"x") * 8571 + encode(0x3)
-"""60 KB of messages of one byte, and then a frame that breaks a rule."""
+"""60 KB of messages of one byte, and then a frame that violates a rule."""
 
 
 def violate(relay: ProcessRelay, times: int) -> None:
-    """Break a rule so often, each time on a new connection and behind many tiny messages."""
+    """Violate a rule this often, each time on a new connection and behind many tiny messages."""
     for _ in range(times):
         with join(relay, "code") as client:
             client.sendall(FLOOD)
@@ -121,8 +122,26 @@ def violate(relay: ProcessRelay, times: int) -> None:
 
 
 async def test_violators(process_relay: ProcessRelay) -> None:
-    """Clients that break a rule leave nothing behind, however many they are."""
+    """Clients that violate a rule leave nothing behind, however many they are."""
     await trio.to_thread.run_sync(violate, process_relay, 20)
     before = process_relay.memory()
     await trio.to_thread.run_sync(violate, process_relay, 100)
     assert process_relay.memory() - before < 4 * MIB
+
+
+@pytest.mark.parametrize("waiting", [True, False])
+async def test_flood_of_pings(process_relay: ProcessRelay, waiting: bool) -> None:
+    """A client that pings and never reads a pong fills its own connection, not the memory."""
+    bystanders = await process_relay.pair("bystanders")
+    await exchange(*bystanders)
+    client = await process_relay.join("hostile")
+    if not waiting:
+        await process_relay.join("hostile")
+    before = process_relay.memory()
+    pings = encode(PING, bytes(125)) * 1000
+    with trio.move_on_after(3):
+        for _ in range(1000):  # 130 MB
+            await client.send(pings)
+    assert process_relay.memory() - before < 4 * 2**20
+    await exchange(*bystanders)
+    await exchange(*await process_relay.pair("new"))

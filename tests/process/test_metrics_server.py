@@ -1,7 +1,8 @@
-"""The metrics on a listener of their own, as Prometheus gets them from a running relay."""
+"""Metrics listener of a running relay, as Prometheus reads it."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
@@ -17,7 +18,7 @@ import trio.testing
 
 from relay.daemon.metrics_server import serve_metrics
 from tests.support.certificates import Certificate
-from tests.support.process import LOOPBACK, run_to_its_end
+from tests.support.process import LOOPBACK, run_to_end
 from tests.support.raw_client import Client, Response, encode_close
 from tests.support.relay_fixtures import MemoryListener, ProcessRelay
 
@@ -31,7 +32,7 @@ def options() -> Sequence[str]:
 
 
 class Scraper:
-    """Asks for the metrics of a relay."""
+    """Client that requests the metrics of a relay."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -40,14 +41,14 @@ class Scraper:
         """Return a client that has sent no request yet."""
         return Client(await trio.open_tcp_stream("127.0.0.1", self.port))
 
-    async def ask(self, target: str, method: str = "GET") -> Response:
+    async def request(self, target: str, method: str = "GET") -> Response:
         """Return the response to a request."""
         async with await self.connect() as client:
             return await client.get(target, method)
 
     async def figures(self) -> dict[str, float]:
-        """Return the value of each series that there is."""
-        text = (await self.ask("/metrics")).body.decode()
+        """Return the value of each series."""
+        text = (await self.request("/metrics")).body.decode()
         lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, value in lines}
 
@@ -61,15 +62,15 @@ async def scraper(process_relay: ProcessRelay) -> Scraper:
 async def test_answers(scraper: Scraper) -> None:
     """It serves the text format, and refuses other requests; HEAD gets no body."""
     for target in ("/metrics", "/metrics?name[]=x", "/"):
-        response = await scraper.ask(target)
+        response = await scraper.request(target)
         assert (response.status, response.headers["content-type"]) == (200, CONTENT_TYPE)
         assert b"\narc_relay_pairs 0.0\n" in response.body
-    missing = await scraper.ask("/health")
+    missing = await scraper.request("/health")
     assert (missing.status, missing.body) == (404, b"not found: the metrics are at /metrics")
-    wrong = await scraper.ask("/metrics", "POST")
+    wrong = await scraper.request("/metrics", "POST")
     assert (wrong.status, wrong.headers["allow"]) == (405, "GET, HEAD")
     for target, status in (("/metrics", 200), ("/health", 404)):
-        bodiless = await scraper.ask(target, "HEAD")
+        bodiless = await scraper.request(target, "HEAD")
         assert (bodiless.status, bodiless.body) == (status, b"")
         assert int(bodiless.headers["content-length"]) > 0
     async with await scraper.connect() as client:
@@ -110,8 +111,8 @@ async def test_figures_move(process_relay: ProcessRelay, scraper: Scraper) -> No
     )
 
 
-async def test_prometheus_likes_it(process_relay: ProcessRelay, scraper: Scraper) -> None:
-    """A scrape of a relay that had traffic passes Prometheus's own check."""
+async def test_promtool(process_relay: ProcessRelay, scraper: Scraper) -> None:
+    """The scrape of a relay with traffic passes promtool."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not here: install Debian's package prometheus")
@@ -122,15 +123,15 @@ async def test_prometheus_likes_it(process_relay: ProcessRelay, scraper: Scraper
     await b.closed()
     async with await process_relay.connect() as client:
         await client.get("/nowhere")
-    scraped = (await scraper.ask("/metrics")).body
+    scraped = (await scraper.request("/metrics")).body
     done = await trio.run_process(
         [promtool, "check", "metrics"], stdin=scraped, capture_stdout=True, stderr=subprocess.STDOUT
     )
     assert done.stdout == b""
 
 
-async def test_who_hangs_holds_up_nothing(process_relay: ProcessRelay, scraper: Scraper) -> None:
-    """Neither other scrapes, nor the relay, nor its end wait for one that asks, and goes away."""
+async def test_hanging_clients(process_relay: ProcessRelay, scraper: Scraper) -> None:
+    """A client that hangs, and leaves, delays neither other scrapes, nor the relay, nor its end."""
     hanging = [await scraper.connect() for _ in range(20)]
     for client in hanging[:10]:
         await client.send(b"GET /metrics HTTP/1.1\r\nHost:")
@@ -192,10 +193,10 @@ class TestProcess:
 
 
 async def test_port_in_use() -> None:
-    """A port that is taken is one line, with its option, and status 1."""
+    """A port in use is reported in one line, with its option, and status 1."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"127.0.0.1:{server.getsockname()[1]}"
-        status, out, err = await run_to_its_end("start", *LOOPBACK, "--metrics", place)
+        status, out, err = await run_to_end("start", *LOOPBACK, "--metrics", place)
     assert (status, out) == (1, "")
     assert err == f"arc-relay: cannot listen on --metrics {place}: Address already in use\n"
 
@@ -205,19 +206,19 @@ class TestInMemory:
 
     @pytest.fixture
     async def listener(self, nursery: trio.Nursery) -> MemoryListener:
-        """Return a listener on which metrics are served that cannot be rendered."""
+        """Return a listener whose metrics cannot be rendered."""
 
         def render() -> bytes:
             raise RuntimeError("a secret")
 
         listener = MemoryListener()
-        nursery.start_soon(serve_metrics, [listener], render)
+        nursery.start_soon(serve_metrics, [listener], render, lambda code: code[::-1])
         return listener
 
     async def test_failure(
         self, listener: MemoryListener, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A failure ends that scrape alone, and its message is not logged."""
+        """A failure ends only its scrape, and its message is not logged."""
         for _ in range(2):
             async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
                 await client.send(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -235,3 +236,60 @@ class TestInMemory:
             pass
         await trio.testing.wait_all_tasks_blocked()
         assert not caplog.text
+
+    @pytest.mark.parametrize(
+        ("body", "pair"),
+        [
+            (b"abc", "cba"),
+            (b"abc\n", "cba"),
+            (b"a c\r\n", "c a"),
+            ("€".encode(), "€"),
+            (b"x" * 256, "x" * 256),
+        ],
+    )
+    async def test_hash(self, listener: MemoryListener, body: bytes, pair: str) -> None:
+        """The response has the hash of the code in the body, which may arrive in pieces."""
+        async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
+            head = b"POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            await client.send(head + body[:1])
+            await client.send(body[1:] + b"more")
+            response = await client.response()
+        assert response.status == 200
+        assert json.loads(response.body) == {"pair": pair}
+        assert response.headers["cache-control"] == "no-store"
+
+    @pytest.mark.parametrize(
+        ("request_", "status"),
+        [
+            (b"GET /hash", 405),
+            (b"POST /hash", 400),
+            (b"POST /hash\nContent-Length: 0", 400),
+            (b"POST /hash\nContent-Length: 1\n\n\n", 400),
+            (b"POST /hash\nContent-Length: 1\n\n\xff", 400),
+            (b"POST /hash\nContent-Length: 257\n\n" + b"x" * 257, 400),
+            (b"POST /hash\nContent-Length: 99999\n\nx", 400),
+            (b"POST /hash\nTransfer-Encoding: chunked\n\n1\nx\n0\n\n", 400),
+        ],
+    )
+    async def test_no_hash(
+        self,
+        listener: MemoryListener,
+        request_: bytes,
+        status: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """A request without a valid code gets no hash, and nothing of it is logged."""
+        line, _, rest = request_.partition(b"\n")
+        async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
+            await client.send(line + b" HTTP/1.1\nHost: x\n" + rest + b"\n\n")
+            assert (await client.response()).status == status
+        assert not caplog.text
+
+    async def test_body_does_not_arrive(
+        self, listener: MemoryListener, autojump_clock: trio.testing.MockClock
+    ) -> None:
+        """A client that sends only a part of its code is disconnected."""
+        async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
+            await client.send(b"POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
+            assert await client.rest() == b""
+        assert trio.current_time() > 0

@@ -1,4 +1,4 @@
-"""A client whose network drops everything from now on, for real: nothing tells the relay."""
+"""A client whose network drops every packet: the relay gets no notice."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import trio
 
 from relay import RelaySettings
 from relay.outcomes import Outcome
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.network_namespaces import NearRelay, namespaces, near_relay
 
 __all__ = ["namespaces", "near_relay"]
 
 INTERVAL = TIMEOUT = 0.5
-MARGIN = 2.0
-"""Seconds more that a busy machine may take."""
+MARGIN = 10.0
+"""Additional seconds for a busy machine."""
 PEER_DISCONNECTED = (1011, "peer disconnected")
 
 BULK = bytes(2**20)
 
 
-async def keep_sending(client: Lively, payload: bytes, pause: float) -> None:
+async def keep_sending(client: AutoClient, payload: bytes, pause: float) -> None:
     """Send the same message again and again, until that fails."""
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         while True:
@@ -31,18 +31,18 @@ async def keep_sending(client: Lively, payload: bytes, pause: float) -> None:
 
 
 class TestKeepalive:
-    """No newcomer asks for the code."""
+    """No other client connects with the code."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
         """Return settings with short times."""
         return RelaySettings(ping_interval=INTERVAL, ping_timeout=TIMEOUT, close_timeout=0.2)
 
-    async def test_alone(self, near_relay: NearRelay, nursery: trio.Nursery) -> None:
-        """The code of a side that waited is free in time."""
-        a = Lively(await near_relay.join_far("code"), nursery)
-        await trio.sleep(1.2 * INTERVAL)
-        assert a.pings
+    async def test_waiting_side(self, near_relay: NearRelay, nursery: trio.Nursery) -> None:
+        """The code of a dead waiting side is free in time."""
+        a = AutoClient(await near_relay.join_far("code"), nursery)
+        while not a.pings:
+            await trio.sleep(0.01)
         near_relay.namespaces.go_dead()
         with trio.fail_after(INTERVAL + TIMEOUT + MARGIN):
             while near_relay.handle.statistics().pairs:
@@ -57,9 +57,9 @@ class TestKeepalive:
     async def test_pair(
         self, near_relay: NearRelay, nursery: trio.Nursery, payload: bytes, pause: float
     ) -> None:
-        """So is that of a pair, whose other side is told, also where it sends all the time."""
-        a = Lively(await near_relay.join_far("code"), nursery)
-        b = Lively(await near_relay.join("code"), nursery)
+        """The code of a pair is free in time, and its other side is closed, also while it sends."""
+        a = AutoClient(await near_relay.join_far("code"), nursery)
+        b = AutoClient(await near_relay.join("code"), nursery)
         nursery.start_soon(keep_sending, b, payload, pause)
         await trio.sleep(INTERVAL)
         assert not a.ended.is_set()
@@ -72,21 +72,21 @@ class TestKeepalive:
         await near_relay.pair("code")
 
 
-class TestNewcomer:
-    """A newcomer asks for the code, long before keepalive would end the side that is gone."""
+class TestTakeover:
+    """Another client connects with the code, long before keepalive ends the dead side."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return settings in which a probe is short."""
+        """Return settings with a short takeover check."""
         return RelaySettings(takeover_timeout=TIMEOUT, close_timeout=0.2)
 
     @pytest.mark.parametrize("payload", [None, b"", BULK], ids=["silent", "small", "bulk"])
     async def test_pair(
         self, near_relay: NearRelay, nursery: trio.Nursery, payload: bytes | None
     ) -> None:
-        """The newcomer has the code of a pair in time, though data was on its way."""
-        Lively(await near_relay.join_far("code"), nursery)
-        b = Lively(await near_relay.join("code"), nursery)
+        """The other client gets the code of a pair in time, although data was unacknowledged."""
+        AutoClient(await near_relay.join_far("code"), nursery)
+        b = AutoClient(await near_relay.join("code"), nursery)
         if payload is not None:
             nursery.start_soon(keep_sending, b, payload, 0.0)
         await trio.sleep(0.3)
@@ -96,12 +96,12 @@ class TestNewcomer:
             assert await b.closed() == PEER_DISCONNECTED
         assert near_relay.handle.statistics().pairs_ended == {Outcome.EVICTED: 1}
 
-    async def test_alone(
+    async def test_waiting_side(
         self, near_relay: NearRelay, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """So it has that of a side that waited."""
-        monkeypatch.setattr("relay.pairing.takeover.SILENCE_BEFORE_CHECK", 0.2)
-        Lively(await near_relay.join_far("code"), nursery)
+        """The other client gets the code of a waiting side in time."""
+        monkeypatch.setattr("relay.pairing.alive_check.SILENCE_BEFORE_CHECK", 0.2)
+        AutoClient(await near_relay.join_far("code"), nursery)
         await trio.sleep(0.3)
         near_relay.namespaces.go_dead()
         with trio.fail_after(TIMEOUT + MARGIN):
@@ -111,11 +111,11 @@ class TestNewcomer:
 
 
 class TestSlow:
-    """Clients that are there, and take what they are sent slowly, or not at all."""
+    """Live clients that read slowly, or not at all."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return settings with short times, but for the one that is about taking nothing."""
+        """Return settings with short times, except stall_timeout."""
         return RelaySettings(
             ping_interval=INTERVAL,
             ping_timeout=TIMEOUT,
@@ -126,7 +126,7 @@ class TestSlow:
 
     @pytest.mark.parametrize("chunk", [0, 2**19])
     async def test_slow(self, near_relay: NearRelay, nursery: trio.Nursery, chunk: int) -> None:
-        """It is not ended, nor its silent sender, whom the relay does not read meanwhile."""
+        """Neither the slow reader nor its silent sender is ended."""
         a = await near_relay.join_far("code")
         b = await near_relay.join("code")
         nursery.start_soon(b.send_message, bytes(48 * 2**20))  # more than all buffers take

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
 import trio.testing
@@ -10,7 +12,15 @@ from relay import RelaySettings
 from relay.cli.health import Health
 from relay.cli.probe.dial import Awaited
 from relay.cli.probe.runner import Result
-from tests.support.probe_proxies import Impostor, Message, Proxy, into, plan_for, probe
+from tests.support.probe_proxies import (
+    CountingStream,
+    Impostor,
+    Message,
+    Proxy,
+    into,
+    plan_for,
+    probe,
+)
 from tests.support.relay_fixtures import MemoryRelay, TcpRelay
 
 ALL = [
@@ -33,7 +43,7 @@ CUT = "was cut, without a close frame"
 
 
 def names(results: list[Result]) -> list[str]:
-    """Return the names of the steps that were taken."""
+    """Return the names of the steps that ran."""
     return [result.name for result in results]
 
 
@@ -45,10 +55,12 @@ async def test_all_is_well(
     assert names(results) == ALL
     assert all(result.ok for result in results), results
     assert results[0].figures == {"pairs": 0}
+    pair = {"pair": memory_relay.handle.hash_code("code")}
+    assert results[1].figures == results[3].figures == pair
     assert set(results[6].figures) == {"min_ms", "median_ms"}
     assert set(results[7].figures) == {"a_ms", "b_ms"}
     assert results[8].figures["bytes"] == 2**20
-    assert results[8].figures["mb_per_s"] > 0
+    assert float(results[8].figures["mb_per_s"]) > 0
     assert set(results[10].figures) == {"mb_per_s"}
     assert results[11].seconds == pytest.approx(600, abs=1)
     assert last.error == ""
@@ -56,15 +68,30 @@ async def test_all_is_well(
     assert min(memory_relay.handle.statistics().bytes) > 2 * 2**20
 
 
-async def test_steps_that_are_not_asked_for(memory_relay: MemoryRelay) -> None:
+async def test_optional_steps(memory_relay: MemoryRelay) -> None:
     """Without a silence and a size these steps are left out."""
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == [*ALL[:8], "64 KiB both ways", "close"]
     assert last.ok
 
 
+async def test_quick(memory_relay: MemoryRelay) -> None:
+    """A quick probe sends and receives less than 2 KB, headers included."""
+    streams: list[CountingStream] = []
+
+    async def open_stream(awaited: Awaited) -> trio.abc.Stream:
+        streams.append(CountingStream(await memory_relay.open_stream()))
+        return streams[-1]
+
+    results, last = await probe(replace(plan_for(open_stream, size=2**20), quick=True))
+    assert names(results) == [*ALL[1:7], "close"]
+    assert last.ok
+    assert len(streams) == 2
+    assert 0 < sum(stream.count for stream in streams) < 2000
+
+
 async def test_real_sockets(tcp_relay: TcpRelay) -> None:
-    """The same over TCP."""
+    """The steps succeed over TCP."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         return await tcp_relay.open_stream()
@@ -74,7 +101,7 @@ async def test_real_sockets(tcp_relay: TcpRelay) -> None:
 
 
 async def test_health_does_not_count(memory_relay: MemoryRelay) -> None:
-    """A health that cannot be had is noted, and no more."""
+    """A failed health request is reported, and does not fail the probe."""
 
     async def ill() -> Health:
         return Health(False, "HTTP 404 somewhere")
@@ -89,7 +116,10 @@ async def test_code_in_use(memory_relay: MemoryRelay) -> None:
     await memory_relay.pair("code")
     results, last = await probe(plan_for(into(memory_relay)))
     assert names(results) == ALL[:2]
-    assert (last.ok, last.error) == (False, "HTTP 409 Conflict in place of 101 (pair is full)")
+    refused = "HTTP 409 Conflict in place of 101, from the relay (pair is full)"
+    pair = memory_relay.handle.hash_code("code")
+    assert (last.ok, last.error) == (False, f"{refused}, pair {pair}")
+    assert last.answered_by == "relay"
     assert "share this code" in last.hint
 
 
@@ -167,7 +197,7 @@ async def test_wrong_farewell(
 ) -> None:
     """Side B must be closed with the code and reason of the relay."""
     impostor = Impostor(nursery, lambda sent: [] if sent == "text" else [sent])
-    impostor.farewell = (1011, "bye\x1b[2J")
+    impostor.close_for_peer = (1011, "bye\x1b[2J")
     _, last = await probe(plan_for(impostor.open_stream))
     assert (last.name, last.ok) == ("close", False)
     assert last.error == "side B was closed with 1011 bye?[2J"
@@ -224,22 +254,22 @@ async def test_traffic_limit(
 
 
 class TestSmallRelay:
-    """A relay that takes small messages alone."""
+    """Relay with a low message limit."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return its settings."""
+        """Return the settings of the relay."""
         return RelaySettings(max_message_size=2**20)
 
     async def test_message_limit(self, memory_relay: MemoryRelay) -> None:
-        """It is named as the cause, whichever side noticed first."""
+        """The message limit is reported as the cause, whichever side notices first."""
         _, last = await probe(plan_for(into(memory_relay), size=2**20 + 1))
         assert last.error == "side A was closed with 1009 message too big"
         assert "max_message_size" in last.hint
 
 
 def test_nothing_secret_is_shown() -> None:
-    """No representation of a plan holds the code or the token."""
+    """No representation of a plan has the code or the token."""
 
     async def open_stream(awaited: Awaited) -> trio.abc.Stream:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What clients say shows nowhere: a relay to which all is done that can be, searched for it."""
+"""Data of clients appears in no output of a relay, whatever clients do."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.support.certificates import Certificate, client_context
 from tests.support.process import LOOPBACK, Program, run_program
 from tests.support.raw_client import Response, encode_close
 from tests.support.secret_refusals import (
-    PARTICULAR_OPTIONS,
-    be_many,
+    REFUSAL_OPTIONS,
     be_refused,
-    be_refused_in_particular,
+    be_refused_by_options,
+    exceed_client_limits,
     fill,
 )
 from tests.support.secret_scenarios import (
@@ -32,7 +32,7 @@ from tests.support.secret_scenarios import (
     TOKEN,
     WORD,
     Act,
-    Visitors,
+    Clients,
     send_too_much,
     stall,
 )
@@ -42,7 +42,7 @@ SECRETS = re.compile("|".join(map(re.escape, (WORD, DIRECT, BEHIND, INVENTED))),
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to log, with options that exclude those of another one."""
+    """Log options that exclude those of another variant."""
 
     log_format: str
     options: Sequence[str]
@@ -52,31 +52,31 @@ class Variant:
 
 
 VARIANTS = [
-    Variant("auto", PARTICULAR_OPTIONS, be_refused_in_particular),
+    Variant("auto", REFUSAL_OPTIONS, be_refused_by_options),
     Variant("text", ("--stall-timeout", "0.4"), stall, frozenset({"stalled"})),
     Variant("json", ("--max-pair-bytes", "9000"), send_too_much, frozenset({"over_bytes"}), True),
 ]
 
 
 class Stage:
-    """A relay, its files, and what it lets be seen."""
+    """Relay with its files and its visible output."""
 
-    def __init__(self, program: Program, visitors: Visitors, token: Path) -> None:
+    def __init__(self, program: Program, clients: Clients, token: Path) -> None:
         self.program = program
-        self.visitors = visitors
+        self.clients = clients
         self.token = token
         self.scraped: list[Response] = []
 
     async def scrape(self, target: str = "/metrics") -> str:
         """Return the metrics."""
-        async with Visitors(await self.program.metrics_port()) as visitors:
+        async with Clients(await self.program.metrics_port()) as clients:
             request = f"GET {target} HTTP/1.1\r\nHost: {WORD}\r\n\r\n"
-            response = await visitors.say(request.encode())
+            response = await clients.request(request.encode())
         self.scraped.append(response)
         return response.body.decode()
 
     async def reload(self) -> None:
-        """Have the token read again, first as it is, and then without success."""
+        """Reload the token successfully, and then without success."""
         for text, said in ((TOKEN, "reloaded"), ("", "not reloaded"), (None, "No such file")):
             if text is None:
                 self.token.unlink()
@@ -86,16 +86,16 @@ class Stage:
             await self.program.line(said)
 
     async def stop(self) -> None:
-        """Stop the relay while some are there, and one more comes."""
+        """Stop the relay while clients are connected, and connect one more."""
         async with trio.open_nursery() as nursery:
-            sides = [*await self.visitors.pair("last"), await self.visitors.join("alone")]
+            sides = [*await self.clients.pair("last"), await self.clients.join("alone")]
             self.program.process.send_signal(signal.SIGTERM)
             await self.program.line("stopping")
             for target in ("health", "ready"):
-                await self.visitors.say(
+                await self.clients.request(
                     f"GET /{target}?{WORD} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
                 )
-            _, status = await self.visitors.ask("late")
+            _, status = await self.clients.upgrade("late")
             assert status == 503
             await self.scrape(f"/metrics?{WORD}")
             for side in sides:
@@ -103,15 +103,15 @@ class Stage:
         assert await self.program.wait() == 0
 
     def seen(self) -> str:
-        """Return all that anybody but the clients themselves could see."""
-        responses = [*self.visitors.answers, *self.scraped]
-        told = [f"{response.headers} {response.body!r}" for response in responses]
-        return "\n".join((self.program.out.decode(), self.program.log.read_text(), *told))
+        """Return all output that is visible outside the clients."""
+        responses = [*self.clients.refusals, *self.scraped]
+        refusals = [f"{response.headers} {response.body!r}" for response in responses]
+        return "\n".join((self.program.out.decode(), self.program.log.read_text(), *refusals))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.log_format)
 async def test_nothing_shows(tmp_path: Path, time_limit: None, variant: Variant) -> None:
-    """No code, payload, token, address or reason is in any output, whatever happens."""
+    """No code, payload, token, address or reason is in any output, in any event."""
     token = tmp_path / "token"
     token.write_text(TOKEN)
     options = [*OPTIONS, *variant.options, "--log-format", variant.log_format]
@@ -123,16 +123,16 @@ async def test_nothing_shows(tmp_path: Path, time_limit: None, variant: Variant)
     options += ["--token-file", str(token)]
     async with (
         run_program(*LOOPBACK, *options, log=tmp_path / "log") as program,
-        Visitors(program.port, tls) as visitors,
+        Clients(program.port, tls) as clients,
     ):
-        stage = Stage(program, visitors, token)
+        stage = Stage(program, clients, token)
         async with trio.open_nursery() as nursery:
-            for act in (*ACTS, be_refused, be_many, variant.act):
-                nursery.start_soon(act, visitors)
-        await visitors.leave()
-        await fill(visitors)
+            for act in (*ACTS, be_refused, exceed_client_limits, variant.act):
+                nursery.start_soon(act, clients)
+        await clients.leave()
+        await fill(clients)
         figures = await stage.scrape()
-        await visitors.leave()
+        await clients.leave()
         await stage.reload()
         await stage.stop()
     for outcome in OUTCOMES | variant.outcomes:
@@ -148,22 +148,22 @@ async def test_nothing_shows(tmp_path: Path, time_limit: None, variant: Variant)
     ],
 )
 async def test_addresses(tmp_path: Path, time_limit: None, how: str, shown: set[str]) -> None:
-    """The log has as much of addresses as was asked for, and nothing else has any of them."""
+    """The log has addresses as configured, and no other output has any."""
     options = (*LOOPBACK, *OPTIONS, "--drain-delay", "0", "--log-addresses", how)
     async with (
         run_program(*options, log=tmp_path / "log") as program,
-        Visitors(program.port) as visitors,
+        Clients(program.port) as clients,
     ):
         for code, address in (("v4", f"{BEHIND}77"), ("v6", "2001:db8:feed:beef::77")):
-            await visitors.join(code, direct=True)
-            b = await visitors.join(code, address=address)
-            _, status = await visitors.ask(f"{code}%ff", address=address)
+            await clients.join(code, direct=True)
+            b = await clients.join(code, address=address)
+            _, status = await clients.upgrade(f"{code}%ff", address=address)
             assert status == 400
             await b.send(encode_close(1000))
-        async with Visitors(await program.metrics_port()) as scrapers:
-            scraped = (await scrapers.say(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).body
+        async with Clients(await program.metrics_port()) as scrapers:
+            scraped = (await scrapers.request(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")).body
         await program.line("pair ended", "client_a", "client_b")
-        await visitors.leave()
+        await clients.leave()
     log = program.log.read_text()
     assert set(re.findall(r"client_[ab]=(\S+)", log)) == shown
     assert INVENTED not in log
@@ -176,5 +176,5 @@ async def test_addresses(tmp_path: Path, time_limit: None, how: str, shown: set[
 
 
 def context(seen: str, found: re.Match[str]) -> str:
-    """Return what stands around something that was found."""
+    """Return the text around a finding."""
     return seen[max(0, found.start() - 200) : found.end() + 200]

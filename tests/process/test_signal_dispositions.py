@@ -31,7 +31,7 @@ AS_PID_1 = ("unshare", "--pid", "--fork", "--kill-child")
 
 
 class Calls(list[tuple[Any, ...]]):
-    """Calls that take the place of those to the kernel."""
+    """Fakes of the calls to the kernel, which record their arguments."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def test_death_by_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("serving", [True, False])
 def test_preparation(monkeypatch: pytest.MonkeyPatch, serving: bool) -> None:
-    """SIGINT and SIGTERM end the process; a relay ignores signals of its operation."""
+    """SIGINT and SIGTERM end the process; a starting relay ignores its own signals."""
     calls = Calls(monkeypatch)
     signal_dispositions.prepare_signals(serving=serving)
     kind, numbers = calls[-1][1:]
@@ -82,7 +82,7 @@ def test_preparation(monkeypatch: pytest.MonkeyPatch, serving: bool) -> None:
 
 @pytest.mark.parametrize("serving", [True, False])
 def test_ignored_by_the_parent(monkeypatch: pytest.MonkeyPatch, serving: bool) -> None:
-    """A signal that a shell had a background job ignore stays ignored, except by a relay."""
+    """A signal that the parent ignores, as in a background job, stays so, except in a relay."""
     monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
     calls = Calls(monkeypatch)
     signal_dispositions.prepare_signals(serving=serving)
@@ -93,7 +93,7 @@ def test_ignored_by_the_parent(monkeypatch: pytest.MonkeyPatch, serving: bool) -
     ("arguments", "serving"), [(["start"], True), (["start", "-p", "0"], True), (["health"], False)]
 )
 def test_entry_point(monkeypatch: pytest.MonkeyPatch, arguments: list[str], serving: bool) -> None:
-    """It prepares signals and streams, then runs the command line."""
+    """The entry point prepares signals and streams, then runs the command line."""
     calls: list[Any] = []
     monkeypatch.setattr(sys, "argv", ["arc-relay", *arguments])
     monkeypatch.setattr("relay.__main__.prepare_signals", lambda *, serving: calls.append(serving))
@@ -119,7 +119,7 @@ def test_entry_point_is_light() -> None:
 
 
 def test_public_names() -> None:
-    """Each public name is imported at its first use; others are unknown."""
+    """Each public name is imported at its first use; unknown names are refused."""
     for name in relay.__all__:
         vars(relay).pop(name, None)
         value = getattr(relay, name)
@@ -131,7 +131,7 @@ def test_public_names() -> None:
 
 @pytest.fixture
 def endless_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a relay that is started be busy importing for as long as a test takes."""
+    """Make a starting relay import for as long as a test takes."""
     folder = tmp_path / "modules"
     folder.mkdir()
     (folder / "typer.py").write_text("import time\ntime.sleep(60)\n")
@@ -140,7 +140,7 @@ def endless_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def starting(*prefix: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a relay, and go on once its process has prepared for signals."""
+    """Run a relay, and return once its process has prepared for signals."""
     with log.open("wb") as errors:
         process = subprocess.Popen(
             [*prefix, *PROGRAM, "start", *LOOPBACK, "--close-timeout", "60"],
@@ -176,7 +176,7 @@ def mask(pid: int, name: str) -> set[int]:
 
 
 def wait_prepared(process: subprocess.Popen[bytes], pid: int) -> None:
-    """Wait until a process has prepared for signals; SIGUSR2 is one that no parent ignores."""
+    """Wait until a process has prepared for signals; no parent ignores SIGUSR2."""
     wait_until(process, lambda: signal.SIGUSR2 in mask(pid, "SigIgn"))
 
 
@@ -195,7 +195,7 @@ def test_hangup_while_starting(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("endless_start")
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_end_while_starting(tmp_path: Path, by: signal.Signals) -> None:
-    """SIGINT and SIGTERM end a relay that starts, without a word."""
+    """SIGINT and SIGTERM end a starting relay without output."""
     log = tmp_path / "log"
     with starting(log=log) as process:
         wait_prepared(process, process.pid)
@@ -207,7 +207,7 @@ def test_end_while_starting(tmp_path: Path, by: signal.Signals) -> None:
 
 
 def test_signal_mask_of_the_parent(tmp_path: Path) -> None:
-    """Signals that the parent process blocked are handled all the same."""
+    """Signals that the parent process blocked are handled."""
     launcher = (sys.executable, "-I", "-S", "-c", BLOCKING)
     with starting(*launcher, log=tmp_path / "log") as process:
         assert process.stdout is not None
@@ -219,7 +219,7 @@ def test_signal_mask_of_the_parent(tmp_path: Path) -> None:
 
 @pytest.fixture
 def inner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]:
-    """Start a relay that is PID 1; return the process around it, and its number out here."""
+    """Start a relay as PID 1; return the process around it, and the PID of the relay outside."""
     if subprocess.run([*AS_PID_1, "true"], check=False, capture_output=True).returncode:
         pytest.skip("no namespaces for processes here")
     log = tmp_path / "log"
@@ -231,7 +231,7 @@ def inner(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], int, Path]]
 
 @pytest.mark.usefixtures("endless_start")
 def test_end_while_starting_as_pid_1(inner: tuple[subprocess.Popen[bytes], int, Path]) -> None:
-    """A process that cannot die by a signal exits with 128 and its number."""
+    """A process that cannot die by a signal exits with 128 and the number of the signal."""
     process, pid, log = inner
     wait_prepared(process, pid)
     os.kill(pid, signal.SIGTERM)
@@ -240,7 +240,7 @@ def test_end_while_starting_as_pid_1(inner: tuple[subprocess.Popen[bytes], int, 
 
 
 def test_second_signal_as_pid_1(inner: tuple[subprocess.Popen[bytes], int, Path]) -> None:
-    """A second signal ends it at once, and nothing looks like a fault of the program."""
+    """A second signal ends the process at once, without a report of a crash."""
     process, pid, log = inner
     assert process.stdout is not None
     port = int(process.stdout.readline().split()[3].rpartition(b":")[2])

@@ -1,4 +1,4 @@
-"""SIGHUP has files read again; a second signal ends the program on the spot."""
+"""SIGHUP reloads files; a second stop signal ends the program at once."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.support.process import LOOPBACK, run_program
 from tests.support.raw_client import Client
 from tests.support.recorded_events import Log, signal_handler
 from tests.support.relay_fixtures import MemoryRelay, ProcessRelay
+from tests.support.running_relay import exchange
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def token_file(tmp_path: Path) -> Path:
 
 
 def write(path: Path, text: str | None) -> None:
-    """Write a file, or, if there is no text, remove it."""
+    """Write a file, or remove it if there is no text."""
     if text is None:
         path.unlink()
     else:
@@ -45,7 +46,7 @@ def write(path: Path, text: str | None) -> None:
 
 
 class TestReload:
-    """A relay with a certificate and a token."""
+    """Relay with a certificate and a token."""
 
     @pytest.fixture
     def options(self, files: Certificate, token_file: Path) -> Sequence[str]:
@@ -54,11 +55,11 @@ class TestReload:
 
     @pytest.fixture
     def client_tls(self) -> ssl.SSLContext:
-        """Return how clients speak TLS."""
+        """Return the TLS context of the clients."""
         return client_context()
 
     async def certificate(self, relay: ProcessRelay) -> bytes | None:
-        """Return the certificate that a new connection is shown."""
+        """Return the certificate of a new connection."""
         async with await relay.open_stream() as stream:
             assert isinstance(stream, trio.SSLStream)
             await stream.do_handshake()
@@ -66,20 +67,14 @@ class TestReload:
             return shown
 
     async def status(self, relay: ProcessRelay, token: str) -> int:
-        """Return the status that a new code gets with a token."""
+        """Return the status of a new code with a token."""
         async with await relay.connect() as client:
             return (await client.upgrade(f"/?pair=with-{token}&token={token}")).status
-
-    async def expect_talk(self, a: Client, b: Client) -> None:
-        """Send a message each way."""
-        for source, sink in ((a, b), (b, a)):
-            await source.send_message(b"still there")
-            assert await sink.message() == b"still there"
 
     async def test_reload(
         self, process_relay: ProcessRelay, files: Certificate, token_file: Path
     ) -> None:
-        """Newcomers get the new files, old pairs live on; bad files leave the old ones in force."""
+        """New clients get the new files, old pairs go on; invalid files change nothing."""
         relay, program = process_relay, process_relay.program
         assert files.matches(await self.certificate(relay))
         a = await relay.connect()
@@ -94,7 +89,7 @@ class TestReload:
         assert files.matches(await self.certificate(relay))
         assert await self.status(relay, "first-token") == 401
         assert await self.status(relay, "second-token") == 101
-        await self.expect_talk(a, b)
+        await exchange(a, b)
 
         good = files.cert.read_bytes()
         files.cert.write_bytes(b"no certificate")
@@ -104,7 +99,7 @@ class TestReload:
         files.cert.write_bytes(good)
         assert files.matches(await self.certificate(relay))
         assert await self.status(relay, "second-token") == 101
-        await self.expect_talk(a, b)
+        await exchange(a, b)
 
         files.renew()
         write(token_file, None)
@@ -119,7 +114,7 @@ class TestReload:
 
 
 async def test_nothing_to_reload(process_relay: ProcessRelay) -> None:
-    """SIGHUP is harmless where there is nothing to read."""
+    """SIGHUP has no effect without files."""
     a, b = await process_relay.pair()
     for _ in range(3):
         process_relay.process.send_signal(signal.SIGHUP)
@@ -131,7 +126,7 @@ async def test_nothing_to_reload(process_relay: ProcessRelay) -> None:
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 async def test_second_signal(tmp_path: Path, time_limit: None, by: signal.Signals) -> None:
-    """It kills the process, whatever that still waited for; the socket file is gone."""
+    """A second signal kills the process, whatever it waits for; the socket file is removed."""
     path = tmp_path / "socket"
     options = (*LOOPBACK, "--unix-socket", str(path), "--drain-delay", "60")
     async with run_program(*options, log=tmp_path / "log") as program:
@@ -151,7 +146,7 @@ async def test_second_signal(tmp_path: Path, time_limit: None, by: signal.Signal
 async def test_end_at_once(
     memory_relay: MemoryRelay, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The process dies by the second signal, after the socket file is gone; others do nothing."""
+    """A second stop signal kills the process, after the socket file is removed; others do not."""
     path, log = tmp_path / "socket", Log()
     deaths: list[tuple[int, bool]] = []
     monkeypatch.setattr(signals, "die_by", lambda number: deaths.append((number, path.exists())))
@@ -172,13 +167,15 @@ async def test_end_at_once(
 async def test_fifo_at_reload(
     files: Certificate, token_file: Path, tmp_path: Path, time_limit: None, name: str
 ) -> None:
-    """A FIFO in the place of a file is refused, and holds nothing up."""
+    """A FIFO in the place of a file is refused by its option, and holds nothing up."""
     path = {"token": token_file, "cert": files.cert, "key": files.key}[name]
     unix = tmp_path / "socket"
-    options = ("--unix-socket", str(unix), *files.options, "--token-file", str(token_file))
-    async with run_program(*options, log=tmp_path / "log") as program:
+    options = ("--unix-socket", str(unix), *files.options)
+    variables = {"ARC_RELAY_TOKEN_FILE": str(token_file)}
+    async with run_program(*options, log=tmp_path / "log", variables=variables) as program:
         path.unlink()
         os.mkfifo(path)
         program.process.send_signal(signal.SIGHUP)
         line = await program.line("not reloaded", str(path))
-        assert "is a FIFO or pipe, not a regular file" in line
+        option = "ARC_RELAY_TOKEN_FILE" if name == "token" else f"--tls-{name}"
+        assert f"{option} '{path}' is a FIFO or pipe, not a regular file" in line

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full or broken decide nothing."""
+"""A relay works with standard streams that are closed, full or broken."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pipe() -> Iterator[Pipe]:
 
 
 def output_on(pipe: Pipe) -> StandardOutput:
-    """Return an output that leads into a pipe."""
+    """Return an output that writes to a pipe."""
     return StandardOutput(pipe.stream.fileno())
 
 
@@ -61,14 +61,14 @@ def test_broken_output(pipe: Pipe, failure: type[OSError]) -> None:
     os.close(full)
 
 
-def test_output_that_does_not_block(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full pipe that another process made non-blocking is waited for."""
+def test_nonblocking_output(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output waits for room in a pipe that another process made non-blocking."""
     pipe.fill()
     os.set_blocking(pipe.stream.fileno(), False)
     really_write, refusals = os.write, []
 
     def write(descriptor: int, data: bytes) -> int:
-        """Write, and let the reader read on if that was refused."""
+        """Write, and let the reader continue if that was refused."""
         try:
             return really_write(descriptor, data)
         except BlockingIOError:
@@ -83,7 +83,7 @@ def test_output_that_does_not_block(pipe: Pipe, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_null_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a null device and without streams, nothing is prepared and nothing fails."""
+    """Without a null device and without streams, the preparation does nothing."""
     monkeypatch.setattr(os, "devnull", "/no/such/device")
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
@@ -92,7 +92,7 @@ def test_no_null_device(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_standard_error(pipe: Pipe) -> None:
-    """A report of any length is written as long as there is room; the rest is lost at once."""
+    """A report of any length is written while there is room; the rest is dropped at once."""
     stream = text_stream(StandardError(pipe.stream.fileno()), "ascii")
     stream.write("\xe9" * 5000 + "\n")
     assert pipe.read() == r"\xe9" * 5000 + "\n"
@@ -105,7 +105,7 @@ def test_standard_error(pipe: Pipe) -> None:
 
 
 class Started:
-    """A relay that a shell started with redirections."""
+    """Relay that a shell started with redirections."""
 
     def __init__(self, folder: Path, redirections: str, *options: str) -> None:
         self.socket = folder / "relay.sock"
@@ -131,7 +131,7 @@ class Started:
                 await trio.sleep(0.01)
 
     def end(self) -> int:
-        """Stop it, and return its exit status."""
+        """Stop the relay, and return its exit status."""
         self.process.terminate()
         return self.process.wait(20)
 
@@ -144,7 +144,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def started(stack: ExitStack, folder: Path, redirections: str, *options: str) -> Started:
-    """Start a relay that does not outlive its test."""
+    """Start a relay that ends with its test."""
     relay = Started(folder, redirections, *options)
     stack.callback(relay.process.wait)
     stack.callback(relay.process.kill)
@@ -182,7 +182,7 @@ def target_of(pid: int, descriptor: int) -> str:
 async def test_start_on_a_pipe(
     stack: ExitStack, pipe: Pipe, tmp_path: Path, time_limit: None
 ) -> None:
-    """A full pipe holds nothing up; nor does one whose reader is gone."""
+    """A full pipe causes no delay, and neither does a pipe without a reader."""
     pipe.fill()
     target = f">/proc/{os.getpid()}/fd/{pipe.stream.fileno()} 2>&1"
     (tmp_path / "broken").mkdir()
@@ -241,9 +241,7 @@ def test_commands(
     assert status == 1 or not expected
 
 
-async def test_health_tells_by_its_status(
-    stack: ExitStack, tmp_path: Path, time_limit: None
-) -> None:
+async def test_status_of_health(stack: ExitStack, tmp_path: Path, time_limit: None) -> None:
     """The status of ``health`` is that of the relay, even if its output is lost."""
     relay = started(stack, tmp_path, "")
     await relay.expect_service()

@@ -32,7 +32,7 @@ from relay.transport import epoll_reader
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Start from an environment without settings, and undo what the program does to its process."""
+    """Run without settings in the environment, and undo the changes to the process."""
     for name in os.environ:
         if name.startswith("ARC_RELAY_"):
             monkeypatch.delenv(name)
@@ -40,7 +40,6 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     logs = logging.getLogger().handlers[:]
     yield
     logging.getLogger().handlers[:] = logs
-    gc.unfreeze()
     gc.set_threshold(*threshold)
 
 
@@ -91,6 +90,7 @@ def test_start(
     assert out == f"arc-relay listening on ws://127.0.0.1:{port} (health at /health)\n"
     assert [re.sub(r".* event=(\w+).*", r"\1", line) for line in err.splitlines()] == [
         "started",
+        "limits",
         "settings",
         "signal",
         "stopped",
@@ -101,14 +101,14 @@ def test_start(
 def test_short_options_and_ipv6(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The options of the predecessor exist; an IPv6 address is put in brackets."""
+    """The options of the predecessor exist; an IPv6 address is printed in brackets."""
     started = Started(monkeypatch, signal.SIGTERM)
     assert run(monkeypatch, "start", "-H", "::1", "-p", "0") == 0
     assert f"ws://[::1]:{started.address[1]} " in capsys.readouterr().out
 
 
 def test_settings_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The relay is started with the settings and at the address that were given."""
+    """The relay is started with the given settings and at the given address."""
     started = Started(monkeypatch, signal.SIGTERM)
     monkeypatch.setenv("ARC_RELAY_HOST", "127.0.0.2")
     monkeypatch.setenv("ARC_RELAY_PORT", "0")
@@ -130,7 +130,6 @@ def test_settings_reach_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
         (["start", "--frobnicate"], ["--frobnicate"]),
         (["start", "surplus"], ["surplus"]),
         (["stop"], ["stop"]),
-        ([], ["command"]),
     ],
 )
 def test_wrong_usage(
@@ -139,7 +138,7 @@ def test_wrong_usage(
     arguments: list[str],
     expected: list[str],
 ) -> None:
-    """A bad option is explained in one line that names it and its value; the status is 2."""
+    """An invalid option is explained in one line that names it and its value; the status is 2."""
     assert run(monkeypatch, *arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -194,7 +193,7 @@ def test_bad_token_file(
 def test_no_descriptor_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A system that has no descriptor left is not taken for a bad option."""
+    """A lack of descriptors is not reported as an invalid option."""
 
     def fail() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -208,7 +207,7 @@ def test_no_descriptor_left(
 def test_no_descriptor_elsewhere(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], group: bool
 ) -> None:
-    """A system that has no descriptor left is not taken for a fault of the program either."""
+    """A lack of descriptors is not reported as a crash either."""
     error: Exception = OSError(errno.EMFILE, "Too many open files")
     if group:
         error = ExceptionGroup("several", [ExceptionGroup("one", [error])])
@@ -229,14 +228,14 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
 def test_version_without_metadata(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
 ) -> None:
-    """A copy of the package that was not installed has no version, and works."""
+    """A copy of the package that is not installed has no version, and works."""
     monkeypatch.setattr(program, "version", Mock(side_effect=error))
     assert run(monkeypatch, "--version") == 0
     assert capsys.readouterr().out == "arc-relay unknown\n"
 
 
 def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While names are resolved, signals still end the process; then files are loaded once more."""
+    """While names are resolved, signals end the process; then the files are loaded once more."""
     calls: list[str] = []
     before = signal.getsignal(signal.SIGTERM)
 
@@ -270,16 +269,25 @@ def test_signals_and_files_before_the_start(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
+@pytest.mark.parametrize("as_variables", [False, True])
 @pytest.mark.parametrize(
     "options", [["--token-file", "/no"], ["--tls-cert", "/no", "--tls-key", "/no"]]
 )
 def test_no_port_without_files(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    as_variables: bool,
 ) -> None:
-    """A relay whose files cannot be used opens no port, so that no client connects."""
+    """A relay whose files cannot be used opens no port; the message has the flag or variable."""
+    if as_variables:
+        names = [f"ARC_RELAY_{flag[2:].replace('-', '_').upper()}" for flag in options[::2]]
+        for name in names:
+            monkeypatch.setenv(name, "/no")
+        options = [names[0]]
     opening = Mock()
     monkeypatch.setattr(daemon, "open_listeners", opening)
-    assert run(monkeypatch, "start", *options) == 1
+    assert run(monkeypatch, "start", *([] if as_variables else options)) == 1
     why = f"cannot read {options[0]} '/no': No such file or directory"
     assert capsys.readouterr().err == f"arc-relay: {why}\n"
     assert not opening.called
@@ -289,18 +297,30 @@ def test_no_port_without_files(
 def test_failed_start_closes_everything(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
 ) -> None:
-    """A start that fails leaves no listener open, not that of the metrics either."""
+    """A failed start leaves no listener open, the metrics listener included."""
     opened: list[trio.SocketListener] = []
     really_open = open_tcp
 
-    async def open_metrics(*address: Any, option: str) -> list[trio.SocketListener]:
-        opened.extend(await really_open(*address, option=option))
+    async def open_metrics(*address: Any, given: str) -> list[trio.SocketListener]:
+        opened.extend(await really_open(*address, given=given))
         return opened
 
     monkeypatch.setattr(daemon, "open_tcp", open_metrics)
     assert run(monkeypatch, "start", "-p", "0", "--metrics", "127.0.0.1:0", option, "/no/no") == 1
     assert "/no" in capsys.readouterr().err
     assert [listener.socket.fileno() for listener in opened] == [-1]
+
+
+def test_start_does_not_import_the_help() -> None:
+    """A start does not import typer's rich help, which takes time."""
+    code = (
+        "import sys; sys.argv[1:] = ['start', '--token-file', '/no']\n"
+        "from relay.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print('typer.rich_utils' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_module() -> None:
@@ -311,10 +331,10 @@ def test_module() -> None:
     assert done.stdout == f"arc-relay {version('arc-pair-relay')}\n"
 
 
-def test_unforeseen_failure(
+def test_unexpected_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A fault of the program is one line, with its kind and its place but not its message."""
+    """A crash is reported in one line, with its kind and its place but not its message."""
 
     async def serve(*, listeners: Sequence[trio.SocketListener], **_: Any) -> None:
         for listener in listeners:

@@ -1,4 +1,4 @@
-"""Signals stop the program gracefully."""
+"""Graceful stop of the program by signals."""
 
 from __future__ import annotations
 
@@ -15,19 +15,13 @@ STOPPING = (1001, "relay stopping")
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
-@pytest.fixture
-def options() -> Sequence[str]:
-    """Return a short time for the closing handshake, which some clients here do not do."""
-    return ["--close-timeout", "0.5"]
-
-
 async def expect_closed(client: Client) -> None:
-    """Take and answer the close frame of a relay that stops."""
+    """Receive and answer the close frame of a relay that stops."""
     assert await client.closed() == STOPPING
 
 
 @pytest.mark.parametrize("by", SIGNALS)
-async def test_everybody_is_told(process_relay: ProcessRelay, by: signal.Signals) -> None:
+async def test_all_sides_are_closed(process_relay: ProcessRelay, by: signal.Signals) -> None:
     """Both sides of a pair and a waiting side get 1001, and the exit status is 0."""
     clients = [*await process_relay.pair("pair"), await process_relay.join("waiting")]
     process_relay.process.send_signal(by)
@@ -39,7 +33,7 @@ async def test_everybody_is_told(process_relay: ProcessRelay, by: signal.Signals
 
 @pytest.mark.parametrize("by", SIGNALS)
 async def test_in_the_middle_of_bulk(process_relay: ProcessRelay, by: signal.Signals) -> None:
-    """While data flows, the receiver gets whole frames and then 1001."""
+    """A receiver of a stream of messages gets whole frames and then 1001."""
     a, b = await process_relay.pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send_for_ever, a)
@@ -55,11 +49,12 @@ async def test_in_the_middle_of_bulk(process_relay: ProcessRelay, by: signal.Sig
         await b.send(encode_close(1001))
         assert await b.rest() == b""
         nursery.cancel_scope.cancel()
+    await trio.aclose_forcefully(a.stream)  # which does not answer its close frame
     assert await process_relay.process.wait() == 0
 
 
 async def send_for_ever(client: Client) -> None:
-    """Send messages until cancelled, or until nobody takes them any more."""
+    """Send messages until cancelled, or until they are not read any more."""
     message = encode(BINARY, bytes(100_000))
     try:
         while True:
@@ -68,18 +63,23 @@ async def send_for_ever(client: Client) -> None:
         await trio.sleep_forever()
 
 
-class TestMute:
-    """A client that does not answer."""
+class TestUnresponsive:
+    """Client that does not answer its close frame."""
 
-    async def test_mute_client(self, process_relay: ProcessRelay) -> None:
-        """It does not keep the program from ending, and is told all the same."""
+    @pytest.fixture
+    def options(self) -> Sequence[str]:
+        """Return a short closing timeout."""
+        return ["--close-timeout", "0.5"]
+
+    async def test_unresponsive_client(self, process_relay: ProcessRelay) -> None:
+        """The client does not keep the program from ending, and gets its close frame."""
         waiting = await process_relay.join("waiting")
         process_relay.process.terminate()
         assert await process_relay.process.wait() == 0
         assert await waiting.close_frame() == STOPPING
 
-    async def test_client_that_takes_nothing(self, process_relay: ProcessRelay) -> None:
-        """Neither does one to which nothing more can be sent."""
+    async def test_client_that_reads_nothing(self, process_relay: ProcessRelay) -> None:
+        """A client with full buffers does not keep the program from ending either."""
         a, _ = await process_relay.pair()
         with trio.move_on_after(0.3):
             await a.send(encode(BINARY, bytes(64 * 2**20)))
@@ -89,6 +89,6 @@ class TestMute:
 
 @pytest.mark.parametrize("by", SIGNALS)
 async def test_idle(process_relay: ProcessRelay, by: signal.Signals) -> None:
-    """Without clients it ends at once."""
+    """Without clients the program ends at once."""
     process_relay.process.send_signal(by)
     assert await process_relay.process.wait() == 0

@@ -1,4 +1,4 @@
-"""Summary of a relay in the log, at SIGUSR1."""
+"""Summary of a relay in the log, after SIGUSR1."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _bare_logging() -> Iterator[None]:
 
 
 async def lines(relay: WatchedRelay, log: Log, **settings: Any) -> list[dict[str, Any]]:
-    """Return the lines of a summary of a relay that is 10 s old."""
+    """Return the lines of the summary of a relay that is 10 s old."""
     limits = RelaySettings(max_waiting=7, max_bytes_per_second=9)
     summary = Summary(relay.handle, log.log, DaemonSettings(**settings), limits)
     await trio.sleep(10)
@@ -37,7 +37,7 @@ async def lines(relay: WatchedRelay, log: Log, **settings: Any) -> list[dict[str
 
 
 async def test_summary(autojump_clock: MockClock) -> None:
-    """One line has the figures, and the limits that are in force."""
+    """One line has the statistics, and the effective limits."""
     async with running(max_connections=50) as relay:
         await exchange(await relay.join("code"), await relay.join("code"))
         await relay.join("alone")
@@ -59,13 +59,13 @@ async def test_summary(autojump_clock: MockClock) -> None:
 
 
 async def test_pairs(autojump_clock: MockClock) -> None:
-    """At the level debug each pair has a line, without its code or an address."""
+    """At level debug each pair has a line, without its code or an address."""
     async with running() as relay:
         await relay.join("alone")
         await trio.sleep(2)
         await exchange(await relay.join("code"), await relay.join("code"))
         _, alone, joined = await lines(relay, Log(), log_level="debug")
-        hashes = [relay.inside.pair_id(code) for code in ("alone", "code")]
+        hashes = [relay.inside.hash_code(code) for code in ("alone", "code")]
     assert alone == {
         "level": "debug",
         "event": "pair",
@@ -86,21 +86,21 @@ async def test_pairs(autojump_clock: MockClock) -> None:
 
 @pytest.mark.parametrize(("shown", "addresses"), [("off", ()), ("full", ADDRESSES)])
 async def test_addresses(time_limit: None, shown: str, addresses: tuple[str, ...]) -> None:
-    """Addresses are in the lines if, and as far as, log lines may have them."""
+    """The lines have addresses as far as other log lines do."""
     log = Log()
     async with running(listeners=await trio.open_tcp_listeners(0, host="127.0.0.1")) as relay:
         for address in ADDRESSES:
-            client = await relay.come_from(address)
+            client = await relay.connect_from(address)
             assert (await client.upgrade("/?pair=code")).status == 101
         settings = DaemonSettings(log_level="debug", log_addresses=shown)
         await Summary(relay.handle, log.log, settings, RelaySettings()).write()
-        await relay.all_gone()
+        await relay.disconnect_all()
     _, pair = log.lines()
     assert [pair[name] for name in ("client_a", "client_b") if name in pair] == [*addresses]
 
 
 async def test_signals(tmp_path: Path, time_limit: None) -> None:
-    """SIGUSR1 has it written, SIGUSR2 does nothing, and the relay goes on."""
+    """SIGUSR1 writes the summary, SIGUSR2 does nothing, and the relay goes on."""
     options = (*LOOPBACK, "--max-waiting", "3")
     async with run_program(*options, log=tmp_path / "log") as program:
         program.process.send_signal(signal.SIGUSR2)

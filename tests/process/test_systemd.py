@@ -36,8 +36,8 @@ class ServiceManager:
         return self._socket.recv(4096).decode()
 
     async def after_feeds(self) -> str:
-        """Return the next notification that is not for the watchdog."""
-        while (message := await self.next()) == "WATCHDOG=1":
+        """Return the next notification that is not sent at an interval."""
+        while (message := await self.next()).startswith(("WATCHDOG=", "STATUS=")):
             pass
         return message
 
@@ -51,7 +51,7 @@ class ServiceManager:
                 return messages
 
     def close(self) -> None:
-        """Listen no more."""
+        """Close the socket."""
         self._socket.close()
 
 
@@ -64,7 +64,7 @@ def manager(tmp_path: Path) -> Iterator[ServiceManager]:
 
 
 class TestProcess:
-    """A relay with a watchdog."""
+    """Relay with a watchdog."""
 
     @pytest.fixture
     def variables(self, manager: ServiceManager) -> Mapping[str, str]:
@@ -91,7 +91,7 @@ class TestProcess:
         assert await process_relay.program.wait() == 0
 
     async def test_hung(self, manager: ServiceManager, process_relay: ProcessRelay) -> None:
-        """The watchdog is fed for as long as the process runs, and not while it hangs."""
+        """The watchdog is fed while the process runs, and not while it hangs."""
         await manager.after_feeds()
         for _ in range(3):
             assert await manager.next() == "WATCHDOG=1"

@@ -1,4 +1,4 @@
-"""A restart with a listening socket that outlives the relay: nobody is turned away."""
+"""Restart of a relay whose listening socket remains open: no client is refused."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.support.process import run_program
 from tests.support.raw_client import BINARY, CLOSE, Client, encode_close, upgrade_request
 
 CODES = 100
-JOINED, WAITING, AT_THE_DOOR = 30, 10, 10
-"""Codes whose sides came before the first relay stops: both, one, and both but for their heads."""
+JOINED, WAITING, HALF_A_HEAD = 30, 10, 10
+"""Codes with early sides, before the first stop: both sides, one, and both with half a head."""
 
 EARLY, LATE = b"early", b"late"
 
 
 class Restart:
-    """What the sides of all codes share."""
+    """State that the sides of all codes share."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -36,7 +36,7 @@ class Restart:
 
 
 class Code:
-    """A code, whose two sides come again until each got the other's message, after the restart."""
+    """Code whose two sides join again until each got a message of the other, after the restart."""
 
     def __init__(self, restart: Restart, number: int) -> None:
         self._restart = restart
@@ -44,10 +44,10 @@ class Code:
         self._got: set[str] = set()
         self._done = trio.Event()
         self.met = trio.Event()
-        """Set when a message came, before or after the restart."""
+        """Set when a message arrived, before or after the restart."""
 
-    async def be(self, side: str, *, slow: bool = False) -> None:
-        """Be a side; a slow one completes its first head when the first relay is stopping."""
+    async def run_side(self, side: str, *, slow: bool = False) -> None:
+        """Run a side; a slow one completes its first head when the first relay is stopping."""
         while not self._done.is_set():
             async with Client(
                 await trio.open_tcp_stream("127.0.0.1", self._restart.port)
@@ -77,7 +77,7 @@ class Code:
         scope.cancel()
 
     async def _read(self, client: Client, side: str) -> None:
-        """Read until the relay stops, and nothing else may end it."""
+        """Read until the relay stops; no other end is allowed."""
         while (frame := await client.frame()).opcode == BINARY:
             self.met.set()
             if frame.payload == LATE:
@@ -89,26 +89,26 @@ class Code:
 
 @pytest.fixture
 def inherited() -> Iterator[socket.socket]:
-    """Return the socket that a supervisor holds, and passes to each relay that it starts."""
+    """Return the socket that a supervisor holds, and passes to each relay."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as sock:
         yield sock
 
 
 async def test_restart(inherited: socket.socket, tmp_path: Path, time_limit: None) -> None:
-    """200 clients connect around a restart: each gets its 101, and meets its peer in the end."""
+    """200 clients connect around a restart: each gets its 101, and reaches its peer in the end."""
     restart = Restart(inherited.getsockname()[1])
     codes = [Code(restart, number) for number in range(CODES)]
     run = partial(run_program, inherited=inherited)
     async with trio.open_nursery() as nursery:
         async with run(log=tmp_path / "first") as first:
-            for number, code in enumerate(codes[: JOINED + WAITING + AT_THE_DOOR]):
+            for number, code in enumerate(codes[: JOINED + WAITING + HALF_A_HEAD]):
                 slow = number >= JOINED + WAITING
-                nursery.start_soon(partial(code.be, "a", slow=slow))
+                nursery.start_soon(partial(code.run_side, "a", slow=slow))
                 if slow or number < JOINED:
-                    nursery.start_soon(partial(code.be, "b", slow=slow))
+                    nursery.start_soon(partial(code.run_side, "b", slow=slow))
             for code in codes[:JOINED]:
                 await code.met.wait()
-            nursery.start_soon(come_late, nursery, codes)
+            nursery.start_soon(join_late, nursery, codes)
             await trio.sleep(0.01)
             first.process.send_signal(signal.SIGTERM)
             await first.line("stopping")
@@ -122,12 +122,12 @@ async def test_restart(inherited: socket.socket, tmp_path: Path, time_limit: Non
     assert restart.connects == 2 * CODES + restart.closed
 
 
-async def come_late(nursery: trio.Nursery, codes: list[Code]) -> None:
-    """Have the other sides come, one after another."""
+async def join_late(nursery: trio.Nursery, codes: list[Code]) -> None:
+    """Join the other sides, one after another."""
     for number, code in enumerate(codes[JOINED:], JOINED):
         for side in "ab":
-            if number >= JOINED + WAITING + AT_THE_DOOR or (
+            if number >= JOINED + WAITING + HALF_A_HEAD or (
                 number < JOINED + WAITING and side == "b"
             ):
-                nursery.start_soon(code.be, side)
+                nursery.start_soon(code.run_side, side)
                 await trio.sleep(0.001)

@@ -1,4 +1,4 @@
-"""Memory of a relay with TLS of its own follows the pairs that are open, not those that were."""
+"""Memory of a relay with TLS depends on its open pairs, not on its earlier ones."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ MESSAGE = bytes(16384)
 
 @pytest.fixture
 def options(tmp_path: Path) -> Sequence[str]:
-    """Return the options of a relay that serves TLS."""
+    """Return the options of a relay with TLS."""
     return Certificate(tmp_path).options
 
 
 @pytest.fixture
 def client_tls() -> ssl.SSLContext:
-    """Return how clients speak TLS."""
+    """Return the TLS context of the clients."""
     return client_context()
 
 
 async def open_and_close(relay: ProcessRelay) -> None:
-    """Open so many pairs at once, use them, and end each in one of three ways."""
+    """Open pairs at once, use them, and end each in one of three ways."""
     pairs = [await relay.pair(f"{number}") for number in range(PAIRS)]
     for number, (a, b) in enumerate(pairs):
         await a.send_message(MESSAGE)
@@ -50,7 +50,7 @@ async def open_and_close(relay: ProcessRelay) -> None:
 
 
 async def test_many_pairs(process_relay: ProcessRelay) -> None:
-    """Pairs that come and go take no more memory than the first of them."""
+    """Later pairs take no more memory than the first of them."""
     for _ in range(2):
         await open_and_close(process_relay)
     before = process_relay.memory()

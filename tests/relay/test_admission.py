@@ -1,4 +1,4 @@
-"""Who a running relay lets in by what a head says: its web page, its token, its code."""
+"""Admission by the contents of a head: origin, token and code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HERE = "https://app.example"
 
 @pytest.fixture
 def token_file(tmp_path: Path) -> Path:
-    """Return a file with a token, and a line's end behind it."""
+    """Return a file with a token and a line end."""
     path = tmp_path / "token"
     path.write_text("s3cret\n")
     return path
@@ -37,118 +37,118 @@ def renew(path: Path, content: str | None) -> None:
         path.write_text(content)
 
 
-async def enters(relay: WatchedRelay, target: str, *lines: str) -> None:
-    """Have a newcomer come in and go, whose head has these lines."""
+async def expect_admitted(relay: WatchedRelay, target: str, *lines: str) -> None:
+    """Connect a client whose head has these lines, and disconnect it after its admission."""
     client = await relay.connect()
     await client.send(with_lines(upgrade_request(target), *lines))
     response = await client.response()
     assert response.status == 101, response
-    await relay.gone(client)
+    await relay.disconnect(client)
 
 
 class TestAllowedOrigins:
-    """The web pages that browsers connect from."""
+    """Pages that may connect, by their origin."""
 
     async def test_pages(self) -> None:
-        """Pages from elsewhere are refused, be it to open a code or to join one."""
+        """A page from another origin can neither open nor join a code."""
         async with running(allowed_origins=(HERE, "http://localhost:8000")) as relay:
             for origin in (HERE, "http://localhost:8000", "HTTPS://App.Example:443"):
-                await enters(relay, "/?pair=code", f"Origin: {origin}")
+                await expect_admitted(relay, "/?pair=code", f"Origin: {origin}")
             await relay.join("waiting")
             for origin in ("https://evil.example", "http://app.example", "null", ""):
-                for target in ("/?pair=newcomer", "/?pair=waiting"):
+                for target in ("/?pair=new", "/?pair=waiting"):
                     await relay.refused(*ANOTHER_ORIGIN, target, [f"Origin: {origin}"])
 
-    async def test_who_has_none(self) -> None:
-        """Who is no browser says no origin, and passes; anybody may ask for the health."""
+    async def test_clients_without_an_origin(self) -> None:
+        """A client that is no browser sends no Origin and is admitted; any page may get /health."""
         async with running(allowed_origins=(HERE,)) as relay:
             await exchange(*await relay.pair())
             assert (await relay.get("/health"))[0] == 200
 
-    async def test_off(self) -> None:
+    async def test_any_origin_by_default(self) -> None:
         """By default any page may connect."""
         async with running() as relay:
-            await enters(relay, "/?pair=code", "Origin: https://evil.example")
+            await expect_admitted(relay, "/?pair=code", "Origin: https://evil.example")
 
 
 class TestStrictCodes:
-    """Codes that read the same for whatever stands in front."""
+    """Codes that every program in front of the relay reads alike."""
 
     async def test_plain(self) -> None:
-        """Only plain characters, and only one code, are let in."""
+        """A strict code has only plain characters, and is given once."""
         async with running(strict_codes=True) as relay:
-            await enters(relay, "/?pair=AZaz09._~-&token=x")
+            await expect_admitted(relay, "/?pair=AZaz09._~-&token=x")
             for query in ("pair=a%20b", "pair=a+b", "pair=%61", "pair=gr%C3%BCn", "pair=a/b"):
                 await relay.refused(*NOT_PLAIN, f"/?{query}")
             for query in ("pair=a&pair=a", "pair=a&pair=b", "pair=a;pair=b", "pair=a&Pair=a"):
                 await relay.refused(*NOT_PLAIN, f"/?{query}")
 
-    async def test_off(self) -> None:
+    async def test_any_code_by_default(self) -> None:
         """By default a code may be any text, and the first one counts."""
         async with running() as relay:
-            await enters(relay, "/?pair=a%20b&pair=other")
+            await expect_admitted(relay, "/?pair=a%20b&pair=other")
 
 
 class TestHostToken:
-    """The token that opens a new code."""
+    """Token that a client needs to open a new code."""
 
     async def test_opening(self, token_file: Path) -> None:
-        """Without the token, no new code is opened."""
+        """A client without the token opens no new code."""
         async with running(token_file=str(token_file)) as relay:
             for lines in ([], ["Authorization: Bearer wrong"], ["Authorization: Basic s3cret"]):
                 response = await relay.refused(*TOKEN_NEEDED, lines=lines)
                 assert response.headers["www-authenticate"] == "Bearer"
             for query in ("&token=wrong", "&token=", "&token=s3cret%0a", "&token=s3cre"):
-                await relay.refused(*TOKEN_NEEDED, f"/?pair=newcomer{query}")
-            await enters(relay, "/?pair=code", "Authorization: Bearer s3cret")
-            await enters(relay, "/?pair=code&token=s3cret")
+                await relay.refused(*TOKEN_NEEDED, f"/?pair=new{query}")
+            await expect_admitted(relay, "/?pair=code", "Authorization: Bearer s3cret")
+            await expect_admitted(relay, "/?pair=code&token=s3cret")
 
     async def test_joining(self, token_file: Path) -> None:
-        """To join a code, it is enough to know it; once it is free again, it is not."""
+        """A client without the token joins a waiting code, but cannot open the code again."""
         async with running(token_file=str(token_file)) as relay:
             a = await relay.join("code&token=s3cret")
             b = await relay.join("code")
             await exchange(a, b)
             await relay.refused(409, "pair is full", "/?pair=code")
-            await relay.gone(b)
+            await relay.disconnect(b)
             assert await a.closed() == (1000, "peer disconnected")
-            await relay.until_left(0)
+            await relay.wait_for_connections(0)
             await relay.refused(*TOKEN_NEEDED, "/?pair=code")
 
     async def test_health_needs_none(self, token_file: Path) -> None:
-        """The health is told to anybody."""
+        """The health requires no token."""
         async with running(token_file=str(token_file)) as relay:
             assert (await relay.get("/health"))[0] == 200
 
     async def test_reload(self, token_file: Path) -> None:
-        """After a reload the new token opens, the old one no more; who is there stays."""
+        """After a reload only the new token opens codes; present sides stay."""
         async with running(token_file=str(token_file)) as relay:
             await relay.join("code&token=s3cret")
             renew(token_file, "other")
-            await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=other")
+            await relay.refused(*TOKEN_NEEDED, "/?pair=new&token=other")
             assert relay.handle.reload_token() is True
-            await relay.refused(*TOKEN_NEEDED, "/?pair=newcomer&token=s3cret")
-            await enters(relay, "/?pair=newcomer&token=other")
-            assert relay.kept.waiting == 1
+            await relay.refused(*TOKEN_NEEDED, "/?pair=new&token=s3cret")
+            await expect_admitted(relay, "/?pair=new&token=other")
+            assert relay.table_sizes.waiting == 1
 
     @pytest.mark.parametrize("content", [None, "", " \n"])
     async def test_failing_reload(self, token_file: Path, content: str | None) -> None:
-        """If the file is gone or empty, a reload says so and the old token stays in force."""
+        """A reload of a missing or empty file fails, and the old token stays in force."""
         async with running(token_file=str(token_file)) as relay:
             renew(token_file, content)
             with pytest.raises((OSError, ValueError), match=str(token_file)):
                 relay.handle.reload_token()
             await relay.refused(*TOKEN_NEEDED)
-            await enters(relay, "/?pair=code&token=s3cret")
+            await expect_admitted(relay, "/?pair=code&token=s3cret")
 
-    async def test_off(self) -> None:
-        """By default anybody opens codes, whatever token comes along; there is none to reload."""
+    async def test_no_token_by_default(self) -> None:
+        """By default any client opens codes with any token, and there is no token to reload."""
         async with running() as relay:
-            await enters(relay, "/?pair=code&token=any")
+            await expect_admitted(relay, "/?pair=code&token=any")
             assert relay.handle.reload_token() is False
-            judged = relay.inside.respond(request_of(upgrade_request("/?pair=code&token=any")))
-            assert isinstance(judged, Handshake)
-            assert judged.token is None  # it is not even read
+            parsed = relay.inside.respond(request_of(upgrade_request("/?pair=code&token=any")))
+            assert isinstance(parsed, Handshake)
+            assert parsed.token is None  # it is not even read
 
     @pytest.mark.parametrize(
         ("content", "error"),

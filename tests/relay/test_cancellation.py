@@ -1,4 +1,4 @@
-"""Cancelled at any moment, the relay ends every stream cleanly and leaves nothing behind."""
+"""A relay that is cancelled at any moment ends every stream cleanly and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BROKEN = (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError)
 
 
 class CancelAt(trio.abc.Instrument):
-    """Cancel a scope right before the given step of any task, counted from `arm`."""
+    """Instrument that cancels a scope before the given step of any task, counted from `arm`."""
 
     def __init__(self, step: int) -> None:
         self.scope = trio.CancelScope()
@@ -35,7 +35,7 @@ class CancelAt(trio.abc.Instrument):
         self._armed = False
 
     def arm(self) -> None:
-        """Begin to count."""
+        """Start to count."""
         self._armed = True
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
@@ -46,7 +46,7 @@ class CancelAt(trio.abc.Instrument):
 
 
 class Recorder(trio.abc.HalfCloseableStream):
-    """A client's end of a stream that keeps all that the relay sent."""
+    """Client's end of a stream that records all bytes from the relay."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -71,7 +71,7 @@ class Recorder(trio.abc.HalfCloseableStream):
 
 
 async def live(client: Client, early: bytes, *, closes: bool) -> None:
-    """Be one side of a pair for a while: send, ping, receive, and close or be closed."""
+    """Run one side of a pair: send, ping, receive, and close or be closed."""
     try:
         await client.send(upgrade_request("/?pair=code") + early)
         if (await client.response()).status != 101:
@@ -89,7 +89,7 @@ async def live(client: Client, early: bytes, *, closes: bool) -> None:
 
 
 def check_stream(received: bytes) -> None:
-    """Fail unless this is a response and whole frames, with no frame after a close frame."""
+    """Fail unless the bytes are a response and whole frames, without a frame behind a close."""
     head, _, rest = received.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 101"):
         assert not received, received
@@ -121,7 +121,7 @@ CLOSE_PAYLOADS = {
 
 
 async def scenario(instrument: CancelAt, *, lockstep: bool) -> None:
-    """Run two clients, and a relay that is cancelled at some step, or at the end."""
+    """Run two clients, and a relay that is cancelled at a step or at the end."""
     relay = MemoryRelay()
 
     async def serve(*, task_status: trio.TaskStatus[None]) -> None:
@@ -148,7 +148,7 @@ async def scenario(instrument: CancelAt, *, lockstep: bool) -> None:
 
 @pytest.mark.parametrize("lockstep", [False, True])
 def test_cancelled_at_every_step(*, lockstep: bool) -> None:
-    """Wherever the cancellation strikes, streams end on a frame border and tables are empty."""
+    """A cancellation at any step ends the streams between frames and empties the tables."""
     for step in count(1):
         instrument = CancelAt(step)
         trio.run(

@@ -1,7 +1,8 @@
-"""How a pair ends, and what each side is told."""
+"""Ends of a pair, and the close frames of both sides."""
 
 from __future__ import annotations
 
+import gc
 from contextlib import suppress
 
 import pytest
@@ -9,6 +10,7 @@ import trio
 import trio.testing
 
 from relay import RelaySettings
+from relay.pairing.side import Side
 from tests.support.raw_client import (
     BINARY,
     CLOSE,
@@ -42,7 +44,7 @@ VIOLATIONS = {
 
 @pytest.mark.parametrize(("leaver", "stayer"), [(0, 1), (1, 0)])
 async def test_close(memory_relay: MemoryRelay, leaver: int, stayer: int) -> None:
-    """A side that closes gets its close frame echoed, the other one 1000; the code is free."""
+    """A side that closes gets its close frame echoed, its peer 1000; the code is free."""
     clients = await memory_relay.pair()
     await clients[leaver].send_message(b"last words")
     await clients[leaver].send(encode_close(4001, "my reason"))
@@ -62,7 +64,7 @@ async def test_close_without_a_code(memory_relay: MemoryRelay) -> None:
 
 
 async def test_both_close_at_once(memory_relay: MemoryRelay) -> None:
-    """Two sides that close at the same moment each get one close frame."""
+    """Two sides that close at the same moment get one close frame each."""
     a, b = await memory_relay.pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(a.send, encode_close(4001))
@@ -74,7 +76,7 @@ async def test_both_close_at_once(memory_relay: MemoryRelay) -> None:
 
 @pytest.mark.parametrize(("leaver", "stayer"), [(0, 1), (1, 0)])
 async def test_end_of_stream(memory_relay: MemoryRelay, leaver: int, stayer: int) -> None:
-    """A stream that ends, even inside a message, ends the pair like a close does."""
+    """A stream that ends, even inside a message, ends the pair as a close frame does."""
     clients = await memory_relay.pair()
     half = bytes(100_000)
     await clients[leaver].send(encode(BINARY, half, fin=False))
@@ -86,7 +88,7 @@ async def test_end_of_stream(memory_relay: MemoryRelay, leaver: int, stayer: int
 
 
 async def test_half_close(tcp_relay: TcpRelay) -> None:
-    """A client that only ends its own direction has left, and is disconnected."""
+    """A client that ends its own direction is disconnected."""
     a, b = await tcp_relay.pair()
     assert isinstance(a.stream, trio.SocketStream)
     await a.send_message(b"last words")
@@ -98,7 +100,7 @@ async def test_half_close(tcp_relay: TcpRelay) -> None:
 
 @pytest.mark.parametrize("frames", VIOLATIONS.values(), ids=VIOLATIONS.keys())
 async def test_violation(memory_relay: MemoryRelay, frames: bytes) -> None:
-    """Whoever breaks a framing rule gets 1002, its peer 1011, and another pair nothing."""
+    """A side that violates a framing rule gets 1002, its peer 1011; other pairs go on."""
     bystander_a, bystander_b = await memory_relay.pair("bystanders")
     a, b = await memory_relay.pair()
     await a.send_message(b"good")
@@ -125,7 +127,7 @@ async def test_bad_utf8_in_a_close_reason(memory_relay: MemoryRelay) -> None:
 
 
 async def test_violation_by_side_b(memory_relay: MemoryRelay) -> None:
-    """Side B is told of its violation as side A is."""
+    """A violation by side B is answered like a violation by side A."""
     a, b = await memory_relay.pair()
     await b.send(encode(CONTINUATION))
     assert await b.closed() == (1002, "continuation without a message")
@@ -133,7 +135,7 @@ async def test_violation_by_side_b(memory_relay: MemoryRelay) -> None:
 
 
 async def test_violation_while_alone(memory_relay: MemoryRelay) -> None:
-    """A waiting side that breaks a rule gets 1002, and its code is free."""
+    """A waiting side that violates a rule gets 1002, and its code is free."""
     a = await memory_relay.join("code")
     await a.send(encode(BINARY, mask=False))
     assert await a.closed() == (1002, "frame is not masked")
@@ -141,7 +143,7 @@ async def test_violation_while_alone(memory_relay: MemoryRelay) -> None:
 
 
 async def test_flood_of_empty_fragments(memory_relay: MemoryRelay) -> None:
-    """The fragment that is one too many empty ones gets 1008."""
+    """The first empty fragment above the limit gets 1008."""
     a, b = await memory_relay.pair()
     await a.send(encode(BINARY, fin=False) + encode(CONTINUATION, fin=False) * 1024)
     assert await a.closed() == (1008, "too many empty fragments")
@@ -149,11 +151,11 @@ async def test_flood_of_empty_fragments(memory_relay: MemoryRelay) -> None:
 
 
 class TestLimit:
-    """The limit on messages."""
+    """Limit on the size of a message."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return a small limit."""
+        """Return settings with a small limit."""
         return RelaySettings(max_message_size=1000)
 
     @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ class TestLimit:
         ids=["at once", "in fragments"],
     )
     async def test_over(self, memory_relay: MemoryRelay, frames: bytes) -> None:
-        """A message over the limit gets 1009; its end never reaches the peer."""
+        """A message above the limit gets 1009; its end never reaches the peer."""
         a, b = await memory_relay.pair()
         await a.send_message(bytes(1000))
         await a.send(frames)
@@ -178,14 +180,14 @@ class TestLimit:
         assert frame.payload[:2] == b"\x03\xf3"
 
     async def test_before_it_is_sent(self, memory_relay: MemoryRelay) -> None:
-        """The header alone is enough to refuse a message."""
+        """The header alone suffices to refuse a message."""
         a, _ = await memory_relay.pair()
         await a.send(encode(BINARY, length=2**40, length_size=8))
         assert await a.closed() == (1009, "message too big")
 
 
 async def test_close_waits_for_what_was_sent_before(memory_relay: MemoryRelay) -> None:
-    """What a side sent before its close frame reaches a slow reader before that one's."""
+    """Data sent before a close frame reaches a slow reader before the close frame does."""
     a, b = await memory_relay.join("code"), await memory_relay.join("code", lockstep=True)
     payload = bytes(range(256)) * 1000
     await a.send_message(payload)
@@ -195,7 +197,7 @@ async def test_close_waits_for_what_was_sent_before(memory_relay: MemoryRelay) -
 
 
 async def test_close_frame_never_inside_another_frame(memory_relay: MemoryRelay) -> None:
-    """A side that leaves while the relay writes to it gets the whole frame, then its echo."""
+    """A side that leaves during a write of the relay gets the whole frame, then its echo."""
     a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")
     await b.send_message(bytes(300_000))
     await trio.testing.wait_all_tasks_blocked()  # the relay is blocked inside a frame to a
@@ -209,7 +211,7 @@ async def test_close_frame_never_inside_another_frame(memory_relay: MemoryRelay)
 
 
 async def test_data_and_pings_during_the_closing_handshake(memory_relay: MemoryRelay) -> None:
-    """Until the client answers a close frame, what it sends is discarded and harms nobody."""
+    """Data during the closing handshake is discarded, and disturbs no other client."""
     a, b = await memory_relay.pair()
     await b.send(encode_close(1000))
     assert await a.close_frame() == (1000, PEER_DISCONNECTED)
@@ -219,7 +221,7 @@ async def test_data_and_pings_during_the_closing_handshake(memory_relay: MemoryR
 
 
 async def test_violation_during_the_closing_handshake(memory_relay: MemoryRelay) -> None:
-    """A client that breaks a rule instead of answering a close frame is just disconnected."""
+    """A client that violates a rule during the closing handshake is disconnected."""
     a, b = await memory_relay.pair()
     await b.send(encode_close(1000))
     assert await a.close_frame() == (1000, PEER_DISCONNECTED)
@@ -228,7 +230,7 @@ async def test_violation_during_the_closing_handshake(memory_relay: MemoryRelay)
 
 
 async def test_no_pong_behind_the_close_frame(memory_relay: MemoryRelay) -> None:
-    """Pings that wait behind what the client does not take are answered before it is closed."""
+    """Pings behind data that the client does not read are answered before the close frame."""
     a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")
     await a.send(encode(PING, b"1"))
     await trio.testing.wait_all_tasks_blocked()  # the relay is blocked inside the first pong
@@ -243,10 +245,10 @@ async def test_no_pong_behind_the_close_frame(memory_relay: MemoryRelay) -> None
 
 
 @pytest.mark.parametrize("lockstep", [False, True])
-async def test_mute_client(
+async def test_unresponsive_client(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock, *, lockstep: bool
 ) -> None:
-    """A client that neither answers a close frame nor takes it is dropped after the timeout."""
+    """A client that neither reads nor answers its close frame is dropped after the timeout."""
     a, b = await memory_relay.join("code", lockstep=lockstep), await memory_relay.join("code")
     await b.send(encode_close(1000))
     start = trio.current_time()
@@ -260,7 +262,7 @@ async def test_mute_client(
 
 
 async def test_late_end_leaves_the_newer_pair_alone(memory_relay: MemoryRelay) -> None:
-    """The connections of an old pair end while a newer one uses the code: it does not notice."""
+    """The late end of an old pair does not disturb a newer pair with the same code."""
     old_a, old_b = await memory_relay.pair()
     await old_a.send(encode_close(1000))
     assert await old_b.close_frame() == (1000, PEER_DISCONNECTED)
@@ -273,7 +275,7 @@ async def test_late_end_leaves_the_newer_pair_alone(memory_relay: MemoryRelay) -
 
 
 async def test_leaving_frees_the_code(memory_relay: MemoryRelay) -> None:
-    """Whoever waits and leaves, by a close frame or without a word, frees the code at once."""
+    """A waiting side that leaves, with or without a close frame, frees its code at once."""
     a = await memory_relay.join("code")
     await a.send(encode_close(1000))
     assert await a.close_frame() == (1000, "")
@@ -303,8 +305,8 @@ async def reset(client: Client) -> None:
     await stream.aclose()
 
 
-async def test_goodbye_of_a_peer_that_takes_nothing(tcp_relay: TcpRelay) -> None:
-    """A peer that says goodbye and is gone has closed, even if writing to it fails first."""
+async def test_close_frame_of_a_peer_that_reads_nothing(tcp_relay: TcpRelay) -> None:
+    """A peer that sent a close frame has closed, even if a write to it fails first."""
     a, b = await tcp_relay.pair()
     await b.send(encode_close(1000))
     await b.stream.aclose()
@@ -313,7 +315,7 @@ async def test_goodbye_of_a_peer_that_takes_nothing(tcp_relay: TcpRelay) -> None
 
 
 async def test_side_b_gone_before_its_handshake(memory_relay: MemoryRelay) -> None:
-    """A side B that does not take its 101 ends the pair; A is told that it broke."""
+    """A side B that does not read its 101 response ends the pair; the outcome is broken."""
     a = await memory_relay.join("code")
     b = await memory_relay.connect(lockstep=True)
     await b.send(upgrade_request("/?pair=code"))
@@ -325,7 +327,7 @@ async def test_side_b_gone_before_its_handshake(memory_relay: MemoryRelay) -> No
 async def test_101_not_taken(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A client that does not take its 101 in time is dropped."""
+    """A client that does not read its 101 response in time is dropped."""
     a = await memory_relay.connect(lockstep=True)
     await a.send(upgrade_request("/?pair=code"))
     await trio.sleep(RelaySettings().close_timeout + 0.1)
@@ -334,7 +336,7 @@ async def test_101_not_taken(
 
 @pytest.mark.parametrize("early", [b"", b"last words"])
 async def test_side_a_leaves_while_b_comes(memory_relay: MemoryRelay, early: bytes) -> None:
-    """A side B whose A left in the same moment gets what A left for it, and is told so."""
+    """A side B that joins as A leaves gets the early data of A, and its close code."""
     a = await memory_relay.join("code")
     if early:
         await a.send_message(early)
@@ -349,8 +351,11 @@ async def test_side_a_leaves_while_b_comes(memory_relay: MemoryRelay, early: byt
     assert await a.close_frame() == (1000, "")
 
 
-async def test_peer_breaks_while_nothing_is_read(tcp_relay: TcpRelay) -> None:
-    """A side that sends, and takes nothing, to a peer that broke is told so in bounded time."""
+@pytest.mark.parametrize("settings", [RelaySettings(ping_interval=0, close_timeout=0.5)])
+async def test_peer_breaks_while_nothing_is_read(
+    tcp_relay: TcpRelay, settings: RelaySettings
+) -> None:
+    """A sender that reads nothing gets its close frame in bounded time after its peer broke."""
     a, b = await tcp_relay.pair()
     bulk = encode(BINARY, bytes(32 * 2**20))
     async with trio.open_nursery() as nursery:
@@ -365,7 +370,72 @@ async def test_peer_breaks_while_nothing_is_read(tcp_relay: TcpRelay) -> None:
 
 
 async def send_until_it_fails(client: Client, data: bytes) -> None:
-    """Send data over and over."""
+    """Send data until sending fails."""
     with suppress(trio.BrokenResourceError):
         while True:
             await client.send(data)
+
+
+BROKEN = (1011, "peer disconnected")
+
+
+def sides() -> int:
+    """Return the number of sides in memory, without a search for cycles."""
+    return sum(type(each) is Side for each in gc.get_objects())
+
+
+async def test_memory(tcp_relay: TcpRelay) -> None:
+    """A pair with a broken side is freed without the cyclic garbage collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            a, b = await tcp_relay.pair()
+            await a.send_message(b"last words")
+            assert await b.message() == b"last words"
+            await a.reset()
+            assert await b.closed() == BROKEN
+            while tcp_relay.handle.statistics().connections:
+                await trio.sleep(0.01)
+        assert sides() == 0
+    finally:
+        gc.enable()
+
+
+class Breaking(trio.abc.ReceiveStream):
+    """Stream that breaks in place of its end."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        data = await self._stream.receive_some(max_bytes)
+        if not data:
+            raise trio.BrokenResourceError
+        return bytes(data)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+def breaking_pair() -> tuple[trio.abc.Stream, trio.abc.Stream]:
+    """Return the client's end and the relay's end of a stream that breaks."""
+    client, server = trio.testing.memory_stream_pair()
+    return client, trio.StapledStream(server.send_stream, Breaking(server.receive_stream))
+
+
+@pytest.mark.parametrize("settings", [RelaySettings(max_bytes_per_second=10, ping_interval=0)])
+async def test_message_is_charged_once(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The last message of a broken side is charged once, and does not delay the end of the pair."""
+    async with Client(await memory_relay.listener.connect(breaking_pair)) as a:
+        await a.upgrade("/?pair=code")
+        b = await memory_relay.join("code")
+        await a.send_message(bytes(100))
+        assert len(await b.message()) == 100
+        await trio.sleep(60)
+        start = trio.current_time()
+        await a.stream.aclose()
+        assert await b.closed() == BROKEN
+        assert trio.current_time() == start

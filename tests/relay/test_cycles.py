@@ -1,6 +1,6 @@
-"""The end of a connection frees all of it at once: nothing is left for the garbage collector.
+"""Every ended connection is freed at once, without the cyclic garbage collector.
 
-A reference cycle would keep a refused head of 16 KiB until the collector finds it.
+A reference cycle would keep a refused head of 16 KiB until the collector runs.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ HEADS: Final = {
 }
 
 
-async def come(relay: WatchedRelay, status: int, head: bytes) -> None:
-    """Have a client send a head, and leave when it has its answer."""
+async def request(relay: WatchedRelay, status: int, head: bytes) -> None:
+    """Send a head, and disconnect after the response."""
     client = await relay.connect()
     if head:
         await client.send(head)
     said = await client.rest()
     assert said[:13] == (f"HTTP/1.1 {status} ".encode() if status else b"")
-    await relay.gone(client)
+    await relay.disconnect(client)
 
 
 @pytest.fixture
@@ -76,42 +76,42 @@ async def relay(tmp_path: Path) -> AsyncIterator[WatchedRelay]:
 async def test_refusals(
     relay: WatchedRelay, autojump_clock: MockClock, status: int, head: bytes
 ) -> None:
-    """Whatever a head is answered with, nothing of it is left, and neither of its connection."""
+    """A response to any head leaves no object of the head or of its connection."""
     with no_cycles():
         for _ in range(3):
-            await come(relay, status, head)
+            await request(relay, status, head)
 
 
 async def test_refusals_on_tcp(time_limit: None) -> None:
-    """Likewise on a socket."""
+    """A refusal on a socket leaves no object either."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with running(listeners=listeners, handshake_timeout=0.2) as relay:
+    async with running(listeners=listeners, handshake_timeout=1) as relay:
         for name in ("not-http", "bad-for-h11", "unknown-path", "slow", "too-big", "silent"):
             status, head = HEADS[name]
             with no_cycles():
-                client = await relay.come_from("127.0.0.1")
+                client = await relay.connect_from("127.0.0.1")
                 await client.send(head)
                 said = await client.rest()
                 await trio.aclose_forcefully(client.stream)
-                await relay.until_left(0)
+                await relay.wait_for_connections(0)
             assert said[:13] == (f"HTTP/1.1 {status} ".encode() if status else b"")
 
 
 async def test_refusals_for_limits(autojump_clock: MockClock) -> None:
-    """Nor is it if a limit is over, or the relay stops."""
+    """A refusal at a limit, or by a relay that stops, leaves no object."""
     head = with_lines(upgrade_request("/?pair=code"), FILLER)
     async with running(max_connects_per_minute=1) as relay:
         await relay.join("code")
         with no_cycles():
-            await come(relay, 429, head)
+            await request(relay, 429, head)
     async with running(max_connections=1, drain_delay=10.0) as relay:
         await relay.join("code")
         with no_cycles():
-            await come(relay, 503, head)
+            await request(relay, 503, head)
 
 
 async def test_eviction(autojump_clock: MockClock) -> None:
-    """Nor is it if the client had sides pinged first."""
+    """An eviction leaves no object of the client that caused the check."""
     head = with_lines(upgrade_request("/?pair=code"), FILLER)
     async with running(takeover_timeout=2.0) as relay:
         await relay.pair()
@@ -119,17 +119,17 @@ async def test_eviction(autojump_clock: MockClock) -> None:
             client = await relay.connect()
             await client.send(head)
             assert (await client.response()).status == 101
-            await relay.gone(client)
+            await relay.disconnect(client)
 
 
 def test_every_status_is_tried() -> None:
-    """No status that the relay sends is left out."""
+    """The tests cover every status that the relay sends."""
     assert {status for status, _ in HEADS.values()} | {429, 503} == STATUSES | {200, 0}
 
 
 @pytest.mark.parametrize("make", [RequestParser, lambda: b"x" * (LARGE + 1)])
 def test_a_cycle_is_found(make: Callable[[], object]) -> None:
-    """A cycle that holds something of the relay's, or a large value, does not go unnoticed."""
+    """The check finds a cycle that holds an object of the relay or a large value."""
 
     def leave_cycle() -> None:
         cycle = [make()]

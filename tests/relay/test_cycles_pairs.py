@@ -34,12 +34,12 @@ End = Callable[[WatchedRelay, Client, Client], Awaitable[None]]
 
 async def open_client(relay: WatchedRelay) -> Client:
     """Return a client on TCP."""
-    return await relay.come_from("127.0.0.1")
+    return await relay.connect_from("127.0.0.1")
 
 
 @asynccontextmanager
 async def relay_on_tcp(**settings: Any) -> AsyncIterator[WatchedRelay]:
-    """Run a relay on a real port, as only real sockets take the relay's own way of reading."""
+    """Run a relay on a TCP port, because only sockets use the epoll reader."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(listeners=listeners, close_timeout=0.5, **settings) as relay:
         yield relay
@@ -52,8 +52,8 @@ async def close(relay: WatchedRelay, a: Client, b: Client) -> None:
     await b.closed()
 
 
-async def close_badly(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Send a close frame that must not be."""
+async def send_invalid_close(relay: WatchedRelay, a: Client, b: Client) -> None:
+    """Send an invalid close frame."""
     await a.send(encode_close(1005))
     await b.closed()
 
@@ -74,19 +74,19 @@ async def reset(relay: WatchedRelay, a: Client, b: Client) -> None:
 
 
 async def violate(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Break a rule behind many tiny messages in the same read."""
+    """Violate a rule behind many tiny messages in the same read."""
     await a.send(encode(BINARY, b"x") * 8000 + encode(0x3))
     await b.last_frames()
 
 
 async def violate_inside_a_message(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Break a rule with part of a message buffered, and pings before it."""
+    """Violate a rule with part of a message buffered, behind pings."""
     await a.send(encode(BINARY, bytes(50_000), fin=False) + encode(PING) * 100 + encode(0x3))
     await b.closed()
 
 
 async def send_too_much(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Send a message over the limit."""
+    """Send a message above the limit."""
     await a.send(encode(BINARY, bytes(200_001)))
     await b.closed()
 
@@ -98,28 +98,28 @@ async def flood_with_empty_fragments(relay: WatchedRelay, a: Client, b: Client) 
     await b.closed()
 
 
-async def stay(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Wait for what the settings have the relay do, and answer no ping."""
+async def wait_for_the_relay(relay: WatchedRelay, a: Client, b: Client) -> None:
+    """Wait until the relay ends the pair, and answer no ping."""
     for client in (a, b):
         while (await client.frame()).opcode != CLOSE:
             pass
 
 
-async def come_third(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Have a newcomer ask for the code of two clients that answer nothing."""
-    newcomer = await open_client(relay)
-    await newcomer.upgrade("/?pair=code")
+async def connect_third(relay: WatchedRelay, a: Client, b: Client) -> None:
+    """Connect a third client to the code of two clients that answer nothing."""
+    new_client = await open_client(relay)
+    await new_client.upgrade("/?pair=code")
 
 
 async def pass_the_limit(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Send more than the pair may pass on."""
+    """Send more than the pair may forward."""
     await a.send_message(bytes(60_000))
     await b.message()
     await b.closed()
 
 
 async def stop(relay: WatchedRelay, a: Client, b: Client) -> None:
-    """Stop the relay while clients are there."""
+    """Stop the relay while clients are connected."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(relay.handle.stop)
         await a.closed()
@@ -129,16 +129,16 @@ async def stop(relay: WatchedRelay, a: Client, b: Client) -> None:
 QUICK: dict[str, Any] = {"ping_interval": 0.1, "ping_timeout": 0.1}
 ENDS: list[tuple[End, dict[str, Any]]] = [
     (close, {}),
-    (close_badly, {}),
+    (send_invalid_close, {}),
     (end, {}),
     (reset, {}),
     (violate, {}),
     (violate_inside_a_message, {}),
     (send_too_much, {"max_message_size": 200_000}),
     (flood_with_empty_fragments, {}),
-    (stay, QUICK),
-    (stay, {"max_pair_seconds": 0.2}),
-    (come_third, {"takeover_timeout": 0.2}),
+    (wait_for_the_relay, QUICK),
+    (wait_for_the_relay, {"max_pair_seconds": 0.2}),
+    (connect_third, {"takeover_timeout": 0.2}),
     (pass_the_limit, {"max_pair_bytes": 50_000}),
     (pass_the_limit, {"max_pair_bytes": 50_000, "max_bytes_per_second": 1_000_000}),
     (stop, {}),
@@ -147,14 +147,14 @@ ENDS: list[tuple[End, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("how", "settings"), ENDS)
 async def test_pair(how: End, settings: dict[str, Any]) -> None:
-    """However a pair ends, everything of it is freed at once."""
+    """Every end of a pair frees all objects of the pair at once."""
     with no_cycles():
         async with relay_on_tcp(**settings) as relay:
             a, b = await open_client(relay), await open_client(relay)
             await a.upgrade("/?pair=code")
             await b.upgrade("/?pair=code")
             await how(relay, a, b)
-            await relay.all_gone()
+            await relay.disconnect_all()
 
 
 LONELY_ENDS: dict[str, bytes] = {
@@ -168,14 +168,14 @@ LONELY_ENDS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("sent", LONELY_ENDS.values(), ids=LONELY_ENDS.keys())
 async def test_side_that_waits(sent: bytes) -> None:
-    """However a side ends that waits for its peer, everything of it is freed at once."""
+    """Every end of a waiting side frees all objects of the side at once."""
     with no_cycles():
         async with relay_on_tcp(ping_interval=0.5) as relay:
             a = await open_client(relay)
             await a.upgrade("/?pair=code")
             with trio.move_on_after(0.5):  # past the limit a send may wait for ever
                 await a.send(sent)
-            await relay.all_gone()
+            await relay.disconnect_all()
 
 
 async def test_a_cycle_is_found() -> None:

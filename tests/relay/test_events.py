@@ -1,4 +1,4 @@
-"""What a relay tells whoever observes it, and whoever asks its handle."""
+"""Events for observers, and statistics of the handle."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from relay import (
     RelayStatistics,
     RelayStopping,
     RequestRefused,
+    SideWaiting,
     TakeoverChecked,
 )
 from tests.support.raw_client import TEXT, encode, encode_close, upgrade_request
@@ -26,42 +27,44 @@ CODE = "canary-code"
 
 
 class Failing:
-    """An observer that fails whenever it is told something."""
+    """Observer that raises an exception for each event."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.events_of = 0
 
     def on_event(self, event: Event) -> None:
-        """Fail, with a message that holds what nobody should read."""
-        self.told += 1
+        """Raise an exception whose message is secret."""
+        self.events_of += 1
         raise ValueError(CODE)
 
 
 class TestEvents:
-    """The records."""
+    """Event records."""
 
     async def test_a_life(self, autojump_clock: trio.testing.MockClock) -> None:
-        """What is told, and in which order, from a pair's beginning to the end of the relay."""
+        """The events of a relay's life, in order, from the first pair to the stop."""
         async with running(takeover_timeout=2.0) as relay:
             a = await relay.join("code")
             await trio.sleep(2.5)
             b = await relay.join("code")
-            newcomer = await relay.connect()
-            await newcomer.send(upgrade_request("/?pair=code"))
+            new_client = await relay.connect()
+            await new_client.send(upgrade_request("/?pair=code"))
             await trio.testing.wait_all_tasks_blocked()
             for client in (a, b):
                 await client.send(encode(0xA))
-            assert (await newcomer.response()).status == 409
+            assert (await new_client.response()).status == 409
             await a.send(encode_close(1000))
-            await relay.until_left(2)
+            await relay.wait_for_connections(2)
             await relay.handle.stop()
-        joined, probed, refused, ended, stopping = relay.events
+        waiting, joined, probed, refused, ended, stopping = relay.events
         assert isinstance(joined, PairJoined)
         assert joined.wait_time == pytest.approx(2.5)
         assert isinstance(ended, PairEnded)
         assert ended.outcome is Outcome.CLOSED
+        assert waiting == SideWaiting(joined.pair)
+        assert ended.pair == joined.pair
         assert probed == TakeoverChecked(joined.pair, answered=True)
-        assert refused == RequestRefused(409, "pair is full")
+        assert refused == RequestRefused(409, "pair is full", pair=joined.pair)
         assert stopping == RelayStopping(0, 0)
 
     @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ class TestEvents:
     async def test_refused(
         self, head: bytes, status: int, reason: str, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """Each error is told with its status, and a reason that is nothing of the client's."""
+        """Each refusal has an event with its status, and a reason without data of the client."""
         async with running() as relay:
             client = await relay.connect()
             await client.send(head)
@@ -91,49 +94,49 @@ class TestEvents:
             assert relay.handle.statistics().requests_refused == {(status, event.reason): 1}
 
     async def test_health_is_no_refusal(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Nor is it one if the relay is full, or stops, or somebody leaves without a word."""
+        """A health check has no event of a refusal, even if the relay is full or stops."""
         async with running(max_connections=1, drain_delay=10.0) as relay:
             await relay.join("code")
             assert (await relay.get("/ready"))[0] == 503
-            await relay.gone(await relay.connect())
+            await relay.disconnect(await relay.connect())
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(relay.handle.stop)
                 await trio.sleep(1)
                 assert (await relay.get("/health"))[0] == 503
-            assert not relay.told(RequestRefused)
+            assert not relay.events_of(RequestRefused)
 
 
 class TestFailingObserver:
-    """An observer that raises."""
+    """Observers that raise an exception."""
 
-    async def test_it_disturbs_nobody(
+    async def test_pairs_go_on(
         self, autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Whatever it does, pairs go on, the relay counts, and stops; the log says what it was."""
+        """Pairs go on after any exception, the relay counts and stops, and its log has the kind."""
         observer = Failing()
         async with running(observer=observer, max_waiting=1) as relay:
             a, b = await relay.pair()
             third = await relay.connect()
             assert (await third.upgrade("/?pair=code")).status == 409
             await exchange(a, b)
-            await relay.gone(a)
+            await relay.disconnect(a)
             assert await b.closed() == (1000, "peer disconnected")
             await exchange(*await relay.pair())
             statistics = relay.handle.statistics()
             assert statistics.requests_refused == {(409, "pair is full"): 1}
             assert statistics.pairs_ended == {Outcome.ENDED: 1}
-            await relay.all_gone()
+            await relay.disconnect_all()
             await relay.handle.stop()
-        assert observer.told == 6
-        assert caplog.messages == ["the observer failed: ValueError"] * 6
+        assert observer.events_of == 8
+        assert caplog.messages == ["the observer failed: ValueError"] * 8
         assert CODE not in caplog.text
 
 
 class TestStatistics:
-    """The snapshot."""
+    """Statistics snapshot."""
 
     async def test_sums(self, autojump_clock: trio.testing.MockClock) -> None:
-        """What passed is counted for pairs that are there and for those that ended, each way."""
+        """Traffic is counted for live pairs and for ended pairs, in each direction."""
         async with running() as relay:
             for number in range(3):
                 a, b = await relay.pair(f"{number}")
@@ -155,9 +158,9 @@ class TestStatistics:
                 messages=(3, 6),
                 text_messages_dropped=(3, 0),
             )
-            await relay.gone(a)
+            await relay.disconnect(a)
             await b.closed()
-            await relay.until_left(5)
+            await relay.wait_for_connections(5)
             after = relay.handle.statistics()
             assert (after.bytes, after.messages, after.text_messages_dropped) == (
                 expected.bytes,
@@ -166,13 +169,13 @@ class TestStatistics:
             )
             assert (after.pairs, after.connections, after.connections_accepted) == (3, 5, 7)
             assert after.pairs_ended == {Outcome.ENDED: 1}
-            await relay.all_gone()
+            await relay.disconnect_all()
             assert relay.handle.statistics().bytes == expected.bytes
             assert relay.handle.statistics().pairs_ended == {Outcome.ENDED: 3}
             assert relay.handle.statistics().waiting_ended == {Outcome.ENDED: 1}
 
-    async def test_nothing_is_ever_taken_back(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Also between the end of a pair by the relay and what its task makes of that."""
+    async def test_statistics_never_decrease(self, autojump_clock: trio.testing.MockClock) -> None:
+        """No counter ever decreases, also between the end of a pair and the end of its task."""
         seen: list[RelayStatistics] = []
         async with running(max_pair_bytes=100, pair_ttl=50.0, sweep_interval=1.0) as relay:
             look: Callable[[], Any] = relay.handle.statistics
@@ -191,19 +194,19 @@ class TestStatistics:
         assert moved == sorted(moved)
         assert moved[-1] == 100  # nobody got what the lone side sent
 
-    async def test_probes(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Probes are counted, and those that found a ghost."""
+    async def test_takeover_checks(self, autojump_clock: trio.testing.MockClock) -> None:
+        """Takeover checks are counted, and evictions."""
         async with running(takeover_timeout=2.0) as relay:
             await relay.pair()
             await relay.join("code")
             statistics = relay.handle.statistics()
             assert (statistics.takeover_checks, statistics.evictions) == (1, 1)
-            (probed,) = relay.told(TakeoverChecked)
-            assert not probed.answered
+            (answered,) = relay.events_of(TakeoverChecked)
+            assert not answered.answered
 
 
 class Looking(trio.abc.Instrument):
-    """Looks at something before each step of any task."""
+    """Instrument that calls a function before each step of any task."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         self._look = look

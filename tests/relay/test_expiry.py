@@ -1,4 +1,4 @@
-"""Sides that waited too long are told so, and no others."""
+"""Sides that waited too long get a close frame, and no other sides do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXPIRED = (1001, "pair expired")
 
 
 async def test_expired(memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock) -> None:
-    """A lone side gets 1001 between its time to live and the sweep after that."""
+    """A waiting side gets 1001 between its time to live and the next sweep."""
     start = trio.current_time()
     a = await memory_relay.join("code")
     await a.send_message(b"early")
@@ -28,14 +28,14 @@ async def test_expired(memory_relay: MemoryRelay, autojump_clock: trio.testing.M
 async def test_not_read_any_more(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A side that sent more than is held expires as any other."""
+    """A side with too much early data expires like any other."""
     a = await memory_relay.join("code")
     await a.send_message(bytes(200_000))
     assert await a.closed() == EXPIRED
 
 
 async def test_joined(memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock) -> None:
-    """A pair lives on, however long it is silent."""
+    """A joined pair goes on, however long it is silent."""
     a, b = await memory_relay.pair()
     await trio.sleep(80_000)
     await a.send_message(b"still here")
@@ -45,7 +45,7 @@ async def test_joined(memory_relay: MemoryRelay, autojump_clock: trio.testing.Mo
 async def test_joined_in_time(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A side that found its peer in time is not swept later, nor is a new one with its code."""
+    """A joined side is not expired later, and neither is a new side with its code."""
     a = await memory_relay.join("code")
     await trio.sleep(RelaySettings().pair_ttl - 1)
     b = await memory_relay.join("code")
@@ -58,8 +58,10 @@ async def test_joined_in_time(
     assert await d.message() == b"in time"
 
 
-async def test_mute(memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock) -> None:
-    """The code of an expired side is free at once, also while that one is still being closed."""
+async def test_unresponsive(
+    memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
+) -> None:
+    """The code of an expired side is free at once, also during the closing handshake."""
     await memory_relay.join("code", lockstep=True)
     settings = RelaySettings()
     await trio.sleep(settings.pair_ttl + settings.sweep_interval + 0.1)
@@ -71,7 +73,7 @@ async def test_mute(memory_relay: MemoryRelay, autojump_clock: trio.testing.Mock
 
 
 class TestSettings:
-    """The settings of the sweeper."""
+    """Settings of the sweeper, by their effect."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
@@ -81,7 +83,7 @@ class TestSettings:
     async def test_effect(
         self, memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """The time to live and the interval between two sweeps are what was set."""
+        """The time to live and the sweep interval have the configured values."""
         start = trio.current_time()
         a = await memory_relay.join("code")
         assert await a.closed() == EXPIRED

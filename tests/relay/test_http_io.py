@@ -1,4 +1,4 @@
-"""How the door reads the head of a connection, and how it sends an answer."""
+"""Reading of a request head, and sending of a response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from relay.server.http_io import read_request, send_response
 from relay.transport.base import Transport
 from relay.transport.wrap import wrap_stream
 from tests.support.raw_client import upgrade_request
-from tests.support.requests import UPGRADE, judged, plain
+from tests.support.requests import UPGRADE, parsed, plain
 
 MemoryStream = trio.StapledStream[trio.testing.MemorySendStream, trio.testing.MemoryReceiveStream]
 
@@ -33,76 +33,76 @@ NOW = 784111777
 
 
 def health(ready: bool) -> Response:
-    """Return what a relay with two pairs and no room for another would."""
+    """Return the health of a relay with two pairs and without a free slot."""
     return health_response(2, draining=False, full=ready)
 
 
-def judged_here(request: Request) -> Handshake | Response:
-    """Decide on a request as that relay would."""
-    judged = parse_handshake(request)
-    return health(judged is PlainRequest.READY) if isinstance(judged, PlainRequest) else judged
+def respond(request: Request) -> Handshake | Response:
+    """Decide on a request as that relay does."""
+    parsed = parse_handshake(request)
+    return health(parsed is PlainRequest.READY) if isinstance(parsed, PlainRequest) else parsed
 
 
-async def asked(transport: Transport) -> Handshake | Response | None:
-    """Read a head, and decide on it as that relay would."""
+async def read_and_respond(transport: Transport) -> Handshake | Response | None:
+    """Read a head, and decide on it as that relay does."""
     request = await read_request(transport, TIMEOUT)
-    return judged_here(request) if isinstance(request, Request) else request
+    return respond(request) if isinstance(request, Request) else request
 
 
 # Reading the head.
 
 
 @dataclass
-class Doorway:
-    """A client in front of the door."""
+class HeadClient:
+    """Client whose head the relay reads."""
 
-    client: MemoryStream
-    wire: Transport
+    stream: MemoryStream
+    transport: Transport
 
-    async def knock(self, *pieces: bytes) -> Handshake | Response | None:
-        """Send pieces, each as soon as the one before is read, and read the head."""
+    async def run(self, *pieces: bytes) -> Handshake | Response | None:
+        """Send pieces, each once the previous one was read, and read the head."""
         result: Handshake | Response | None = None
 
         async def read() -> None:
             nonlocal result
-            result = await asked(self.wire)
+            result = await read_and_respond(self.transport)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(read)
             for piece in pieces:
-                await self.client.send_all(piece)
+                await self.stream.send_all(piece)
                 await trio.testing.wait_all_tasks_blocked()
         return result
 
-    async def said(self) -> bytes:
-        """Return all that the client gets up to the end of its stream."""
-        return b"".join([bytes(part) async for part in self.client])
+    async def received(self) -> bytes:
+        """Return all data that the client gets up to the end of its stream."""
+        return b"".join([bytes(part) async for part in self.stream])
 
 
-def meet(nursery: trio.Nursery) -> Doorway:
-    """Return a new client in front of the door."""
+def new_client(nursery: trio.Nursery) -> HeadClient:
+    """Return a new client whose head the relay reads."""
     client, server = trio.testing.memory_stream_pair()
-    return Doorway(client, wrap_stream(server, nursery))
+    return HeadClient(client, wrap_stream(server, nursery))
 
 
 @pytest.fixture
-def doorway(nursery: trio.Nursery) -> Doorway:
-    """Return a client in front of the door."""
-    return meet(nursery)
+def client(nursery: trio.Nursery) -> HeadClient:
+    """Return a client whose head the relay reads."""
+    return new_client(nursery)
 
 
 class Broken(trio.abc.Stream):
-    """A stream that breaks behind what it has to say."""
+    """Stream that breaks behind its data."""
 
-    def __init__(self, said: bytes) -> None:
-        self._said = said
+    def __init__(self, data: bytes) -> None:
+        self._data = data
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         await trio.lowlevel.checkpoint()
-        said, self._said = self._said[:max_bytes], self._said[max_bytes:]
-        if not said:
+        data, self._data = self._data[:max_bytes], self._data[max_bytes:]
+        if not data:
             raise trio.BrokenResourceError
-        return said
+        return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
@@ -116,91 +116,91 @@ class Broken(trio.abc.Stream):
 
 
 def fill(size: int) -> bytes:
-    """Return an upgrade whose head has this many bytes."""
+    """Return an upgrade request whose head has this number of bytes."""
     return upgrade_request("/?pair=code", filler="x" * (size - len(UPGRADE) - len("filler: \r\n")))
 
 
-async def test_head_in_one_piece(doorway: Doorway) -> None:
-    """A head is judged when its empty line is there, without waiting for more."""
-    handshake = await doorway.knock(UPGRADE)
+async def test_head_in_one_piece(client: HeadClient) -> None:
+    """A head is handled as soon as its empty line has arrived."""
+    handshake = await client.run(UPGRADE)
     assert isinstance(handshake, Handshake)
     assert handshake.code == "code"
 
 
 @pytest.mark.parametrize("request_", [UPGRADE, UPGRADE.replace(b"\r\n", b"\n")])
-async def test_head_byte_by_byte(doorway: Doorway, request_: bytes) -> None:
-    """A head may come a byte at a time, its lines with or without a carriage return."""
-    handshake = await doorway.knock(*[bytes((byte,)) for byte in request_])
-    assert handshake == judged(UPGRADE)
+async def test_head_byte_by_byte(client: HeadClient, request_: bytes) -> None:
+    """A head may arrive byte by byte, its lines with or without a carriage return."""
+    handshake = await client.run(*[bytes((byte,)) for byte in request_])
+    assert handshake == parsed(UPGRADE)
 
 
 @pytest.mark.parametrize("size", [1, 100, 70000])
-async def test_rest_behind_the_head_is_kept(doorway: Doorway, size: int) -> None:
-    """What a client sends behind its head, before any answer, is there for the next reader."""
+async def test_rest_behind_the_head_is_kept(client: HeadClient, size: int) -> None:
+    """Data behind the head, sent before any response, is kept for the next reader."""
     rest = bytes(i % 251 for i in range(size))
-    assert isinstance(await doorway.knock(UPGRADE + rest), Handshake)
-    await doorway.client.send_eof()
+    assert isinstance(await client.run(UPGRADE + rest), Handshake)
+    await client.stream.send_eof()
     got = b""
-    while data := await doorway.wire.receive_some(1000):
+    while data := await client.transport.receive_some(1000):
         got += data
     assert got == rest
 
 
 @pytest.mark.parametrize("cut", [0, 1000, MAX_HEAD - 1])
-async def test_largest_head(doorway: Doorway, cut: int) -> None:
-    """A head of exactly the limit is read, and what is behind it is not part of it."""
+async def test_largest_head(client: HeadClient, cut: int) -> None:
+    """A head of exactly the limit is read, and the data behind it is not part of it."""
     head = fill(MAX_HEAD)
     assert len(head) == MAX_HEAD == 16384
-    assert isinstance(await doorway.knock(head[:cut], head[cut:] + b"rest"), Handshake)
-    assert await doorway.wire.receive_some(100) == b"rest"
+    assert isinstance(await client.run(head[:cut], head[cut:] + b"rest"), Handshake)
+    assert await client.transport.receive_some(100) == b"rest"
 
 
 @pytest.mark.parametrize("cut", [1, 1000, MAX_HEAD - 1, MAX_HEAD])
-async def test_head_over_the_limit(doorway: Doorway, cut: int) -> None:
-    """A head of one byte more is refused, in however many pieces it comes."""
+async def test_head_over_the_limit(client: HeadClient, cut: int) -> None:
+    """A head with one byte more is refused, in any number of pieces."""
     head = fill(MAX_HEAD + 1)
-    response = await doorway.knock(head[:cut], head[cut:])
+    response = await client.run(head[:cut], head[cut:])
     assert isinstance(response, Response)
     assert (response.status, response.body) == (431, "head is larger than 16384 bytes")
 
 
-async def test_endless_request_line(doorway: Doorway) -> None:
+async def test_endless_request_line(client: HeadClient) -> None:
     """A request line without an end is refused at the limit."""
-    response = await doorway.knock(b"GET /" + b"x" * MAX_HEAD)
+    response = await client.run(b"GET /" + b"x" * MAX_HEAD)
     assert isinstance(response, Response)
     assert response.status == 431
 
 
 @pytest.mark.parametrize(
-    "said", [b"G", b"\r\nG", UPGRADE[:-1]], ids=["begun", "behind-a-line", "all-but-one"]
+    "sent", [b"G", b"\r\nG", UPGRADE[:-1]], ids=["begun", "behind-a-line", "all-but-one"]
 )
 async def test_head_that_does_not_come(
-    doorway: Doorway, said: bytes, autojump_clock: trio.testing.MockClock
+    client: HeadClient, sent: bytes, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A client that does not finish its head is sent away after the time it has."""
+    """A client that does not complete its head in time is refused."""
     start = trio.current_time()
-    response = await doorway.knock(said)
+    response = await client.run(sent)
     assert isinstance(response, Response)
     assert (response.status, response.body) == (408, "head did not arrive in time")
     assert trio.current_time() - start == TIMEOUT
 
 
-@pytest.mark.parametrize("said", [[], [b"\r"], [b"\n"], [b"\r\n"], [b"\r\n\r", b"\n"]])
+@pytest.mark.parametrize("sent", [[], [b"\r"], [b"\n"], [b"\r\n"], [b"\r\n\r", b"\n"]])
 async def test_client_that_says_nothing(
-    doorway: Doorway, said: list[bytes], autojump_clock: trio.testing.MockClock
+    client: HeadClient, sent: list[bytes], autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A client that sends no byte but empty lines asks nothing, so that nothing is answered."""
+    """A client that sends only empty lines sends no request, and gets no response."""
     start = trio.current_time()
-    assert await doorway.knock(*said) is None
+    assert await client.run(*sent) is None
     assert trio.current_time() - start == TIMEOUT
 
 
 @pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("line", [b"\r\n", b"\n"])
-async def test_empty_line_before_the_head(doorway: Doorway, line: bytes, size: int) -> None:
+async def test_empty_line_before_the_head(client: HeadClient, line: bytes, size: int) -> None:
     """One empty line before the request line is ignored (RFC 9112 section 2.2)."""
-    said = line + UPGRADE
-    assert await doorway.knock(said[:size], said[size:]) == judged(UPGRADE)
+    sent = line + UPGRADE
+    assert await client.run(sent[:size], sent[size:]) == parsed(UPGRADE)
 
 
 @pytest.mark.parametrize(
@@ -213,29 +213,29 @@ async def test_empty_line_before_the_head(doorway: Doorway, line: bytes, size: i
         b"\r\n\r\n\0\r\nQUIT\n",
     ],
 )
-async def test_proxy_protocol(doorway: Doorway, preface: bytes) -> None:
-    """A proxy that sends the PROXY protocol is told so."""
-    assert await doorway.knock(preface) == PROXY_PROTOCOL
+async def test_proxy_protocol(client: HeadClient, preface: bytes) -> None:
+    """The response to a header of the PROXY protocol names that protocol."""
+    assert await client.run(preface) == PROXY_PROTOCOL
 
 
-async def test_method_named_proxy(doorway: Doorway) -> None:
+async def test_method_named_proxy(client: HeadClient) -> None:
     """A request whose method is PROXY is HTTP, of an unknown path."""
-    assert await doorway.knock(plain("/", "PROXY")) == NOT_FOUND
+    assert await client.run(plain("/", "PROXY")) == NOT_FOUND
 
 
 async def test_head_that_trickles(
-    doorway: Doorway, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+    client: HeadClient, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """The time for a head is that for all of it: a byte now and then wins nothing."""
+    """The timeout applies to the whole head, not to each byte."""
 
     async def trickle() -> None:
         for byte in UPGRADE:
-            await doorway.client.send_all(bytes((byte,)))
+            await client.stream.send_all(bytes((byte,)))
             await trio.sleep(1)
 
     start = trio.current_time()
     nursery.start_soon(trickle)
-    response = await asked(doorway.wire)
+    response = await read_and_respond(client.transport)
     assert isinstance(response, Response)
     assert response.status == 408
     assert trio.current_time() - start == TIMEOUT
@@ -243,7 +243,7 @@ async def test_head_that_trickles(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         b"hello\r\n",
         b"\n\n",
@@ -271,32 +271,34 @@ async def test_head_that_trickles(
     ],
 )
 async def test_what_is_not_http(
-    doorway: Doorway, said: bytes, autojump_clock: trio.testing.MockClock
+    client: HeadClient, sent: bytes, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """What is not HTTP/1 is refused at once, without an empty line to wait for."""
+    """A request that is not HTTP/1 is refused at once, without waiting for an empty line."""
     start = trio.current_time()
-    response = await doorway.knock(said)
+    response = await client.run(sent)
     assert isinstance(response, Response)
     assert (response.status, response.body) == (400, "not a valid HTTP request")
     assert trio.current_time() == start
 
 
-async def test_garbage_in_pieces(doorway: Doorway, autojump_clock: trio.testing.MockClock) -> None:
-    """A line that is not HTTP is refused when its end comes, however it was cut."""
+async def test_garbage_in_pieces(
+    client: HeadClient, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A line that is not HTTP is refused at its end, in any division into pieces."""
     start = trio.current_time()
-    response = await doorway.knock(b"hel", b"lo\r", b"\n")
+    response = await client.run(b"hel", b"lo\r", b"\n")
     assert isinstance(response, Response)
     assert response.status == 400
     assert trio.current_time() == start
 
 
 async def test_client_leaves_during_its_head(nursery: trio.Nursery) -> None:
-    """A client that ends its stream gets no place at any point, and an answer if it spoke."""
+    """A client that ends its stream inside its head gets a response if it sent data."""
     for size in range(len(UPGRADE)):
-        doorway = meet(nursery)
-        await doorway.client.send_all(UPGRADE[:size])
-        await doorway.client.send_eof()
-        response = await asked(doorway.wire)
+        client = new_client(nursery)
+        await client.stream.send_all(UPGRADE[:size])
+        await client.stream.send_eof()
+        response = await read_and_respond(client.transport)
         if size:
             assert isinstance(response, Response)
             assert response.status == 400
@@ -304,42 +306,42 @@ async def test_client_leaves_during_its_head(nursery: trio.Nursery) -> None:
             assert response is None
 
 
-async def test_client_ends_its_stream_behind_the_head(doorway: Doorway) -> None:
-    """A client that ends its stream right behind its head is judged by it all the same."""
-    await doorway.client.send_all(UPGRADE)
-    await doorway.client.send_eof()
-    assert isinstance(await asked(doorway.wire), Handshake)
-    assert await doorway.wire.receive_some(100) == b""
+async def test_client_ends_its_stream_behind_the_head(client: HeadClient) -> None:
+    """A client that ends its stream behind its head gets the response to that head."""
+    await client.stream.send_all(UPGRADE)
+    await client.stream.send_eof()
+    assert isinstance(await read_and_respond(client.transport), Handshake)
+    assert await client.transport.receive_some(100) == b""
 
 
 async def test_client_breaks_during_its_head(nursery: trio.Nursery) -> None:
-    """A client that is reset at any point of its head is gone; there is nobody to answer."""
+    """A client that is reset inside its head gets no response."""
     for size in range(len(UPGRADE)):
         transport = wrap_stream(Broken(UPGRADE[:size]), nursery)
-        assert await asked(transport) is None
+        assert await read_and_respond(transport) is None
         assert transport.broken
 
 
-async def test_wire_is_closed_during_the_head(doorway: Doorway, nursery: trio.Nursery) -> None:
-    """If the relay closes the stream meanwhile, there is nobody to answer either."""
+async def test_transport_is_closed_during_the_head(
+    client: HeadClient, nursery: trio.Nursery
+) -> None:
+    """If the relay closes the stream inside the head, no response is sent."""
 
     async def close() -> None:
         await trio.testing.wait_all_tasks_blocked()
-        await doorway.wire.aclose()
+        await client.transport.aclose()
 
     nursery.start_soon(close)
-    assert await asked(doorway.wire) is None
+    assert await read_and_respond(client.transport) is None
 
 
 # What is made of it.
 
 
 @pytest.mark.parametrize(("path", "status"), [("/health", 200), ("/ready", 503), ("/", 404)])
-async def test_who_keeps_the_door_tells_of_the_health(
-    doorway: Doorway, path: str, status: int
-) -> None:
-    """Whether the relay is well, and whether it is ready, is what the caller says."""
-    response = await doorway.knock(plain(path))
+async def test_health_is_that_of_the_caller(client: HeadClient, path: str, status: int) -> None:
+    """The caller decides whether the relay is healthy and ready."""
+    response = await client.run(plain(path))
     assert isinstance(response, Response)
     assert response.status == status
     assert (response == health(ready=path == "/ready")) == (status != 404)
@@ -349,48 +351,48 @@ async def test_who_keeps_the_door_tells_of_the_health(
 
 
 @pytest.fixture(autouse=True)
-def now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the time stand still."""
+def stop_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clock of the responses."""
     monkeypatch.setattr(http_io, "time", SimpleNamespace(time=lambda: NOW + 0.9))
 
 
 async def test_answer_is_sent_and_the_client_leaves(
-    doorway: Doorway, autojump_clock: trio.testing.MockClock
+    client: HeadClient, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A client gets its answer and the end of the stream, and is done with when it leaves."""
+    """A client gets its response and the end of the stream, and the relay waits for its end."""
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(send_response, doorway.wire, PAIR_IS_FULL)
-        assert await doorway.said() == PAIR_IS_FULL.encode(NOW)
-        await doorway.client.send_all(b"more" * 100_000)
-        await doorway.client.aclose()
+        nursery.start_soon(send_response, client.transport, PAIR_IS_FULL)
+        assert await client.received() == PAIR_IS_FULL.encode(NOW)
+        await client.stream.send_all(b"more" * 100_000)
+        await client.stream.aclose()
     assert trio.current_time() == start
 
 
 async def test_client_that_does_not_leave(
-    doorway: Doorway, autojump_clock: trio.testing.MockClock
+    client: HeadClient, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A client that stays behind its answer is waited for a little, whatever it says."""
+    """The relay waits for a client that stays behind its response only for a limited time."""
 
     async def chatter() -> None:
         while True:
-            await doorway.client.send_all(b"x" * 1000)
+            await client.stream.send_all(b"x" * 1000)
             await trio.sleep(0.3)
 
     start = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(chatter)
-        await send_response(doorway.wire, PAIR_IS_FULL)
+        await send_response(client.transport, PAIR_IS_FULL)
         nursery.cancel_scope.cancel()
     assert trio.current_time() - start == http_io.DRAIN_TIMEOUT
-    await doorway.wire.aclose()
-    assert await doorway.said() == PAIR_IS_FULL.encode(NOW)
+    await client.transport.aclose()
+    assert await client.received() == PAIR_IS_FULL.encode(NOW)
 
 
 async def test_client_that_does_not_take_its_answer(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A client that does not read its answer is waited for just as long."""
+    """The relay waits as long for a client that does not read its response."""
     _client, server = trio.testing.lockstep_stream_pair()
     start = trio.current_time()
     await send_response(wrap_stream(server, nursery), PAIR_IS_FULL)
@@ -399,12 +401,12 @@ async def test_client_that_does_not_take_its_answer(
 
 
 async def test_client_that_is_gone(
-    doorway: Doorway, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+    client: HeadClient, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """An answer to a client that left or broke is given up at once and raises nothing."""
+    """A response to a client that has left is given up at once, without an exception."""
     start = trio.current_time()
-    await doorway.client.aclose()
-    for transport in (doorway.wire, wrap_stream(Broken(b""), nursery)):
+    await client.stream.aclose()
+    for transport in (client.transport, wrap_stream(Broken(b""), nursery)):
         await send_response(transport, PAIR_IS_FULL)
         assert transport.broken
     assert trio.current_time() == start

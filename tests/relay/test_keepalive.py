@@ -1,4 +1,4 @@
-"""Sides that are gone without a word are found and ended, and none that is there."""
+"""Sides that are dead are ended, and no others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from relay import RelaySettings
 from relay.outcomes import Outcome
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.raw_client import PING, PONG, TEXT, Frame, encode
 from tests.support.relay_fixtures import MemoryRelay
 
@@ -18,20 +18,20 @@ KEEPALIVE_TIMEOUT = (1011, "keepalive timeout")
 STALL_TIMEOUT = (1011, "stall timeout")
 
 INTERVAL, TIMEOUT, STALL = 20.0, 20.0, 60.0
-"""The defaults."""
+"""Default values."""
 LONG = 20_000.0
 CHUNK = bytes(127 * 1024)
-"""About what the relay takes at once."""
+"""About the number of bytes that the relay reads at once."""
 
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest) -> RelaySettings:
-    """Return the settings that a test asks for, with which a side may wait for long."""
+    """Return the settings of the test, with a long time to live for waiting sides."""
     return RelaySettings(**{"pair_ttl": 10 * LONG, **getattr(request, "param", {})})
 
 
 class TestSilence:
-    """Sides that say nothing."""
+    """Sides that send nothing."""
 
     async def test_pinged(self, memory_relay: MemoryRelay, autojump_clock: MockClock) -> None:
         """A silent side is pinged after 0.75 to 1.0 of ping_interval."""
@@ -41,7 +41,7 @@ class TestSilence:
         assert 0.75 * INTERVAL <= trio.current_time() - since <= INTERVAL
 
     async def test_slow_head(self, memory_relay: MemoryRelay, autojump_clock: MockClock) -> None:
-        """A client that took long over its request is not pinged earlier for that."""
+        """A slow request head does not make the first ping earlier."""
         client = await memory_relay.connect()
         await trio.sleep(9)
         await client.upgrade("/?pair=code")
@@ -52,9 +52,9 @@ class TestSilence:
     async def test_answers(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """Sides that answer are kept for ever, though they say nothing else."""
-        sides = [Lively(client, nursery) for client in await memory_relay.pair()]
-        sides.append(Lively(await memory_relay.join("lone"), nursery))
+        """Sides that answer pings stay, although they send nothing else."""
+        sides = [AutoClient(client, nursery) for client in await memory_relay.pair()]
+        sides.append(AutoClient(await memory_relay.join("lone"), nursery))
         await trio.sleep(LONG)
         for side in sides:
             assert LONG / INTERVAL <= side.pings <= LONG / (0.75 * INTERVAL)
@@ -73,8 +73,8 @@ class TestSilence:
         nursery: trio.Nursery,
         said: bytes,
     ) -> None:
-        """Anything received counts: who says something in time is not pinged."""
-        a, b = (Lively(client, nursery) for client in await memory_relay.pair())
+        """A side that sends any data in time is not pinged."""
+        a, b = (AutoClient(client, nursery) for client in await memory_relay.pair())
         for _ in range(200):
             await trio.sleep(0.75 * INTERVAL - INTERVAL / 16)
             await a.client.send(said)
@@ -82,20 +82,24 @@ class TestSilence:
         assert b.pings > 0
         assert not b.ended.is_set()
 
-    @pytest.mark.parametrize("mute", [0, 1])
+    @pytest.mark.parametrize("silent", [0, 1])
     async def test_gone(
-        self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery, mute: int
+        self,
+        memory_relay: MemoryRelay,
+        autojump_clock: MockClock,
+        nursery: trio.Nursery,
+        silent: int,
     ) -> None:
-        """A side that does not answer is ended in time, and its peer told; the code is free."""
+        """An unresponsive side is ended in time, its peer is closed, and the code is free."""
         clients = await memory_relay.pair()
         since = trio.current_time()
-        peer = Lively(clients[1 - mute], nursery)
+        peer = AutoClient(clients[1 - silent], nursery)
         assert await peer.closed() == PEER_DISCONNECTED
         assert 0.75 * INTERVAL + TIMEOUT <= trio.current_time() - since <= INTERVAL + TIMEOUT
         assert memory_relay.handle.statistics().pairs == 0
         assert memory_relay.handle.statistics().pairs_ended == {Outcome.UNRESPONSIVE: 1}
-        assert (await clients[mute].frame()).opcode == PING
-        assert await clients[mute].closed() == KEEPALIVE_TIMEOUT
+        assert (await clients[silent].frame()).opcode == PING
+        assert await clients[silent].closed() == KEEPALIVE_TIMEOUT
         fresh_a, fresh_b = await memory_relay.pair()
         await fresh_a.send_message(b"fresh")
         assert await fresh_b.message() == b"fresh"
@@ -103,9 +107,9 @@ class TestSilence:
     async def test_gone_after_it_spoke(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """The time counts from the last thing heard."""
+        """The time counts from the last received byte."""
         a, b = await memory_relay.pair()
-        peer = Lively(b, nursery)
+        peer = AutoClient(b, nursery)
         await trio.sleep(33.3)  # pinged already
         await a.send_message(b"last words")
         since = trio.current_time()
@@ -115,7 +119,7 @@ class TestSilence:
     async def test_lone_side_is_gone(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock
     ) -> None:
-        """A side that waits alone is ended likewise."""
+        """An unresponsive waiting side is ended too."""
         a = await memory_relay.join("code")
         since = trio.current_time()
         assert (await a.frame()).opcode == PING
@@ -126,7 +130,7 @@ class TestSilence:
     async def test_many(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """Every side is visited, also where the sweeper lets others run in between."""
+        """The sweeper checks every side, although it lets other tasks run in between."""
         clients = [await memory_relay.join(f"code-{number}") for number in range(250)]
         for client in clients:
             assert (await client.frame()).opcode == PING
@@ -136,13 +140,13 @@ class TestSilence:
 
 
 class TestBackpressure:
-    """Sides that the relay does not read, or that take what they are sent slowly."""
+    """Sides that the relay does not read, or that read slowly."""
 
     @pytest.mark.parametrize("pause", [STALL - 5, 7.0])
     async def test_slow_transfer(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, pause: float
     ) -> None:
-        """A slow reader, and its sender, who is not read and silent meanwhile, survive."""
+        """A slow reader survives, and so does its sender, which is silent and not read."""
         a = await memory_relay.join("code")
         b = await memory_relay.join("code", lockstep=True)
         await a.send_message(bytes(100 * len(CHUNK)))
@@ -153,7 +157,7 @@ class TestBackpressure:
         assert memory_relay.handle.statistics().takeover_checks == 0
 
     async def test_held_full(self, memory_relay: MemoryRelay, autojump_clock: MockClock) -> None:
-        """A side that sent more than is held is not read, and not ended for its silence."""
+        """A side with too much early data is not read, and not ended for its silence."""
         a = await memory_relay.join("code")
         await a.send_message(bytes(200_000))
         await trio.sleep(LONG)
@@ -163,11 +167,11 @@ class TestBackpressure:
 
 
 class TestSettings:
-    """The settings of liveness, each by its effect."""
+    """Settings of keepalive, by their effect."""
 
     @pytest.mark.parametrize("settings", [{"ping_interval": 4, "ping_timeout": 30}], indirect=True)
     async def test_interval(self, memory_relay: MemoryRelay, autojump_clock: MockClock) -> None:
-        """The ping and the end come when ping_interval and ping_timeout say."""
+        """The ping and the end have the times of ping_interval and ping_timeout."""
         a = await memory_relay.join("code")
         since = trio.current_time()
         assert (await a.frame()).opcode == PING
@@ -179,9 +183,9 @@ class TestSettings:
     async def test_no_pings(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """With ping_interval 0 nobody is pinged, and silence is no reason to end anybody."""
-        sides = [Lively(client, nursery) for client in await memory_relay.pair()]
-        await memory_relay.pair("mute")
+        """With ping_interval 0 no side is pinged, and no side is ended for its silence."""
+        sides = [AutoClient(client, nursery) for client in await memory_relay.pair()]
+        await memory_relay.pair("silent")
         await trio.sleep(LONG)
         assert memory_relay.handle.statistics().pairs == 2
         assert [side.pings for side in sides] == [0, 0]
@@ -191,12 +195,12 @@ class TestSettings:
         [{"max_bytes_per_second": 1000, "ping_interval": 4, "ping_timeout": 4}],
         indirect=True,
     )
-    async def test_paced(
+    async def test_rate_limited_side_stays(
         self, memory_relay: MemoryRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """A side that is read slowly because of max_bytes_per_second is not missed meanwhile."""
+        """A side that max_bytes_per_second slows down is not ended as unresponsive."""
         a = await memory_relay.join("code")
-        b = Lively(await memory_relay.join("code"), nursery)
+        b = AutoClient(await memory_relay.join("code"), nursery)
         await a.send_message(bytes(1_000_000))
         await trio.sleep(990)
         assert 980_000 <= len(b.payload) < 1_000_000

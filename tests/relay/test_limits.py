@@ -1,4 +1,4 @@
-"""How many may be there: newcomers are refused past a limit, and whoever is there stays."""
+"""Limits on all sides: new clients are refused at a limit, and present sides stay."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ TOO_MANY_WAITING = (503, "too many waiting sides")
 LIMIT = "relay.server.state.descriptor_limit"
 
 
-async def crowd(relay: WatchedRelay, count: int) -> list[Client]:
-    """Let so many sides in, each with a code of its own."""
+async def join_many(relay: WatchedRelay, count: int) -> list[Client]:
+    """Join this number of sides, each with a code of its own."""
     return [await relay.join(f"{number}") for number in range(count)]
 
 
 class TestMaxConnections:
-    """Places for sides."""
+    """Slots for sides."""
 
-    async def test_newcomers_are_refused(self) -> None:
-        """Past the limit upgrades get 503, whichever code they ask for; who is there stays."""
+    async def test_new_clients_are_refused(self) -> None:
+        """At the limit every upgrade gets 503, whatever its code; present sides stay."""
         async with running(max_connections=3) as relay:
             a, b = await relay.pair()
             waiting = await relay.join("waiting")
-            for target in ("/?pair=newcomer", "/?pair=waiting", "/?pair=code"):
+            for target in ("/?pair=new", "/?pair=waiting", "/?pair=code"):
                 response = await relay.refused(*FULL, target)
                 assert response.headers["retry-after"] == "5"
             await exchange(a, b)
-            await relay.gone(a)
+            await relay.disconnect(a)
             assert await b.closed() == (1000, "peer disconnected")
             await exchange(waiting, await relay.join("waiting"))
 
     async def test_health_of_a_full_relay(self) -> None:
-        """A full relay is healthy, but not ready, until one side is gone."""
+        """A full relay is healthy, but not ready until a side has left."""
         async with running(max_connections=2) as relay:
             assert await relay.get("/ready") == (200, b'{"ok":true,"pairs":0}')
-            side, _ = await crowd(relay, 2)
+            side, _ = await join_many(relay, 2)
             assert await relay.get("/health") == (200, b'{"ok":true,"pairs":2}')
             assert await relay.get("/ready") == (503, b'{"ok":false,"full":true,"pairs":2}')
-            await relay.gone(side)
+            await relay.disconnect(side)
             assert await relay.get("/ready") == (200, b'{"ok":true,"pairs":1}')
 
-    async def test_who_only_asks_takes_no_place(self) -> None:
-        """Who is at the door, asks for the health or is refused is not counted."""
+    async def test_plain_requests_take_no_slot(self) -> None:
+        """Connections without a handshake, plain requests and refused requests hold no slot."""
         async with running(max_connections=3) as relay:
-            at_the_door = [await relay.connect() for _ in range(5)]
-            for client in at_the_door:
+            unfinished = [await relay.connect() for _ in range(5)]
+            for client in unfinished:
                 await client.send(b"GET /")
             await relay.pair()
             await relay.refused(409, "pair is full", "/?pair=code")
@@ -62,10 +62,10 @@ class TestMaxConnections:
             await relay.join("last")
             await relay.refused(*FULL)
 
-    async def test_a_place_is_kept_until_the_connection_is_closed(
+    async def test_slot_is_held_until_the_connection_is_closed(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A side that is being closed has its place until it answers, or close_timeout is over."""
+        """A side in its closing handshake holds its slot until its connection is closed."""
         async with running(max_connections=2, close_timeout=3.0) as relay:
             a, b = await relay.pair()
             await a.send(encode_close(1000))
@@ -77,41 +77,41 @@ class TestMaxConnections:
             await trio.sleep(3.1)
             await relay.join("two")
 
-    @pytest.mark.parametrize(("descriptors", "places"), [(5, 4), (20, 18)])
+    @pytest.mark.parametrize(("descriptors", "slots"), [(5, 4), (20, 18)])
     async def test_by_default(
-        self, descriptors: int, places: int, monkeypatch: pytest.MonkeyPatch
+        self, descriptors: int, slots: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """There are places for 90 % of the descriptors that the process may have."""
+        """The default limit is 90 % of the descriptors that the process may have."""
         monkeypatch.setattr(LIMIT, lambda: descriptors)
         async with running() as relay:
-            await crowd(relay, places)
+            await join_many(relay, slots)
             await relay.refused(*FULL)
 
     async def test_default_is_the_limit_of_this_process(self) -> None:
-        """The limit of descriptors is the one of this process."""
+        """The default follows the descriptor limit of this process."""
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         assert descriptor_limit() == limit
         async with running() as relay:
             assert relay.inside.admission.max_connections == limit * 9 // 10
 
     @pytest.mark.parametrize(("setting", "descriptors"), [(0, 5), (None, 0)])
-    async def test_off(
+    async def test_no_limit(
         self, setting: int | None, descriptors: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """With 0, or by default where descriptors are not limited, there is a place for all."""
+        """With 0, or by default without a descriptor limit, every side gets a slot."""
         monkeypatch.setattr(LIMIT, lambda: descriptors)
         async with running(max_connections=setting) as relay:
-            await crowd(relay, 50)
+            await join_many(relay, 50)
             assert (await relay.get("/ready"))[0] == 200
 
 
 class TestMaxWaiting:
     """Codes with one side."""
 
-    async def test_newcomers_are_refused(self) -> None:
-        """Past the limit no new code is opened; one that waits is still joined, and makes room."""
+    async def test_new_codes_are_refused(self) -> None:
+        """At the limit no new code is opened; a waiting code can be joined, which makes room."""
         async with running(max_waiting=2) as relay:
-            sides = await crowd(relay, 2)
+            sides = await join_many(relay, 2)
             response = await relay.refused(*TOO_MANY_WAITING)
             assert response.headers["retry-after"] == "5"
             await exchange(sides[0], await relay.join("0"))
@@ -119,30 +119,30 @@ class TestMaxWaiting:
             await relay.refused(*TOO_MANY_WAITING)
             await exchange(third, await relay.join("third"))
 
-    async def test_place_is_freed(self) -> None:
-        """A waiting side that is gone makes room for another."""
+    async def test_departed_side_frees_its_place(self) -> None:
+        """A waiting side that leaves makes room for another."""
         async with running(max_waiting=1) as relay:
-            (side,) = await crowd(relay, 1)
+            (side,) = await join_many(relay, 1)
             await relay.refused(*TOO_MANY_WAITING)
-            await relay.gone(side)
-            await relay.join("newcomer")
+            await relay.disconnect(side)
+            await relay.join("new")
 
     async def test_a_waiting_side_is_not_evicted(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """Whoever came first waits its full time, however many are refused meanwhile."""
+        """A waiting side stays for its full time, however many clients are refused meanwhile."""
         async with running(max_waiting=1, pair_ttl=300.0, sweep_interval=30.0) as relay:
             start = trio.current_time()
-            (side,) = await crowd(relay, 1)
+            (side,) = await join_many(relay, 1)
             while trio.current_time() < start + 290:
                 await relay.refused(*TOO_MANY_WAITING)
                 await trio.sleep(10)
             await exchange(side, await relay.join("0"))
 
-    async def test_off(self) -> None:
-        """By default any number may wait, and the relay is ready all the same with a limit."""
+    async def test_no_limit_by_default(self) -> None:
+        """By default any number of sides may wait; at a limit the relay stays ready."""
         async with running(max_waiting=0) as relay:
-            await crowd(relay, 50)
+            await join_many(relay, 50)
         async with running(max_waiting=1) as relay:
-            await crowd(relay, 1)
+            await join_many(relay, 1)
             assert (await relay.get("/ready"))[0] == 200

@@ -1,18 +1,21 @@
-"""Two endpoints with one code are joined, and what they send arrives."""
+"""Two sides with one code are joined, and their messages arrive."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
 import trio
 import trio.testing
 
-from relay import Event, PairJoined, RelaySettings
+from relay import Event, PairJoined, RelayHandle, RelaySettings, serve_relay
 from relay.pairing.early_data import EARLY_DATA_LIMIT
 from relay.protocol.reframer import MAX_CONTROLS as MAX_PINGS
 from relay.server.shutdown import end_pairs
+from relay.transport import epoll_reader
 from relay.transport.read_size import MIN_READ
 from tests.support.raw_client import (
     BINARY,
@@ -33,7 +36,7 @@ DESCRIPTORS: Final = Path("/proc/self/fd")
 
 
 async def test_both_ways(memory_relay: MemoryRelay) -> None:
-    """Each side gets what the other one sends, message for message, empty ones too."""
+    """Each side gets the messages of the other, empty messages too."""
     a, b = await memory_relay.pair()
     await a.send_message(b"to b")
     await a.send_message(b"")
@@ -44,7 +47,7 @@ async def test_both_ways(memory_relay: MemoryRelay) -> None:
 
 
 async def test_both_ways_at_once(memory_relay: MemoryRelay) -> None:
-    """Neither direction waits for the other, also where nothing is buffered in between."""
+    """Neither direction waits for the other, also without any buffer in between."""
     a, b = await memory_relay.pair(lockstep=True)
     payload = bytes(range(256)) * 4000
     async with trio.open_nursery() as nursery:
@@ -60,7 +63,7 @@ async def expect(client: Client, payload: bytes) -> None:
 
 
 async def test_text_is_dropped(memory_relay: MemoryRelay) -> None:
-    """A text message reaches nobody, whole or in fragments, whatever stands between them."""
+    """A text message is dropped, whole or in fragments, with control frames between them."""
     a, b = await memory_relay.pair()
     await a.send(encode(TEXT, b"x" * 200_000))
     await a.send(encode(TEXT, b"frag", fin=False) + encode(PING, b"in between"))
@@ -71,7 +74,7 @@ async def test_text_is_dropped(memory_relay: MemoryRelay) -> None:
 
 
 async def test_text_has_no_limit(memory_relay: MemoryRelay) -> None:
-    """The limit of messages is for those that are passed on."""
+    """The message limit applies only to messages that are forwarded."""
     a, b = await memory_relay.pair()
     await a.send(encode(TEXT, length=200 * 2**20, length_size=8))
     for _ in range(200):
@@ -81,7 +84,7 @@ async def test_text_has_no_limit(memory_relay: MemoryRelay) -> None:
 
 
 async def test_cut_through(memory_relay: MemoryRelay) -> None:
-    """A long message is passed on as it arrives, without waiting for its end."""
+    """A long message is forwarded as it arrives, before its end."""
     a, b = await memory_relay.pair()
     payload = bytes(range(256)) * 1024
     frame = encode(BINARY, payload)
@@ -111,7 +114,7 @@ async def test_one_frame(memory_relay: MemoryRelay, fragments: int) -> None:
 
 
 async def test_any_path(memory_relay: MemoryRelay) -> None:
-    """The path of an upgrade is not interpreted, and neither are other parameters."""
+    """The path of an upgrade and its other parameters are ignored."""
     a, b = await memory_relay.connect(), await memory_relay.connect()
     assert (await a.upgrade("/health?x=1&pair=c%6Fde&pair=other")).status == 101
     assert (await b.upgrade("//some/where?pair=code#top")).status == 101
@@ -120,7 +123,7 @@ async def test_any_path(memory_relay: MemoryRelay) -> None:
 
 
 async def test_third_is_refused(memory_relay: MemoryRelay) -> None:
-    """A third endpoint gets 409, and the pair does not notice."""
+    """A third client gets 409, and the pair goes on."""
     a, b = await memory_relay.pair()
     third = await memory_relay.connect()
     response = await third.upgrade("/?pair=code")
@@ -132,7 +135,7 @@ async def test_third_is_refused(memory_relay: MemoryRelay) -> None:
 
 
 async def test_statistics(memory_relay: MemoryRelay) -> None:
-    """Statistics and the health answer tell who waits and who is joined."""
+    """Statistics and the health response count waiting and joined pairs."""
     await memory_relay.pair("joined")
     await memory_relay.join("waiting")
     statistics = memory_relay.handle.statistics()
@@ -144,7 +147,7 @@ async def test_statistics(memory_relay: MemoryRelay) -> None:
 
 
 async def test_held(memory_relay: MemoryRelay) -> None:
-    """What A sends before B is there is delivered first, in order; what came later, after it."""
+    """Data that A sends before B has joined is delivered first, in order; later data follows."""
     a = await memory_relay.join("code")
     for number in range(100):
         await a.send_message(b"%d" % number)
@@ -157,8 +160,8 @@ async def test_held(memory_relay: MemoryRelay) -> None:
 
 
 @pytest.mark.parametrize("lockstep", [False, True])
-async def test_held_partly(memory_relay: MemoryRelay, *, lockstep: bool) -> None:
-    """A message that B's coming cuts in two, at whatever byte, arrives as one."""
+async def test_early_data_is_cut(memory_relay: MemoryRelay, *, lockstep: bool) -> None:
+    """A message that is cut at any byte when B joins arrives as one message."""
     frame = encode(BINARY, b"cut in two")
     for cut in range(len(frame) + 1):
         a = await memory_relay.join(f"code{cut}", lockstep=lockstep)
@@ -170,8 +173,8 @@ async def test_held_partly(memory_relay: MemoryRelay, *, lockstep: bool) -> None
         assert await b.message() == b"cut in two"
 
 
-async def test_held_limit(memory_relay: MemoryRelay) -> None:
-    """Past the limit A is not read any more; when B comes, all of it arrives."""
+async def test_limit_of_early_data(memory_relay: MemoryRelay) -> None:
+    """At the limit the relay stops reading A; when B joins, all data arrives."""
     a = await memory_relay.join("code", lockstep=True)
     payload = bytes(3 * EARLY_DATA_LIMIT)
     async with trio.open_nursery() as nursery:
@@ -183,7 +186,7 @@ async def test_held_limit(memory_relay: MemoryRelay) -> None:
 
 
 async def test_tiny_early_messages(memory_relay: MemoryRelay) -> None:
-    """Early data in very small messages is held as any other, however it arrives."""
+    """Early data in tiny messages is held like any other."""
     a = await memory_relay.join("code", lockstep=True)
     for _ in range(1000):
         await a.send_message(b"")
@@ -195,7 +198,7 @@ async def test_tiny_early_messages(memory_relay: MemoryRelay) -> None:
 
 
 async def test_ping_while_alone(memory_relay: MemoryRelay) -> None:
-    """A waiting A gets its pings answered, also between early data."""
+    """Pings of a waiting A are answered, also between early data."""
     a = await memory_relay.join("code")
     await a.send(encode(BINARY, b"ear", fin=False) + encode(PING, b"there?"))
     assert await a.frame() == Frame(fin=True, opcode=PONG, payload=b"there?")
@@ -204,8 +207,8 @@ async def test_ping_while_alone(memory_relay: MemoryRelay) -> None:
     assert await b.message() == b"early"
 
 
-async def test_pings_are_answered_and_stay_here(memory_relay: MemoryRelay) -> None:
-    """Every ping of a joined side is answered by the relay; no control frame crosses it."""
+async def test_pings_are_answered_and_not_forwarded(memory_relay: MemoryRelay) -> None:
+    """The relay answers every ping of a joined side, and forwards no control frame."""
     a, b = await memory_relay.pair()
     for number in range(MAX_PINGS):
         await a.send(encode(PING, b"%d" % number) + encode(PONG, b"unasked"))
@@ -216,7 +219,7 @@ async def test_pings_are_answered_and_stay_here(memory_relay: MemoryRelay) -> No
 
 
 async def test_ping_flood(memory_relay: MemoryRelay) -> None:
-    """Of pings whose pongs are not taken, the latest are answered, and data goes on."""
+    """A client that does not read pongs gets the latest ones, and data goes on."""
     a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")
     await a.send(b"".join(encode(PING, b"%d" % number) for number in range(1000)))
     await a.send_message(b"behind the flood")
@@ -226,7 +229,7 @@ async def test_ping_flood(memory_relay: MemoryRelay) -> None:
 
 
 async def test_bytes_behind_the_head(memory_relay: MemoryRelay) -> None:
-    """Frames that come in one piece with an upgrade request are relayed, from A and from B."""
+    """Frames in one piece with an upgrade request are forwarded, from A and from B."""
     for code, (first, second) in {"a": (b"from a", b""), "b": (b"", b"from b")}.items():
         clients = [await memory_relay.connect(), await memory_relay.connect()]
         for client, early in zip(clients, (first, second), strict=True):
@@ -237,7 +240,7 @@ async def test_bytes_behind_the_head(memory_relay: MemoryRelay) -> None:
 
 
 def upgrade_with(code: str, early: bytes) -> bytes:
-    """Return an upgrade request with a message behind it, if early is one."""
+    """Return an upgrade request with a message behind it, if there is early data."""
     return upgrade_request(f"/?pair={code}") + (encode(BINARY, early) if early else b"")
 
 
@@ -258,7 +261,7 @@ async def test_race_for_a_code(tcp_relay: TcpRelay) -> None:
 
 
 async def test_close_behind_early_data_frees_the_code(memory_relay: MemoryRelay) -> None:
-    """An A that sent early data and then left is not waited for."""
+    """A side A that sent early data and left frees its code."""
     a = await memory_relay.join("code")
     await a.send_message(b"early")
     await a.send(encode_close(1000, "bye"))
@@ -270,7 +273,7 @@ async def test_close_behind_early_data_frees_the_code(memory_relay: MemoryRelay)
 
 
 async def test_leaving_is_seen_past_the_limit(tcp_relay: TcpRelay) -> None:
-    """An A that left more than is held, and then went away, frees its code at once."""
+    """A side A that sent too much early data and left frees its code at once."""
     a = await tcp_relay.join("code")
     await a.send_message(bytes(2 * EARLY_DATA_LIMIT))
     await trio.testing.wait_all_tasks_blocked(0.05)  # the relay has stopped reading
@@ -281,27 +284,27 @@ async def test_leaving_is_seen_past_the_limit(tcp_relay: TcpRelay) -> None:
 
 
 async def test_leaving_is_seen_behind_full_buffers() -> None:
-    """An A that left more than the systems hold is found gone by the next ping."""
+    """A side A that filled the buffers of both kernels and left is found dead by the next ping."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(listeners=listeners, ping_interval=0.5) as relay:
-        a = await relay.come_from("127.0.0.1")
+        a = await relay.connect_from("127.0.0.1")
         await a.upgrade("/?pair=code")
         with trio.move_on_after(0.2) as blocked:
             await a.send_message(bytes(100 * 2**20))
         assert blocked.cancelled_caught
         await a.stream.aclose()
         with trio.fail_after(5):
-            while relay.kept.connections:
+            while relay.table_sizes.connections:
                 await trio.sleep(0.01)
 
 
 async def test_unread_sides_take_one_descriptor_each() -> None:
-    """A side that waits and is not read takes no descriptor but its own."""
+    """A waiting side that is not read takes only its own descriptor."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(listeners=listeners) as relay:
         before = len(list(DESCRIPTORS.iterdir()))
         for number in range(20):
-            a = await relay.come_from("127.0.0.1")
+            a = await relay.connect_from("127.0.0.1")
             await a.upgrade(f"/?pair={number}")
             await a.send_message(bytes(EARLY_DATA_LIMIT + 1))
         await trio.testing.wait_all_tasks_blocked(0.05)
@@ -310,10 +313,10 @@ async def test_unread_sides_take_one_descriptor_each() -> None:
 
 
 async def test_held_in_all() -> None:
-    """Early data and the part of a message that is still arriving have one bound."""
+    """Early data and an incomplete message have one common limit."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with running(listeners=listeners) as relay:
-        a = await relay.come_from("127.0.0.1")
+        a = await relay.connect_from("127.0.0.1")
         await a.upgrade("/?pair=code")
         await a.send_message(bytes(EARLY_DATA_LIMIT - 200))
         with trio.move_on_after(0.2):
@@ -326,20 +329,20 @@ async def test_held_in_all() -> None:
         assert EARLY_DATA_LIMIT <= held <= EARLY_DATA_LIMIT + MIN_READ
 
 
-class StopsAsTheyMeet:
-    """An observer that stops its relay in the moment in which side B comes."""
+class StopAtJoin:
+    """Observer that stops its relay when side B joins."""
 
     relay: WatchedRelay
 
     def on_event(self, event: Event) -> None:
-        """Take note of an event."""
+        """Record an event."""
         if isinstance(event, PairJoined):
             end_pairs(self.relay.inside)
 
 
-async def test_early_data_of_a_pair_that_ends_as_b_comes() -> None:
-    """A B that comes as the relay stops gets what A sent before, and then its close frame."""
-    observer = StopsAsTheyMeet()
+async def test_early_data_of_a_pair_that_ends_as_b_joins() -> None:
+    """A side B that joins as the relay stops gets the early data of A, then its close frame."""
+    observer = StopAtJoin()
     async with running(observer=observer) as relay:
         observer.relay = relay
         a = await relay.join("code")
@@ -349,9 +352,27 @@ async def test_early_data_of_a_pair_that_ends_as_b_comes() -> None:
         assert await b.closed() == (1001, "relay stopping")
 
 
-async def test_settings_reach_the_splitter(memory_relay: MemoryRelay) -> None:
-    """Without a peer, too, a message over the limit is refused with 1009."""
+async def test_settings_reach_the_reframer(memory_relay: MemoryRelay) -> None:
+    """A message of a waiting side above the limit gets 1009."""
     limit = RelaySettings().max_message_size
     a = await memory_relay.join("code")
     await a.send(encode(BINARY, length=limit + 1, length_size=8))
     assert await a.close_frame() == (1009, "message too big")
+
+
+async def test_pair_without_epoll(monkeypatch: pytest.MonkeyPatch, time_limit: None) -> None:
+    """Without epoll, each transport waits for its own socket, and pairs work as before."""
+    monkeypatch.setattr(epoll_reader, "select", SimpleNamespace())
+    async with trio.open_nursery() as nursery:
+        handle: RelayHandle = await nursery.start(partial(serve_relay, host="127.0.0.1", port=0))
+        async with (
+            Client(await trio.open_tcp_stream(handle.host, handle.port)) as a,
+            Client(await trio.open_tcp_stream(handle.host, handle.port)) as b,
+        ):
+            for side in (a, b):
+                assert (await side.upgrade("/?pair=code")).status == 101
+            await a.send_message(b"there")
+            assert await b.message() == b"there"
+            await b.send_message(b"and back")
+            assert await a.message() == b"and back"
+        await handle.stop()

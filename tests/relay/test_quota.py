@@ -1,4 +1,4 @@
-"""How long a pair may last, and how much may pass through it."""
+"""Limits on the duration and the bytes of one pair."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from tests.support.running_relay import WatchedRelay, exchange, running
 TOO_LONG = (1008, "pair lasted too long")
 TOO_MUCH = (1008, "pair sent too much")
 PAYLOAD = bytes(range(250)) * 4
-ON_THE_WIRE = len(PAYLOAD) + 4
-"""Bytes of a frame with PAYLOAD as it goes to the peer."""
+FRAME_SIZE = len(PAYLOAD) + 4
+"""Bytes of a frame with PAYLOAD from the relay to the peer."""
 
 
 async def both_closed(relay: WatchedRelay, a: Client, b: Client, why: tuple[int, str]) -> PairEnded:
-    """Take and answer the close frames of both sides, which come now; return how the pair ended."""
+    """Receive and answer the close frames of both sides; return the event of the pair."""
     start = trio.current_time()
     for client in (a, b):
         assert await client.closed() == why
     assert trio.current_time() == start
-    await relay.until_left(0)
-    (ended,) = relay.told(PairEnded)
+    await relay.wait_for_connections(0)
+    (ended,) = relay.events_of(PairEnded)
     return ended
 
 
 class TestMaxPairSeconds:
-    """Time."""
+    """Duration of a pair."""
 
     async def test_end(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Both sides are told when the time is over that begins when B comes."""
+        """Both sides are closed once the time since B joined is over."""
         async with running(max_pair_seconds=60.0) as relay:
             a = await relay.join("code")
             await trio.sleep(50)
@@ -47,7 +47,7 @@ class TestMaxPairSeconds:
             assert ended.duration == pytest.approx(60, abs=0.1)
 
     async def test_waiting_side(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Who waits is no pair yet."""
+        """The time of a waiting side does not count."""
         async with running(max_pair_seconds=60.0) as relay:
             a = await relay.join("code")
             await trio.sleep(200)
@@ -56,7 +56,7 @@ class TestMaxPairSeconds:
     async def test_what_was_received_is_delivered(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A frame that was begun is finished before the close frame."""
+        """A frame that has begun is completed before the close frame."""
         async with running(max_pair_seconds=60.0) as relay:
             a = await relay.join("code")
             b = await relay.join("code", lockstep=True)
@@ -66,8 +66,8 @@ class TestMaxPairSeconds:
             assert await b.closed() == TOO_LONG
             assert await a.closed() == TOO_LONG
 
-    async def test_in_a_flow(self, autojump_clock: trio.testing.MockClock) -> None:
-        """Nor does a pair that is never idle last longer."""
+    async def test_busy_pair(self, autojump_clock: trio.testing.MockClock) -> None:
+        """A pair that is never idle does not last longer."""
         async with running(max_pair_seconds=60.0, max_bytes_per_second=1000) as relay:
             a, b = await relay.pair()
             await a.send(encode(BINARY, bytes(100_000)))
@@ -78,7 +78,7 @@ class TestMaxPairSeconds:
             assert trio.current_time() - start == pytest.approx(60)
             assert size == pytest.approx(60_000, rel=0.02)
 
-    async def test_off(self, autojump_clock: trio.testing.MockClock) -> None:
+    async def test_no_time_limit_by_default(self, autojump_clock: trio.testing.MockClock) -> None:
         """By default a pair may last for ever."""
         async with running() as relay:
             a, b = await relay.pair()
@@ -87,34 +87,34 @@ class TestMaxPairSeconds:
 
 
 class TestMaxPairBytes:
-    """Bytes."""
+    """Bytes of a pair."""
 
     @pytest.mark.parametrize("sources", ["aaa", "bbb", "aba"])
     async def test_end(self, sources: str, autojump_clock: trio.testing.MockClock) -> None:
-        """Both sides are told once frames of so many bytes passed, those of both ways together."""
-        async with running(max_pair_bytes=3 * ON_THE_WIRE) as relay:
+        """Both sides are closed once frames of the limit passed, in both directions together."""
+        async with running(max_pair_bytes=3 * FRAME_SIZE) as relay:
             a, b = await relay.pair()
             sides = {"a": (a, b), "b": (b, a)}
             for name in sources:
                 source, sink = sides[name]
                 await trio.testing.wait_all_tasks_blocked()
-                assert relay.kept.pairs == 1
+                assert relay.table_sizes.pairs == 1
                 await source.send_message(PAYLOAD)
                 assert await sink.message() == PAYLOAD
             ended = await both_closed(relay, a, b, TOO_MUCH)
             assert ended.outcome is Outcome.OVER_BYTES
-            assert ended.bytes == tuple(ON_THE_WIRE * sources.count(name) for name in "ab")
+            assert ended.bytes == tuple(FRAME_SIZE * sources.count(name) for name in "ab")
 
     async def test_just_below(self, autojump_clock: trio.testing.MockClock) -> None:
-        """One byte less is not too much, and text, which is dropped, is nothing."""
-        async with running(max_pair_bytes=3 * ON_THE_WIRE + 1) as relay:
+        """One byte less is within the limit, and dropped text does not count."""
+        async with running(max_pair_bytes=3 * FRAME_SIZE + 1) as relay:
             a, b = await relay.pair()
             for _ in range(3):
                 await a.send(encode(1, bytes(10_000)))
                 await a.send_message(PAYLOAD)
                 assert await b.message() == PAYLOAD
             await trio.sleep(1000)
-            assert relay.kept.pairs == 1
+            assert relay.table_sizes.pairs == 1
             await b.send_message(b"")
             assert await a.message() == b""
             await both_closed(relay, a, b, TOO_MUCH)
@@ -122,7 +122,7 @@ class TestMaxPairBytes:
     async def test_what_was_received_is_delivered(
         self, autojump_clock: trio.testing.MockClock
     ) -> None:
-        """A message that is larger than the rest is delivered, if it was all there."""
+        """A complete message that is larger than the rest of the quota is delivered."""
         async with running(max_pair_bytes=10) as relay:
             a, b = await relay.pair()
             await a.send_message(bytes(10_000))
@@ -143,30 +143,30 @@ class TestMaxPairBytes:
             assert await a.closed() == TOO_MUCH
 
     async def test_held_data_is_counted(self, autojump_clock: trio.testing.MockClock) -> None:
-        """What side A sent before B came is delivered, and may have been too much."""
-        async with running(max_pair_bytes=2 * ON_THE_WIRE) as relay:
+        """Early data of side A is delivered, and counts towards the limit."""
+        async with running(max_pair_bytes=2 * FRAME_SIZE) as relay:
             a = await relay.join("code")
             for _ in range(3):
                 await a.send_message(PAYLOAD)
             await trio.testing.wait_all_tasks_blocked()
-            assert relay.kept.pairs == 1
+            assert relay.table_sizes.pairs == 1
             b = await relay.join("code")
             for _ in range(3):
                 assert await b.message() == PAYLOAD
             await both_closed(relay, a, b, TOO_MUCH)
 
     @pytest.mark.parametrize("sent", [1, 5_000_000])
-    async def test_off(self, sent: int) -> None:
-        """By default any amount may pass, also where another limit is set."""
+    async def test_no_byte_limit_by_default(self, sent: int) -> None:
+        """By default any amount may pass, also with another limit set."""
         async with running(max_pair_bytes=0, max_bytes_per_second=10**9 * (sent > 1)) as relay:
             a, b = await relay.pair()
             await a.send_message(bytes(sent))
             assert len(await b.message()) == sent
-            assert relay.kept.pairs == 1
+            assert relay.table_sizes.pairs == 1
 
 
 async def test_both_limits(autojump_clock: trio.testing.MockClock) -> None:
-    """A pair that keeps to its rate is ended at its bytes, without waiting for what it may."""
+    """A pair that keeps to its rate ends at its byte limit, without waiting for its rate."""
     async with running(
         max_pair_bytes=10_000, max_bytes_per_second=1000, max_pair_seconds=1000.0
     ) as relay:

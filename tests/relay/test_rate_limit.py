@@ -17,7 +17,7 @@ GONE = (trio.EndOfChannel, trio.BrokenResourceError)
 
 
 async def take(client: Client, size: int) -> float:
-    """Receive so many bytes, of whatever frames, and return the seconds that took."""
+    """Receive this number of bytes in frames; return the seconds that it took."""
     start = trio.current_time()
     while size > 0:
         data = await client.stream.receive_some(size)
@@ -27,12 +27,12 @@ async def take(client: Client, size: int) -> float:
 
 
 def messages(size: int, each: int = 1000) -> bytes:
-    """Return messages of a client with so many bytes in all, or a few more."""
+    """Return client messages with this number of bytes in all, or a few more."""
     return encode(BINARY, bytes(each)) * (size // each + 1)
 
 
 async def live(client: Client) -> int:
-    """Answer pings until the relay closes; return how many bytes came in messages."""
+    """Answer pings until the relay closes; return the number of bytes in messages."""
     size = 0
     while (frame := await client.frame()).opcode != CLOSE:
         size += len(frame.payload)
@@ -45,7 +45,7 @@ async def live(client: Client) -> int:
 @pytest.mark.parametrize("rate", [100, 1000, 8 * KIB, 100_000, 2 * MIB])
 @pytest.mark.parametrize("each", [10, 1000, 300_000])
 async def test_accuracy(rate: int, each: int, autojump_clock: trio.testing.MockClock) -> None:
-    """Over a long transfer, bytes of the sender by the time it took are the rate, to 2 %."""
+    """Over a long transfer, the sender's bytes per second are the rate, to 2 %."""
     size = 10 * max(rate, 8 * KIB)
     sent = messages(size, each)
     async with running(max_bytes_per_second=rate) as relay:
@@ -58,7 +58,7 @@ async def test_accuracy(rate: int, each: int, autojump_clock: trio.testing.MockC
 
 
 async def test_directions_are_apart(autojump_clock: trio.testing.MockClock) -> None:
-    """Both directions at once have the rate each, and what one does not use is not the other's."""
+    """Each direction has the full rate, whatever the other direction uses."""
     async with running(max_bytes_per_second=100_000) as relay:
         a, b = await relay.pair()
         for client in (a, b):
@@ -75,7 +75,7 @@ async def test_directions_are_apart(autojump_clock: trio.testing.MockClock) -> N
 
 
 async def test_one_direction_waits_for_itself(autojump_clock: trio.testing.MockClock) -> None:
-    """While one direction is held back, a message the other way passes at once."""
+    """A delayed direction does not delay a message in the other direction."""
     async with running(max_bytes_per_second=1000) as relay:
         a, b = await relay.pair()
         await a.send(messages(100_000))
@@ -88,7 +88,7 @@ async def test_one_direction_waits_for_itself(autojump_clock: trio.testing.MockC
 
 
 async def test_pairs_are_apart(autojump_clock: trio.testing.MockClock) -> None:
-    """Each pair has the rate for itself."""
+    """Each pair has the full rate."""
     async with running(max_bytes_per_second=10_000) as relay:
         pairs = [await relay.pair(f"{number}") for number in range(5)]
         for a, _ in pairs:
@@ -100,7 +100,7 @@ async def test_pairs_are_apart(autojump_clock: trio.testing.MockClock) -> None:
 
 
 async def test_by_delaying_reads(autojump_clock: trio.testing.MockClock) -> None:
-    """A sender that is too fast is not read, so that its own system slows it down."""
+    """A sender that is too fast is not read, so that TCP flow control slows it down."""
     async with running(max_bytes_per_second=10_000) as relay:
         a = await relay.join("code", lockstep=True)
         b = await relay.join("code")
@@ -111,7 +111,7 @@ async def test_by_delaying_reads(autojump_clock: trio.testing.MockClock) -> None
 
 
 async def test_a_side_that_waits(autojump_clock: trio.testing.MockClock) -> None:
-    """Early data is read at the rate, and delivered at once when side B comes."""
+    """Early data is read at the rate, and delivered at once when side B joins."""
     async with running(max_bytes_per_second=1000) as relay:
         a = await relay.join("code", lockstep=True)
         start = trio.current_time()
@@ -125,7 +125,7 @@ async def test_a_side_that_waits(autojump_clock: trio.testing.MockClock) -> None
 async def test_flood_of_a_side_that_waits(
     opcode: int, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """A side that waits is slowed down too where nothing of what it sends is held."""
+    """The rate limits a waiting side too, even if the relay holds none of its data."""
     async with running(max_bytes_per_second=1000, pair_ttl=10_000) as relay:
         a = await relay.join("code", lockstep=True)
         start = trio.current_time()
@@ -140,7 +140,7 @@ async def test_flood_of_a_side_that_waits(
 async def test_tiny_messages_hide_nothing(
     opcode: int, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Text and pings are charged also where binary messages are mixed with them."""
+    """Text and pings are charged, also between binary messages."""
     flood = (encode(opcode, bytes(100)) * 9 + encode(BINARY, b"x")) * 100
     async with running(max_bytes_per_second=1000) as relay:
         a = await relay.join("code", lockstep=True)
@@ -162,13 +162,12 @@ async def test_idle_time_is_not_saved_up(autojump_clock: trio.testing.MockClock)
         assert await take(b, 100_000) == pytest.approx(10, rel=0.02)
 
 
-async def test_keepalive_spares_a_side_that_is_held_back(
+async def test_keepalive_spares_a_delayed_side(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """A side that the relay does not read for longer than a ping may take is not given up.
+    """A delayed side stays, although the delay is longer than a ping may take.
 
-    It answers no ping as long as it is held back; once all it sent is there, it is found to be
-    gone.
+    It answers no ping while it is delayed. Once all of its data is read, it is found dead.
     """
     times: dict[str, Any] = {"ping_interval": 20.0, "ping_timeout": 20.0, "stall_timeout": 60.0}
     async with running(max_bytes_per_second=500, **times) as relay:
@@ -180,8 +179,8 @@ async def test_keepalive_spares_a_side_that_is_held_back(
         assert 200 < trio.current_time() - start < 250
 
 
-async def test_close_of_a_side_that_is_held_back(autojump_clock: trio.testing.MockClock) -> None:
-    """All that a side sent before its close frame arrives before that of the relay."""
+async def test_close_of_a_delayed_side(autojump_clock: trio.testing.MockClock) -> None:
+    """All data that a side sent before its close frame arrives before the relay's close frame."""
     async with running(max_bytes_per_second=1000) as relay:
         a, b = await relay.pair()
         await a.send(messages(10_000) + encode_close(1000))
@@ -190,8 +189,8 @@ async def test_close_of_a_side_that_is_held_back(autojump_clock: trio.testing.Mo
             await live(a)
 
 
-async def test_peer_of_a_side_that_is_held_back(autojump_clock: trio.testing.MockClock) -> None:
-    """A side whose peer is held back can leave at once."""
+async def test_peer_of_a_delayed_side(autojump_clock: trio.testing.MockClock) -> None:
+    """A side whose peer is delayed can leave at once."""
     async with running(max_bytes_per_second=1000) as relay:
         a, b = await relay.pair()
         await a.send(messages(100_000))
@@ -201,8 +200,8 @@ async def test_peer_of_a_side_that_is_held_back(autojump_clock: trio.testing.Moc
         assert trio.current_time() == start
 
 
-async def test_discarded_while_closing(autojump_clock: trio.testing.MockClock) -> None:
-    """A side that goes on sending after its close frame is read no further than its pace allows."""
+async def test_discarded_data_is_delayed(autojump_clock: trio.testing.MockClock) -> None:
+    """A side that sends data behind its close frame is read no faster than its rate."""
     async with running(max_bytes_per_second=1000, close_timeout=5) as relay:
         a = await relay.join("code", lockstep=True)
         b = await relay.join("code")
@@ -216,16 +215,16 @@ async def test_discarded_while_closing(autojump_clock: trio.testing.MockClock) -
         assert sent == pytest.approx(MIB, rel=0.1)
 
 
-async def test_off(autojump_clock: trio.testing.MockClock) -> None:
-    """By default nothing is held back."""
+async def test_no_rate_by_default(autojump_clock: trio.testing.MockClock) -> None:
+    """By default no direction is delayed."""
     async with running() as relay:
         a, b = await relay.pair()
         await a.send(messages(10 * MIB))
         assert await take(b, 10 * MIB) == 0
 
 
-async def test_what_is_dropped_is_slowed_down_too(autojump_clock: trio.testing.MockClock) -> None:
-    """A side that sends text, which goes nowhere, has no more of the line than another."""
+async def test_dropped_text_is_delayed(autojump_clock: trio.testing.MockClock) -> None:
+    """A side that sends text, which is dropped, has no higher rate than another."""
     async with running(max_bytes_per_second=1000) as relay:
         a, b = await relay.pair()
         text = encode(TEXT, bytes(94)) * 100

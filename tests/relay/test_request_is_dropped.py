@@ -1,6 +1,6 @@
-"""An idle connection holds nothing of the request that it began with but the code.
+"""An idle connection keeps only the code of its request.
 
-What it holds is measured: each side's head is as large as a head may be.
+The tests measure memory with request heads of the maximum size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.support.running_relay import WatchedRelay, running
 
 SIDES: Final = 8
 SMALL: Final = 1500
-"""Bytes by which what a side holds may differ from one run to another."""
+"""Bytes by which the memory of a side may differ between runs."""
 
 TOKEN: Final = "t" * 4000
 Large = Callable[[int], dict[str, str]]
@@ -36,7 +36,7 @@ LARGE: Final[dict[str, Large]] = {
 
 
 async def enter(relay: WatchedRelay, code: str, large: dict[str, str]) -> Client:
-    """Have a side come in with these headers, or this query, and forget them."""
+    """Join a side with these headers, or this query, and drop them."""
     client = await relay.connect()
     headers = dict(large)
     target = f"/?pair={code}" + headers.pop("query", "")
@@ -49,13 +49,13 @@ async def enter(relay: WatchedRelay, code: str, large: dict[str, str]) -> Client
 
 
 def held() -> int:
-    """Return the bytes that Python has allocated and needs."""
+    """Return the number of bytes that Python has allocated."""
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 
 
 async def held_by_sides(large: Large | None, *, joined: bool, token_file: str) -> int:
-    """Return the bytes that sides with large heads, or small ones, add to what a relay holds."""
+    """Return the bytes that sides with large heads, or small ones, add to the memory of a relay."""
     proxies = ("unix", "10.0.0.0/8")
     async with running(trusted_proxies=proxies, token_file=token_file) as relay:
         before = held()
@@ -68,7 +68,7 @@ async def held_by_sides(large: Large | None, *, joined: bool, token_file: str) -
 @pytest.mark.parametrize("joined", [False, True], ids=["waiting", "joined"])
 @pytest.mark.parametrize("kind", LARGE)
 async def test_memory(kind: str, joined: bool, tmp_path: Path) -> None:
-    """A side whose head was large holds no more than one whose head was small."""
+    """A side with a large head uses no more memory than a side with a small one."""
     path = tmp_path / "token"
     path.write_text(TOKEN)
     token_file = str(path) if kind in {"bearer", "token"} else ""

@@ -1,4 +1,4 @@
-"""What clients say is in the representation of no object."""
+"""The representation of no object contains data of clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from relay.daemon.metrics import MetricsObserver
 from relay.daemon.process_metrics import ProcessStatistics
 from tests.support.raw_client import BINARY, encode, encode_close, upgrade_request
 from tests.support.recorded_events import Log, bare_logging
-from tests.support.secret_scenarios import BEHIND, DIRECT, INVENTED, TOKEN, WORD, Visitors, payload
+from tests.support.secret_scenarios import BEHIND, DIRECT, INVENTED, TOKEN, WORD, Clients, payload
 
 SECRETS = re.compile("|".join(map(re.escape, (WORD, DIRECT, BEHIND, INVENTED))))
 
@@ -47,13 +47,13 @@ EXPECTED = {
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """Return a log in memory, for all that is logged, at level debug."""
+    """Return a log in memory of all records, at level debug."""
     with bare_logging():
         yield Log()
 
 
 class Observers:
-    """The observers of the command line, and all events that there were."""
+    """The observers of the command line, and all events."""
 
     def __init__(self, log: Log) -> None:
         self.handle: RelayHandle
@@ -72,7 +72,7 @@ class Observers:
 
 
 def representations() -> dict[str, str]:
-    """Return how the objects of the relay's classes show themselves, by class."""
+    """Return the representations of the relay's objects, by class."""
     found: dict[str, str] = {}
     for each in gc.get_objects():
         kind = type(each)
@@ -81,46 +81,46 @@ def representations() -> dict[str, str]:
     return found
 
 
-class Crowd:
-    """Clients in every state that lasts."""
+class LastingClients:
+    """Clients in every lasting state."""
 
-    def __init__(self, visitors: Visitors, nursery: trio.Nursery) -> None:
-        self._visitors = visitors
+    def __init__(self, clients: Clients, nursery: trio.Nursery) -> None:
+        self._clients = clients
         self._nursery = nursery
 
-    async def come(self) -> None:
-        """Have all of them come."""
-        visitors = self._visitors
-        left, peer = await visitors.pair("left")
+    async def connect_all(self) -> None:
+        """Connect all clients."""
+        clients = self._clients
+        left, peer = await clients.pair("left")
         await left.send(encode_close(1000, f"{WORD}-reason"))
         await peer.closed()
-        _, status = await visitors.ask("new", authorization=f"Bearer {WORD}")
+        _, status = await clients.upgrade("new", authorization=f"Bearer {WORD}")
         assert status == 401
-        lone = await visitors.join("lone", direct=True)
+        lone = await clients.join("lone", direct=True)
         await lone.send(encode(BINARY, payload()) + encode(BINARY, payload())[:20])
-        source, _ = await visitors.pair("stuck")
+        source, _ = await clients.pair("stuck")
         self._nursery.start_soon(source.send, encode(BINARY, payload(2**24)))
-        closing, _ = await visitors.pair("closing")
+        closing, _ = await clients.pair("closing")
         await closing.send(encode_close(1000, f"{WORD}-reason"))
-        offender, _ = await visitors.pair("offended")
-        await offender.send(encode(BINARY, payload(), mask=False))
-        at_door = await visitors.connect()
-        await at_door.send(upgrade_request(f"/?pair={WORD}", x_forwarded_for=INVENTED)[:-3])
-        refused = await visitors.connect()
+        violating, _ = await clients.pair("violated")
+        await violating.send(encode(BINARY, payload(), mask=False))
+        unfinished = await clients.connect()
+        await unfinished.send(upgrade_request(f"/?pair={WORD}", x_forwarded_for=INVENTED)[:-3])
+        refused = await clients.connect()
         await refused.send(upgrade_request(f"/{WORD}"))
-        await visitors.pair("ghosts")
-        self._nursery.start_soon(visitors.ask, "ghosts")
+        await clients.pair("dead")
+        self._nursery.start_soon(clients.upgrade, "dead")
 
     @staticmethod
-    def is_there(events: list[Event], now: dict[str, str]) -> bool:
-        """Return whether the relay knows of all of them."""
+    def are_connected(events: list[Event], now: dict[str, str]) -> bool:
+        """Return True if the relay has all clients in its tables."""
         return len(events) >= 10 and "AliveCheck" in now
 
 
 async def test_representations(
     tmp_path: Path, nursery: trio.Nursery, time_limit: None, log: Log
 ) -> None:
-    """No object of the relay shows what clients said or where they are, in any state of a side."""
+    """No object of the relay shows data or addresses of clients, in any state of a side."""
     token = tmp_path / "token"
     token.write_text(TOKEN)
     settings = RelaySettings(
@@ -137,16 +137,16 @@ async def test_representations(
     serve = partial(serve_relay, host="127.0.0.1", port=0, settings=settings, observer=observers)
     observers.handle = await nursery.start(serve)
     urls = [parse_url(f"wss://relay.example/?pair={WORD}"), parse_target(f"ws://h/?token={WORD}")]
-    async with Visitors(observers.handle.port) as visitors, trio.open_nursery() as clients:
-        crowd = Crowd(visitors, clients)
-        await crowd.come()
+    async with Clients(observers.handle.port) as clients, trio.open_nursery() as tasks:
+        lasting = LastingClients(clients, tasks)
+        await lasting.connect_all()
         shown = representations()
-        while not crowd.is_there(observers.events, shown):
+        while not lasting.are_connected(observers.events, shown):
             await trio.sleep(0.01)
             shown = representations()
         assert shown.keys() >= EXPECTED
         shown["statistics"] = repr(observers.handle.statistics())
-        clients.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
     shown["log"] = log.text()
     shown["metrics"] = observers.metrics.render().decode()
     assert {name: text for name, text in shown.items() if SECRETS.search(text)} == {}

@@ -1,4 +1,4 @@
-"""What clients say is in no account of a failure, not even at level debug."""
+"""No report of a failure contains data of clients, even at level debug."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ GONE = (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel)
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    """Return a log in memory, for all that is logged."""
+    """Return a log in memory of all records."""
     with bare_logging():
         yield Log()
 
 
 class Faulty(trio.abc.HalfCloseableStream):
-    """A stream of which one method fails, from its nth call on, with what it may not say."""
+    """Stream of which one method raises an exception with a secret message at its nth call."""
 
     def __init__(self, stream: Any, method: str, call: int) -> None:
         self._stream = stream
@@ -64,7 +64,7 @@ class Faulty(trio.abc.HalfCloseableStream):
 
 
 async def converse(a: Client, b: Client) -> None:
-    """Have two clients do what clients do, as far as the relay lets them; both leave."""
+    """Run two clients until the relay or they themselves end; both leave."""
     for client in (a, b):
         with suppress(*GONE):
             await client.send(upgrade_request(f"/{WORD}?pair={WORD}", cookie=WORD))
@@ -100,7 +100,7 @@ async def test_streams(  # noqa: PLR0917 - each is a knob or a part of the world
     call: int,
     faulty_a: bool,
 ) -> None:
-    """A stream that fails in a way that nobody foresaw is told of by the kind of that alone."""
+    """An unexpected exception of a stream is reported by its kind only."""
 
     def make() -> StreamPair:
         client, server = trio.testing.memory_stream_pair()
@@ -125,7 +125,7 @@ async def test_core(
     monkeypatch: pytest.MonkeyPatch,
     chained: bool,
 ) -> None:
-    """Neither is the message of a fault in the relay itself shown, nor that of its cause."""
+    """The message of a fault in the relay, and of its cause, is not reported either."""
 
     def feed(reframer: Reframer, data: bytes) -> Parsed:
         cause = ValueError(payload())
@@ -143,7 +143,7 @@ async def test_core(
 async def test_observer(
     nursery: trio.Nursery, log: Log, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Nor is that of an observer; the relay goes on."""
+    """The message of an exception in an observer is not reported either; the relay goes on."""
 
     class Bad:
         def on_event(self, event: Event) -> None:

@@ -1,4 +1,4 @@
-"""What no object of a relay shows: codes, payloads, tokens, addresses."""
+"""No object of a relay shows codes, payloads, tokens or addresses."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SECRETS = (CODE, PAYLOAD, TOKEN, ANOTHER_TOKEN, ADDRESS, "127.0.0.77")
 TOO_MANY = (429, "too many connections from this client")
 
 
-async def come(relay: WatchedRelay, code: str, token: str) -> Client:
+async def join_behind_a_proxy(relay: WatchedRelay, code: str, token: str) -> Client:
     """Return a client behind a proxy that has joined."""
-    client = await relay.come_from("127.0.0.77")
+    client = await relay.connect_from("127.0.0.77")
     head = upgrade_request(f"/?pair={code}")
     lines = (f"Authorization: Bearer {token}", f"X-Forwarded-For: {ADDRESS}")
     await client.send(with_lines(head, *lines))
@@ -46,8 +46,8 @@ async def test_no_representation(
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     shown: list[object] = []
     async with running(listeners=listeners, **settings) as relay:
-        a = await come(relay, CODE, TOKEN)
-        b = await come(relay, CODE, ANOTHER_TOKEN)
+        a = await join_behind_a_proxy(relay, CODE, TOKEN)
+        b = await join_behind_a_proxy(relay, CODE, ANOTHER_TOKEN)
         await a.send_message(PAYLOAD.encode())
         await b.message()
         for code, token in ((CODE, TOKEN), ("another", ANOTHER_TOKEN)):
@@ -55,7 +55,7 @@ async def test_no_representation(
                 *TOO_MANY,
                 f"/?pair={code}&token={token}",
                 [f"X-Forwarded-For: {ADDRESS}"],
-                client=await relay.come_from("127.0.0.77"),
+                client=await relay.connect_from("127.0.0.77"),
             )
         (pair,) = relay.inside.pairs
         shown += [pair, pair.a, pair.b, pair.a.transport, pair.a.keepalive, relay.handle]
@@ -65,9 +65,9 @@ async def test_no_representation(
         await a.send(encode(0x3, PAYLOAD.encode()))
         await a.closed()
         await b.closed()
-        await relay.all_gone()
+        await relay.disconnect_all()
         shown += [*relay.events, relay.handle.statistics(), relay.inside.counters]
-        assert {event.clients for event in relay.told(PairEnded)} == {(ADDRESS, ADDRESS)}
+        assert {event.clients for event in relay.events_of(PairEnded)} == {(ADDRESS, ADDRESS)}
     text = "\n".join(map(repr, shown)) + caplog.text
     assert "PairEnded" in text
     assert not [secret for secret in SECRETS if secret in text]

@@ -23,8 +23,8 @@ STOPPING = (1001, "relay stopping")
 CANARY = "what a client sent"
 
 
-async def test_binds_what_was_asked_for() -> None:
-    """The handle tells the address that was bound; stopping makes serve_relay return."""
+async def test_binds_the_requested_address() -> None:
+    """The handle has the bound address; after a stop, serve_relay returns."""
     async with trio.open_nursery() as nursery:
         handle: RelayHandle = await nursery.start(
             partial(serve_relay, host="127.0.0.1", port=0, settings=RelaySettings())
@@ -39,7 +39,7 @@ async def test_binds_what_was_asked_for() -> None:
 
 
 async def test_port_in_use() -> None:
-    """A port that cannot be bound is a plain OSError."""
+    """A port that cannot be bound raises OSError."""
     async with (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0] as listener:
         with pytest.raises(OSError, match="in use") as caught:
             await serve_relay(host="127.0.0.1", port=listener.socket.getsockname()[1])
@@ -48,7 +48,7 @@ async def test_port_in_use() -> None:
 
 @pytest.mark.parametrize("listeners", [[], (), iter([])])
 async def test_no_listeners(listeners: Iterable[trio.SocketListener]) -> None:
-    """A relay that could be reached by nobody is not started, and the error says what to do."""
+    """A relay without listeners is not started, and the error names the remedy."""
     with pytest.raises(ValueError, match=r"^listeners is empty; leave it out to listen on host "):
         await serve_relay(listeners=listeners)
 
@@ -65,7 +65,7 @@ async def test_listeners_of_any_kind() -> None:
 
 
 async def test_limit_in_force() -> None:
-    """The handle tells the limit of connections that was derived, not the one that was given."""
+    """The handle has the effective limit of connections, not the setting."""
     async with trio.open_nursery() as nursery:
         for limit in (None, 7):
             settings = RelaySettings(max_connections=limit)
@@ -87,17 +87,17 @@ async def stop(relay: MemoryRelay, _nursery: trio.Nursery) -> None:
 
 
 async def cancel(_relay: MemoryRelay, nursery: trio.Nursery) -> None:
-    """Cancel the nursery that the relay runs in."""
+    """Cancel the nursery of the relay."""
     nursery.cancel_scope.cancel()
     await trio.lowlevel.cancel_shielded_checkpoint()
 
 
 @pytest.mark.parametrize("end", [stop, cancel])
-async def test_everybody_is_told(
+async def test_all_sides_are_closed(
     end: Callable[[MemoryRelay, trio.Nursery], Awaitable[None]],
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Stopped or cancelled, the relay gives every side 1001, and drops who is still at the door."""
+    """A stopped or cancelled relay sends 1001 to every side, and drops unfinished handshakes."""
     relay = MemoryRelay()
     async with trio.open_nursery() as clients:
         async with trio.open_nursery() as nursery:
@@ -106,24 +106,24 @@ async def test_everybody_is_told(
             )
             a, b = await relay.pair()
             waiting = await relay.join("other")
-            at_the_door = await relay.connect()
-            await at_the_door.send(b"GET")
+            unfinished = await relay.connect()
+            await unfinished.send(b"GET")
             start = trio.current_time()
             for client in (a, b, waiting):
                 clients.start_soon(expect_closed, client, STOPPING)
             await end(relay, nursery)
         assert trio.current_time() == start
-        assert await at_the_door.rest() == b""
+        assert await unfinished.rest() == b""
     assert is_empty(relay.handle.statistics())
 
 
 async def expect_closed(client: Client, expected: tuple[int, str]) -> None:
-    """Take and answer a close frame, which must be the expected one."""
+    """Receive and answer a close frame, which must be the expected one."""
     assert await client.closed() == expected
 
 
 async def test_stop_between_frames(memory_relay: MemoryRelay) -> None:
-    """A frame that the relay was sending when it stopped is finished before the close frame."""
+    """A frame that the relay is sending when it stops is completed before the close frame."""
     a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")
     await b.send_message(bytes(300_000))
     await trio.testing.wait_all_tasks_blocked()  # the relay is blocked inside a frame to a
@@ -137,10 +137,10 @@ async def test_stop_between_frames(memory_relay: MemoryRelay) -> None:
         assert await a.closed() == STOPPING
 
 
-async def test_mute_clients_delay_the_stop_once(
+async def test_unresponsive_clients_delay_the_stop_once(
     memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """However many clients do not answer, stopping takes no longer than the close timeout."""
+    """Any number of clients that do not answer delay the stop for one close timeout."""
     for number in range(10):
         a = await memory_relay.join(f"{number}", lockstep=number % 2 == 0)
         await memory_relay.join(f"{number}", lockstep=number % 3 == 0)
@@ -162,7 +162,7 @@ async def test_connection_accepted_while_stopping(nursery: trio.Nursery) -> None
 
 
 class FailingListener(MemoryListener):
-    """A listener whose first accepts fail."""
+    """Listener whose first accepts fail."""
 
     failures = 15
 
@@ -176,7 +176,7 @@ class FailingListener(MemoryListener):
 async def test_accept_fails(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Out of descriptors, the relay tries again ten times a second and says so once a second."""
+    """Without free descriptors, the relay retries ten times a second and logs once a second."""
     relay = MemoryRelay()
     relay.listener = FailingListener()
     async with trio.open_nursery() as nursery:
@@ -191,7 +191,7 @@ async def test_accept_fails(
 
 
 async def test_cancelled_before_it_starts() -> None:
-    """A relay that is cancelled before it could start does not start, and closes its listeners."""
+    """A relay that is cancelled before its start does not start, and closes its listeners."""
     listener = MemoryListener()
     with trio.fail_after(5), trio.CancelScope() as scope:
         scope.cancel()
@@ -201,7 +201,7 @@ async def test_cancelled_before_it_starts() -> None:
 
 
 class BrokenStream(trio.abc.Stream):
-    """A stream that fails in ways that no stream should."""
+    """Stream that fails in unusual ways."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         raise RuntimeError(CANARY)
@@ -219,7 +219,7 @@ class BrokenStream(trio.abc.Stream):
 async def test_unexpected_failure(
     memory_relay: MemoryRelay, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever goes wrong in one connection, another pair goes on, and no detail is logged."""
+    """After any failure of one connection, another pair goes on, and the log has no detail."""
     caplog.set_level(logging.DEBUG, logger="relay")
     a, b = await memory_relay.pair()
     await memory_relay.listener.connect(lambda: (BrokenStream(), BrokenStream()))
@@ -231,8 +231,8 @@ async def test_unexpected_failure(
     assert CANARY not in caplog.text
 
 
-def test_leaves() -> None:
-    """A failure is named by what it was, not by the groups that it came in."""
+def test_failure_is_unwrapped() -> None:
+    """A failure is named by its own exception, not by its exception groups."""
     errors = [ValueError(), TypeError(), KeyError()]
     group = ExceptionGroup("", [errors[0], ExceptionGroup("", [ExceptionGroup("", errors[1:])])])
     assert list(leaves(group)) == errors
@@ -241,7 +241,7 @@ def test_leaves() -> None:
 async def test_canaries(
     memory_relay: MemoryRelay, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The relay logs neither codes nor payloads, whatever the level."""
+    """The relay logs neither codes nor payloads, at any level."""
     caplog.set_level(logging.DEBUG, logger="relay")
     a, b = await memory_relay.pair("canary-code")
     await a.send_message(b"canary-payload")

@@ -1,4 +1,4 @@
-"""Who cannot answer a probe is not taken for a ghost; a relay that stops waits for none."""
+"""A side that cannot answer the check is not evicted; a relay that stops waits for no check."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from relay.server.takeover import evict_dead
 from relay.transport.base import Transport
 from relay.transport.socket_info import AckState
 from relay.transport.stream_transport import StreamTransport
-from tests.support.auto_client import Lively
+from tests.support.auto_client import AutoClient
 from tests.support.raw_client import PING, encode
 from tests.support.relay_fixtures import MemoryRelay
-from tests.support.takeover_fixtures import OpenRelay, relay, settings, work
+from tests.support.running_relay import exchange
+from tests.support.takeover_fixtures import OpenRelay, relay, settings
 
 __all__ = ["relay", "settings"]
 
@@ -31,31 +32,31 @@ DEAD = AckState(seconds_since_ack=TIMEOUT, unacked_probes=1)
 SLOW = AckState(seconds_since_ack=TIMEOUT - 0.01, unacked_probes=1)
 
 
-def system_says(monkeypatch: pytest.MonkeyPatch, uptake: AckState) -> None:
-    """Have the system say this of every client."""
-    monkeypatch.setattr(Transport, "ack_state", uptake)
+def kernel_reports(monkeypatch: pytest.MonkeyPatch, ack_state: AckState) -> None:
+    """Make the kernel report this state for every client."""
+    monkeypatch.setattr(Transport, "ack_state", ack_state)
 
 
 class TestExcused:
-    """Sides of which no pong can come in time."""
+    """Sides whose pong cannot arrive in time."""
 
-    @pytest.mark.parametrize(("uptake", "status"), [(AckState(), 409), (SLOW, 409), (DEAD, 101)])
+    @pytest.mark.parametrize(("ack_state", "status"), [(AckState(), 409), (SLOW, 409), (DEAD, 101)])
     async def test_data_waits(
         self,
         relay: OpenRelay,
         autojump_clock: MockClock,
         monkeypatch: pytest.MonkeyPatch,
-        uptake: AckState,
+        ack_state: AckState,
         status: int,
     ) -> None:
-        """A sender that is not read, and a receiver that is slow, need a live system alone."""
+        """A sender that is not read and a slow reader only need a live kernel."""
         a = await relay.join("code")
         b = await relay.join("code", lockstep=True)
         await a.send_message(CHUNK)
         await trio.testing.wait_all_tasks_blocked()
-        system_says(monkeypatch, uptake)
-        await relay.ask(status)
-        assert relay.probed == [status == 409]
+        kernel_reports(monkeypatch, ack_state)
+        await relay.upgrade(status)
+        assert relay.results == [status == 409]
         if status == 409:
             assert await b.message() == CHUNK
             assert (await a.frame()).opcode == PING
@@ -63,12 +64,12 @@ class TestExcused:
     async def test_answer_was_not_read(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nor is one gone whose answer may be there, because the relay is behind with reading."""
+        """A side whose pong may be unread, because the relay is behind, is not evicted."""
         await relay.pair()
         monkeypatch.setattr(Transport, "pending", 1)
-        await relay.ask(409)
+        await relay.upgrade(409)
         monkeypatch.setattr(Transport, "pending", 0)
-        await relay.ask(101)
+        await relay.upgrade(101)
 
     async def test_unread_bytes_prove_nothing(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
@@ -79,52 +80,52 @@ class TestExcused:
         await a.send_message(CHUNK)
         await trio.testing.wait_all_tasks_blocked()
         monkeypatch.setattr(Transport, "pending", 1)
-        system_says(monkeypatch, DEAD)
-        await relay.ask(101)
+        kernel_reports(monkeypatch, DEAD)
+        await relay.upgrade(101)
 
     async def test_data_is_on_its_way(
         self, relay: OpenRelay, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """So does one to which the system of the relay is still sending."""
+        """A side to which the relay's kernel still sends data is not evicted."""
         a, b = await relay.pair()
         monkeypatch.setattr(Transport, "unsent_bytes", 1)
-        await relay.ask(409)
-        system_says(monkeypatch, DEAD)
-        await relay.ask(101)
-        assert relay.probed == [True, False]
+        await relay.upgrade(409)
+        kernel_reports(monkeypatch, DEAD)
+        await relay.upgrade(101)
+        assert relay.results == [True, False]
         for client in (a, b):
             assert (await client.frame()).opcode == PING
 
-    @pytest.mark.parametrize(("uptake", "probed"), [(AckState(), True), (DEAD, False)])
+    @pytest.mark.parametrize(("ack_state", "answered"), [(AckState(), True), (DEAD, False)])
     async def test_held_full(
         self,
         relay: OpenRelay,
         autojump_clock: MockClock,
         monkeypatch: pytest.MonkeyPatch,
-        uptake: AckState,
-        probed: bool,
+        ack_state: AckState,
+        answered: bool,
     ) -> None:
-        """So does a side that waits, and is not read because it sent more than is held."""
+        """A waiting side with too much early data is not evicted."""
         a = await relay.join("code")
         await a.send_message(bytes(EARLY_DATA_LIMIT))
         await trio.sleep(100)
-        system_says(monkeypatch, uptake)
-        b, _ = await relay.ask()
-        assert relay.probed == [probed]
-        assert (relay.relay.pairs.waiting == 0) is probed
-        if probed:
+        kernel_reports(monkeypatch, ack_state)
+        b, _ = await relay.upgrade()
+        assert relay.results == [answered]
+        assert (relay.relay.pairs.waiting == 0) is answered
+        if answered:
             assert await b.message() == bytes(EARLY_DATA_LIMIT)
 
-    async def test_the_others_are_not(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
-        """That one side is excused does not excuse the other."""
+    async def test_peer_is_not_excused(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
+        """An excuse for one side is no excuse for its peer."""
         a, _ = await relay.pair()
         pair = relay.relay.pairs.find("code")
         assert pair is not None
         pair.a.reading_paused = True
-        async with trio.open_nursery() as newcomers:
-            newcomers.start_soon(relay.ask, 101)
+        async with trio.open_nursery() as joining:
+            joining.start_soon(relay.upgrade, 101)
             assert (await a.frame()).opcode == PING
-        assert relay.probed == [False]
+        assert relay.results == [False]
 
 
 class TestEnding:
@@ -136,19 +137,19 @@ class TestEnding:
         autojump_clock: MockClock,
         nursery: trio.Nursery,
     ) -> None:
-        """A relay that stops does not wait for the answers to a probe."""
+        """A relay that stops does not wait for a takeover check."""
         clients = await memory_relay.pair()
-        newcomer = await memory_relay.connect()
+        new_client = await memory_relay.connect()
         since = trio.current_time()
         async with trio.open_nursery() as tasks:
-            tasks.start_soon(newcomer.upgrade, "/?pair=code")
+            tasks.start_soon(new_client.upgrade, "/?pair=code")
             for client in clients:
                 assert (await client.frame()).opcode == PING
             tasks.start_soon(memory_relay.handle.stop)
             for client in clients:
                 assert await client.closed() == STOPPING
             await trio.testing.wait_all_tasks_blocked()
-            await trio.aclose_forcefully(newcomer.stream)
+            await trio.aclose_forcefully(new_client.stream)
         assert trio.current_time() - since < TIMEOUT
         assert memory_relay.handle.statistics().takeover_checks == 0
 
@@ -163,33 +164,33 @@ class TestEnding:
                 await side.accept(b"accepted")
             pair.end(Outcome.OVER_BYTES)
             await trio.sleep(1000)
-            check_pair(pair, RelaySettings(), trio.current_time())
+            check_pair(RelaySettings(), pair)
             await evict_dead(relay.relay, "code", 0)
             await trio.testing.wait_all_tasks_blocked()
             await transport.aclose()
             assert await theirs.receive_some() == b"accepted" * 2
             assert await theirs.receive_some() == b""
-        assert relay.probed == []
+        assert relay.results == []
 
 
 class TestOff:
-    """Newcomers that probe nobody."""
+    """Clients that cause no check."""
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
         """Return settings in which nothing ends a side."""
         return RelaySettings(ping_interval=0, stall_timeout=0, takeover_timeout=0)
 
-    async def test_full(
+    async def test_no_check(
         self, relay: OpenRelay, autojump_clock: MockClock, nursery: trio.Nursery
     ) -> None:
-        """With takeover_timeout 0 a full pair is full, and a silent side is joined."""
+        """With takeover_timeout 0 a full pair refuses, and a silent side is joined."""
         a = await relay.join("code")
         await trio.sleep(100)
-        b, _ = await relay.ask(101)
-        await relay.ask(409)
-        await work(a, b)
-        assert relay.probed == []
+        b, _ = await relay.upgrade(101)
+        await relay.upgrade(409)
+        await exchange(a, b)
+        assert relay.results == []
 
 
 class TestTimeout:
@@ -197,7 +198,7 @@ class TestTimeout:
 
     @pytest.fixture
     def settings(self) -> RelaySettings:
-        """Return settings in which an answer may take longer."""
+        """Return settings with a longer timeout."""
         return RelaySettings(ping_interval=0, stall_timeout=0, takeover_timeout=9)
 
     async def test_effect(
@@ -205,11 +206,11 @@ class TestTimeout:
     ) -> None:
         """A side may take takeover_timeout to answer."""
         a, b = await relay.pair()
-        Lively(a, nursery)
-        async with trio.open_nursery() as newcomers:
-            newcomers.start_soon(relay.ask, 409)
+        AutoClient(a, nursery)
+        async with trio.open_nursery() as joining:
+            joining.start_soon(relay.upgrade, 409)
             await trio.sleep(8.9)
             await b.send(encode(PING))
         since = trio.current_time()
-        await relay.ask(101)
+        await relay.upgrade(101)
         assert trio.current_time() == since + 9

@@ -1,4 +1,4 @@
-"""Over TLS, the relay's own and that of an embedding program, everything is as without."""
+"""A relay over TLS, its own or an embedding program's, behaves like one without."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STOPPING = (1001, "relay stopping")
 
 
 class TlsRelay(RealTimeRelay):
-    """A relay that speaks TLS, on a real port."""
+    """Relay that speaks TLS on a real port."""
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
         assert not lockstep
@@ -36,7 +36,7 @@ class TlsRelay(RealTimeRelay):
 async def tls_relay(
     request: pytest.FixtureRequest, nursery: trio.Nursery, tmp_path: Path
 ) -> AsyncIterator[TlsRelay]:
-    """Run a relay with a certificate; once its clients are gone it must be empty by itself."""
+    """Run a relay with a certificate; it must be empty once its clients have left."""
     certificate = Certificate(tmp_path)
     files = CertificateFiles(str(certificate.cert), str(certificate.key))
     tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -55,7 +55,7 @@ async def tls_relay(
 
 
 async def test_address(tls_relay: TlsRelay) -> None:
-    """The handle tells the address below the TLS."""
+    """The handle has the address below the TLS."""
     assert tls_relay.handle.host == "127.0.0.1"
     assert (await (await tls_relay.connect()).get("/health")).status == 200
 
@@ -77,7 +77,7 @@ async def expect_message(client: Client, payload: bytes) -> None:
 
 
 async def test_held_and_close(tls_relay: TlsRelay) -> None:
-    """Early data is held, and a close frame comes behind what was sent before it."""
+    """Early data is held, and a close frame follows the data that was sent before it."""
     a = await tls_relay.join("code")
     await a.send_message(b"early")
     b = await tls_relay.join("code")
@@ -88,7 +88,7 @@ async def test_held_and_close(tls_relay: TlsRelay) -> None:
 
 
 async def test_violation(tls_relay: TlsRelay) -> None:
-    """An offender gets its code, although a `trio.SSLStream` cannot end one direction alone."""
+    """A violation gets its code, although a `trio.SSLStream` cannot end one direction alone."""
     a, b = await tls_relay.pair()
     await a.send(encode(0x3))
     assert await a.close_frame() == (1002, "unknown opcode")
@@ -97,7 +97,7 @@ async def test_violation(tls_relay: TlsRelay) -> None:
 
 
 async def test_stop_between_frames(tls_relay: TlsRelay) -> None:
-    """A side that takes a large message slowly gets whole frames, and then 1001."""
+    """A side that reads a large message slowly gets whole frames, and then 1001."""
     a, b = await tls_relay.pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send_until_it_fails, b)
@@ -113,13 +113,13 @@ async def test_stop_between_frames(tls_relay: TlsRelay) -> None:
 
 
 async def send_until_it_fails(client: Client) -> None:
-    """Send one message that is larger than all buffers on the way."""
+    """Send one message that is larger than all buffers between the ends."""
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
         await client.send(encode(0x2, bytes(32 * 2**20)))
 
 
 async def test_leaving_is_seen_past_the_limit(tls_relay: TlsRelay) -> None:
-    """Also of a side that is not read any more, the relay sees at once that it left."""
+    """The relay notices at once that a side left, although it does not read the side any more."""
     a = await tls_relay.join("code")
     await a.send_message(bytes(2 * EARLY_DATA_LIMIT))
     await trio.testing.wait_all_tasks_blocked(0.05)
@@ -131,7 +131,7 @@ async def test_leaving_is_seen_past_the_limit(tls_relay: TlsRelay) -> None:
 
 
 async def test_no_tls(tls_relay: TlsRelay) -> None:
-    """A client that does not speak TLS is dropped, and no other one notices."""
+    """A client that does not speak TLS is dropped, and no other client notices."""
     a, b = await tls_relay.pair()
     async with await trio.open_tcp_stream("127.0.0.1", tls_relay.handle.port) as plain:
         await plain.send_all(b"GET /health HTTP/1.1\r\nHost: relay\r\n\r\n")

@@ -1,4 +1,4 @@
-"""No end of a TLS connection leaves objects that only the collector of cycles would free.
+"""No end of a TLS connection leaves objects for the cyclic garbage collector.
 
 The relay runs that collector rarely. A `trio.SSLStream` refers to itself, with all its buffers, and
 so would each connection that had one.
@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -28,7 +29,7 @@ KEPT = ("relay.", "ssl", "_ssl")
 
 @contextmanager
 def no_collector() -> Iterator[None]:
-    """Have cycles collected by `garbage` alone."""
+    """Let only `garbage` collect cycles."""
     gc.collect()
     gc.disable()
     try:
@@ -40,7 +41,7 @@ def no_collector() -> Iterator[None]:
 
 
 def garbage() -> list[str]:
-    """Return the types of the objects in cycles that are the server's."""
+    """Return the types of the server's objects in cycles."""
     gc.set_debug(gc.DEBUG_SAVEALL)
     gc.collect()
     found = [
@@ -56,7 +57,7 @@ def garbage() -> list[str]:
 
 
 async def closes(relay: WatchedRelay) -> None:
-    """Close well."""
+    """Do a closing handshake."""
     a, b = await pair(relay)
     await a.send_message(b"message")
     assert await b.message() == b"message"
@@ -66,14 +67,14 @@ async def closes(relay: WatchedRelay) -> None:
 
 
 async def vanishes(relay: WatchedRelay) -> None:
-    """Leave by the end of TCP alone."""
+    """End TCP without an end of TLS."""
     a, b = await pair(relay)
     await trio.aclose_forcefully(a.stream)
     await b.closed()
 
 
 async def resets(relay: WatchedRelay) -> None:
-    """Leave by a reset."""
+    """Reset the connection."""
     a, b = await pair(relay)
     assert isinstance(a.stream, trio.SSLStream)
     await Client(a.stream.transport_stream).reset()
@@ -81,7 +82,7 @@ async def resets(relay: WatchedRelay) -> None:
 
 
 async def forges(relay: WatchedRelay) -> None:
-    """Send what is no TLS any more."""
+    """Send bytes that are not TLS."""
     a, b = await pair(relay)
     assert isinstance(a.stream, trio.SSLStream)
     await a.stream.transport_stream.send_all(b"\x17\x03\x03\x00\x20" + bytes(32))
@@ -89,7 +90,7 @@ async def forges(relay: WatchedRelay) -> None:
 
 
 async def breaks_a_rule(relay: WatchedRelay) -> None:
-    """Break a rule of RFC 6455."""
+    """Violate a rule of RFC 6455."""
     a, b = await pair(relay)
     await a.send(encode(0x3))
     await a.close_frame()
@@ -97,7 +98,7 @@ async def breaks_a_rule(relay: WatchedRelay) -> None:
 
 
 async def stalls(relay: WatchedRelay) -> None:
-    """Take nothing."""
+    """Read nothing."""
     _, b = await pair(relay)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send_until_closed, b)
@@ -121,13 +122,13 @@ async def waits(relay: WatchedRelay) -> None:
 
 
 async def asks(relay: WatchedRelay) -> None:
-    """Ask for plain answers, good and bad."""
+    """Send plain requests, valid and invalid."""
     for target in ("/health", "/nothing"):
         await (await connect(relay)).get(target)
 
 
 async def is_refused(relay: WatchedRelay) -> None:
-    """Come without a code, with one too many, and as the third."""
+    """Send no code, an invalid one, and the code of a full pair."""
     assert (await (await connect(relay)).upgrade("/")).status == 400
     await join(relay, "1")
     await join(relay, "2")
@@ -137,7 +138,7 @@ async def is_refused(relay: WatchedRelay) -> None:
 
 
 async def is_too_slow(relay: WatchedRelay) -> None:
-    """Send half a head, or none."""
+    """Send half a head, or nothing."""
     client = await connect(relay)
     await client.send(b"GET /")
     assert (await client.response()).status == 408
@@ -148,7 +149,7 @@ async def is_too_slow(relay: WatchedRelay) -> None:
 
 
 def fails(fail: Callable[[trio.SocketStream], Awaitable[bytes]]) -> Scenario:
-    """Return a client whose handshake fails so."""
+    """Return a client whose handshake fails in this way."""
 
     async def scenario(relay: WatchedRelay) -> None:
         client = await dial(relay)
@@ -160,6 +161,15 @@ def fails(fail: Callable[[trio.SocketStream], Awaitable[bytes]]) -> Scenario:
 
 
 Scenario = Callable[[WatchedRelay], Awaitable[None]]
+
+# While the sweeper checks sides, it refers to the pair that it checked last.
+TIMEOUTS: dict[str, Any] = {"handshake_timeout": 10, "close_timeout": 10, "stall_timeout": 0}
+SHORT: dict[str, dict[str, Any]] = {
+    "stalls": {"stall_timeout": 0.6, "close_timeout": 0.3},
+    "is_too_slow": {"handshake_timeout": 1},
+    "slow": {"handshake_timeout": 0.5},
+}
+"""Timeouts of the scenarios that exceed one."""
 
 ENDS: list[Scenario] = [
     closes,
@@ -196,19 +206,16 @@ FAILURES = [
     ids=lambda scenario: scenario.__name__,
 )
 async def test_no_cycle(tmp_path: Path, time_limit: None, scenario: Scenario) -> None:
-    """An ended connection leaves nothing but what the relay counted."""
-    # Where sides are visited, the sweeper keeps the pair that it visited last.
-    stall_timeout = 0.6 if scenario is stalls else 0
-    async with running_tls(
-        tmp_path, handshake_timeout=1, close_timeout=0.3, stall_timeout=stall_timeout, max_waiting=2
-    ) as relay:
+    """An ended connection leaves only counters."""
+    timeouts = TIMEOUTS | SHORT.get(scenario.__name__, {})
+    async with running_tls(tmp_path, max_waiting=2, **timeouts) as relay:
         with no_collector():
             await scenario(relay)
-            await relay.all_gone()
+            await relay.disconnect_all()
             relay.events.clear()
             assert garbage() == []
 
 
 def test_every_kind_of_failure_is_tried() -> None:
-    """A kind of failed handshake that is new is tried here as well."""
+    """Each kind of failed handshake has a case."""
     assert len(FAILURES) == len(TlsFailure)

@@ -1,6 +1,6 @@
 """The relay's own TLS ends with close_notify, so that a client can tell an end from a cut.
 
-The clients here break where TCP ends without it.
+The clients in these tests fail if TCP ends without it.
 """
 
 from __future__ import annotations
@@ -25,35 +25,45 @@ BROKEN = (1011, "peer disconnected")
 
 
 @pytest.fixture
-async def relay(tmp_path: Path, time_limit: None) -> AsyncIterator[WatchedRelay]:
-    """Run a relay that does not wait for long."""
-    async with running_tls(tmp_path, handshake_timeout=0.5, close_timeout=0.5) as relay:
+def time_allowed() -> float:
+    """Return the timeout of both handshakes, which a test of a timeout shortens."""
+    return 10
+
+
+@pytest.fixture
+async def relay(
+    tmp_path: Path, time_limit: None, time_allowed: float
+) -> AsyncIterator[WatchedRelay]:
+    """Run a relay with these timeouts."""
+    async with running_tls(
+        tmp_path, handshake_timeout=time_allowed, close_timeout=time_allowed
+    ) as relay:
         yield relay
 
 
 @pytest.mark.parametrize(
-    ("request_", "status"),
+    ("request_", "status", "time_allowed"),
     [
-        (b"GET /health HTTP/1.1\r\nHost: relay\r\n\r\n", 200),
-        (b"GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n", 404),
-        (b"no request\r\n\r\n", 400),
-        (b"GET /" + b"x" * 20000, 431),
-        (b"GET / HT", 408),
+        (b"GET /health HTTP/1.1\r\nHost: relay\r\n\r\n", 200, 10),
+        (b"GET /nothing HTTP/1.1\r\nHost: relay\r\n\r\n", 404, 10),
+        (b"no request\r\n\r\n", 400, 10),
+        (b"GET /" + b"x" * 20000, 431, 10),
+        (b"GET / HT", 408, 0.5),
     ],
 )
 async def test_answer(relay: WatchedRelay, request_: bytes, status: int) -> None:
-    """Every plain answer is followed by the end of TLS, and then by that of TCP."""
+    """The end of TLS, and then of TCP, follows every plain response."""
     client = await connect(relay)
     await client.send(request_)
     assert (await client.response()).status == status  # to the end of the stream
     tcp = client.stream
     assert isinstance(tcp, trio.SSLStream)
     assert await tcp.transport_stream.receive_some(1) == b""
-    await relay.gone(client)
+    await relay.disconnect(client)
 
 
 async def test_refused_while_it_sends(relay: WatchedRelay) -> None:
-    """A client that still sends when it is refused is read on, so that it gets the answer."""
+    """A refused client that is still sending is read on, so that it gets the response."""
     client = await connect(relay)
     async with trio.open_nursery() as sending:
         sending.start_soon(client.send, b"GET /" + b"x" * 2**20)
@@ -70,19 +80,20 @@ async def test_closing_handshake(relay: WatchedRelay) -> None:
 
 
 async def test_violation(relay: WatchedRelay) -> None:
-    """An offender is told, and read on until it leaves."""
+    """A side that violates a rule gets its close frame, and is read until it leaves."""
     a, b = await pair(relay)
     await a.send(encode(0x3))
     assert await a.close_frame() == (1002, "unknown opcode")
     assert await a.rest() == b""
     await a.send(bytes(1000))
-    assert relay.kept.connections == 2
+    assert relay.table_sizes.connections == 2
     assert await b.closed() == BROKEN
-    await relay.gone(a)
+    await relay.disconnect(a)
 
 
+@pytest.mark.parametrize("time_allowed", [1])
 async def test_stop(relay: WatchedRelay) -> None:
-    """A relay that stops ends every side well, also one that does not answer."""
+    """A relay that stops ends TLS for every side, also for one that does not answer."""
     waiting = await join(relay, "waiting")
     a, b = await pair(relay)
     async with trio.open_nursery() as stopping:
@@ -94,7 +105,7 @@ async def test_stop(relay: WatchedRelay) -> None:
 
 
 async def test_client_ends_tls(relay: WatchedRelay) -> None:
-    """A side that ends TLS has left, gets the end of TLS in return, and is no broken one."""
+    """A side that ends TLS has left, and gets the end of TLS in return; it is not broken."""
     a, b = await pair(relay)
     await a.send(encode(BINARY, b"last"))
     assert isinstance(a.stream, trio.SSLStream)
@@ -106,7 +117,7 @@ async def test_client_ends_tls(relay: WatchedRelay) -> None:
 
 
 async def test_client_ends_tcp_alone(relay: WatchedRelay) -> None:
-    """A side that ends TCP without an end of TLS has left as well, as with HTTPS."""
+    """A side that ends TCP without the end of TLS has left too, as with HTTPS."""
     peer = TlsPeer(await dial(relay))
     await peer.shake_hands()
     async with peer.stream:
@@ -120,11 +131,11 @@ async def test_client_ends_tcp_alone(relay: WatchedRelay) -> None:
         assert (await peer.receive()).startswith(b"HTTP/1.1 101 ")
         await peer.stream.send_eof()
         assert await peer.receive() == b""
-        await relay.until_left(0)
+        await relay.wait_for_connections(0)
 
 
 async def test_reset(relay: WatchedRelay) -> None:
-    """A side that is reset is broken, and its peer is told so."""
+    """A side that is reset is broken, and its peer gets 1011."""
     a, b = await pair(relay)
     assert isinstance(a.stream, trio.SSLStream)
     await Client(a.stream.transport_stream).reset()
@@ -132,7 +143,7 @@ async def test_reset(relay: WatchedRelay) -> None:
 
 
 def ask(port: int) -> bytes:
-    """Ask for the health of a relay by the standard library, which checks the end of TLS."""
+    """Request the health with the standard library, which checks the end of TLS."""
     with (
         socket.create_connection(("127.0.0.1", port), timeout=5) as tcp,
         client_context().wrap_socket(
@@ -148,6 +159,6 @@ def ask(port: int) -> bytes:
 
 
 async def test_another_implementation(relay: WatchedRelay) -> None:
-    """The standard library finds a good end, too."""
+    """The standard library accepts the end of TLS too."""
     answer = await trio.to_thread.run_sync(ask, relay.handle.port)
     assert answer.endswith(b'{"ok":true,"pairs":0}')

@@ -1,4 +1,4 @@
-"""A TLS handshake that fails: what the client gets, what is counted, and what is said."""
+"""Failed TLS handshakes: the bytes that the client gets, the counters and the events."""
 
 from __future__ import annotations
 
@@ -31,19 +31,27 @@ ALERT, HANDSHAKE = 0x15, 0x16
 
 @pytest.fixture(params=["own", "embedder's"])
 def embedded(request: pytest.FixtureRequest) -> bool:
-    """Return whether TLS is that of the embedding program."""
+    """Return True if TLS is that of the embedding program."""
     return bool(request.param != "own")
 
 
 @pytest.fixture
-async def relay(tmp_path: Path, time_limit: None, *, embedded: bool) -> AsyncIterator[WatchedRelay]:
-    """Run a relay in which a handshake has half a second."""
-    async with running_tls(tmp_path, embedded=embedded, handshake_timeout=0.5) as relay:
+def time_allowed() -> float:
+    """Return the handshake timeout, which a test of the timeout shortens."""
+    return 10
+
+
+@pytest.fixture
+async def relay(
+    tmp_path: Path, time_limit: None, time_allowed: float, *, embedded: bool
+) -> AsyncIterator[WatchedRelay]:
+    """Run a relay with this handshake timeout."""
+    async with running_tls(tmp_path, embedded=embedded, handshake_timeout=time_allowed) as relay:
         yield relay
 
 
 async def sent(client: trio.SocketStream, data: bytes) -> bytes:
-    """Send data, and return what comes until the relay ends the connection."""
+    """Send data, and return the bytes up to the end of the connection."""
     with suppress(trio.BrokenResourceError):
         await client.send_all(data)
         return b"".join([data async for data in client])
@@ -59,7 +67,7 @@ async def sent_inside(client: trio.SocketStream, data: bytes) -> bytes:
 
 
 async def refuses(client: trio.SocketStream, context: ssl.SSLContext) -> bytes:
-    """Have a handshake fail, and return what comes behind it."""
+    """Make a handshake fail, and return the bytes behind it."""
     with pytest.raises(ssl.SSLError):
         await TlsPeer(client, context).shake_hands()
     return await sent(client, b"")
@@ -71,12 +79,12 @@ async def plain_http(client: trio.SocketStream) -> bytes:
 
 
 async def not_tls(client: trio.SocketStream) -> bytes:
-    """Speak something else."""
+    """Speak another protocol."""
     return await sent(client, b"SSH-2.0-OpenSSH_9.2p1 canary\r\n")
 
 
 async def old_version(client: trio.SocketStream) -> bytes:
-    """Speak TLS 1.1 alone."""
+    """Speak only TLS 1.1."""
     return await sent(client, bytes.fromhex(HELLO.format(minor="02")))
 
 
@@ -86,7 +94,7 @@ async def old_client(client: trio.SocketStream) -> bytes:
 
 
 async def other_cipher(client: trio.SocketStream) -> bytes:
-    """Offer suites for another kind of key alone."""
+    """Offer only suites for another kind of key."""
     context = client_context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
@@ -99,7 +107,7 @@ async def distrust(client: trio.SocketStream) -> bytes:
 
 
 async def distrust_in_tls_1_2(client: trio.SocketStream) -> bytes:
-    """Trust another authority, in the older version."""
+    """Trust another authority, with TLS 1.2."""
     context = ssl.create_default_context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     return await refuses(client, context)
@@ -111,7 +119,7 @@ async def alert(client: trio.SocketStream) -> bytes:
 
 
 async def malformed(client: trio.SocketStream) -> bytes:
-    """Send a ClientHello that says a wrong length."""
+    """Send a ClientHello with a wrong length."""
     return await sent(
         client, bytes.fromhex(HELLO.format(minor="03").replace("0010 000d", "0011 000d"))
     )
@@ -130,7 +138,7 @@ async def ended(client: trio.SocketStream) -> bytes:
 
 
 async def reset(client: trio.SocketStream) -> bytes:
-    """Leave by a reset."""
+    """Reset the connection."""
     await client.send_all(b"\x16")
     client.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
     await client.aclose()
@@ -160,37 +168,37 @@ async def slow_finish(client: trio.SocketStream) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("fail", "kind", "is_told"),
+    ("fail", "kind", "alerted", "time_allowed"),
     [
-        (plain_http, TlsFailure.PLAIN_HTTP, False),
-        (not_tls, TlsFailure.NOT_TLS, None),
-        (old_version, TlsFailure.NO_SHARED_VERSION, True),
-        (old_client, TlsFailure.NO_SHARED_VERSION, False),
-        (other_cipher, TlsFailure.NO_SHARED_CIPHER, False),
-        (distrust, TlsFailure.CERTIFICATE_REFUSED, False),
-        (distrust_in_tls_1_2, TlsFailure.CERTIFICATE_REFUSED, False),
-        (alert, TlsFailure.CLIENT_ALERT, False),
-        (malformed, TlsFailure.OTHER, True),
-        (ended, TlsFailure.ENDED, None),
-        (reset, TlsFailure.RESET, False),
-        (slow, TlsFailure.TIMEOUT, False),
-        (slow_finish, TlsFailure.TIMEOUT, False),
+        (plain_http, TlsFailure.PLAIN_HTTP, False, 10),
+        (not_tls, TlsFailure.NOT_TLS, None, 10),
+        (old_version, TlsFailure.NO_SHARED_VERSION, True, 10),
+        (old_client, TlsFailure.NO_SHARED_VERSION, False, 10),
+        (other_cipher, TlsFailure.NO_SHARED_CIPHER, False, 10),
+        (distrust, TlsFailure.CERTIFICATE_REFUSED, False, 10),
+        (distrust_in_tls_1_2, TlsFailure.CERTIFICATE_REFUSED, False, 10),
+        (alert, TlsFailure.CLIENT_ALERT, False, 10),
+        (malformed, TlsFailure.OTHER, True, 10),
+        (ended, TlsFailure.ENDED, None, 10),
+        (reset, TlsFailure.RESET, False, 10),
+        (slow, TlsFailure.TIMEOUT, False, 0.5),
+        (slow_finish, TlsFailure.TIMEOUT, False, 1),
     ],
 )
 async def test_failure(
     relay: WatchedRelay,
     fail: Callable[[trio.SocketStream], Awaitable[bytes]],
     kind: TlsFailure,
-    is_told: bool | None,
+    alerted: bool | None,
     *,
     embedded: bool,
 ) -> None:
-    """A failure is counted by its kind, and answered with an alert or with nothing at all."""
+    """A failure is counted by its kind, and answered with an alert or with nothing."""
     client = await dial(relay)
     await relay.adopt(client)
     answer = await fail(client)
-    await relay.until_left(0)
-    (event,) = relay.told(TlsHandshakeFailed)
+    await relay.wait_for_connections(0)
+    (event,) = relay.events_of(TlsHandshakeFailed)
     assert event.kind is kind, event
     assert event.client == "127.0.0.1"
     assert "canary" not in repr(event)
@@ -199,17 +207,18 @@ async def test_failure(
     assert relay.handle.statistics().tls_handshakes_failed == {kind: 1}
     # The client is told of a failure by an alert, and never by anything in clear.
     assert not answer or (answer[0], len(answer)) == (ALERT, 7), answer
-    if is_told is not None and not embedded:
-        assert bool(answer) is is_told
+    if alerted is not None and not embedded:
+        assert bool(answer) is alerted
 
 
+@pytest.mark.parametrize("time_allowed", [1])
 async def test_head_too_slow_over_tls(relay: WatchedRelay) -> None:
-    """Once TLS is complete, a head that does not arrive in time is answered, in TLS."""
+    """Behind the TLS handshake, a head that does not arrive in time gets a response, in TLS."""
     client = await relay.adopt(speak_tls(await dial(relay)))
     await client.send(b"GET ")
     response = await client.read(12)
     assert response == b"HTTP/1.1 408"
-    assert not relay.told(TlsHandshakeFailed)
+    assert not relay.events_of(TlsHandshakeFailed)
 
 
 async def test_others_do_not_notice(relay: WatchedRelay) -> None:
@@ -237,7 +246,7 @@ async def test_others_do_not_notice(relay: WatchedRelay) -> None:
     ],
 )
 def test_reasons(reason: str | None, kind: TlsFailure, detail: str | None) -> None:
-    """The reason codes of OpenSSL stand for one of a fixed set of kinds."""
+    """Each reason code of OpenSSL maps to one of a fixed set of kinds."""
     error = ssl.SSLError()
     error.reason = reason  # type: ignore[assignment]
     failure = classify_failure(error)
@@ -251,17 +260,17 @@ def test_no_tls_error() -> None:
         assert classify_failure(error) == HandshakeFailure(TlsFailure.RESET)
 
 
-@pytest.mark.parametrize("fail", [ended_at_once, silent])
+@pytest.mark.parametrize(("fail", "time_allowed"), [(ended_at_once, 10), (silent, 0.5)])
 async def test_not_a_byte(
     relay: WatchedRelay,
     fail: Callable[[trio.SocketStream], Awaitable[bytes]],
     *,
     embedded: bool,
 ) -> None:
-    """A client that sent nothing, as checks of a TCP port do, is no failure, and hears nothing."""
+    """A client that sent nothing, as checks of a TCP port do, is no failure, and gets no byte."""
     client = await dial(relay)
     await relay.adopt(client)
     assert await fail(client) == b""
-    await relay.until_left(0)
+    await relay.wait_for_connections(0)
     # The listener of an embedding program does not tell what came.
-    assert len(relay.told(TlsHandshakeFailed)) == embedded
+    assert len(relay.events_of(TlsHandshakeFailed)) == embedded

@@ -1,4 +1,4 @@
-"""The alerts and the dashboard say what is so, as far as it can be seen without running them."""
+"""The alerts and the dashboard are consistent, as far as a test can see without running them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def anchors(path: str) -> list[str]:
 
 
 def promtool(*arguments: str | Path) -> None:
-    """Have Prometheus's own tool judge what is shipped."""
+    """Run promtool on the shipped files."""
     program = shutil.which("promtool")
     if program is None:
         pytest.skip("promtool is not here: install Debian's package prometheus")
@@ -66,8 +66,8 @@ def promtool(*arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout.decode()
 
 
-def test_promtool_can_read_them() -> None:
-    """The rules are rules, their templates too, and the configuration finds them."""
+def test_promtool() -> None:
+    """The rules and their templates are valid, and the configuration includes them."""
     promtool("check", "rules", SHIPPED / "alerts.yaml")
     promtool("check", "config", SHIPPED / "prometheus.yaml")
 
@@ -76,13 +76,13 @@ TESTS = sorted(SHIPPED.glob("*.test.yaml"))
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name)
-def test_what_fires_when(path: Path) -> None:
-    """Each alert fires when it should, and none for a healthy relay with nothing to do."""
+def test_rules(path: Path) -> None:
+    """Each alert fires in its scenario, and none for a healthy relay without traffic."""
     promtool("test", "rules", path)
 
 
 def test_each_alert_is_tested() -> None:
-    """There is a scenario in which it fires, and no alert is there without all it should say."""
+    """Each alert has a scenario in which it fires, and all its fields."""
     fired = {
         name for path in TESTS for name in re.findall(r"'{alertname=\"(\w+)\"", path.read_text())
     }
@@ -93,7 +93,7 @@ def test_each_alert_is_tested() -> None:
 
 @pytest.mark.parametrize(("label", "known"), VALUES.items())
 def test_values_of_labels(label: str, known: set[str]) -> None:
-    """A value that an alert or a panel looks for is one that the relay may have."""
+    """A label value in an alert or a panel is one that the relay may have."""
     matchers = re.findall(rf'\b{label}(=~|!~|!=|=)"([^"]*)"', "\n".join([ALERTS, *QUERIES]))
     assert matchers
     for operator, value in matchers:
@@ -101,15 +101,15 @@ def test_values_of_labels(label: str, known: set[str]) -> None:
 
 
 def test_alerts_in_the_document() -> None:
-    """The table has the alerts that there are, in their order, with their severity."""
+    """The table has all alerts, in order, with their severity."""
     rows = re.findall(
         r"^\| `(\w+)` \| (critical|warning) \|", section("Alerts and dashboard"), re.MULTILINE
     )
     assert rows == [alert.group("name", "severity") for alert in FOUND]
 
 
-def test_where_alerts_point_to() -> None:
-    """Each names a section that is there, and speaks of settings by names that they have."""
+def test_links_of_alerts() -> None:
+    """Each alert links to an existing section, and uses the names of existing settings."""
     settings = {it.name for kind in (DaemonSettings, RelaySettings) for it in iter_fields(kind)}
     for alert in FOUND:
         path, _, wanted = alert["runbook"].partition("#")
@@ -118,7 +118,7 @@ def test_where_alerts_point_to() -> None:
 
 
 def test_links_of_the_dashboard() -> None:
-    """Its first row has single numbers, and each link leads to a section that there is."""
+    """The first row has single numbers, and each link of the dashboard leads to a section."""
     first = [panel for panel in PANELS if panel["gridPos"]["y"] == 1]
     assert PANELS[0]["type"] == "row"
     assert {panel["type"] for panel in first} == {"stat"}
@@ -129,8 +129,8 @@ def test_links_of_the_dashboard() -> None:
             assert wanted in anchors(path), link
 
 
-def test_panels_have_a_place_each() -> None:
-    """No two have the same number, none lies over another, and all lie within the grid."""
+def test_layout_of_panels() -> None:
+    """Panels have unique numbers, do not overlap, and lie within the grid."""
     assert len({panel["id"] for panel in PANELS}) == len(PANELS)
     places = [
         {
@@ -145,8 +145,8 @@ def test_panels_have_a_place_each() -> None:
 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart["title"])
-def test_panels_explain_themselves(chart: dict[str, Any]) -> None:
-    """Each says what to make of it, in which unit, and asks the source that was chosen."""
+def test_fields_of_panels(chart: dict[str, Any]) -> None:
+    """Each panel has a description, a unit, and the selected data source."""
     assert chart["description"].endswith(".")
     assert chart["fieldConfig"]["defaults"]["unit"]
     assert chart["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
@@ -157,9 +157,9 @@ def test_panels_explain_themselves(chart: dict[str, Any]) -> None:
 
 
 def test_variables_of_the_dashboard() -> None:
-    """Those that are used are defined, but for Grafana's own, and the other way round.
+    """All variables that are used are defined, except Grafana's own, and the reverse.
 
-    Nothing asks another source than the one that was chosen.
+    No query has another data source than the selected one.
     """
     text = json.dumps(DASHBOARD)
     own = {"__all", "__range", "__rate_interval"}

@@ -1,4 +1,4 @@
-"""The rooms of the relay, held against the imports of every module."""
+"""Rooms of the relay, checked against the imports of every module."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOMS = ["protocol", "transport", "limits", "top", "pairing", "server"]
 ROOMS += ["__init__", "daemon", "cli", "__main__"]
 
 FOUNDATIONS = {"protocol", "transport", "limits"}
-"""Rooms that import nothing of the relay but their own modules."""
+"""Rooms that import only their own modules."""
 
 PURE = {"protocol", "limits", "top"}
 """Rooms without trio, clock and I/O. Time is an argument."""
@@ -126,7 +126,7 @@ def packages(tree: ast.Module) -> set[str]:
 
 
 def own_imports(module: str, *, at_import: bool = False) -> set[str]:
-    """Return the modules of the relay that a module imports, or only those it is imported with."""
+    """Return the modules of the relay that a module imports, or only those imported at its top."""
     parents = module.split(".")
     if PATHS[module].stem != "__init__" or module == "__init__":
         parents.pop()
@@ -181,14 +181,14 @@ def test_order() -> None:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_no_circle(room: str) -> None:
-    """The modules of a room have an order."""
+    """The modules of a room do not import each other in cycles."""
     members = [module for module in MODULES if room_of(module) == room]
     TopologicalSorter({module: own_imports(module) & {*members} for module in members}).prepare()
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) in PURE])
 def test_pure_rooms(module: str) -> None:
-    """A pure module imports nothing that waits, reads or tells the time."""
+    """A pure module imports no module that waits, reads or tells the time."""
     known = HARMLESS | BORROWED.get(room_of(module), set())
     assert libraries(MODULES[module]) <= known
     assert not {*names(MODULES[module])} & {"open()", "print()", "input()"}
@@ -199,14 +199,14 @@ def test_pure_rooms(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_libraries(module: str) -> None:
-    """A module imports what its room may, and names the relay's own modules relatively."""
+    """A module imports the libraries of its room, and names the relay's own modules relatively."""
     imported = packages(MODULES[module])
     assert imported <= REQUIRED | sys.stdlib_module_names
     assert {name for name in imported if room_of(module) not in KEEPERS.get(name, ROOMS)} == set()
 
 
 def test_early_modules() -> None:
-    """What the program imports before the command line takes no time to import."""
+    """Modules that are imported before the command line import nothing slow."""
     early = {each for each in own_imports("__main__", at_import=True) if room_of(each) != "cli"}
     for module in {"__main__", *early}:
         assert libraries(MODULES[module]) <= QUICK
@@ -214,7 +214,7 @@ def test_early_modules() -> None:
 
 @pytest.mark.parametrize("module", [each for each in MODULES if room_of(each) not in PROCESS])
 def test_process(module: str) -> None:
-    """The environment, signals, output and the logging setup belong to the process."""
+    """Only the process uses the environment, signals, output and the logging setup."""
     used = {*names(MODULES[module])}
     assert not used & {
         "breakpoint()",
@@ -257,5 +257,5 @@ def test_private_names(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_size(module: str) -> None:
-    """A file stays small: one idea each."""
+    """Each file has at most the permitted number of lines."""
     assert len(PATHS[module].read_text().splitlines()) <= MAX_LINES

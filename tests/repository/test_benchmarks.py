@@ -1,4 +1,4 @@
-"""The pure parts of the benchmark: frames, figures, and the rule of its gate."""
+"""Pure parts of the benchmark: frames, results, and the rule of its gate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PING = 0x9
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536])
 @pytest.mark.parametrize("masked", [True, False])
 def test_a_frame_parses_back(size: int, masked: bool) -> None:
-    """A frame of every length form carries its payload, masked or not."""
+    """A frame of every length form has its payload, masked or not."""
     payload = bytes(range(256)) * 256
     built = frame(payload[:size], masked=masked)
     header = parse_header(built)
@@ -35,7 +35,7 @@ def test_a_frame_parses_back(size: int, masked: bool) -> None:
 
 
 def test_a_header_that_is_cut_off_is_not_parsed() -> None:
-    """No prefix of a header passes for one."""
+    """No prefix of a header is parsed as a header."""
     header_size = 14
     built = frame(bytes(70000), masked=True)
     assert [parse_header(built[:cut]) for cut in range(header_size)] == [None] * header_size
@@ -49,7 +49,7 @@ def test_masking_undoes_itself_and_leaves_nothing_plain() -> None:
 
 
 def test_a_message_is_sent_masked_and_arrives_plain_or_as_it_was_sent() -> None:
-    """A relay unmasks what it forwards; a splice does not look."""
+    """A relay unmasks the messages that it forwards; a splice does not."""
     through_a_relay = Message.of_size(100, unmasked_on_the_way=True)
     through_a_splice = Message.of_size(100, unmasked_on_the_way=False)
     assert through_a_relay.payload == through_a_splice.payload
@@ -60,7 +60,7 @@ def test_a_message_is_sent_masked_and_arrives_plain_or_as_it_was_sent() -> None:
 @pytest.mark.parametrize("chunk", [1, 3, 101, 102, 103, 4096, 1 << 20])
 @pytest.mark.parametrize("unmasked", [True, False])
 def test_a_receiver_counts_in_any_chunks(chunk: int, unmasked: bool) -> None:
-    """Where the stream is cut makes no difference to what is counted."""
+    """The count is the same for every division of the stream into chunks."""
     message = Message.of_size(100, unmasked_on_the_way=unmasked)
     receiver, stream = Receiver(message.arriving), message.arriving * 3000
     fed = sum(receiver.feed(stream[at : at + chunk]) for at in range(0, len(stream), chunk))
@@ -88,19 +88,19 @@ def test_a_receiver_counts_fragments_as_one_message(chunk: int) -> None:
 
 
 def test_a_close_frame_is_an_error_to_a_receiver() -> None:
-    """A relay that closes in the middle of a load is not measured as fast."""
+    """A relay that closes during a load is not measured as fast."""
     with pytest.raises(FrameError):
         Receiver(frame(b"x", masked=False)).feed(frame(b"", masked=False, opcode=CLOSE))
 
 
 def test_joining_a_stream_that_is_cut_off_is_an_error() -> None:
-    """Content is never compared before all of it is there."""
+    """Content is compared only once all of it has arrived."""
     with pytest.raises(FrameError):
         payload_of(frame(b"x", masked=False) + b"\x82")
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
-    """The smallest value that the share of all values reaches."""
+    """A percentile is the smallest value that the share of all values reaches."""
     values = [float(number) for number in range(1, 101)]
     assert figures.percentile(values, 0.5) == 50
     assert figures.percentile(values, 0.99) == 99
@@ -111,7 +111,7 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 def test_latencies_are_in_microseconds() -> None:
-    """Seconds come in, in any order."""
+    """Latencies may be in any order; the input is in seconds."""
     assert figures.latencies([0.003, 0.001, 0.002]) == {
         "p50": pytest.approx(2000),
         "p99": pytest.approx(3000),
@@ -120,7 +120,7 @@ def test_latencies_are_in_microseconds() -> None:
 
 
 def test_medians_leave_failures_out() -> None:
-    """A round that failed neither counts nor hides the others."""
+    """A failed round neither counts nor hides the others."""
     samples = [
         figures.Sample("small", 100, "a", number, {"rate": rate})
         for number, rate in enumerate((5.0, 1.0, 3.0))
@@ -137,15 +137,15 @@ def test_medians_leave_failures_out() -> None:
 def test_a_ratio_is_only_of_what_is_known_and_positive(
     value: float | None, reference: float | None, expected: float | None
 ) -> None:
-    """A missing figure or a negative difference gives no ratio, not a wrong one."""
+    """A missing result or a negative difference has no ratio."""
     assert figures.ratio(value, reference) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "expected"), [(None, "-"), (0.123456, "0.123"), (99.96, "100"), (12345.6, "12,346")]
 )
-def test_figures_have_three_digits(value: float | None, expected: str) -> None:
-    """More digits than the measurement has would be a lie."""
+def test_results_have_three_digits(value: float | None, expected: str) -> None:
+    """A result has no more digits than its precision."""
     assert figures.readable(value) == expected
 
 
@@ -156,31 +156,31 @@ BOUND = gate.Bound("small", 100, "CPU/message", "yardstick", baseline=0.1)
     ("ours", "passed"), [(0.5, True), (1.0, True), (2.0, True), (2.01, False), (20.0, False)]
 )
 def test_the_gate_stops_only_what_is_worse_than_half(ours: float, passed: bool) -> None:
-    """Noise passes, even twice the recorded cost; a lost fast path does not."""
+    """Noise passes, even twice the recorded cost; the loss of a fast path does not."""
     medians = {
         ("small", 100, gate.OURS): {"CPU/message": ours},
         ("small", 100, "yardstick"): {"CPU/message": 10.0},
     }
-    (verdict,) = gate.judge(medians, [BOUND])
+    (verdict,) = gate.compare(medians, [BOUND])
     assert verdict.measured == pytest.approx(ours / 10)
     assert verdict.passed is passed
 
 
 @pytest.mark.parametrize("missing", [gate.OURS, "yardstick"])
 def test_the_gate_does_not_pass_what_was_not_measured(missing: str) -> None:
-    """A relay that does not start is not fast."""
+    """A relay that does not start does not pass."""
     medians = {
         ("small", 100, peer): {"CPU/message": 1.0}
         for peer in (gate.OURS, "yardstick")
         if peer != missing
     }
-    (verdict,) = gate.judge(medians, [BOUND])
+    (verdict,) = gate.compare(medians, [BOUND])
     assert verdict.measured is None
     assert not verdict.passed
 
 
-def test_what_a_second_relay_brings_is_the_ratio_of_the_rates() -> None:
-    """Medians over the rounds, of the rates alone; nothing where one count was not measured."""
+def test_gain_is_the_ratio_of_the_rates() -> None:
+    """The gain uses the medians of the rates; it is missing if one count was not measured."""
     workload = scale.SCALED[0]
     samples = [
         figures.Sample(workload.name, workload.points[0], count, number, {"rate": rate})
@@ -192,7 +192,7 @@ def test_what_a_second_relay_brings_is_the_ratio_of_the_rates() -> None:
 
 
 def test_the_balancer_has_a_line_for_each_relay() -> None:
-    """They differ by name and port, and follow upon the section they belong to."""
+    """The lines have different names and ports, and follow their section."""
     *section, first, second = scale.configuration([1001, 1002]).splitlines()
     assert "balance url_param pair" in "".join(section)
     assert first.split() == ["server", "relay1", "127.0.0.1:1001", "weight", "100"]

@@ -1,4 +1,4 @@
-"""What the files of deployment name is there, as far as it can be seen without running them."""
+"""The files of deploy/ agree with each other and with the relay, as far as reading them shows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VARIABLES = {
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_variables(path: Path) -> None:
-    """A variable that a file names is one of the relay's."""
+    """Each variable in a file is one of the relay's."""
     named = set(re.findall(r"ARC_RELAY_[A-Z_]+", path.read_text()))
     assert named <= VARIABLES
 
@@ -47,7 +47,7 @@ def test_variables(path: Path) -> None:
     ],
 )
 def test_requirements(file: str, wanted: list[str]) -> None:
-    """Each dependency is pinned to one version, with hashes, and without an address."""
+    """Each dependency is pinned to one version, with hashes, and without an index address."""
     text = (ROOT / file).read_text()
     assert "://" not in text
     pins = re.findall(r"^([a-z0-9-]+)==\S+.*?((?: \\\n    --hash=\S+)*)$", text, re.MULTILINE)
@@ -72,19 +72,19 @@ def test_base_image() -> None:
 
 
 def hardening(unit: str) -> list[str]:
-    """Return the lines of a service that shut it in."""
+    """Return the lines of a service that restrict it."""
     text = (DEPLOY / "systemd" / unit).read_text()
     return text.partition("\nDynamicUser=yes")[2].partition("\n[Install]")[0].splitlines()
 
 
-def test_instances_are_as_shut_in_as_the_one() -> None:
-    """What one service may not do, none of several may."""
+def test_instances_are_hardened_like_the_single_service() -> None:
+    """The template unit has every restriction of the single service."""
     assert hardening("arc-relay.service") == hardening("arc-relay@.service")
     assert len(hardening("arc-relay.service")) > 25
 
 
-def test_files_of_compose() -> None:
-    """What compose shows a proxy of this repository is there."""
+def test_compose_mounts_existing_files() -> None:
+    """The files that compose mounts into a proxy exist in this repository."""
     mounted = re.findall(r"^ +- (\./[^:]+):", (DEPLOY / "compose.yaml").read_text(), re.MULTILINE)
     assert len(mounted) == 1
     assert all((DEPLOY / path).is_file() for path in mounted)

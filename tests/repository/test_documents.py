@@ -1,4 +1,4 @@
-"""What the documents for operators name is there, and what is there they name."""
+"""The operators' documents name existing things, and name all that they should list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import relay.daemon.log_observer
+import relay.daemon.process_log
 from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
 from relay.cli.options import flags_of, variable_of
 from relay.daemon.effective_limits import LIMITS, effective_limits
@@ -30,13 +31,13 @@ def section(title: str) -> str:
 
 
 def anchor(heading: str) -> str:
-    """Return what a link to a heading ends with."""
+    """Return the anchor of a heading."""
     return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_links(document: Path) -> None:
-    """A link inside the repository leads to a file, and to a heading in it."""
+    """A link inside the repository has an existing file, and an existing heading in it."""
     for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
         if "://" in target:
             continue
@@ -50,23 +51,23 @@ def test_links(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_flags_and_variables(document: Path) -> None:
-    """A flag of `arc-relay start`, or a variable, that a document names is one."""
+    """Each flag of `arc-relay start`, and each variable, in a document exists."""
     text = document.read_text()
     flags = {flag for name, _, about in SETTINGS for flag in flags_of(name, about)}
     for line in re.findall(r"arc-relay start (.*(?:\\\n.*)*)", text):
-        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= flags | {"--help"}
+        assert set(re.findall(r"--[a-z][a-z-]*", line)) <= flags | {"--check", "--help"}
     assert set(re.findall(r"ARC_RELAY_[A-Z_]+", text)) <= {variable_of(name) for name in NAMES}
 
 
 @pytest.mark.parametrize("definition", SETTINGS, ids=lambda definition: definition.name)
 def test_settings(definition: Definition) -> None:
-    """Every setting is spoken of, by its name or its flag."""
+    """Every setting is described, by its name or its flag."""
     flag = flags_of(definition.name, definition.field)[0]
     assert f"`{definition.name}`" in OPERATIONS or re.search(rf"{flag}\b", OPERATIONS)
 
 
 def test_metrics() -> None:
-    """The table has the metrics that there are, with their types, and no others."""
+    """The table has all metrics, with their types, and no others."""
     settings: dict[str, Any] = dict.fromkeys(LIMITS, 1)
     limits = effective_limits(RelaySettings(**settings), 1)
     process = ProcessStatistics(limits=limits, certificate_expiry=1.0)
@@ -88,22 +89,23 @@ def test_metrics() -> None:
 
 def test_log_lines() -> None:
     """The table has every line of the log, with the fields that it may have."""
-    source = Path(relay.daemon.log_observer.__file__).read_text()
+    paths = (relay.daemon.log_observer.__file__, relay.daemon.process_log.__file__)
+    source = "".join(Path(path).read_text() for path in paths)
     lines = section("Logs")
-    events = re.findall(r"(?:log|_log)\.\w+\(\s*\"([a-z ]+)\"", source)
-    assert len(events) == 12
+    events = re.findall(r"(?:log\.\w+\(|_log\.\w+,|log\.\w+\)\()\s*\"([a-z ]+)\"", source)
+    assert len(events) == 18
     for event in [*events, "refused", "log lines lost"]:
         assert f"\n| `{event}` |" in lines
     assert all(f"`{name}`" in lines for name in re.findall(r"\b(\w+)=", source) if name[0] != "_")
 
 
 def test_outcomes() -> None:
-    """The table has the outcomes that there are."""
+    """The table has all outcomes."""
     rows = re.findall(r"^\| `(\w+)` \|", section("Outcomes"), re.MULTILINE)
     assert rows == [outcome.label for outcome in Outcome]
 
 
 def test_kinds_of_failed_handshakes() -> None:
-    """The table has the kinds that there are."""
+    """The table has all kinds of failed handshakes."""
     rows = re.findall(r"^\| `(\w+)` \|", section("TLS handshakes"), re.MULTILINE)
     assert rows == [kind.value for kind in TlsFailure]

@@ -1,4 +1,4 @@
-"""The guides for contributors and operators name what the repository has."""
+"""The guides for contributors and operators name existing things of the repository."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_commands() -> None:
 
 
 def test_folders_of_tests() -> None:
-    """The table of test folders has no folder twice, and each has a row once it exists."""
+    """The table of test folders has each folder once."""
     named = re.findall(r"^\| `tests/(\w+)` \|", section("Tests"), re.MULTILINE)
     assert {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("*.py"))} <= {*named}
     assert len(named) == len(set(named))
@@ -93,7 +93,7 @@ def test_index_of_deployment() -> None:
 
 
 def test_distribution() -> None:
-    """The sdist has what a contributor needs."""
+    """The sdist has the files that a contributor needs."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert [path for path in included if not (ROOT / path.lstrip("/")).exists()] == []

@@ -1,4 +1,4 @@
-"""The document of the protocol names every status and every close code that the relay has."""
+"""The document of the protocol has every status and every close code of the relay."""
 
 from __future__ import annotations
 
@@ -22,17 +22,13 @@ from relay.protocol.response import Response, health_response
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 ROWS = [line for line in DOCUMENT.splitlines() if line.startswith("|")]
 ANSWERS = [value for value in vars(relay.protocol.response).values() if isinstance(value, Response)]
-GOODBYES = sorted(
-    {
-        goodbye
-        for outcome in Outcome
-        for goodbye in (outcome.close_for_cause, outcome.close_for_peer)
-    }
+CLOSES = sorted(
+    {close for outcome in Outcome for close in (outcome.close_for_cause, outcome.close_for_peer)}
 )
 
 
 def words(module: ModuleType, function: str) -> list[str]:
-    """Return the last literal that each call of a function in a module gets."""
+    """Return the last literal of each call of a function in a module."""
     calls = [
         node
         for node in ast.walk(ast.parse(inspect.getsource(module)))
@@ -43,13 +39,13 @@ def words(module: ModuleType, function: str) -> list[str]:
 
 
 def has_row(number: int, text: str) -> bool:
-    """Return whether a row begins with this status or close code and has this text in it."""
+    """Return True if a row begins with this status or close code and has this text."""
     return any(row.startswith(f"| {number} |") and f"`{text}`" in row for row in ROWS)
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.body)
 def test_statuses(answer: Response) -> None:
-    """Each answer has a row with its status, its body and its headers."""
+    """Each constant response has a row with its status, its body and its headers."""
     rows = [row for row in ROWS if row.startswith(f"| {answer.status} | `{answer.body}` |")]
     assert len(rows) == 1
     for name, value in answer.headers:
@@ -57,7 +53,7 @@ def test_statuses(answer: Response) -> None:
 
 
 def test_other_refusals() -> None:
-    """So do those that are no constants."""
+    """Each refusal that is no constant has a row."""
     bad_requests = words(relay.protocol.handshake, "bad_request")
     limits = words(relay.server.join, "try_later")
     assert (len(bad_requests), len(limits)) == (6, 2)
@@ -65,16 +61,14 @@ def test_other_refusals() -> None:
     assert all(has_row(429, text) for text in limits)
 
 
-@pytest.mark.parametrize(
-    "goodbye", GOODBYES, ids=lambda goodbye: f"{goodbye.code} {goodbye.reason}"
-)
-def test_close_codes(goodbye: Close) -> None:
-    """Each close code that an outcome comes to has a row with its reason."""
-    assert has_row(goodbye.code, goodbye.reason)
+@pytest.mark.parametrize("close", CLOSES, ids=lambda close: f"{close.code} {close.reason}")
+def test_close_codes(close: Close) -> None:
+    """Each close code of an outcome has a row with its reason."""
+    assert has_row(close.code, close.reason)
 
 
 def test_violations() -> None:
-    """Every rule that a client can break is named."""
+    """Every rule that a client can violate is named."""
     rules = words(relay.protocol.frames, "protocol_error")
     assert len(rules) == 12
     assert all(f"`{rule}`" in DOCUMENT for rule in rules)
@@ -87,14 +81,14 @@ def test_violations() -> None:
 
 
 def test_health() -> None:
-    """The three answers about health are shown as they are sent."""
+    """The three responses about health are shown as they are sent."""
     for draining, full in ((False, False), (True, False), (False, True)):
         response = health_response(7, draining=draining, full=full)
         shown = f"{response.status.value} `{response.body.replace('7', 'N')}`"
         assert shown in DOCUMENT
 
 
-def test_nothing_invented() -> None:
+def test_no_other_status() -> None:
     """No row has a status that the relay does not send."""
     table = DOCUMENT.partition("## Statuses")[2].partition("## Health")[0]
     shown = {row.split("`")[1] for row in table.splitlines() if row.startswith(("| 4", "| 5"))}

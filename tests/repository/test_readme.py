@@ -1,4 +1,4 @@
-"""What the README shows is true."""
+"""The examples and the options of README.md are correct."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ README = Path(__file__).parents[2].joinpath("README.md").read_text()
 
 
 def test_embedding_example() -> None:
-    """The example runs as it stands."""
+    """The embedding example runs unchanged."""
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example], capture_output=True, text=True, check=True
@@ -26,7 +26,7 @@ def test_embedding_example() -> None:
 
 
 def test_options() -> None:
-    """The options in the table exist, and have the defaults that it says."""
+    """The options in the table exist, and have the stated defaults."""
     rows = re.findall(r"^\| `--([a-z-]+)`[^|]* \| `([^`|]*)` \|", README, re.MULTILINE)
     assert len(rows) >= 7
     defaults = {

@@ -1,4 +1,4 @@
-"""The reference of the settings is what their definitions say."""
+"""The reference of the settings agrees with their definitions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ COMMITTED = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 def test_committed() -> None:
-    """The file in the repository is what `python docs/generate_settings.py` prints."""
+    """The file in the repository is the output of `python docs/generate_settings.py`."""
     assert COMMITTED.read_text() == reference()
 
 
 def test_printed() -> None:
-    """The module prints the reference, and warns of nothing."""
+    """The module prints the reference, without a warning."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "docs.generate_settings"],
         capture_output=True,
@@ -55,3 +55,13 @@ def test_row() -> None:
         reference()
     )
     assert "| `ARC_RELAY_MAX_CONNECTIONS` | 90 % of the descriptor limit | " in reference()
+
+
+def test_other_options() -> None:
+    """The options that are no settings have rows, also if a setting has the same name."""
+    found = reference().partition("## Other options")[2]
+    assert "| `probe` | `--quick` |  | " in found
+    assert "| `probe` | `--token-file PATH` |  | " in found
+    assert "| `probe` | `--timeout TIME` | `30s` | Timeout of a step. |" in found
+    assert "| `start` | `--check` |  | " in found
+    assert "| `start` | `--port" not in found

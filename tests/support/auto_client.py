@@ -1,4 +1,4 @@
-"""A client that does what any program's WebSocket library does by itself: it reads, and answers."""
+"""Client that reads and answers by itself, like any WebSocket library."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import trio
 from .raw_client import BINARY, CLOSE, CONTINUATION, PING, PONG, Client, encode
 
 
-class Lively:
-    """Takes all that a client is sent, answers pings and the close frame, and keeps the rest."""
+class AutoClient:
+    """Reads all frames, answers pings and the close frame, and stores the messages."""
 
     def __init__(self, client: Client, nursery: trio.Nursery) -> None:
         self.client = client
         self.pings = 0
         self.payload = b""
-        """Of all binary messages, one behind the other."""
+        """Payloads of all binary messages, concatenated."""
         self.ended = trio.Event()
         self.close: tuple[int, str] | None = None
-        """Code and reason of the close frame that came."""
+        """Code and reason of the received close frame."""
         self._sending = trio.Lock()
         nursery.start_soon(self._read)
 
     async def send_message(self, payload: bytes) -> None:
-        """Send a message; answers wait until it is sent."""
+        """Send a message; replies wait until it is sent."""
         await self._send(encode(BINARY, payload))
 
     async def _send(self, frame: bytes) -> None:
@@ -32,7 +32,7 @@ class Lively:
             await self.client.send(frame)
 
     async def closed(self) -> tuple[int, str]:
-        """Return the code and reason of the close frame that ends it."""
+        """Return the code and reason of the close frame."""
         await self.ended.wait()
         assert self.close is not None
         return self.close

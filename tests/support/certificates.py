@@ -1,4 +1,4 @@
-"""Certificates for relays under test, of an authority that their clients trust."""
+"""Certificates of relays under test, from an authority that their clients trust."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import trustme
 
 @cache
 def authority() -> trustme.CA:
-    """Return the one authority of all tests."""
+    """Return the authority of all tests."""
     return trustme.CA()
 
 
 class Certificate:
-    """A certificate for localhost and this machine's addresses, in files that can be replaced."""
+    """Certificate for localhost and 127.0.0.1, in files that can be replaced."""
 
     def __init__(self, folder: Path) -> None:
         self.cert = folder / "cert.pem"
@@ -25,7 +25,7 @@ class Certificate:
         self.renew()
 
     def renew(self, *, expiry: datetime | None = None) -> None:
-        """Put a new certificate and its key into the files."""
+        """Write a new certificate and its key."""
         leaf = authority().issue_cert(
             "localhost", "127.0.0.1", key_type=trustme.KeyType.ECDSA, not_after=expiry
         )
@@ -34,17 +34,17 @@ class Certificate:
 
     @property
     def options(self) -> list[str]:
-        """The options of a relay that serves TLS with it."""
+        """Options of a relay that uses this certificate."""
         return ["--tls-cert", str(self.cert), "--tls-key", str(self.key)]
 
     def matches(self, shown: bytes | None) -> bool:
-        """Return whether a certificate, in DER form, is the one in the file."""
+        """Return True if a certificate in DER form is the one in the file."""
         pem = self.cert.read_text().partition("-----END CERTIFICATE-----")
         return shown == ssl.PEM_cert_to_DER_cert(pem[0] + pem[1])
 
 
 def client_context() -> ssl.SSLContext:
-    """Return how a client speaks TLS that trusts the authority alone."""
+    """Return a client context that trusts only the authority of the tests."""
     context = ssl.create_default_context()
     authority().configure_trust(context)
     return context

@@ -1,6 +1,6 @@
 """Objects of the relay that only the cyclic garbage collector could free.
 
-The command line lets that collector run rarely. Whatever it alone can free grows with every
+The program runs that collector rarely. Every object that only it can free adds memory for each
 connection of a hostile client.
 """
 
@@ -15,11 +15,11 @@ from typing import Final
 __all__ = ["LARGE", "no_cycles"]
 
 LARGE: Final = 4096
-"""Bytes of a value that can be nothing but data of a client."""
+"""Minimum size of a value that can only be client data."""
 
 
 def module_of(thing: object) -> str:
-    """Return the name of the module that a frame runs, or that a type is from."""
+    """Return the name of the module that a frame runs, or that defines a type."""
     match thing:
         case FrameType():
             return str(thing.f_globals["__name__"])
@@ -32,7 +32,7 @@ def module_of(thing: object) -> str:
 
 
 def is_ours(thing: object) -> bool:
-    """Return whether the relay, or its parser, made a thing, or it refers to a large value."""
+    """Return True if the relay or h11 made an object, or if it refers to a large value."""
     return module_of(thing).partition(".")[0] in {"relay", "h11"} or any(
         isinstance(value, bytes | bytearray | str) and len(value) > LARGE
         for value in gc.get_referents(thing)
@@ -41,7 +41,7 @@ def is_ours(thing: object) -> bool:
 
 @contextmanager
 def no_cycles() -> Iterator[None]:
-    """Assert that nothing of the relay's is left to the collector by what happens in here."""
+    """Assert that the block leaves no object of the relay to the collector."""
     gc.collect()
     gc.disable()
     try:

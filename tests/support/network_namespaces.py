@@ -1,7 +1,7 @@
-"""Two network namespaces, near and far, and a line between them that can go dead.
+"""Two network namespaces, near and far, and a link between them that can fail.
 
-A packet on a dead line is dropped without a word, as where a phone has lost its network. It takes
-root, and the programs `ip` and `nft`; where those are missing, tests are skipped, and say so.
+A failed link drops packets without a notice, like the network of a phone without reception. The
+tests require root and the programs `ip` and `nft`, and are skipped without them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Namespaces:
     """Two namespaces, until they are closed; ``near`` and ``far`` are their names."""
 
     def __init__(self, stack: ExitStack) -> None:
-        """Make them; what removes them again goes on the stack."""
+        """Create the namespaces; the stack removes them."""
         name = f"arc-relay-{os.getpid()}"
         self.near, self.far = f"{name}-near", f"{name}-far"
         for namespace in (self.near, self.far):
@@ -56,11 +56,11 @@ class Namespaces:
             run("ip", "-n", namespace, "link", "set", "line", "up")
 
     def go_dead(self) -> None:
-        """Drop from now on whatever the far side sends, or is sent."""
+        """Drop all further packets to and from the far side."""
         run("ip", "netns", "exec", self.far, "nft", "-f", "-", text=DEAD)
 
     def socket(self, namespace: str) -> trio.socket.SocketType:
-        """Return a TCP socket that is in a namespace, and stays there."""
+        """Return a TCP socket that belongs to a namespace."""
         with inside(namespace):
             return trio.socket.socket()
 
@@ -73,7 +73,7 @@ def run(*command: str, text: str = "") -> None:
 
 @contextmanager
 def inside(namespace: str) -> Iterator[None]:
-    """Have this thread in a network namespace for a while, in which nothing may wait."""
+    """Move this thread to a network namespace during a block, in which no task may wait."""
     libc = ctypes.CDLL(None, use_errno=True)
     own, other = Path("/proc/thread-self/ns/net"), Path("/run/netns") / namespace
     with own.open("rb") as back, other.open("rb") as there:
@@ -86,7 +86,7 @@ def inside(namespace: str) -> Iterator[None]:
 
 @pytest.fixture
 def namespaces() -> Iterator[Namespaces]:
-    """Make two namespaces for a test, and remove them, whatever happens."""
+    """Create two namespaces for a test, and remove them in any case."""
     if os.geteuid() != 0:
         pytest.skip("network namespaces take root")
     for program in ("ip", "nft"):
@@ -97,7 +97,7 @@ def namespaces() -> Iterator[Namespaces]:
 
 
 class NearRelay(RealTimeRelay):
-    """A relay in the near namespace, with clients in both."""
+    """Relay in the near namespace, with clients in both."""
 
     def __init__(self, namespaces: Namespaces) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class NearRelay(RealTimeRelay):
 async def near_relay(
     namespaces: Namespaces, settings: RelaySettings, nursery: trio.Nursery, time_limit: None
 ) -> AsyncIterator[NearRelay]:
-    """Run a relay in the near namespace; once its clients are gone it must be empty by itself."""
+    """Run a relay in the near namespace; it must be empty once its clients have left."""
     sock = namespaces.socket(namespaces.near)
     await sock.bind((NEAR_ADDRESS, 0))
     sock.listen()

@@ -43,7 +43,7 @@ def plan_for(
 
 
 async def probe(plan: Plan) -> tuple[list[Result], Result]:
-    """Carry out a plan; return all results, and the last one."""
+    """Run a plan; return all results, and the last one."""
     reported: list[Result] = []
     results = await run_probe(plan, reported.append)
     assert reported == results
@@ -57,6 +57,29 @@ def into(relay: MemoryRelay) -> Opener:
         return await relay.open_stream()
 
     return open_stream
+
+
+class CountingStream(trio.abc.Stream):
+    """A stream that counts the bytes of both directions."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self.count = 0
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self._stream.receive_some(max_bytes)
+        self.count += len(data)
+        return data
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        self.count += len(data)
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 class Script:
@@ -145,7 +168,7 @@ class Impostor:
         self._held: list[Message] = []
         self._streams: list[trio.abc.Stream] = []
         self.sides: list[trio_websocket.WebSocketConnection] = []
-        self.farewell: tuple[int, str | None] = (1000, "peer disconnected")
+        self.close_for_peer: tuple[int, str | None] = (1000, "peer disconnected")
         """Close code and reason for a side whose peer is gone."""
 
     async def open_stream(self, awaited: Awaited) -> trio.abc.Stream:
@@ -156,7 +179,7 @@ class Impostor:
         return near
 
     async def cut(self) -> None:
-        """End all connections without a word."""
+        """End all connections without a close frame."""
         for stream in self._streams:
             await trio.aclose_forcefully(stream)
 
@@ -174,7 +197,7 @@ class Impostor:
                 while True:
                     await self._pass_on(side, await side.get_message())
             for other in self.sides:
-                await other.aclose(*self.farewell)
+                await other.aclose(*self.close_for_peer)
 
     async def _pass_on(self, side: trio_websocket.WebSocketConnection, message: Message) -> None:
         edited = self._edit(message)

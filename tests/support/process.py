@@ -1,4 +1,4 @@
-"""The program as its users start it: in a process of its own."""
+"""The program in a process of its own, as users start it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 class Program:
-    """A relay that listens; ``out`` is all that it wrote to stdout, its stderr goes to ``log``."""
+    """Relay that listens; ``out`` is its whole stdout, and its stderr goes to ``log``."""
 
     def __init__(self, process: trio.Process, log: Path) -> None:
         self.process = process
@@ -36,23 +36,23 @@ class Program:
         self.out = b""
 
     async def listen(self) -> None:
-        """Wait until the relay says that it listens."""
+        """Wait until the relay prints its addresses."""
         with trio.fail_after(30):
             while not self.out.endswith(b"\n"):
                 assert await self._read(), self.log.read_text()
         assert LISTENING.fullmatch(self.out), self.out
 
     @property
-    def places(self) -> list[str]:
-        """Where the relay listens, as it says."""
+    def addresses(self) -> list[str]:
+        """Addresses on which the relay listens, as its output names them."""
         found = LISTENING.match(self.out)
         assert found is not None
         return found[1].decode().split(", ")
 
     @property
     def port(self) -> int:
-        """The port of the first listener on TCP."""
-        return next(int(place.rpartition(":")[2]) for place in self.places if "://" in place)
+        """Port of the first TCP listener."""
+        return next(int(place.rpartition(":")[2]) for place in self.addresses if "://" in place)
 
     async def _read(self) -> bytes:
         assert self.process.stdout is not None
@@ -61,7 +61,7 @@ class Program:
         return data
 
     async def line(self, *parts: str) -> str:
-        """Return the first line of the log that has all these parts, once it is there."""
+        """Wait for the first line of the log with all these parts, and return it."""
         with trio.fail_after(30):
             while True:
                 for line in self.log.read_text().splitlines():
@@ -70,18 +70,18 @@ class Program:
                 await trio.sleep(0.01)
 
     async def metrics_port(self) -> int:
-        """Return the port that the relay serves its metrics on, as it says."""
+        """Return the port of the metrics listener, as the log has it."""
         line = await self.line("started")
         found = re.search(r"metrics\W+http://127\.0\.0\.1:(\d+)/metrics", line)
         assert found is not None, line
         return int(found[1])
 
     def expect_no_failure(self) -> None:
-        """Fail if the log tells of a connection that the relay could not cope with."""
+        """Fail if the log has an unexpected failure of a connection."""
         assert "a connection failed" not in self.log.read_text()
 
     async def wait(self) -> int:
-        """Return the status, once the process has ended by itself and all it said is read."""
+        """Return the exit status, once the process has ended and its output is read."""
         with trio.fail_after(30):
             while await self._read():
                 pass
@@ -101,9 +101,9 @@ async def run_program(
     variables: Mapping[str, str] | None = None,
     inherited: socket.socket | None = None,
 ) -> AsyncIterator[Program]:
-    """Run ``start`` with these options, on the socket that it inherits, if any.
+    """Run ``start`` with these options, on an inherited socket, if there is one.
 
-    SIGTERM must end it well, unless it has ended before.
+    SIGTERM must end the program with status 0, unless it has ended before.
     """
     command = [*PROGRAM, "start", *options]
     descriptors: Sequence[int] = ()
@@ -136,10 +136,10 @@ async def run_program(
     program.expect_no_failure()
 
 
-async def run_to_its_end(
+async def run_to_end(
     *arguments: str, variables: Mapping[str, str] | None = None
 ) -> tuple[int, str, str]:
-    """Run the program with arguments; return its status, and what it said on stdout and stderr."""
+    """Run the program with arguments; return its status, stdout and stderr."""
     with trio.fail_after(30):
         done = await trio.run_process(
             [*PROGRAM, *arguments],

@@ -1,4 +1,4 @@
-"""A client that says exactly what a test wants, valid or not, over any trio stream."""
+"""Client that sends any bytes of a test, valid or not, over any trio stream."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def encode(
     length: int | None = None,
     length_size: int | None = None,
 ) -> bytes:
-    """Return a client frame; length and length_size (1, 2 or 8 bytes) may lie."""
+    """Return a client frame; length and length_size (1, 2 or 8 bytes) may be wrong."""
     length = len(payload) if length is None else length
     if length_size is None:
         length_size = 1 if length <= 125 else 2 if length < 2**16 else 8
@@ -51,7 +51,7 @@ def encode_close(code: int, reason: str = "") -> bytes:
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame that the relay sent."""
+    """Frame from the relay."""
 
     fin: bool
     opcode: int
@@ -60,7 +60,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response of the relay, without its body if it is 101."""
+    """HTTP response of the relay, without its body if it is 101."""
 
     status: int
     headers: dict[str, str]
@@ -68,7 +68,7 @@ class Response:
 
 
 class Client:
-    """One end of a stream to the relay; closing it drops the stream without a word."""
+    """Client's end of a stream to the relay; its block ends without a close frame."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self.stream = stream
@@ -86,7 +86,7 @@ class Client:
         await trio.aclose_forcefully(self.stream)
 
     async def reset(self) -> None:
-        """Drop a TCP stream, also below TLS, with a reset in place of an end."""
+        """Reset a TCP stream, also below TLS."""
         tcp = getattr(self.stream, "transport_stream", self.stream)
         assert isinstance(tcp, trio.SocketStream)
         linger = struct.pack("ii", 1, 0)
@@ -94,7 +94,7 @@ class Client:
         await trio.aclose_forcefully(self.stream)
 
     async def send_eof(self) -> None:
-        """End what this client sends; it can still receive."""
+        """End the client's direction; it can still receive."""
         assert isinstance(self.stream, trio.SocketStream)
         await self.stream.send_eof()
 
@@ -120,7 +120,7 @@ class Client:
         return data
 
     async def response(self) -> Response:
-        """Return the response to a request; of any but 101, read the stream to its end."""
+        """Return the response to a request; unless it is 101, read the stream to its end."""
         while b"\r\n\r\n" not in self._unread:
             await self._fill(len(self._unread) + 1)
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")
@@ -135,7 +135,7 @@ class Client:
         return Response(int(status), headers, await self.rest())
 
     async def rest(self) -> bytes:
-        """Return everything up to the end of the stream."""
+        """Return all bytes up to the end of the stream."""
         data, self._unread = self._unread, b""
         while more := await self.stream.receive_some(65536):
             data += bytes(more)
@@ -164,7 +164,7 @@ class Client:
         return Frame(bool(first & 0x80), first & 0x0F, await self.read(length))
 
     async def message(self) -> bytes:
-        """Return the next binary message, whole; anything else fails the test."""
+        """Return the next binary message, whole; another frame fails the test."""
         parts: list[bytes] = []
         while True:
             frame = await self.frame()
@@ -174,7 +174,7 @@ class Client:
                 return b"".join(parts)
 
     async def close_frame(self) -> tuple[int, str]:
-        """Return the code and reason of the close frame that comes next."""
+        """Return the code and reason of the next frame, a close frame."""
         frame = await self.frame()
         assert frame.opcode == CLOSE, frame
         assert frame.fin
@@ -183,9 +183,9 @@ class Client:
         return struct.unpack_from("!H", frame.payload)[0], frame.payload[2:].decode()
 
     async def last_frames(self) -> list[Frame]:
-        """Return every frame up to the close frame, which is the last one, having answered it.
+        """Return every frame up to the close frame, and answer that.
 
-        Fails unless the stream is made of whole frames, and ends behind the close frame.
+        Fails unless the stream consists of whole frames, and ends behind the close frame.
         """
         frames = [await self.frame()]
         while frames[-1].opcode != CLOSE:
@@ -195,7 +195,7 @@ class Client:
         return frames
 
     async def closed(self) -> tuple[int, str]:
-        """Return the code and reason of the close frame that comes next, having answered it.
+        """Return the code and reason of the next frame, a close frame, and answer it.
 
         Fails unless the relay then ends the stream.
         """

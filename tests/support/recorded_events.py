@@ -1,6 +1,6 @@
-"""Events as a relay gives them, and a log in memory to notice them.
+"""Events of a relay, and a log in memory.
 
-The events have addresses that no output may hold unless it was asked to.
+The addresses in the events are forbidden in every output by default.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ from relay.events import (
     Event,
     PairEnded,
     PairJoined,
+    ProxyNotTrusted,
     RelayStopping,
     RequestRefused,
+    SideWaiting,
     TakeoverChecked,
+    TextDropped,
     TlsHandshakeFailed,
 )
 from relay.outcomes import Outcome
@@ -37,10 +40,11 @@ from relay.transport.tls_failure import TlsFailure
 CANARY_V4 = "192.0.2.77"
 CANARY_V6 = "2001:db8:beef:cafe::77"
 
-REFUSED = RequestRefused(409, "pair is full", client=CANARY_V4)
-JOINED = PairJoined("5f3a91c2", wait_time=2.5)
+REFUSED = RequestRefused(409, "pair is full", client=CANARY_V4, pair="5f3a91c2d4")
+WAITING = SideWaiting("5f3a91c2d4", client=CANARY_V4)
+JOINED = PairJoined("5f3a91c2d4", wait_time=2.5, client=CANARY_V6)
 ENDED = PairEnded(
-    "5f3a91c2",
+    "5f3a91c2d4",
     Outcome.CLOSED,
     joined=True,
     wait_time=2.5,
@@ -52,14 +56,16 @@ ENDED = PairEnded(
     clients=(CANARY_V4, CANARY_V6),
 )
 ALONE = PairEnded(
-    "0badc0de",
+    "0badc0de77",
     Outcome.EXPIRED,
     joined=False,
     wait_time=300.0,
     duration=0.0,
     clients=(CANARY_V6, ""),
 )
-PROBED = TakeoverChecked("5f3a91c2", answered=True)
+TEXT_DROPPED = TextDropped("5f3a91c2d4", side="b")
+PROBED = TakeoverChecked("5f3a91c2d4", answered=True)
+UNTRUSTED = ProxyNotTrusted(CANARY_V4)
 STOPPING = RelayStopping(pairs=3, waiting=1)
 HANDSHAKE_FAILED = TlsHandshakeFailed(
     TlsFailure.CERTIFICATE_REFUSED, "tlsv1 alert unknown ca", client=CANARY_V4
@@ -68,10 +74,13 @@ HANDSHAKE_FAILED = TlsHandshakeFailed(
 EVERY_EVENT: list[Event] = [
     REFUSED,
     replace(REFUSED, client=CANARY_V6),
+    WAITING,
     JOINED,
+    TEXT_DROPPED,
     ENDED,
     ALONE,
     PROBED,
+    UNTRUSTED,
     STOPPING,
     HANDSHAKE_FAILED,
     replace(HANDSHAKE_FAILED, client=CANARY_V6),
@@ -80,7 +89,7 @@ EVERY_EVENT: list[Event] = [
 
 @contextmanager
 def bare_logging() -> Iterator[None]:
-    """Have the standard library's logging as in a new process, and later as it was."""
+    """Reset the logging of the standard library as in a new process, and restore it later."""
     root, own = logging.getLogger(), logging.getLogger("relay")
     before = root.handlers[:], root.level, own.level
     root.handlers.clear()
@@ -89,14 +98,14 @@ def bare_logging() -> Iterator[None]:
 
 
 class Log:
-    """A log in memory, and what was said in it since it was last read."""
+    """Log in memory, with the lines since it was last read."""
 
     def __init__(self, level: str = "debug", format: str = "json") -> None:
         self._stream = io.StringIO()
         self.log: FilteringBoundLogger = configure_logging(format, level, stream=self._stream)
 
     def text(self) -> str:
-        """Return the lines as they are."""
+        """Return the unchanged lines."""
         text = self._stream.getvalue()
         self._stream.seek(0)
         self._stream.truncate()
@@ -113,7 +122,7 @@ class Log:
 def signal_handler(
     handle: RelayHandle, systemd: SystemdNotifier, log: Log, **settings: Any
 ) -> SignalHandler:
-    """Return what handles the signals of a relay that was started with these settings."""
+    """Return the signal handler of a relay with these settings."""
     summary = Summary(handle, log.log, DaemonSettings(**settings), RelaySettings())
     reloader = Reloader(handle, None, log.log)
     return SignalHandler(handle, reloader, systemd, log.log, summary)

@@ -1,4 +1,4 @@
-"""A relay for each test, in memory or on a real port, that must be left empty and stopped."""
+"""A relay for each test, in memory or on a TCP port, that must be empty and stopped at the end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .raw_client import Client
 
 
 def is_empty(statistics: RelayStatistics) -> bool:
-    """Return whether a relay has nothing and nobody left."""
+    """Return True if a relay has no pairs, no waiting sides and no connections."""
     return not (statistics.pairs or statistics.waiting or statistics.connections)
 
 
@@ -31,12 +31,12 @@ StreamPair = tuple[trio.abc.Stream, trio.abc.Stream]
 
 
 class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
-    """A listener whose clients are streams in memory."""
+    """Listener whose clients are memory streams."""
 
     def __init__(self) -> None:
         self._to_accept, self._accepted = trio.open_memory_channel[trio.abc.Stream](1000)
         self.accepted = 0
-        """How many streams were accepted."""
+        """Number of accepted streams."""
 
     async def accept(self) -> trio.abc.Stream:
         stream = await self._accepted.receive()
@@ -50,7 +50,7 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
         return client
 
     async def aclose(self) -> None:
-        """Stop, and drop who was not accepted yet, as the kernel does."""
+        """Close, and drop connections that were not accepted, as the kernel does."""
         with suppress(trio.WouldBlock, trio.ClosedResourceError):
             while True:
                 await trio.aclose_forcefully(self._accepted.receive_nowait())
@@ -58,7 +58,7 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
 
 
 class RunningRelay(ABC):
-    """A relay under test, and every client that a test connected to it."""
+    """Relay under test, with all clients that a test connected to it."""
 
     def __init__(self) -> None:
         self.handle: RelayHandle
@@ -69,7 +69,7 @@ class RunningRelay(ABC):
         """Return the client's end of a new connection."""
 
     async def connect(self, *, lockstep: bool = False) -> Client:
-        """Return a client that has sent nothing yet; lockstep is for memory alone."""
+        """Return a client that has sent nothing; lockstep is for memory streams only."""
         client = Client(await self.open_stream(lockstep=lockstep))
         self._clients.append(client)
         return client
@@ -95,10 +95,10 @@ class RunningRelay(ABC):
 
 
 class RealTimeRelay(RunningRelay):
-    """A relay in this process, on real sockets."""
+    """Relay in this process, on sockets."""
 
     async def end(self) -> None:
-        """Drop every client; the relay must then be empty by itself, and stop."""
+        """Drop every client; the relay must become empty, and is stopped."""
         await self.hang_up()
         with trio.fail_after(30):
             while not is_empty(self.handle.statistics()):
@@ -107,9 +107,9 @@ class RealTimeRelay(RunningRelay):
 
 
 class MemoryRelay(RunningRelay):
-    """A relay whose clients are in memory.
+    """Relay whose clients are memory streams.
 
-    A test that takes ``autojump_clock`` as well has virtual time.
+    A test that requests ``autojump_clock`` too has virtual time.
     """
 
     def __init__(self) -> None:
@@ -122,21 +122,21 @@ class MemoryRelay(RunningRelay):
 
 
 class TcpRelay(RealTimeRelay):
-    """A relay on a real port of the loopback interface."""
+    """Relay on a TCP port of the loopback interface."""
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
         assert not lockstep
         return await trio.open_tcp_stream("127.0.0.1", self.handle.port)
 
     def url(self, code: str, path: str = "/") -> str:
-        """Return the address of a pair."""
+        """Return the URL of a pair."""
         return f"ws://127.0.0.1:{self.handle.port}{path}?pair={code}"
 
 
 class ProcessRelay(RunningRelay):
-    """A relay that runs as a user starts it, in a process of its own, and its clients.
+    """Relay in a process of its own, as users start it, and its clients.
 
-    With ``tls``, these speak TLS.
+    With ``tls``, the clients speak TLS.
     """
 
     def __init__(self, program: Program, tls: ssl.SSLContext | None = None) -> None:
@@ -155,7 +155,7 @@ class ProcessRelay(RunningRelay):
         return trio.SSLStream(stream, self.tls, server_hostname="localhost", https_compatible=True)
 
     async def pairs(self) -> int:
-        """Return how many codes are present, as the relay's health says."""
+        """Return the number of codes in use, from the health of the relay."""
         async with Client(await self.open_stream()) as client:
             response = await client.get("/health")
         found = re.fullmatch(rb'{"ok":true,"pairs":(\d+)}', response.body)
@@ -163,7 +163,7 @@ class ProcessRelay(RunningRelay):
         return int(found[1])
 
     def memory(self) -> int:
-        """Return the bytes of memory that the process has had at most, since it began."""
+        """Return the maximum memory of the process so far, in bytes."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
         assert found is not None, status
@@ -172,7 +172,7 @@ class ProcessRelay(RunningRelay):
 
 @pytest.fixture
 async def time_limit(nursery: trio.Nursery) -> None:
-    """End a test that takes longer than TIME_LIMIT; every test in real time has it."""
+    """End a test that takes longer than TIME_LIMIT; every test in real time requests this."""
 
     async def run_out() -> None:
         await trio.sleep(TIME_LIMIT)
@@ -185,7 +185,7 @@ async def time_limit(nursery: trio.Nursery) -> None:
 def settings() -> RelaySettings:
     """Return the settings of the relay of a test, which may override this.
 
-    The clients of most tests answer no pings, and some take nothing for long.
+    The clients of most tests answer no pings, and some read nothing for long.
     """
     return RelaySettings(ping_interval=0, stall_timeout=0, takeover_timeout=0)
 
@@ -194,7 +194,7 @@ def settings() -> RelaySettings:
 async def memory_relay(
     settings: RelaySettings, nursery: trio.Nursery
 ) -> AsyncIterator[MemoryRelay]:
-    """Run a relay in memory; once its clients are gone it must be empty by itself."""
+    """Run a relay in memory; it must be empty once its clients have left."""
     relay = MemoryRelay()
     relay.handle = await nursery.start(
         partial(serve_relay, listeners=[relay.listener], settings=settings)
@@ -210,7 +210,7 @@ async def memory_relay(
 async def tcp_relay(
     settings: RelaySettings, nursery: trio.Nursery, time_limit: None
 ) -> AsyncIterator[TcpRelay]:
-    """Run a relay on a port of its own; once its clients are gone it must be empty by itself."""
+    """Run a relay on a free port; it must be empty once its clients have left."""
     relay = TcpRelay()
     relay.handle = await nursery.start(
         partial(serve_relay, host="127.0.0.1", port=0, settings=settings)
@@ -221,19 +221,19 @@ async def tcp_relay(
 
 @pytest.fixture
 def options() -> Sequence[str]:
-    """Return the options of the relay of a test that runs as a process."""
+    """Return the options of the relay process of a test."""
     return ()
 
 
 @pytest.fixture
 def variables() -> Mapping[str, str]:
-    """Return the environment variables of the relay of a test that runs as a process."""
+    """Return the environment variables of the relay process of a test."""
     return {}
 
 
 @pytest.fixture
 def client_tls() -> ssl.SSLContext | None:
-    """Return how the clients of a test speak TLS to a relay that runs as a process, if they do."""
+    """Return the TLS context of the clients of a relay process, or None."""
     return None
 
 
@@ -245,7 +245,7 @@ async def process_relay(
     tmp_path: Path,
     time_limit: None,
 ) -> AsyncIterator[ProcessRelay]:
-    """Run a relay as a process, which SIGTERM must end well, unless the test has ended it."""
+    """Run a relay process, which SIGTERM must end with status 0, unless the test has ended it."""
     log = tmp_path / "relay.log"
     async with run_program(*LOOPBACK, *options, log=log, variables=variables) as program:
         relay = ProcessRelay(program, client_tls)

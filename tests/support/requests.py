@@ -1,4 +1,4 @@
-"""Heads of requests, and what is made of them."""
+"""Request heads, and their validation."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def request_of(head: bytes) -> Request:
     return request
 
 
-def judged(
+def parsed(
     head: bytes,
     *,
     strict_codes: bool = False,
     allowed_origins: AbstractSet[str] = frozenset(),
     with_token: bool = True,
 ) -> Handshake | PlainRequest | Response:
-    """Judge a head that is valid HTTP."""
+    """Validate a head that is valid HTTP."""
     return parse_handshake(
         request_of(head),
         strict_codes=strict_codes,
@@ -37,15 +37,15 @@ def judged(
     )
 
 
-def let_in(
+def handshake_of(
     head: bytes,
     *,
     strict_codes: bool = False,
     allowed_origins: AbstractSet[str] = frozenset(),
     with_token: bool = True,
 ) -> Handshake:
-    """Judge the head of a good upgrade."""
-    handshake = judged(
+    """Validate the head of a valid handshake."""
+    handshake = parsed(
         head, strict_codes=strict_codes, allowed_origins=allowed_origins, with_token=with_token
     )
     assert isinstance(handshake, Handshake)
@@ -55,8 +55,8 @@ def let_in(
 def refused(
     head: bytes, *, strict_codes: bool = False, allowed_origins: AbstractSet[str] = frozenset()
 ) -> tuple[int, str]:
-    """Return the status and body with which a head is sent away."""
-    response = judged(head, strict_codes=strict_codes, allowed_origins=allowed_origins)
+    """Return the status and body of the refusal of a head."""
+    response = parsed(head, strict_codes=strict_codes, allowed_origins=allowed_origins)
     assert isinstance(response, Response)
     return response.status, response.body
 
@@ -67,5 +67,5 @@ def with_lines(head: bytes, *lines: str) -> bytes:
 
 
 def plain(target: str, method: str = "GET", *lines: str) -> bytes:
-    """Return the head of a request that is no upgrade."""
+    """Return the head of a request without an upgrade."""
     return "\r\n".join((f"{method} {target} HTTP/1.1", "Host: relay", *lines, "", "")).encode()

@@ -1,6 +1,6 @@
-"""A relay with the settings that a test names, which can be seen from inside as well.
+"""A relay with the settings of a test, whose tables the test can see.
 
-What it keeps must be gone once its clients are.
+The tables must be empty once the clients have left.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from .requests import with_lines
 EventT = TypeVar("EventT", bound=Event)
 
 QUIET: Final = {"ping_interval": 0, "stall_timeout": 0, "takeover_timeout": 0}
-"""Settings for clients that answer no pings, as most here."""
+"""Settings for clients that answer no pings."""
 
 TRY_LATER: Final = {409, 429, 503}
 
 
-class Kept(NamedTuple):
-    """How much a relay keeps in each of its tables."""
+class TableSizes(NamedTuple):
+    """Sizes of the tables of a relay."""
 
     pairs: int
     waiting: int
     connections: int
-    places: int
-    counted: int
-    probes: int
+    slots: int
+    live_pairs: int
+    takeover_checks: int
     clients: int
 
 
 class WatchedRelay(MemoryRelay):
-    """A relay whose tables and events a test can see."""
+    """Relay whose tables and events a test can see."""
 
     inside: RelayState
 
@@ -51,21 +51,21 @@ class WatchedRelay(MemoryRelay):
         super().__init__()
         self.events: list[Event] = []
         self.scope = trio.CancelScope()
-        """Around the relay, to cancel it by."""
+        """Cancel scope around the relay."""
 
     def on_event(self, event: Event) -> None:
-        """Take note of an event."""
+        """Record an event."""
         self.events.append(event)
 
-    def told(self, kind: type[EventT]) -> list[EventT]:
+    def events_of(self, kind: type[EventT]) -> list[EventT]:
         """Return the events of one kind."""
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
-    def kept(self) -> Kept:
-        """What the relay keeps now."""
+    def table_sizes(self) -> TableSizes:
+        """Current sizes of the relay's tables."""
         inside = self.inside
-        return Kept(
+        return TableSizes(
             len(inside.pairs),
             inside.pairs.waiting,
             len(inside.connections),
@@ -81,9 +81,9 @@ class WatchedRelay(MemoryRelay):
         return stream
 
     async def adopt(self, stream: trio.abc.Stream) -> Client:
-        """Return a client that has this stream to the relay, once that has accepted it.
+        """Return a client on this stream, once the relay has accepted it.
 
-        For a relay on sockets, where all clients are to come in this way.
+        All clients of a relay on sockets must be added in this way.
         """
         client = Client(stream)
         self._clients.append(client)
@@ -92,8 +92,8 @@ class WatchedRelay(MemoryRelay):
                 await trio.sleep(0.001)
         return client
 
-    async def come_from(self, address: str) -> Client:
-        """Return a client that connects from an address of this machine, if the relay is on TCP."""
+    async def connect_from(self, address: str) -> Client:
+        """Return a client that connects from a local address; the relay must be on TCP."""
         host, port = self.handle.host, self.handle.port
         return await self.adopt(await trio.open_tcp_stream(host, port, local_address=address))
 
@@ -107,49 +107,49 @@ class WatchedRelay(MemoryRelay):
         self,
         status: int,
         reason: str,
-        target: str = "/?pair=newcomer",
+        target: str = "/?pair=new",
         lines: Sequence[str] = (),
         *,
         client: Client | None = None,
     ) -> Response:
-        """Have a newcomer, whose head has these lines too, refused so; nothing else changes."""
-        before = self.kept
-        async with client or Client(await self.open_stream()) as newcomer:
-            await newcomer.send(with_lines(upgrade_request(target), *lines))
-            response = await newcomer.response()
+        """Assert that a client whose head has these lines is refused, without other effects."""
+        before = self.table_sizes
+        async with client or Client(await self.open_stream()) as new_client:
+            await new_client.send(with_lines(upgrade_request(target), *lines))
+            response = await new_client.response()
         assert (response.status, response.body) == (status, reason.encode()), response
         assert ("retry-after" in response.headers) == (status in TRY_LATER)
-        await self.until_left(before.connections - (client is not None))
-        assert self.kept._replace(connections=0) == before._replace(connections=0)
+        await self.wait_for_connections(before.connections - (client is not None))
+        assert self.table_sizes._replace(connections=0) == before._replace(connections=0)
         last = self.events[-1]
         assert isinstance(last, RequestRefused)
         assert (last.status, last.reason) == (status, reason)
         assert type(last.status) is int  # and no member of an enumeration, which a log would show
         return response
 
-    async def gone(self, *clients: Client) -> None:
-        """Drop clients, and wait until the relay has noticed."""
-        left = self.kept.connections - len(clients)
+    async def disconnect(self, *clients: Client) -> None:
+        """Drop clients, and wait until the relay has closed their connections."""
+        left = self.table_sizes.connections - len(clients)
         for client in clients:
             await trio.aclose_forcefully(client.stream)
-        await self.until_left(left)
+        await self.wait_for_connections(left)
 
-    async def all_gone(self) -> None:
-        """Drop every client, and wait until the relay has noticed."""
+    async def disconnect_all(self) -> None:
+        """Drop every client, and wait until the relay has closed their connections."""
         await self.hang_up()
-        await self.until_left(0)
+        await self.wait_for_connections(0)
 
-    async def until_left(self, connections: int) -> None:
-        """Wait until there are no more connections than so many."""
+    async def wait_for_connections(self, connections: int) -> None:
+        """Wait until the relay has at most this number of connections."""
         with trio.fail_after(10):
-            while self.kept.connections > connections:
+            while self.table_sizes.connections > connections:
                 await trio.sleep(0.001)
 
     async def end(self) -> None:
-        """Drop every client; everything must then be gone by itself, and the relay stop."""
-        await self.all_gone()
+        """Drop every client, assert that all tables become empty, and stop the relay."""
+        await self.disconnect_all()
         self.inside.admission.client_limits.prune(math.inf)
-        assert not any(self.kept), self.kept
+        assert not any(self.table_sizes), self.table_sizes
         await self.handle.stop()
 
 
@@ -160,7 +160,7 @@ async def running(
     observer: Observer | None = None,
     **settings: Any,
 ) -> AsyncIterator[WatchedRelay]:
-    """Run a relay in memory, or on listeners, by default one to which clients may be mute."""
+    """Run a relay in memory, or on listeners, by default without keepalive."""
     relay = WatchedRelay()
 
     async def serve(*, task_status: trio.TaskStatus[RelayHandle]) -> None:
@@ -189,7 +189,7 @@ async def running(
 
 
 async def exchange(a: Client, b: Client) -> None:
-    """Assert that what either sends reaches the other one."""
+    """Assert that a message of either side reaches the other."""
     for source, sink in ((a, b), (b, a)):
         await source.send_message(b"hello")
         assert await sink.message() == b"hello"

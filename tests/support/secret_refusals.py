@@ -1,4 +1,4 @@
-"""Clients that are refused in every way, with words that may show nowhere."""
+"""Clients that are refused in every way, with a secret word that no output may have."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable
 
 from .raw_client import upgrade_request
-from .secret_scenarios import CONNECTS_PER_MINUTE, MAX_PER_CLIENT, WORD, Visitor, Visitors
+from .secret_scenarios import CONNECTS_PER_MINUTE, MAX_PER_CLIENT, WORD, AnsweringClient, Clients
 
 REQUESTS = {
     b"GET /%b HTTP/1.1\r\nHost: %b\r\n\r\n": 404,
@@ -35,72 +35,72 @@ UPGRADES: list[tuple[str, dict[str, str | None], int]] = [
     (f"/?pair={WORD}", {"connection": WORD}, 400),
     (f"/?pair={WORD}&token={WORD}", {}, 401),
 ]
-"""Targets, headers and what they are answered with."""
+"""Targets, headers and status codes of the responses."""
 
-PARTICULAR: list[tuple[str, dict[str, str | None], int]] = [
+BY_OPTIONS: list[tuple[str, dict[str, str | None], int]] = [
     (f"/?pair={WORD}", {"origin": f"https://{WORD}.example"}, 403),
     (f"/?pair={WORD}%20", {}, 400),
 ]
-"""Those that depend on the options below."""
+"""Requests that are refused with the options below."""
 
-PARTICULAR_OPTIONS = ("--strict-codes", "--allowed-origins", "https://app.example")
+REFUSAL_OPTIONS = ("--strict-codes", "--allowed-origins", "https://app.example")
 
 
-async def be_refused(visitors: Visitors) -> None:
-    """Ask for what cannot be."""
+async def be_refused(clients: Clients) -> None:
+    """Send every request that is refused with any options."""
     for request, status in REQUESTS.items():
-        response = await visitors.say(request % (WORD.encode(), WORD.encode()))
+        response = await clients.request(request % (WORD.encode(), WORD.encode()))
         assert response.status == status, request
-    await ask_wrongly(visitors, UPGRADES)
+    await send_refused(clients, UPGRADES)
 
 
-async def be_refused_in_particular(visitors: Visitors) -> None:
-    """Ask for what could be with other options."""
-    await ask_wrongly(visitors, PARTICULAR)
+async def be_refused_by_options(clients: Clients) -> None:
+    """Send the requests that are refused with the options below."""
+    await send_refused(clients, BY_OPTIONS)
 
 
-async def ask_wrongly(
-    visitors: Visitors, requests: Iterable[tuple[str, dict[str, str | None], int]]
+async def send_refused(
+    clients: Clients, requests: Iterable[tuple[str, dict[str, str | None], int]]
 ) -> None:
-    """Ask for what is refused, with other headers that are nobody's business."""
+    """Send requests that are refused, with secret words in further headers."""
     private: dict[str, str | None] = {
         "cookie": f"{WORD}-cookie",
         f"x_{WORD}": WORD,
     }
     for target, headers, status in requests:
-        private["x_forwarded_for"] = visitors.address()
+        private["x_forwarded_for"] = clients.address()
         request = upgrade_request(target, **private | headers)
-        assert (await visitors.say(request)).status == status, target
+        assert (await clients.request(request)).status == status, target
 
 
-async def be_many(visitors: Visitors) -> None:
-    """Be a client that has too many connections, and one that tries too often."""
-    address = visitors.address()
+async def exceed_client_limits(clients: Clients) -> None:
+    """Exceed the limits of one client: on connections, and on attempts."""
+    address = clients.address()
     for number in range(MAX_PER_CLIENT):
-        await visitors.join(f"many-{number // 2}", address=address)
-    _, status = await visitors.ask("many-0", address=address)
+        await clients.join(f"many-{number // 2}", address=address)
+    _, status = await clients.upgrade("many-0", address=address)
     assert status == 429
-    address = visitors.address()
+    address = clients.address()
     for _ in range(CONNECTS_PER_MINUTE):
-        _, status = await visitors.ask("new", address=address, authorization=WORD)
+        _, status = await clients.upgrade("new", address=address, authorization=WORD)
         assert status == 401
-    _, status = await visitors.ask("new", address=address, authorization=WORD)
+    _, status = await clients.upgrade("new", address=address, authorization=WORD)
     assert status == 429
 
 
-async def fill(visitors: Visitors) -> list[Visitor]:
-    """Be so many that first no code more may wait, and then nobody at all may come."""
-    waiting = await ask_until_full(visitors, (f"lone-{number}" for number in itertools.count()))
+async def fill(clients: Clients) -> list[AnsweringClient]:
+    """Fill the relay: first the waiting codes, and then all slots."""
+    waiting = await join_until_full(clients, (f"lone-{number}" for number in itertools.count()))
     codes = (f"lone-{number}" for number in range(len(waiting)))
     more = (f"more-{number // 2}" for number in itertools.count())
-    return waiting + await ask_until_full(visitors, itertools.chain(codes, more))
+    return waiting + await join_until_full(clients, itertools.chain(codes, more))
 
 
-async def ask_until_full(visitors: Visitors, codes: Iterable[str]) -> list[Visitor]:
-    """Ask for one place after the other until there is none; return who got one."""
+async def join_until_full(clients: Clients, codes: Iterable[str]) -> list[AnsweringClient]:
+    """Join sides until there is no slot; return the joined ones."""
     sides = []
     for code in codes:
-        side, status = await visitors.ask(code)
+        side, status = await clients.upgrade(code)
         if status != 101:
             assert status == 503
             break

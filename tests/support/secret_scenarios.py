@@ -1,4 +1,4 @@
-"""Clients that do all that can be done to a relay, with words in it that may show nowhere."""
+"""Clients that cause all events of a relay, with a secret word that no output may have."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from .raw_client import (
 )
 
 WORD = "xyzzy"
-"""Part of whatever a client says that is nobody's business."""
+"""Part of everything secret that a client sends."""
 
 DIRECT = "127.9.8.7"
-"""The address of clients that come without a proxy."""
+"""Address of clients without a proxy."""
 
 BEHIND = "203.0.113."
-"""The beginning of the addresses that a trusted proxy tells."""
+"""Beginning of the addresses in the header of a trusted proxy."""
 
 INVENTED = "198.51.100.99"
-"""An address that an untrusted client tells."""
+"""Address in the header of an untrusted client."""
 
 TOKEN = f"{WORD}-token"
 MAX_MESSAGE = 1000
@@ -60,8 +60,8 @@ OPTIONS = (
 )
 
 
-class Visitor(Client):
-    """A client that answers pings while it waits for something."""
+class AnsweringClient(Client):
+    """Client that answers pings while it waits for a frame."""
 
     async def frame(self) -> Frame:
         while (frame := await super().frame()).opcode == PING:
@@ -70,26 +70,26 @@ class Visitor(Client):
         return frame
 
     async def reset(self) -> None:
-        """Drop the stream with a reset, also below TLS."""
+        """Reset the stream, also below TLS."""
         if isinstance(self.stream, trio.SSLStream):
             await Client(self.stream.transport_stream).reset()
         else:
             await super().reset()
 
     async def expect(self, code: int, reason: str) -> None:
-        """Be closed with this code and this reason."""
+        """Expect a close frame with this code and this reason."""
         assert await self.closed() == (code, reason)
 
 
-class Visitors:
-    """Clients of a relay on a port, and what it answered to those that it did not let in."""
+class Clients:
+    """Clients of a relay on a port, and the responses to refused ones."""
 
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._port = port
         self._tls = tls
         self._numbers = itertools.count(1)
-        self._clients: list[Visitor] = []
-        self.answers: list[Response] = []
+        self._clients: list[AnsweringClient] = []
+        self.refusals: list[Response] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,8 +97,8 @@ class Visitors:
     async def __aexit__(self, *_: object) -> None:
         await self.leave()
 
-    async def connect(self, *, direct: bool = False) -> Visitor:
-        """Return a client that has said nothing yet."""
+    async def connect(self, *, direct: bool = False) -> AnsweringClient:
+        """Return a client that has sent nothing."""
         local = DIRECT if direct else None
         stream: trio.abc.Stream = await trio.open_tcp_stream(
             "127.0.0.1", self._port, local_address=local
@@ -107,37 +107,37 @@ class Visitors:
             stream = trio.SSLStream(
                 stream, self._tls, server_hostname=f"{WORD}.example", https_compatible=True
             )
-        client = Visitor(stream)
+        client = AnsweringClient(stream)
         self._clients.append(client)
         return client
 
-    async def say(self, request: bytes) -> Response:
-        """Return the answer to a request that is none."""
+    async def request(self, request: bytes) -> Response:
+        """Return the response to a request without an upgrade."""
         client = await self.connect()
         await client.send(request)
-        return await self.answer(client)
+        return await self.response(client)
 
-    async def answer(self, client: Visitor) -> Response:
-        """Return the answer that a client gets; keep it, and have the client leave, unless 101."""
+    async def response(self, client: AnsweringClient) -> Response:
+        """Return the response to a client; unless it is 101, record it and drop the client."""
         response = await client.response()
         if response.status != 101:
-            self.answers.append(response)
+            self.refusals.append(response)
             await trio.aclose_forcefully(client.stream)
         return response
 
     def address(self) -> str:
-        """Return the address of a client that was not there before."""
+        """Return an unused client address."""
         return f"{BEHIND}{next(self._numbers)}"
 
-    async def ask(
+    async def upgrade(
         self,
         code: str,
         *,
         direct: bool = False,
         address: str | None = None,
         **headers: str | None,
-    ) -> tuple[Visitor, int]:
-        """Ask for a place with a code; return the client and the status."""
+    ) -> tuple[AnsweringClient, int]:
+        """Send an upgrade request with a code; return the client and the status."""
         client = await self.connect(direct=direct)
         said: dict[str, str | None] = {
             "authorization": f"Bearer {TOKEN}",
@@ -147,16 +147,18 @@ class Visitors:
             "x_forwarded_for": INVENTED if direct else f"{INVENTED}, {address or self.address()}",
         }
         await client.send(upgrade_request(f"/{WORD}-path?pair={WORD}-{code}", **said | headers))
-        return client, (await self.answer(client)).status
+        return client, (await self.response(client)).status
 
-    async def join(self, code: str, *, direct: bool = False, address: str | None = None) -> Visitor:
-        """Get a place with a code."""
-        client, status = await self.ask(code, direct=direct, address=address)
+    async def join(
+        self, code: str, *, direct: bool = False, address: str | None = None
+    ) -> AnsweringClient:
+        """Return a client that has joined with a code."""
+        client, status = await self.upgrade(code, direct=direct, address=address)
         assert status == 101
         return client
 
-    async def pair(self, code: str) -> tuple[Visitor, Visitor]:
-        """Get both places."""
+    async def pair(self, code: str) -> tuple[AnsweringClient, AnsweringClient]:
+        """Return two clients that have joined with a code."""
         return await self.join(code), await self.join(code, direct=True)
 
     async def leave(self) -> None:
@@ -167,16 +169,16 @@ class Visitors:
 
 
 def payload(size: int = 0) -> bytes:
-    """Return what a client sends."""
+    """Return the payload of a client."""
     return f"{WORD}-payload".encode() * (1 + size // 13)
 
 
-async def talk(visitors: Visitors) -> None:
-    """Be a pair that talks, and closes in peace."""
-    a = await visitors.join("talk", direct=True)
+async def talk(clients: Clients) -> None:
+    """Exchange messages in a pair, and do a closing handshake."""
+    a = await clients.join("talk", direct=True)
     await a.send_message(payload())
     await a.send(encode(TEXT, payload()) + encode(PING, payload()))
-    b, status = await visitors.ask(f"talk&token={TOKEN}", authorization=None)
+    b, status = await clients.upgrade(f"talk&token={TOKEN}", authorization=None)
     assert status == 101
     assert await b.message() == payload()
     assert (await a.frame()).opcode == PONG
@@ -184,10 +186,10 @@ async def talk(visitors: Visitors) -> None:
     assert await b.closed() == (1000, "peer disconnected")
 
 
-async def break_off(visitors: Visitors) -> None:
-    """Be pairs that end by a reset, and by the end of a stream."""
+async def break_off(clients: Clients) -> None:
+    """End pairs by a reset, and by the end of a stream."""
     for number, reset in enumerate((False, True)):
-        a, b = await visitors.pair(f"break-{number}")
+        a, b = await clients.pair(f"break-{number}")
         await b.send(encode(BINARY, payload())[:10])
         if reset:
             await b.reset()
@@ -196,8 +198,8 @@ async def break_off(visitors: Visitors) -> None:
         assert (await a.frame()).opcode in {BINARY, CLOSE}
 
 
-async def offend(visitors: Visitors) -> None:
-    """Break the rules of frames in every way."""
+async def violate(clients: Clients) -> None:
+    """Violate every framing rule."""
     for number, (wrong, code) in enumerate(
         (
             (encode(BINARY, payload(), mask=False), 1002),
@@ -211,8 +213,8 @@ async def offend(visitors: Visitors) -> None:
             (encode(BINARY, fin=False) + encode(CONTINUATION, fin=False) * 2000, 1008),
         )
     ):
-        a = await visitors.join(f"offend-{number}", direct=True)
-        b = await visitors.join(f"offend-{number}")
+        a = await clients.join(f"offend-{number}", direct=True)
+        b = await clients.join(f"offend-{number}")
         await a.send(wrong)
         while (frame := await a.frame()).opcode != CLOSE:
             pass
@@ -222,57 +224,57 @@ async def offend(visitors: Visitors) -> None:
         await trio.aclose_forcefully(a.stream)
 
 
-async def vanish(visitors: Visitors) -> None:
-    """Be a side that answers no pings, and one that does but is alone for too long."""
-    lone = await visitors.join("lone")
-    _, other = await visitors.pair("mute")
+async def be_unresponsive(clients: Clients) -> None:
+    """Leave pings unanswered in one pair, and let another side expire."""
+    lone = await clients.join("lone")
+    _, other = await clients.pair("silent")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(lone.expect, 1001, "pair expired")
         nursery.start_soon(other.expect, 1011, "peer disconnected")
 
 
-async def be_ghosts(visitors: Visitors) -> None:
-    """Be a pair that answers no pings, and a newcomer that takes its code."""
+async def be_evicted(clients: Clients) -> None:
+    """Leave a takeover check unanswered, and join with the code."""
     reasons: list[str] = []
     while "takeover timeout" not in reasons:  # on a busy machine, the keepalive may be first
-        code = f"ghost-{len(reasons)}"
-        ghosts = await visitors.pair(code)
+        code = f"dead-{len(reasons)}"
+        dead = await clients.pair(code)
         await trio.sleep(0.1)  # what waits to be acknowledged would be an excuse for them
-        newcomer = await visitors.join(code)
-        await newcomer.send(encode_close(1000, f"{WORD}-reason"))
-        reasons += [(await ghost.close_frame())[1] for ghost in ghosts]
+        third = await clients.join(code)
+        await third.send(encode_close(1000, f"{WORD}-reason"))
+        reasons += [(await dead_side.close_frame())[1] for dead_side in dead]
 
 
-async def stay(visitors: Visitors) -> None:
-    """Be a pair that lasts for too long, and refuses a third."""
-    a, b = await visitors.pair("stay")
+async def stay(clients: Clients) -> None:
+    """Reach the time limit of a pair, and refuse a third client."""
+    a, b = await clients.pair("stay")
     async with trio.open_nursery() as nursery:
         for client in (a, b):
             nursery.start_soon(client.expect, 1008, "pair lasted too long")
-        _, status = await visitors.ask("stay")
+        _, status = await clients.upgrade("stay")
         assert status == 409
 
 
-async def stall(visitors: Visitors) -> None:
-    """Be a side that takes nothing of what its peer sends."""
-    a, _ = await visitors.pair("stall")
+async def stall(clients: Clients) -> None:
+    """Read nothing of the peer's data."""
+    a, _ = await clients.pair("stall")
     frames = encode(BINARY, payload(MAX_MESSAGE // 2)) * 1000
     with suppress(trio.BrokenResourceError):
         while True:
             await a.send(frames)
 
 
-async def send_too_much(visitors: Visitors) -> None:
-    """Be a pair that sends more than a pair may."""
-    a, b = await visitors.pair("much")
+async def send_too_much(clients: Clients) -> None:
+    """Exceed the byte quota of a pair."""
+    a, b = await clients.pair("much")
     await a.send(encode(BINARY, payload(MAX_MESSAGE // 2)) * 50)
     while (frame := await b.frame()).opcode != CLOSE:
         pass
     assert frame.payload == b"\x03\xf0pair sent too much"
 
 
-Act = Callable[[Visitors], Awaitable[None]]
-ACTS: Sequence[Act] = (talk, break_off, offend, vanish, be_ghosts, stay)
+Act = Callable[[Clients], Awaitable[None]]
+ACTS: Sequence[Act] = (talk, break_off, violate, be_unresponsive, be_evicted, stay)
 OUTCOMES = {
     "closed",
     "ended",

@@ -1,4 +1,4 @@
-"""Ways to stop a relay, and what its sides are told then."""
+"""Ways to stop a relay, and the close frame of the stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 from .raw_client import Client
 from .running_relay import WatchedRelay
 
-TOLD = (1001, "relay stopping")
+STOPPING_CLOSE = (1001, "relay stopping")
 
 Stop = Callable[[WatchedRelay], Awaitable[None]]
 
@@ -25,14 +25,14 @@ async def stop_accepting(relay: WatchedRelay) -> None:
     await relay.handle.stop(close_listeners=True)
 
 
-async def expect_told(client: Client) -> None:
-    """Take and answer the close frame of a relay that stops."""
-    assert await client.closed() == TOLD
+async def expect_stopping(client: Client) -> None:
+    """Receive and answer the close frame of a relay that stops."""
+    assert await client.closed() == STOPPING_CLOSE
 
 
 async def stopped_within(relay: WatchedRelay, seconds: float) -> None:
-    """Assert that the stop that is under way ends in so many seconds, but not earlier."""
+    """Assert that the current stop takes this number of seconds."""
     start = trio.current_time()
     await relay.handle.stop()
     assert trio.current_time() - start == pytest.approx(seconds, abs=0.05)
-    assert not any(relay.kept)
+    assert not any(relay.table_sizes)

@@ -1,4 +1,4 @@
-"""A pipe that stands for standard error, and what reads it."""
+"""Pipe in place of standard error, and its reader."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAGE = 4096
 
 
 class Pipe:
-    """A pipe that stands for standard error, and what reads it."""
+    """Pipe in place of standard error, and its reader."""
 
     def __init__(self) -> None:
         self._reader, writer = os.pipe()
@@ -18,7 +18,7 @@ class Pipe:
         self.stream = open(writer, "w")  # noqa: SIM115, PTH123 - it is closed with the pipe
 
     def read(self) -> str:
-        """Return what is in the pipe."""
+        """Return the contents of the pipe."""
         found = b""
         with suppress(BlockingIOError):
             while data := os.read(self._reader, 1 << 20):
@@ -26,7 +26,7 @@ class Pipe:
         return found.decode()
 
     def fill(self) -> None:
-        """Write until the pipe takes nothing."""
+        """Write until the pipe is full."""
         poll = select.poll()
         poll.register(self.stream, select.POLLOUT)
         while poll.poll(0):

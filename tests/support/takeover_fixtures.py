@@ -1,4 +1,4 @@
-"""A relay without listeners or a sweeper, of which a test can see everything."""
+"""A relay without listeners or a sweeper, whose state a test can see."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .relay_fixtures import RunningRelay
 
 
 class OpenRelay(RunningRelay):
-    """A relay that serves streams in memory, and the events that it gave."""
+    """Relay that serves memory streams, and its events."""
 
     def __init__(self, settings: RelaySettings, nursery: trio.Nursery) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class OpenRelay(RunningRelay):
         self._nursery = nursery
 
     def on_event(self, event: Event) -> None:
-        """Keep an event."""
+        """Record an event."""
         self.events.append(event)
 
     @property
@@ -36,15 +36,15 @@ class OpenRelay(RunningRelay):
         return sum(pair.checked is not None for pair in self.relay.pairs)
 
     @property
-    def probed(self) -> list[bool]:
-        """For each time that sides were probed, whether all answered."""
-        probed = [event.answered for event in self.events if isinstance(event, TakeoverChecked)]
+    def results(self) -> list[bool]:
+        """Results of the takeover checks: True if all sides answered."""
+        results = [event.answered for event in self.events if isinstance(event, TakeoverChecked)]
         statistics = self.relay.statistics()
         assert (statistics.takeover_checks, statistics.evictions) == (
-            len(probed),
-            probed.count(False),
+            len(results),
+            results.count(False),
         )
-        return probed
+        return results
 
     async def open_stream(self, *, lockstep: bool = False) -> trio.abc.Stream:
         make = trio.testing.lockstep_stream_pair if lockstep else trio.testing.memory_stream_pair
@@ -52,15 +52,15 @@ class OpenRelay(RunningRelay):
         start_connection(self.relay, self._nursery, server)
         return client
 
-    async def ask(self, status: int = 101) -> tuple[Client, Response]:
-        """Return one more client that asked for the code, and its answer, of this status."""
+    async def upgrade(self, status: int = 101) -> tuple[Client, Response]:
+        """Return one more client with the code, and its response, of this status."""
         client = await self.connect()
         response = await client.upgrade("/?pair=code")
         assert response.status == status, response
         return client, response
 
     async def end(self) -> None:
-        """Drop every client; the relay must then be empty by itself."""
+        """Drop every client; the relay must become empty."""
         await self.hang_up()
         await trio.sleep(10)
         assert not self.relay.connections
@@ -70,7 +70,7 @@ class OpenRelay(RunningRelay):
 
 @pytest.fixture
 def settings() -> RelaySettings:
-    """Return settings in which newcomers probe, and nothing else ends a side."""
+    """Return settings with takeover checks, and without other ends of a side."""
     return RelaySettings(ping_interval=0, stall_timeout=0)
 
 
@@ -78,14 +78,7 @@ def settings() -> RelaySettings:
 async def relay(
     settings: RelaySettings, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> AsyncIterator[OpenRelay]:
-    """Run a relay, which must be empty by itself at the end."""
+    """Run a relay, which must be empty at the end."""
     relay = OpenRelay(settings, nursery)
     yield relay
     await relay.end()
-
-
-async def work(a: Client, b: Client) -> None:
-    """See to it that two clients are a pair that works."""
-    for source, sink in ((a, b), (b, a)):
-        await source.send_message(b"how are you?")
-        assert await sink.message() == b"how are you?"

@@ -1,6 +1,6 @@
-"""WebSocket clients that were not written here, behind one face for the tests.
+"""WebSocket clients of other projects, behind one interface.
 
-Each does what its library does; nothing of a frame is made or read on the way.
+Each uses its library unchanged; the tests neither build nor parse a frame for it.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ import websockets.sync.client
 
 T = TypeVar("T")
 
-SCRIPT: Final = Path(__file__).with_name("guest.mjs")
-PATIENCE: Final = 30.0
-"""Seconds that a call in a thread may take, which nothing can cancel."""
+SCRIPT: Final = Path(__file__).with_name("ws_client.mjs")
+CALL_TIMEOUT: Final = 30.0
+"""Maximum number of seconds of a call in a thread, which cannot be cancelled."""
 
-Open = Callable[[str, Sequence[str]], AbstractAsyncContextManager["Guest"]]
-"""Connects to a URL, offering subprotocols; raises `Refused`."""
+Open = Callable[[str, Sequence[str]], AbstractAsyncContextManager["ThirdPartyClient"]]
+"""Function that connects to a URL with subprotocols; raises `Refused`."""
 
 
 class Refused(Exception):
-    """The relay answered the upgrade with another status than 101."""
+    """Refusal of the handshake, with the status of the response."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
 
 
-class Guest(ABC):
-    """A connected client."""
+class ThirdPartyClient(ABC):
+    """Connected client."""
 
     subprotocol: str | None = None
 
@@ -61,11 +61,11 @@ class Guest(ABC):
 
     @abstractmethod
     async def ping(self) -> None:
-        """Send a ping and return when its pong is there."""
+        """Send a ping and wait for its pong."""
 
     @abstractmethod
     async def close(self, code: int, reason: str) -> tuple[int, str] | None:
-        """Close and return the code and reason that were echoed, if the library tells."""
+        """Close and return the code and reason of the reply, if the library reports them."""
 
     @abstractmethod
     async def closed(self) -> tuple[int, str]:
@@ -73,13 +73,13 @@ class Guest(ABC):
 
 
 def received(error: websockets.exceptions.ConnectionClosed) -> tuple[int, str]:
-    """Return the code and reason of the close frame that the relay sent."""
+    """Return the code and reason of the relay's close frame."""
     assert error.rcvd is not None, error
     return error.rcvd.code, error.rcvd.reason
 
 
-class SyncGuest(Guest):
-    """`websockets` in its form for threads."""
+class SyncClient(ThirdPartyClient):
+    """`websockets` for threads."""
 
     def __init__(self, connection: websockets.sync.client.ClientConnection) -> None:
         self.connection = connection
@@ -87,15 +87,17 @@ class SyncGuest(Guest):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, subprotocols: Sequence[str] = ()) -> AsyncIterator[Guest]:
-        """Connect, and drop the connection at the end if it is still there."""
+    async def open(
+        cls, url: str, subprotocols: Sequence[str] = ()
+    ) -> AsyncIterator[ThirdPartyClient]:
+        """Connect, and drop the connection at the end if it is still open."""
         connect = partial(
             websockets.sync.client.connect,
             url,
             subprotocols=list(map(websockets.Subprotocol, subprotocols)) or None,
             max_size=None,
             proxy=None,
-            close_timeout=PATIENCE,
+            close_timeout=CALL_TIMEOUT,
         )
         opening = await in_thread(refusable(connect))
         connection = await in_thread(opening.__enter__)
@@ -112,11 +114,11 @@ class SyncGuest(Guest):
         await in_thread(self.connection.send, fragments)
 
     async def receive(self) -> str | bytes:
-        return await in_thread(self.connection.recv, PATIENCE)
+        return await in_thread(self.connection.recv, CALL_TIMEOUT)
 
     async def ping(self) -> None:
         pong = await in_thread(self.connection.ping)
-        assert await in_thread(pong.wait, PATIENCE)
+        assert await in_thread(pong.wait, CALL_TIMEOUT)
 
     async def close(self, code: int, reason: str) -> tuple[int, str]:
         await in_thread(self.connection.close, code, reason)
@@ -124,13 +126,13 @@ class SyncGuest(Guest):
 
     async def closed(self) -> tuple[int, str]:
         try:
-            message = await in_thread(self.connection.recv, PATIENCE)
+            message = await in_thread(self.connection.recv, CALL_TIMEOUT)
         except websockets.exceptions.ConnectionClosed as error:
             return received(error)
         raise AssertionError(f"{len(message)} more bytes came")
 
 
-class AsyncioGuest(Guest):
+class AsyncioClient(ThirdPartyClient):
     """`websockets` on asyncio, in a thread."""
 
     def __init__(
@@ -144,8 +146,10 @@ class AsyncioGuest(Guest):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, subprotocols: Sequence[str] = ()) -> AsyncIterator[Guest]:
-        """Connect in an event loop of its own, and end both."""
+    async def open(
+        cls, url: str, subprotocols: Sequence[str] = ()
+    ) -> AsyncIterator[ThirdPartyClient]:
+        """Connect in a new event loop, and end both."""
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
             loop = runner.get_loop()
             thread = threading.Thread(target=loop.run_forever)
@@ -171,7 +175,7 @@ class AsyncioGuest(Guest):
                 subprotocols=list(map(websockets.Subprotocol, subprotocols)) or None,
                 max_size=None,
                 proxy=None,
-                close_timeout=PATIENCE,
+                close_timeout=CALL_TIMEOUT,
             )
         except websockets.exceptions.InvalidStatus as error:
             raise Refused(error.response.status_code) from None
@@ -206,8 +210,8 @@ class AsyncioGuest(Guest):
         raise AssertionError(f"{len(message)} more bytes came")
 
 
-class TrioGuest(Guest):
-    """`websockets` on trio, which came later than the oldest release that will do here."""
+class TrioClient(ThirdPartyClient):
+    """`websockets` on trio, which newer releases have."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -215,7 +219,9 @@ class TrioGuest(Guest):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, subprotocols: Sequence[str] = ()) -> AsyncIterator[Guest]:
+    async def open(
+        cls, url: str, subprotocols: Sequence[str] = ()
+    ) -> AsyncIterator[ThirdPartyClient]:
         """Connect, and close at the end."""
         from websockets.trio.client import connect  # noqa: PLC0415 - see the class
 
@@ -224,7 +230,7 @@ class TrioGuest(Guest):
             subprotocols=list(map(websockets.Subprotocol, subprotocols)) or None,
             max_size=None,
             proxy=None,
-            close_timeout=PATIENCE,
+            close_timeout=CALL_TIMEOUT,
         )
         try:
             async with opening as connection:
@@ -257,8 +263,8 @@ class TrioGuest(Guest):
         raise AssertionError(f"{len(message)} more bytes came")
 
 
-class TrioWebsocketGuest(Guest):
-    """trio-websocket; it cannot send fragments, and does not tell what its close was answered."""
+class TrioWebsocketClient(ThirdPartyClient):
+    """trio-websocket, which cannot send fragments, and does not report the reply to its close."""
 
     def __init__(self, connection: trio_websocket.WebSocketConnection) -> None:
         self.connection = connection
@@ -266,7 +272,9 @@ class TrioWebsocketGuest(Guest):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, subprotocols: Sequence[str] = ()) -> AsyncIterator[Guest]:
+    async def open(
+        cls, url: str, subprotocols: Sequence[str] = ()
+    ) -> AsyncIterator[ThirdPartyClient]:
         """Connect, and close at the end.
 
         The stream is closed here, because a client of trio-websocket that was closed by its server
@@ -322,8 +330,8 @@ class TrioWebsocketGuest(Guest):
         return reason.code, reason.reason or ""
 
 
-class NodeGuest(Guest):
-    """Node's `ws`, in a process of its own; guest.mjs says how to talk to it."""
+class NodeClient(ThirdPartyClient):
+    """`ws` of Node in a process of its own; ws_client.mjs describes its protocol."""
 
     def __init__(self, process: trio.Process) -> None:
         self.process = process
@@ -332,7 +340,7 @@ class NodeGuest(Guest):
     @asynccontextmanager
     async def open(
         cls, directory: Path, url: str, subprotocols: Sequence[str] = ()
-    ) -> AsyncIterator[Guest]:
+    ) -> AsyncIterator[ThirdPartyClient]:
         """Connect with the ws that is installed in directory, and end the process."""
         process = await trio.lowlevel.open_process(
             ["node", str(SCRIPT), str(directory), url, *subprotocols],
@@ -342,13 +350,13 @@ class NodeGuest(Guest):
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            guest = cls(process)
-            letter, body = await guest._hear()
+            client = cls(process)
+            letter, body = await client._hear()
             if letter == b"R":
                 raise Refused(json.loads(body))
             assert letter == b"O", body
-            guest.subprotocol = json.loads(body) or None
-            yield guest
+            client.subprotocol = json.loads(body) or None
+            yield client
         finally:
             with trio.CancelScope(shield=True):
                 await process.stdin.aclose()
@@ -405,12 +413,12 @@ class NodeGuest(Guest):
 
 
 async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
-    """Do blocking work in a thread."""
+    """Run blocking work in a thread."""
     return await trio.to_thread.run_sync(partial(work, *arguments))
 
 
 async def in_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
-    """Do asynchronous work in the event loop of another thread; if cancelled, so is the work."""
+    """Run asynchronous work in the event loop of another thread; cancellation reaches the work."""
     done = trio.Event()
     token = trio.lowlevel.current_trio_token()
     future = asyncio.run_coroutine_threadsafe(work, loop)
@@ -423,7 +431,7 @@ async def in_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T])
 
 
 def refusable(connect: Callable[[], T]) -> Callable[[], T]:
-    """Have connect raise `Refused` where the relay refuses."""
+    """Make connect raise `Refused` for a refusal."""
 
     def connect_or_refuse() -> T:
         try:

@@ -1,4 +1,4 @@
-"""Clients of TLS that say exactly what a test wants, record by record."""
+"""TLS clients that send any record of a test."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ APPLICATION_DATA, HANDSHAKE = 23, 22
 
 
 def server_context() -> ssl.SSLContext:
-    """Return a context of a server for localhost, as the command line makes it."""
+    """Return the server context of the program, for localhost."""
     context = new_context()
     authority().issue_cert("localhost").configure_cert(context)
     return context
@@ -31,7 +31,7 @@ def server_context() -> ssl.SSLContext:
 async def over_tls(
     ours: trio.SocketStream, theirs: trio.SocketStream, nursery: trio.Nursery
 ) -> tuple[TLSTransport, trio.abc.Stream]:
-    """Return a wire that speaks TLS on a connection, and the client's end, after the handshake."""
+    """Return a transport with TLS over a connection, and the client's end, after the handshake."""
     transport = TLSTransport(TLSSocket(ours, server_context()), nursery)
     client = trio.SSLStream(
         theirs, client_context(), server_hostname="localhost", https_compatible=True
@@ -43,7 +43,7 @@ async def over_tls(
 
 
 class TlsPeer:
-    """A client of TLS on a socket, whose records a test can keep back, join and forge."""
+    """TLS client on a socket, whose records a test can delay, join and forge."""
 
     def __init__(self, stream: trio.SocketStream, context: ssl.SSLContext | None = None) -> None:
         self.stream = stream
@@ -60,7 +60,7 @@ class TlsPeer:
         await self.stream.send_all(self._outgoing.read())
 
     async def shake_hands(self, behind: bytes = b"") -> None:
-        """Do the handshake, and send this in the same segment as its last message."""
+        """Do the handshake, and send data in the segment of its last message."""
         while True:
             try:
                 self.tls.do_handshake()
@@ -79,17 +79,17 @@ class TlsPeer:
         await self.stream.send_all(last + (self.records(behind) if behind else b""))
 
     def feed(self, data: bytes) -> None:
-        """Take what the server sent."""
+        """Take data of the server."""
         self._incoming.write(data)
 
     def records(self, *messages: bytes) -> bytes:
-        """Return these messages as records, each of its own."""
+        """Return these messages as records, one each."""
         for message in messages:
             self.tls.write(message)
         return self._outgoing.read()
 
     def alert(self) -> bytes:
-        """Return the record that ends TLS because the server's records are no good."""
+        """Return the alert record that ends TLS because of an invalid record of the server."""
         self.feed(b"garbage that has no place in TLS")
         with suppress(ssl.SSLError):
             self.tls.read(1)
@@ -102,7 +102,7 @@ class TlsPeer:
         return self._outgoing.read()
 
     async def receive(self, size: int = 65536) -> bytes:
-        """Return what the server sends next; b"" is its close_notify.
+        """Return the next data of the server; b"" is its close_notify.
 
         Raises ssl.SSLEOFError if TCP ends without one.
         """
@@ -118,7 +118,7 @@ class TlsPeer:
                     self._incoming.write_eof()
 
     async def receive_exactly(self, size: int) -> bytes:
-        """Return so many bytes of what the server sends."""
+        """Return so many bytes of the server's data."""
         data = bytearray()
         while len(data) < size:
             data += await self.receive(size - len(data))
@@ -126,7 +126,7 @@ class TlsPeer:
 
 
 class OldForger:
-    """Makes the records of a client of TLS 1.2 that sent none since its handshake."""
+    """Forger of records of a TLS 1.2 client that sent none since its handshake."""
 
     def __init__(self, key_log: Path, server_random: bytes) -> None:
         lines = (line.split() for line in key_log.read_text().splitlines())
@@ -145,7 +145,7 @@ class OldForger:
 
 
 def key_block(secret: bytes, seed: bytes) -> tuple[bytes, bytes]:
-    """Return the key and the salt with which a client writes (RFC 5246 section 6.3)."""
+    """Return the key and the salt of a client's records (RFC 5246 section 6.3)."""
     block, link = b"", seed
     while len(block) < 72:
         link = hmac.digest(secret, link, "sha384")
@@ -154,7 +154,7 @@ def key_block(secret: bytes, seed: bytes) -> tuple[bytes, bytes]:
 
 
 class Forger:
-    """Makes the records of a client of TLS 1.3 that sent none since its handshake."""
+    """Forger of records of a TLS 1.3 client that sent none since its handshake."""
 
     def __init__(self, key_log: Path) -> None:
         lines = (line.split() for line in key_log.read_text().splitlines())
@@ -173,7 +173,7 @@ class Forger:
         return head + sealed
 
     def key_update(self) -> bytes:
-        """Return a record that asks for new keys, and go on with new ones (section 4.6.3)."""
+        """Return a record that requests new keys, and use new ones (section 4.6.3)."""
         record = self.record(HANDSHAKE, KEY_UPDATE)
         self._secret, self._count = self._derive("traffic upd", 48), 0
         return record

@@ -1,4 +1,4 @@
-"""A relay with TLS of its own on a real port, and clients that insist on a good end of TLS."""
+"""Relay with TLS on a TCP port, and clients that require the end of TLS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .running_relay import WatchedRelay, running
 async def running_tls(
     folder: Path, *, embedded: bool = False, **settings: Any
 ) -> AsyncIterator[WatchedRelay]:
-    """Run a relay with TLS as the command line serves it, or as an embedding program does."""
+    """Run a relay with TLS, the program's or an embedding program's."""
     certificate = Certificate(folder)
     files = CertificateFiles(str(certificate.cert), str(certificate.key))
     tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
@@ -33,19 +33,19 @@ async def running_tls(
 
 
 async def dial(relay: WatchedRelay) -> trio.SocketStream:
-    """Return a connection on which nothing was sent yet."""
+    """Return a connection on which no byte was sent."""
     return await trio.open_tcp_stream(relay.handle.host, relay.handle.port)
 
 
 def speak_tls(
     tcp: trio.SocketStream, context: ssl.SSLContext | None = None
 ) -> trio.SSLStream[trio.SocketStream]:
-    """Return a stream that breaks where TCP ends without close_notify."""
+    """Return a stream that breaks if TCP ends without close_notify."""
     return trio.SSLStream(tcp, context or client_context(), server_hostname="localhost")
 
 
 async def connect(relay: WatchedRelay) -> Client:
-    """Return a client that has sent no request yet."""
+    """Return a client that has sent no request."""
     return await relay.adopt(speak_tls(await dial(relay)))
 
 

@@ -24,7 +24,7 @@ from relay.fields import (
 
 
 def capital(word: str) -> str:
-    """Return a word in capitals; raise ValueError if it has others than letters."""
+    """Return a word in capitals; raise ValueError if it has other characters than letters."""
     if not word.isalpha():
         raise ValueError
     return word.upper()
@@ -35,8 +35,8 @@ class Example:
     """A dataclass with a setting of each kind, and another field."""
 
     wait: float = seconds(2.0, "A time.")
-    pause: float = seconds(0.5, "A time or nothing.", zero="for none")
-    size: int = integer(7, "A size.", of="bytes", metavar="BYTES")
+    pause: float = seconds(0.5, "A time or nothing.", zero="none")
+    size: int = integer(7, "A size.", of="bytes")
     count: int | None = integer(None, "A count.", absent="enough")
     good: bool = flag(True, "A flag.")
     colour: str = choice("red", ("red", "blue"), "A colour.")
@@ -56,11 +56,19 @@ TEXTS: list[tuple[str, str, dict[str, Any], list[str]]] = [
     (
         "wait",
         "a number of seconds from 0.001",
-        {"1": 1.0, "0.001": 0.001, "1e3": 1000.0, " 5 ": 5.0, "2.": 2.0, ".5": 0.5, "+1": 1.0},
+        {"1": 1.0, "0.001": 0.001, "1e3": 1000.0, " 5 ": 5.0, "2.": 2.0, ".5": 0.5, "+1": 1.0}
+        | {"90s": 90.0, "5m": 300.0, "1.5h": 5400.0, "1d": 86400.0, " 2 M ": 120.0},
         [
             "",
             "soon",
-            "5s",
+            "s",
+            "5x",
+            "5ms",
+            "5s5",
+            "5s 5",
+            "0s",
+            "1e999m",
+            "1e308d",
             "0",
             "-0",
             "-1",
@@ -82,8 +90,26 @@ TEXTS: list[tuple[str, str, dict[str, Any], list[str]]] = [
     (
         "size",
         "a whole number of bytes, or 0 for no limit",
-        {"0": 0, "1": 1, " 80 ": 80, str(2**63): 2**63},
-        ["", "x", "1.0", "1e3", "0x50", "--1", "-1", "nan", "9" * 400, "9" * 5000, "1_0", "\u0661"],
+        {"0": 0, "1": 1, " 80 ": 80, str(2**63): 2**63}
+        | {"64KiB": 65536, "64 kib": 65536, "10MB": 10**7, "1kB": 1000, "2GiB": 2**31, "0MB": 0},
+        [
+            "",
+            "x",
+            "1.0",
+            "1e3",
+            "0x50",
+            "--1",
+            "-1",
+            "nan",
+            "9" * 400,
+            "9" * 5000,
+            "1_0",
+            "5m",
+            "KiB",
+            "1.5MB",
+            "1K",
+            "\u0661",
+        ],
     ),
     ("count", "a whole number, or 0 for no limit", {"0": 0, "5": 5}, ["", "None", "enough", "-1"]),
     (
@@ -103,6 +129,8 @@ TEXTS: list[tuple[str, str, dict[str, Any], list[str]]] = [
         ["1", "a,b c"],
     ),
 ]
+TIME = " (units: s, m, h, d)"
+SIZE = " (units: kB, KiB, MB, MiB, GB, GiB)"
 GOOD = [(name, text, value) for name, _, good, _ in TEXTS for text, value in good.items()]
 BAD = [(name, values, text) for name, values, _, bad in TEXTS for text in bad]
 
@@ -120,7 +148,7 @@ WRONG_TYPES: dict[str, list[Any]] = {
 
 
 def example(name: str, value: Any) -> Example:
-    """Return an example of which one field has this value, be it of the right type or not."""
+    """Return an example with this value in one field, of the right type or not."""
     return Example(**{name: value})
 
 
@@ -144,7 +172,8 @@ def test_bad_text(name: str, values: str, text: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} must be") as refused:
         ABOUT[name].parse(name, text)
     line = str(refused.value)
-    assert line.startswith(f"{name} must be {values}, not ")
+    units = {"wait": TIME, "pause": TIME, "size": SIZE}.get(name, "")
+    assert line.startswith(f"{name} must be {values}{units}, not ")
     assert "\n" not in line
     assert refused.value.__context__ is None or refused.value.__suppress_context__
 
@@ -179,11 +208,11 @@ def test_bad_item() -> None:
 
 
 def test_range() -> None:
-    """A number may have a maximum, and the error message quotes the number."""
+    """A number may have a maximum, and the error message quotes the text."""
     port: Field = integer(0, "A.", maximum=65535).metadata["field"]
     assert port.parse("port", "65535") == 65535
     with pytest.raises(
-        ValueError, match=r"^port must be a whole number from 0 to 65535, not 65536$"
+        ValueError, match=r"^port must be a whole number from 0 to 65535, not '65536'$"
     ):
         port.parse("port", "65536")
 
@@ -218,7 +247,7 @@ def test_definitions() -> None:
 def test_shown() -> None:
     """People see the text of a value, or the meaning of its absence."""
     assert [about.display(default) for _, default, about in iter_fields(Example)] == [
-        "2",
+        "2s",
         "0.5",
         "7",
         "enough",
@@ -230,6 +259,13 @@ def test_shown() -> None:
     ]
     assert ABOUT["words"].display(("A", "B")) == "A,B"
     assert ABOUT["pause"].display(0.0) == "0"
+    assert [ABOUT["wait"].display(time) for time in (90.0, 300.0, 3600.0)] == ["90s", "5m", "1h"]
+    assert [ABOUT["size"].display(size) for size in (1000, 1536, 10 * 2**20)] == [
+        "1kB",
+        "1536",
+        "10MiB",
+    ]
+    assert ABOUT["count"].display(1024) == "1024"
     assert ABOUT["good"].display(False) == "false"
 
 

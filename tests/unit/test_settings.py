@@ -12,20 +12,18 @@ from relay import RelaySettings
 from relay.fields import Field, iter_fields
 
 ABOUT: dict[str, Field] = {name: about for name, _, about in iter_fields(RelaySettings)}
-TIMES = [name for name, about in ABOUT.items() if about.metavar == "SECONDS"]
-OFF = [
-    name for name in TIMES if ABOUT[name].values.startswith("a number of seconds from 0.001, or")
-]
-WHOLE = [name for name, about in ABOUT.items() if about.metavar in {"BYTES", "NUMBER"}]
+TIMES = [name for name, about in ABOUT.items() if about.metavar == "TIME"]
+OFF = [name for name in TIMES if ABOUT[name].zero]
+WHOLE = [name for name, about in ABOUT.items() if about.metavar in {"SIZE", "NUMBER"}]
 
 
 def with_setting(name: str, value: Any) -> RelaySettings:
-    """Return settings of which one has this value, be it of the right type or not."""
+    """Return settings with this value in one field, of the right type or not."""
     return RelaySettings(**{name: value})
 
 
 def test_defaults() -> None:
-    """The defaults are those that the contract names, in seconds and bytes."""
+    """The defaults are the documented ones, in seconds and bytes."""
     assert asdict(RelaySettings()) == {
         "pair_ttl": 300.0,
         "sweep_interval": 30.0,
@@ -62,7 +60,7 @@ def test_every_setting_says_what_it_is() -> None:
 
 
 def test_kinds() -> None:
-    """Every setting is of the kind that its field says."""
+    """Every setting has the kind that its field declares."""
     kinds = {
         "float": (float, False, False),
         "int": (int, False, False),
@@ -76,8 +74,8 @@ def test_kinds() -> None:
         assert (about.kind, about.optional, about.many) == kinds[str(item.type)]
 
 
-def test_what_zero_turns_off() -> None:
-    """The times that the contract lets be turned off may be 0, and the others may not."""
+def test_zero_turns_off() -> None:
+    """The documented times may be 0, which turns them off, and no other time may."""
     assert set(OFF) == {
         "ping_interval",
         "stall_timeout",
@@ -92,7 +90,7 @@ def test_what_zero_turns_off() -> None:
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("value", [0.001, 1, 2.5, 1e308])
 def test_good_time(name: str, value: float) -> None:
-    """A time is any finite number from a millisecond on, whole or not."""
+    """A time is a finite number from a millisecond on, with or without a fraction."""
     assert getattr(with_setting(name, value), name) == value
 
 
@@ -112,7 +110,7 @@ def test_time_out_of_range(name: str, value: float) -> None:
 @pytest.mark.parametrize("name", TIMES)
 @pytest.mark.parametrize("value", [True, False, None, "1", b"1", 1j, [1.0]])
 def test_time_of_a_wrong_type(name: str, value: object) -> None:
-    """A time that is not a number is refused, a truth value too."""
+    """A time that is no number is refused, and so is a bool."""
     with pytest.raises(TypeError) as refused:
         with_setting(name, value)
     assert str(refused.value) == f"{name} must be {ABOUT[name].values}, not {value!r}"
@@ -121,7 +119,7 @@ def test_time_of_a_wrong_type(name: str, value: object) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [0, 1, 2**63, 10**300])
 def test_good_size(name: str, value: int) -> None:
-    """A size or a count is any whole number from 0 on."""
+    """A size or a count is an integer from 0 on."""
     assert getattr(with_setting(name, value), name) == value
 
 
@@ -139,14 +137,14 @@ def test_size_out_of_range(name: str, value: int) -> None:
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [1.0, 0.0, math.nan, math.inf, True, False, "1"])
 def test_size_of_a_wrong_type(name: str, value: object) -> None:
-    """A size that is not a whole number is refused, even one that has no fraction."""
+    """A size that is no integer is refused, even a float without a fraction."""
     with pytest.raises(TypeError, match=rf"^{name} must be a whole number"):
         with_setting(name, value)
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_what_may_be_left_open(name: str) -> None:
-    """None is a value of the limit of connections alone."""
+def test_none(name: str) -> None:
+    """Only the limit of connections may be None."""
     if name == "max_connections":
         assert RelaySettings(max_connections=None).max_connections is None
     else:
@@ -156,7 +154,7 @@ def test_what_may_be_left_open(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*TIMES, *WHOLE])
 def test_number_beyond_the_floats(name: str) -> None:
-    """A whole number that no float can hold is refused as any other bad value."""
+    """An integer that no float can hold is refused like any other invalid value."""
     with pytest.raises(ValueError, match=f"^{name} must be"):
         with_setting(name, 10**400)
 
@@ -170,7 +168,7 @@ def test_bad_settings_change_nothing() -> None:
 
 
 def test_settings_are_frozen() -> None:
-    """Settings do not change once they are made, and have no room for others."""
+    """Settings are immutable, and have no further attributes."""
     settings = RelaySettings()
     with pytest.raises(FrozenInstanceError):
         settings.pair_ttl = 1.0  # type: ignore[misc]
@@ -186,3 +184,89 @@ def test_settings_are_named() -> None:
         RelaySettings(300.0)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         with_setting("max_memory", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+        ("::1", "::1"),
+        ("FD00:0::/8", "fd00::/8"),
+        ("UNIX", "unix"),
+    ],
+)
+def test_trusted_proxy(text: str, kept: str) -> None:
+    """A trusted proxy is an address, a network or the word unix, kept in its normal form."""
+    assert RelaySettings(trusted_proxies=(text,)).trusted_proxies == (kept,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "proxy.example",
+        "10.0.0.1/8",
+        "10.0.0",
+        "10.0.0.256",
+        "10.0.0.0/33",
+        "::1%lo",
+        "*",
+        "unix:",
+    ],
+)
+def test_no_trusted_proxy(text: str) -> None:
+    """A name, a network with host bits, or an address with a zone is no trusted proxy."""
+    with pytest.raises(ValueError, match=r"^trusted_proxies must be addresses, ") as refused:
+        RelaySettings(trusted_proxies=("unix", text))
+    assert str(refused.value).endswith(f", not {text!r}")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("https://app.example", "https://app.example"),
+        ("HTTPS://App.Example", "https://app.example"),
+        ("https://app.example:443", "https://app.example"),
+        ("http://app.example:80", "http://app.example"),
+        ("http://app.example:443", "http://app.example:443"),
+        ("https://app.example:08443", "https://app.example:8443"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://[0::1]:65535", "http://[::1]:65535"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("NULL", "null"),
+        ("FILE://", "file://"),
+    ],
+)
+def test_allowed_origin(text: str, kept: str) -> None:
+    """An origin is stored as browsers send it: in lower case, without the default port."""
+    assert RelaySettings(allowed_origins=(text,)).allowed_origins == (kept,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "*",
+        "app.example",
+        "file:///",
+        "file:",
+        "https://",
+        "https://app.example/",
+        "https://app.example:65536",
+        "https://app.example:x",
+        "https://user@app.example",
+        "https://*.example",
+        "https://bücher.example",
+        "http://[::1",
+        "http://[1::2::3]",
+        "https://app.example\n",
+    ],
+)
+def test_no_allowed_origin(text: str) -> None:
+    """A host alone, a path, a pattern or an invalid name is no origin."""
+    with pytest.raises(ValueError, match=r"^allowed_origins must be origins like ") as refused:
+        RelaySettings(allowed_origins=("null", text))
+    assert str(refused.value).endswith(f", not {text!r}")

@@ -26,6 +26,8 @@ class Plan:
     """Size of a large message; 0 omits the steps with large messages."""
     timeout: float
     """Timeout of a step, in addition to its idle time."""
+    quick: bool = False
+    """True to omit the health, the pings and all messages of more than a few bytes."""
 
 
 @dataclass(slots=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Final
 
 import trio
 import trio_websocket
 
+from .answer import pair_in, refusal
 from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure, printable
 
@@ -26,10 +25,6 @@ QUEUE: Final = 16
 ABNORMAL: Final = 1006
 """Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
 
-STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
-PLAIN_WORDS: Final = re.compile(rb"[A-Za-z ,:'-]{1,80}")
-TLS_ALERT: Final = b"\x15\x03"
-
 
 @dataclass(frozen=True, slots=True)
 class ConnectOptions:
@@ -42,6 +37,11 @@ class ConnectOptions:
     resource: str = field(repr=False)
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)
     max_message_size: int
+
+    @property
+    def with_token(self) -> bool:
+        """True if the request has a token, as a header or a parameter."""
+        return bool(self.headers) or "token=" in self.resource
 
 
 class RecordingStream(trio.abc.Stream):
@@ -80,9 +80,15 @@ class ProbeClient:
     """One open side; after its end, each method raises Failure with the cause."""
 
     def __init__(
-        self, name: str, websocket: trio_websocket.WebSocketConnection, ended: trio.Event
+        self,
+        name: str,
+        websocket: trio_websocket.WebSocketConnection,
+        ended: trio.Event,
+        pair: str = "",
     ) -> None:
         self.name = name
+        self.pair = pair
+        """Hash by which the log of the relay names the pair; "" if the response has none."""
         self.ended = ended
         """Set at the end of the stream."""
         self._websocket = websocket
@@ -171,8 +177,8 @@ async def run_client(
                     receive_buffer_size=READ_SIZE,
                 )
             if websocket is not None:
-                stream.answer = None
-                task_status.started(ProbeClient(name, websocket, stream.ended))
+                pair, stream.answer = pair_in(stream.answer), None
+                task_status.started(ProbeClient(name, websocket, stream.ended, pair))
                 await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     except* Exception:  # noqa: BLE001, S110 - the recorded stream has the cause
@@ -180,35 +186,10 @@ async def run_client(
     finally:
         await trio.aclose_forcefully(stream)
     if websocket is None:
-        raise refusal(stream.answer)
+        raise refusal(stream.answer, with_token=request.with_token)
 
 
 async def cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
     """Cancel scope once event is set."""
     await event.wait()
     scope.cancel()
-
-
-def refusal(answer: bytes) -> Failure:
-    """Return the failure that a response other than a valid 101 indicates."""
-    if not answer:
-        return Failure("the connection was closed without an answer", "no response")
-    if answer.startswith(TLS_ALERT):
-        return Failure("the answer is a TLS alert", "tls wanted")
-    found = STATUS_LINE.match(answer)
-    if found is None:
-        return Failure("the answer is not HTTP/1.1", "not http")
-    status = int(found[1])
-    causes = (f"status {status}", f"status {status // 100}xx")
-    if status == HTTPStatus.SWITCHING_PROTOCOLS:
-        return Failure("HTTP 101, but not for this upgrade", *causes)
-    try:
-        phrase = f" {HTTPStatus(status).phrase}"
-    except ValueError:
-        phrase = ""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    # Quote only plain words, such as the reasons of the relay: a body may hold anything.
-    words = PLAIN_WORDS.fullmatch(body.strip())
-    plain = b"content-type: text/plain" in head.lower()
-    quoted = f" ({words[0].decode()})" if words and plain else ""
-    return Failure(f"HTTP {status}{phrase} in place of 101{quoted}", *causes)

@@ -7,20 +7,21 @@ import secrets
 import signal
 import ssl
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import parse_qs
 
 import trio
 import typer
 
+from ...daemon.errors import os_error_text, start_problem
 from ...daemon.standard_streams import OutputFailed
-from ...fields import read_number
+from ...fields import Field, integer, seconds
 from ...protocol.errors import leaves
-from ...server.token_file import is_token
-from ..client import ConnectTarget, client_context
+from ...protocol.query import decode_code, find_parameters
+from ...server.token_file import is_token, read_token
+from ..client import client_context
 from ..errors import print_error
 from ..health import check_health
+from ..options import WrongUsage
 from ..url import Url, parse_url
 from .attempt import Plan
 from .client import ConnectOptions
@@ -28,119 +29,140 @@ from .dial import dial
 from .report import JsonReport, Report, TextReport, failed
 from .runner import run_probe
 
-MAX_SECONDS: Final = 7 * 86400.0
 MAX_SIZE: Final = 2**30
 """Maximum of --size in bytes; several copies of a large message are in memory at once."""
 
+IDLE: Final[Field] = seconds(0, "", zero="no silence").metadata["field"]
+TIMEOUT: Final[Field] = seconds(30, "").metadata["field"]
+SIZE: Final[Field] = integer(0, "", of="bytes", maximum=MAX_SIZE).metadata["field"]
+
 LOOK_TIMEOUT: Final = 5.0
+
+VARIABLE: Final = "ARC_PROBE_TOKEN"
+"""Variable with the token. Names that begin with ``ARC_RELAY_`` are settings."""
 
 INTERRUPTED: Final = 130
 """Exit status of a program that SIGINT ended, as shells report it."""
-
-
-def number(kind: type[int | float], text: object) -> int | float:
-    """Parse the number of an option with the syntax of settings; a default is a number already."""
-    try:
-        return read_number(str(text), kind)
-    except ValueError:
-        raise typer.BadParameter(f"it must be a number in digits, not {text!r}") from None
 
 
 def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     url: Annotated[
         str,
         typer.Argument(
-            metavar="URL", help="The relay, as its clients reach it: wss://relay.example/path."
+            metavar="URL",
+            help="The relay, as its clients reach it: wss://relay.example/path, or unix:/path.",
         ),
     ],
     token: Annotated[
-        str, typer.Option(metavar="TOKEN", help="The token, sent as Authorization: Bearer TOKEN.")
+        str,
+        typer.Option(
+            metavar="TOKEN",
+            help=f"The token of the relay. Other users of this machine can see it in the list of"
+            f" processes, unlike --token-file and the variable {VARIABLE}.",
+        ),
+    ] = "",
+    token_file: Annotated[
+        str, typer.Option(metavar="PATH", help="The file with the token of the relay.")
     ] = "",
     ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Trust the authorities in FILE alone.")
-    ] = None,
+        str, typer.Option(metavar="PATH", help="Trust the authorities in this PEM file alone.")
+    ] = "",
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Do not verify the certificate of the relay.")
     ] = False,
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick", help="Send small messages only, less than 2 KB in all: for a cron job."
+        ),
+    ] = False,
     idle: Annotated[
-        float,
+        str,
         typer.Option(
-            metavar="SECONDS",
-            help="Time of silence, to detect read timeouts of proxies.",
-            parser=partial(number, float),
+            metavar="TIME",
+            help="Time of silence, such as 90s, to detect read timeouts of proxies.",
         ),
-    ] = 0.0,
+    ] = "0",
     size: Annotated[
-        int,
+        str,
         typer.Option(
-            metavar="BYTES",
-            help="The size of a large message; 0 sends none.",
-            parser=partial(number, int),
+            metavar="SIZE", help="The size of a large message, such as 10MB; 0 sends none."
         ),
-    ] = 4 * 2**20,
-    timeout: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", help="Timeout of a step.", parser=partial(number, float)),
-    ] = 30.0,
+    ] = "4MiB",
+    timeout: Annotated[str, typer.Option(metavar="TIME", help="Timeout of a step.")] = "30s",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, at the end.")
     ] = False,
 ) -> None:
     """Open a pair through URL and report each step: status 0 if all succeed, 1 if not."""
-    check_option(0 <= idle <= MAX_SECONDS, "--idle", "a number of seconds from 0 to a week")
-    check_option(
-        0 < timeout <= MAX_SECONDS, "--timeout", "a number of seconds over 0, up to a week"
-    )
-    check_option(0 <= size <= MAX_SIZE, "--size", f"a number of bytes from 0 to {MAX_SIZE}")
-    check_option(not token or is_token(os.fsencode(token)), "--token", "visible ASCII characters")
     try:
         where = parse_url(url)
+        target = where.target(tls_context(where, ca, insecure=insecure))
+        limit = TIMEOUT.parse("--timeout", timeout)
+        plan = Plan(
+            request=ConnectOptions(
+                open_stream=partial(dial, target),
+                authority=where.authority,
+                resource=f"{where.path}?{add_pair_code(where.query)}",
+                headers=authorization(token, token_file),
+                max_message_size=MAX_SIZE,
+            ),
+            check_health=partial(check_health, target, min(limit, LOOK_TIMEOUT)),
+            idle=IDLE.parse("--idle", idle),
+            size=SIZE.parse("--size", size),
+            timeout=limit,
+            quick=quick,
+        )
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="URL") from None
-    context = tls_context(where, ca, insecure=insecure)
-    target = ConnectTarget((where.host,), where.port, tls=context, name=where.host)
-    plan = Plan(
-        request=ConnectOptions(
-            open_stream=partial(dial, target),
-            authority=where.authority,
-            resource=f"{where.path}?{add_pair_code(where.query)}",
-            headers=((b"Authorization", f"Bearer {token}".encode()),) if token else (),
-            max_message_size=MAX_SIZE,
-        ),
-        check_health=partial(check_health, target, min(timeout, LOOK_TIMEOUT)),
-        idle=idle,
-        size=size,
-        timeout=timeout,
-    )
+        raise WrongUsage(str(error)) from None
     report = JsonReport(str(where)) if as_json else TextReport(str(where))
     raise typer.Exit(trio.run(run, plan, report))
 
 
-def check_option(good: bool, option: str, values: str) -> None:
-    """Report an option as wrong usage, unless ``good`` is True."""
-    if not good:
-        raise typer.BadParameter(f"it must be {values}", param_hint=option)
+def authorization(token: str, path: str) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header with the token of an option, of a file or of the variable, if any.
+
+    Raises ValueError with the name of the option or variable, and without the token.
+    """
+    if token and path:
+        raise ValueError("--token must be left out with --token-file")
+    name, secret = ("--token", token) if token else (VARIABLE, os.environ.get(VARIABLE))
+    found = os.fsencode(secret or "")
+    if path:
+        try:
+            found = read_token(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(start_problem(error, "--token-file")) from None
+    if found and not is_token(found):
+        raise ValueError(f"{name} must be visible ASCII characters")
+    return ((b"Authorization", b"Bearer " + found),) if found else ()
 
 
-def tls_context(url: Url, ca: Path | None, *, insecure: bool) -> ssl.SSLContext | None:
-    """Return the TLS context for a URL; None for a URL without TLS."""
+def tls_context(url: Url, ca: str, *, insecure: bool) -> ssl.SSLContext | None:
+    """Return the TLS context for a URL; None for a URL without TLS.
+
+    Raises ValueError if the options do not fit the URL, or if ``ca`` cannot be used.
+    """
+    if not url.tls and (ca or insecure):
+        raise ValueError(f"{'--ca' if ca else '--insecure'} must be left out without wss://")
+    if ca and insecure:
+        raise ValueError("--ca must be left out with --insecure")
     if not url.tls:
-        check_option(
-            ca is None and not insecure, "URL", "wss:// for --ca or --insecure to mean something"
-        )
         return None
-    check_option(ca is None or not insecure, "--ca", "left out with --insecure")
     try:
-        return client_context(verify=not insecure, ca=ca)
+        return client_context(verify=not insecure, ca=ca or None)
     except ssl.SSLError:
-        raise typer.BadParameter("it holds no certificate", param_hint="--ca") from None
+        raise ValueError(f"--ca {ca!r} holds no certificate in PEM form") from None
     except OSError as error:
-        raise typer.BadParameter(str(error.strerror).lower(), param_hint="--ca") from None
+        raise ValueError(f"cannot read --ca {ca!r}: {os_error_text(error)}") from None
 
 
 def add_pair_code(query: str) -> str:
-    """Add a new pair code to a query that has none."""
-    if "pair" in parse_qs(query, keep_blank_values=True):
+    """Add a new pair code to a query that has none; raise ValueError if it has an invalid code."""
+    found = find_parameters(f"?{query}".encode())
+    if found is not None and b"pair" in found:
+        if decode_code(found[b"pair"]) is None:
+            raise ValueError("URL must hold a pair code of 1 to 256 characters, or none")
         return query
     code = f"pair={secrets.token_hex(16)}"
     return f"{query}&{code}" if query else code

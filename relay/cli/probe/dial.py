@@ -59,6 +59,8 @@ def tcp_failure(error: OSError) -> Failure:
     """Return the Failure for the exception of a TCP connection."""
     if isinstance(error, socket.gaierror):
         return Failure(f"the name does not resolve: {error.strerror}", "dns")
+    if isinstance(error, PermissionError):
+        return Failure(connect_error_text(error), "denied")
     reachable = any(number not in UNREACHABLE for number in error_numbers(error))
     return Failure(connect_error_text(error), "refused" if reachable else "unreachable")
 

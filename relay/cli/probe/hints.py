@@ -9,17 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from .relay_hints import RELAY_HINTS
+
+RELAY: Final = "relay: "
+"""Beginning of a cause that is the reason of a refusal by the relay."""
+
 ABNORMAL_CLOSURE: Final = "closed 1006"
 """Cause of a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
 
 
 class Failure(Exception):
-    """Failure of a step: a message of one line, and causes, the most specific one first."""
+    """Failure of a step: a message of one line, and causes, the most specific one first.
 
-    def __init__(self, text: str, *causes: str) -> None:
+    ``answered_by`` is the sender of the response, if there was one: ``relay`` or ``other``.
+    """
+
+    def __init__(self, text: str, *causes: str, answered_by: str = "") -> None:
         super().__init__(text)
         self.text = text
         self.causes = causes
+        self.answered_by = answered_by
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
@@ -36,10 +45,6 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-NO_UPGRADE: Final = (
-    "the proxy does not pass the headers Upgrade and Connection on (in nginx: proxy_http_version"
-    " 1.1, proxy_set_header Upgrade $http_upgrade, proxy_set_header Connection upgrade)"
-)
 READ_TIMEOUT: Final = (
     "the read timeout of a proxy is too short: it cut a connection that was silent for {seconds};"
     " raise it, or lower the relay's ping_interval below it"
@@ -49,6 +54,7 @@ HINTS: Final[Mapping[str, str]] = {
     # TCP and TLS.
     "dns": "the name has a typo, or no DNS record yet",
     "refused": "nothing listens there: the relay or the proxy is down, or the port is another one",
+    "denied": "this user may not open the Unix socket: see unix_socket_mode, and the folder's mode",
     "unreachable": "no route to the host: the address is wrong, or a firewall rejects packets",
     "no TCP connection": "the address is wrong, or a firewall drops the packets",
     "tls name": "the certificate is for another name than the URL's",
@@ -66,23 +72,22 @@ HINTS: Final[Mapping[str, str]] = {
     "no response": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
     "not http": "something else than HTTP listens on that port",
     "tls wanted": "that port speaks TLS: use wss://",
+    RELAY: "see the reason, and docs/protocol.md of the relay",
+    **{f"{RELAY}{reason}": hint for reason, hint in RELAY_HINTS.items()},
+    # Response to the upgrade by another server than the relay.
     "status 101": "the proxy makes up its own answer to an upgrade, in place of the relay's",
-    "status 200": f"a web page answered, not the relay: the path is another one, or {NO_UPGRADE}",
+    "status 200": "a web page answered: the proxy passes other paths, or none, on to the relay",
     "status 3xx": "the server redirects, usually to https: use the URL of the redirect, with wss://",
-    "status 400": f"if the relay is behind a proxy, {NO_UPGRADE}; or the port requires wss://",
-    "status 401": "the relay requires its token (--token), or the proxy requires a login",
-    "status 403": "a proxy or a firewall refuses the request: the relay uses this status only for"
-    " browsers with another origin",
-    "status 404": f"there is no relay at this path; or {NO_UPGRADE}",
-    "status 409": "two clients share this code: omit the pair parameter, and the probe makes one",
-    "status 426": f"the relay receives no WebSocket upgrade: {NO_UPGRADE}",
-    "status 429": "too many connections from one address: see max_connections_per_client and"
-    " max_connects_per_minute, with trusted_proxies if there is a proxy; or the proxy has"
-    " such a limit",
+    "status 400": "the port requires wss://, or the proxy rejects the request: see its log",
+    "status 401": "the proxy requires a login of its own: exempt the path of the relay from it",
+    "status 403": "a rule of the proxy or of a firewall refuses the request",
+    "status 404": "the proxy passes this path, or this host name, on to no relay",
+    "status 426": "the server speaks WebSocket, or HTTP, in another version than the probe",
+    "status 429": "the proxy has a limit of requests or connections per client",
     "status 500": "the proxy has an error of its own: see its log",
     "status 502": "the proxy does not reach the relay: it is down, or at another address or port",
-    "status 503": "the relay is full (max_connections, max_waiting) or draining before a restart,"
-    " or the proxy has no healthy relay",
+    "status 503": "the proxy has no relay that is up: the relay is down, or fails its health check;"
+    " or the proxy has a limit of its own",
     "status 504": "the proxy reaches no relay in time: a wrong address, or a firewall between them",
     "status 505": "a proxy speaks HTTP/1.0 or HTTP/2 only: an upgrade needs HTTP/1.1",
     "status 4xx": "the server does not let this upgrade through: see the log of the proxy",

@@ -13,6 +13,7 @@ from .runner import Result
 
 FORMATS: Final = {
     "pairs": "pairs: {:.0f}",
+    "pair": "pair {} in the log of the relay",
     "min_ms": "min {:.2f} ms",
     "median_ms": "median {:.2f} ms",
     "a_ms": "A {:.2f} ms",

@@ -28,6 +28,8 @@ class Result:
     figures: Figures = field(default_factory=dict)
     error: str = ""
     hint: str = ""
+    answered_by: str = ""
+    """Sender of the response in place of 101: ``relay`` or ``other``; "" if there was none."""
 
 
 async def run_probe(plan: Plan, report: Callable[[Result], None]) -> list[Result]:
@@ -71,7 +73,8 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
     if step.phase != "close":
         failure = await root_cause(failure, attempt.sides)
     hint = hint_for(step.phase, failure, seconds)
-    return Result(step.name, False if step.vital else None, seconds, {}, failure.text, hint)
+    ok = False if step.vital else None
+    return Result(step.name, ok, seconds, {}, failure.text, hint, failure.answered_by)
 
 
 async def root_cause(failure: Failure, sides: Sequence[ProbeClient]) -> Failure:

@@ -24,8 +24,8 @@ from .attempt import (
 from .client import run_client
 from .hints import Failure
 
-Figures = Mapping[str, float]
-"""Measurements of a step; each name ends with its unit."""
+Figures = Mapping[str, float | str]
+"""Measurements of a step, whose names end with the unit, and the hash of the pair code."""
 
 ROUNDS: Final = 10
 """Number of round trips, and of pings by each side, that are measured."""
@@ -49,7 +49,7 @@ async def connect(attempt: Attempt, name: str) -> Figures:
     """Open the next side. Side A then waits for side B."""
     side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
     attempt.sides.append(side)
-    return {}
+    return {"pair": side.pair} if side.pair else {}
 
 
 async def send_early(attempt: Attempt) -> Figures:
@@ -165,26 +165,28 @@ class Step:
 
 
 HEALTH: Final = Step("health", "health", check_health, vital=False)
-IDLE: Final = Step("idle", "idle", stay_idle)
+JOIN: Final = (
+    Step("connect side A", "connect", partial(connect, name="A")),
+    Step("send before B is there", "early", send_early),
+    Step("connect side B", "connect", partial(connect, name="B")),
+    Step("early message first", "early", receive_early),
+    Step("text is dropped", "text", drop_text),
+    Step("round trips", "small", round_trips),
+)
+PINGS: Final = Step("pings", "ping", pings)
 LARGE: Final = (
     Step("large message A to B", "large", large),
     Step("large message B to A", "large", partial(large, to_a=True)),
 )
+MEDIUM_BOTH_WAYS: Final = Step("64 KiB both ways", "large", medium_both_ways)
+IDLE: Final = Step("idle", "idle", stay_idle)
+CLOSE: Final = Step("close", "close", close)
 
 
 def steps_for(plan: Plan) -> tuple[Step, ...]:
     """Return the steps of a plan in order."""
-    return (
-        HEALTH,
-        Step("connect side A", "connect", partial(connect, name="A")),
-        Step("send before B is there", "early", send_early),
-        Step("connect side B", "connect", partial(connect, name="B")),
-        Step("early message first", "early", receive_early),
-        Step("text is dropped", "text", drop_text),
-        Step("round trips", "small", round_trips),
-        Step("pings", "ping", pings),
-        *(LARGE if plan.size else ()),
-        Step("64 KiB both ways", "large", medium_both_ways),
-        *((IDLE,) if plan.idle else ()),
-        Step("close", "close", close),
-    )
+    idle = (IDLE,) if plan.idle else ()
+    if plan.quick:
+        return (*JOIN, *idle, CLOSE)
+    sizes = (*(LARGE if plan.size else ()), MEDIUM_BOTH_WAYS)
+    return (HEALTH, *JOIN, PINGS, *sizes, *idle, CLOSE)

@@ -1,4 +1,4 @@
-"""A base image without a registry, and the relay's own on top of it."""
+"""Base image without a registry, and the image of the relay on top of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PIP_SETTINGS: Final = {"index-url", "proxy", "timeout", "trusted-host"}
 
 
 def build_base(podman: Podman, folder: Path) -> str:
-    """Return a new image with Python; the folder is for what is needed meanwhile."""
+    """Return a new image with Python; the folder is for temporary files."""
     archive = folder / "base.tar"
     run(
         *("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={PACKAGES}"),
@@ -40,7 +40,7 @@ def build_base(podman: Podman, folder: Path) -> str:
 def build_image(podman: Podman, base: str, folder: Path) -> str:
     """Return a new image of the relay.
 
-    How this machine reaches what pip downloads is shown to the build, and stays out of the image.
+    The build gets the pip configuration of this machine, which stays out of the image.
     """
     name = folder / "image"
     podman(
@@ -52,7 +52,7 @@ def build_image(podman: Podman, base: str, folder: Path) -> str:
 
 
 def pip_mounts(folder: Path) -> Sequence[str]:
-    """Return options that show pip, in a build, this machine's authorities and its index."""
+    """Return options that mount this machine's authorities and pip configuration into a build."""
     settings = folder / "pip.conf"
     kept = pip_settings()
     settings.write_text(
@@ -84,7 +84,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def run(*command: str) -> str:
-    """Return what a command says; it must succeed."""
+    """Return the output of a command, which must succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -1,4 +1,4 @@
-"""What the tests of containers share: one base image and one of the relay, built once."""
+"""Fixtures of the container tests: one base image and one image of the relay, built once."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test here."""
+    """Mark every test of this folder."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.deploy)
 
 
 def program(name: str) -> str:
-    """Return the path of a program, from the environment of these tests or the system's.
+    """Return the path of a program, from the environment of these tests or of the system.
 
-    A test that needs one which is not there is skipped.
+    A test whose program is missing is skipped.
     """
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     found = shutil.which(name, path=folders)
@@ -37,7 +37,7 @@ def program(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for what is built."""
+    """Return a folder for the builds."""
     return tmp_path_factory.mktemp("containers")
 
 

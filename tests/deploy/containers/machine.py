@@ -1,4 +1,4 @@
-"""A container with systemd as its first process, which is a machine to what runs in it."""
+"""Container with systemd as its first process, like a machine."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ AS_A_MACHINE: Final = (
 
 
 class Machine:
-    """Such a machine, and its systemd."""
+    """Container with systemd as its first process."""
 
     def __init__(self, container: Container) -> None:
         self.container = container
 
     async def systemctl(self, *arguments: str) -> str:
-        """Return what systemctl says to arguments; it must succeed, and others go on meanwhile."""
+        """Return the output of systemctl, which must succeed, while other tasks run."""
         return await trio.to_thread.run_sync(self.container.do, "systemctl", *arguments)
 
     async def show(self, unit: str, name: str) -> str:
@@ -49,11 +49,11 @@ class Machine:
         return await self.systemctl("show", "--property", name, "--value", unit)
 
     def journal(self, unit: str) -> str:
-        """Return what a unit has logged."""
+        """Return the log of a unit."""
         return self.container.do("journalctl", "--output=cat", "--unit", unit)
 
     def write(self, path: str, text: str) -> None:
-        """Write a file, and its folder if that is missing."""
+        """Write a file, and create its folder if it is missing."""
         program = "import pathlib, sys; path = pathlib.Path(sys.argv[1]);"
         program += "path.parent.mkdir(exist_ok=True); path.write_text(sys.argv[2])"
         self.container.do("python3", "-c", program, path, text)
@@ -61,7 +61,7 @@ class Machine:
 
 @contextmanager
 def boot(podman: Podman, image: str, *options: str | Path) -> Iterator[Container]:
-    """Start a machine from an image, and remove it in the end."""
+    """Boot a machine from an image, and remove it in the end."""
     with podman.run(*AS_A_MACHINE, *options, image, OWN_CGROUPS) as container:
         deadline = time.monotonic() + 30
         while container.attempt("systemctl", "is-system-running").stdout != "running\n":

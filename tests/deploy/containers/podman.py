@@ -1,4 +1,4 @@
-"""Podman, and what runs in a container of its own network."""
+"""Podman, and containers with networks of their own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLONE_NEWNET: Final = 0x40000000
 
 
 class Podman:
-    """Podman with settings of its own, which are written into a folder."""
+    """Podman with its own configuration in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.settings = folder / "containers.conf"
@@ -33,13 +33,13 @@ class Podman:
         self.environment = {**os.environ, "CONTAINERS_CONF": str(self.settings)}
 
     def __call__(self, *arguments: str | Path) -> str:
-        """Return what podman says to arguments; it must succeed."""
+        """Return the output of podman, which must succeed."""
         done = self.attempt(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
     def attempt(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        """Return how podman does with arguments."""
+        """Return the completed process of podman."""
         return subprocess.run(
             ["podman", *arguments],  # noqa: S607
             env=self.environment,
@@ -49,7 +49,7 @@ class Podman:
         )
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """Return all that podman knows about an image or a container."""
+        """Return the data of podman about an image or a container."""
         (found,) = json.loads(self("inspect", name))
         assert isinstance(found, dict)
         return found
@@ -65,7 +65,7 @@ class Podman:
 
 
 class Container:
-    """A container that was started."""
+    """Running container."""
 
     def __init__(self, podman: Podman, name: str) -> None:
         self.podman = podman
@@ -73,25 +73,25 @@ class Container:
         self.process = int(self.state()["Pid"])
 
     def state(self) -> dict[str, Any]:
-        """Return what podman knows about its state."""
+        """Return the state of the container."""
         state = self.podman.inspect(self.name)["State"]
         assert isinstance(state, dict)
         return state
 
     def attempt(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Return how a command does inside."""
+        """Return the completed process of a command in the container."""
         return self.podman.attempt("exec", self.name, *command)
 
     def do(self, *command: str) -> str:
-        """Return what a command says inside; it must succeed."""
+        """Return the output of a command in the container, which must succeed."""
         return self.podman("exec", self.name, *command)
 
     async def stop(self) -> None:
-        """Have it end as it should."""
+        """Stop the container with its stop signal."""
         await trio.to_thread.run_sync(self.podman, "stop", self.name)
 
     async def connect(self, port: int) -> trio.SocketStream:
-        """Return a connection from inside its network."""
+        """Return a connection from inside the network of the container."""
         with network_of(self.process):
             sock = trio.socket.socket()
         await sock.connect(("127.0.0.1", port))
@@ -100,7 +100,7 @@ class Container:
 
 @contextmanager
 def network_of(process: int) -> Iterator[None]:
-    """Make sockets in the network of another process; theirs they keep."""
+    """Create sockets in the network of another process during a block."""
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/thread-self/ns/net").open() as ours:
         enter(libc, Path(f"/proc/{process}/ns/net"))
@@ -111,6 +111,6 @@ def network_of(process: int) -> Iterator[None]:
 
 
 def enter(libc: ctypes.CDLL, network: Path) -> None:
-    """Put this thread into a network."""
+    """Move this thread to a network."""
     with network.open() as theirs:
         assert libc.setns(theirs.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())

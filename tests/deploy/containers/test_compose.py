@@ -1,4 +1,4 @@
-"""The file for compose."""
+"""File for compose."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 import trio
 
 from .building import ROOT
+from .clients import AnsweringClient, exchange, upgraded
 from .podman import Podman
-from .visitors import Visitor, exchange, upgraded
 
 FILE = ROOT / "deploy" / "compose.yaml"
 
 
 class Compose:
-    """podman-compose with the file as it is shipped, for an image and a port."""
+    """podman-compose with the shipped file, for an image and a port."""
 
     def __init__(self, program: str, podman: Podman, image: str, port: int, folder: Path) -> None:
         self._command = [program, "-p", f"arc-relay-{os.getpid()}", "-f", str(FILE)]
@@ -30,7 +30,7 @@ class Compose:
         self.port = port
 
     def __call__(self, *arguments: str) -> str:
-        """Return what it says to arguments; it must succeed."""
+        """Return the output for arguments; the command must succeed."""
         done = subprocess.run(
             [*self._command, *arguments],
             env=self._environment,
@@ -41,14 +41,14 @@ class Compose:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    async def join(self) -> Visitor:
+    async def join(self) -> AnsweringClient:
         """Return a client that has joined."""
         return await upgraded(await trio.open_tcp_stream("127.0.0.1", self.port))
 
 
 @pytest.fixture
 def compose(podman_compose: str, podman: Podman, image: str, tmp_path: Path) -> Iterator[Compose]:
-    """Return podman-compose, which leaves nothing behind."""
+    """Return podman-compose, and remove its containers at the end."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     compose = Compose(podman_compose, podman, image, port, tmp_path)
@@ -57,7 +57,7 @@ def compose(podman_compose: str, podman: Podman, image: str, tmp_path: Path) -> 
 
 
 async def test_life(compose: Compose, podman: Podman, time_limit: None) -> None:
-    """The relay alone is bare and healthy, relays, and says goodbye."""
+    """The relay alone is restricted and healthy, forwards, and closes its sides at a stop."""
     compose("up", "--detach", "--no-build", "relay")
     name = compose("ps", "--quiet").strip()
     host = podman.inspect(name)["HostConfig"]

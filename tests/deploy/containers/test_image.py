@@ -1,4 +1,4 @@
-"""The image, as the Containerfile describes it."""
+"""Image of the Containerfile."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import trio
 
 from .building import ROOT
+from .clients import exchange, expect_exchange, join
 from .podman import Container, Podman
-from .visitors import exchange, expect_exchange, join
 
 LOCKED_DOWN: Final = (
     "--read-only",
@@ -25,27 +25,27 @@ LABELS: Final = "org.opencontainers.image"
 
 
 def without_shell(work: Path) -> list[str]:
-    """Return options that put a file which nobody can run in the place of each shell."""
+    """Return options that replace each shell by a file that cannot be executed."""
     nothing = work / "nothing"
     nothing.touch(mode=0o444)
     return [f"--volume={nothing}:/usr/bin/{shell}:ro" for shell in ("dash", "bash")]
 
 
 async def healthy(container: Container) -> None:
-    """Wait until the image's own health check says that the relay is well."""
+    """Wait until the image's own health check succeeds."""
     with trio.fail_after(20):
         while container.podman.attempt("healthcheck", "run", container.name).returncode:
             await trio.sleep(0.1)
 
 
 def test_linter(hadolint: str) -> None:
-    """Hadolint has nothing to say about the Containerfile."""
+    """Hadolint finds no fault in the Containerfile."""
     done = subprocess.run([hadolint, ROOT / "Containerfile"], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_what_it_says_about_itself(podman: Podman, image: str) -> None:
-    """It has labels, runs as nobody in particular, and starts everything without a shell."""
+def test_metadata(podman: Podman, image: str) -> None:
+    """The image has labels and an unprivileged user, and starts its programs without a shell."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     config = podman.inspect(image)["Config"]
     labels = config["Labels"]
@@ -62,7 +62,7 @@ def test_what_it_says_about_itself(podman: Podman, image: str) -> None:
 
 
 def test_nothing_of_the_build_is_left(podman: Podman, base: str, image: str) -> None:
-    """It is the base, one folder and two variables: no pip in it, no setting of this machine."""
+    """The image adds one folder and two variables to the base, and nothing of the build."""
     changes = podman("image", "diff", image).splitlines()
     assert all(line == "C /opt" or line.startswith("A /opt/arc-relay") for line in changes)
     assert any(line.endswith("/bin/arc-relay") for line in changes)
@@ -74,7 +74,7 @@ def test_nothing_of_the_build_is_left(podman: Podman, base: str, image: str) -> 
 
 
 async def test_life(podman: Podman, image: str, work: Path, time_limit: None) -> None:
-    """Read-only, without capabilities and shell, it is healthy, relays, and stops within 2 s."""
+    """Read-only, without capabilities and a shell, the relay works, and stops within 2 s."""
     with podman.run(*LOCKED_DOWN, *without_shell(work), image) as container:
         await healthy(container)
         assert container.do("arc-relay", "health") == "healthy: 0 pairs"
@@ -93,7 +93,7 @@ async def test_life(podman: Podman, image: str, work: Path, time_limit: None) ->
 
 
 async def test_variables(podman: Podman, image: str, time_limit: None) -> None:
-    """It is set by variables, and its health check goes by the same ones."""
+    """Variables set the options of the relay and of its health check."""
     with podman.run(*LOCKED_DOWN, "--env=ARC_RELAY_PORT=9000", image) as container:
         await healthy(container)
         await expect_exchange(container, port=9000)
@@ -101,7 +101,7 @@ async def test_variables(podman: Podman, image: str, time_limit: None) -> None:
 
 @pytest.mark.parametrize("argument", ["--env=ARC_RELAY_PORT=many", "--env=ARC_RELAY_PROT=1"])
 def test_wrong_variable(podman: Podman, image: str, argument: str) -> None:
-    """A variable that is wrong ends it with status 2, and is named."""
+    """An invalid variable ends the container with status 2, and is named."""
     done = podman.attempt("run", "--rm", "--network=none", *LOCKED_DOWN, argument, image)
     assert done.returncode == 2
     assert argument.split("=")[1] in done.stderr

@@ -1,4 +1,4 @@
-"""The files for podman's own generator of units."""
+"""Files for podman's generator of units."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FILES = ROOT / "deploy" / "podman"
 
 
 class Quadlet:
-    """The generator, of the podman in the base image."""
+    """Generator of the podman in the base image."""
 
     def __init__(self, podman: Podman, base: str) -> None:
         self._podman = podman
         self._base = base
 
     def __call__(self, files: Path, units: Path) -> subprocess.CompletedProcess[str]:
-        """Run it as systemd does when it starts."""
+        """Run the generator as systemd does when it starts."""
         return self._podman.attempt(
             *("run", "--rm", "--network=none", "--env=QUADLET_UNIT_DIRS=/files"),
             *(f"--volume={files}:/files:ro", f"--volume={units}:/units"),
@@ -47,7 +47,7 @@ def units(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """Return a folder with the files as they are shipped, and the links that the comment makes."""
+    """Return a folder with the shipped files, and the links that their comment makes."""
     folder = tmp_path / "files"
     shutil.copytree(FILES, folder)
     (folder / "arc-relay@8766.container").symlink_to("arc-relay@.container")
@@ -55,7 +55,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def test_units(generate: Quadlet, files: Path, units: Path) -> None:
-    """They become units that start with the machine, and containers that are healthy and bare."""
+    """The generated units start with the machine; their containers are healthy and restricted."""
     done = generate(files, units)
     assert done.returncode == 0, done.stderr
     wanted = units / "multi-user.target.wants"
@@ -80,7 +80,7 @@ def test_units(generate: Quadlet, files: Path, units: Path) -> None:
 
 
 def test_unknown_key(generate: Quadlet, files: Path, units: Path) -> None:
-    """The generator would have refused a key that it does not know."""
+    """The generator refuses an unknown key."""
     file = files / "arc-relay.container"
     file.write_text(file.read_text().replace("HealthCmd=", "HealthComand="))
     assert generate(files, units).returncode != 0

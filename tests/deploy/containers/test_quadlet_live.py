@@ -1,4 +1,4 @@
-"""Containers that systemd runs by Quadlet, in a machine that is a container itself."""
+"""Containers that systemd runs by Quadlet, in a container with systemd."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 import trio
 
 from .building import ROOT
+from .clients import exchange, expect_exchange, join
 from .machine import Machine, boot
 from .podman import Podman
-from .visitors import exchange, expect_exchange, join
 
 FILES: Final = ROOT / "deploy" / "podman"
 FOLDER: Final = "/etc/containers/systemd"
@@ -46,7 +46,7 @@ def booted(podman: Podman, image: str, work: Path) -> Iterator[Machine]:
 
 @pytest.fixture
 async def machine(booted: Machine, time_limit: None) -> Machine:
-    """Return a machine on which no relay runs, with the files as they are shipped."""
+    """Return a machine without a running relay, with the shipped files."""
     await booted.systemctl("stop", "arc-relay*")
     booted.container.do("rm", "--recursive", "--force", FOLDER)
     booted.container.do("cp", "--recursive", "/shipped", FOLDER)
@@ -56,7 +56,7 @@ async def machine(booted: Machine, time_limit: None) -> Machine:
 
 
 async def test_life(machine: Machine) -> None:
-    """Once started it is healthy, and relays; once stopped, it has said goodbye."""
+    """A started relay is healthy, and forwards; a stop closes its sides."""
     await machine.systemctl("start", "arc-relay")
     health = machine.container.do(
         "podman", "inspect", "--format={{.State.Health.Status}}", "arc-relay"
@@ -74,7 +74,7 @@ async def test_life(machine: Machine) -> None:
 
 
 async def test_hung(machine: Machine) -> None:
-    """One that hangs is killed, and another one serves; here it is asked more often."""
+    """A relay that hangs is killed, and another one serves; the check interval is shortened."""
     machine.container.do("mkdir", f"{FOLDER}/arc-relay.container.d")
     machine.write(f"{FOLDER}/arc-relay.container.d/quick.conf", QUICK)
     await machine.systemctl("daemon-reload")
@@ -88,7 +88,7 @@ async def test_hung(machine: Machine) -> None:
 
 
 async def test_instances(machine: Machine) -> None:
-    """Several run side by side, each at the port that its link names; one outlives the other."""
+    """Several relays run side by side, each at the port of its link; one outlives the other."""
     ports = (8765, 8766)
     for port in ports:
         link = f"{FOLDER}/arc-relay@{port}.container"

@@ -1,4 +1,4 @@
-"""The units, under a systemd that is the first process of a container."""
+"""Units under a systemd that is the first process of a container."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 import trio
 
 from .building import ROOT
+from .clients import PORT, AnsweringClient, RetryingPair, exchange, expect_exchange, join
 from .machine import Machine, boot
 from .podman import Podman
-from .visitors import PORT, Meeting, Visitor, exchange, expect_exchange, join
 
 UNITS: Final = ROOT / "deploy" / "systemd"
 SERVICES: Final = ("arc-relay.service", "arc-relay@.service")
@@ -22,10 +22,10 @@ FOLDER: Final = Path("/etc/systemd/system")
 
 
 class ServiceMachine(Machine):
-    """A machine with the relay in /opt/arc-relay, and the units as they are shipped."""
+    """Machine with the relay in /opt/arc-relay, and the shipped units."""
 
     async def apply_advice(self, unit: str) -> None:
-        """Edit a unit, and do what is to be done before, as the comment at its head says."""
+        """Edit a unit, and run the preceding commands, as the comment at its head says."""
         head = (UNITS / unit).read_text().partition("\n[Unit]")[0]
         for command in re.findall(r"^#   ((?:groupadd|chgrp|chmod) .*)$", head, re.MULTILINE):
             self.container.do(*shlex.split(command))
@@ -45,7 +45,7 @@ def booted(podman: Podman, image: str) -> Iterator[ServiceMachine]:
 
 @pytest.fixture
 async def machine(booted: ServiceMachine, time_limit: None) -> ServiceMachine:
-    """Return a machine on which no relay runs, that will have none again."""
+    """Return a machine without a running relay, and stop all relays at the end."""
     # Those that would drain are not worth waiting for.
     booted.container.attempt("systemctl", "kill", "--signal=KILL", "arc-relay@*")
     await booted.systemctl("stop", "arc-relay.socket", "arc-relay.service", "arc-relay@*")
@@ -55,7 +55,7 @@ async def machine(booted: ServiceMachine, time_limit: None) -> ServiceMachine:
 
 
 def test_units_are_right(booted: ServiceMachine) -> None:
-    """Systemd has nothing to say about them."""
+    """`systemd-analyze verify` finds no fault."""
     names = ["arc-relay.service", "arc-relay.socket", "arc-relay@8765.service"]
     done = booted.container.attempt("systemd-analyze", "verify", *names)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -63,14 +63,14 @@ def test_units_are_right(booted: ServiceMachine) -> None:
 
 @pytest.mark.parametrize("unit", SERVICES)
 def test_exposure(booted: ServiceMachine, unit: str) -> None:
-    """Systemd finds that a service exposes next to nothing: 1.5 of 10 at most."""
+    """`systemd-analyze security` rates the exposure of a service at 1.5 of 10 at most."""
     rate = ("systemd-analyze", "security", "--offline=true", "--threshold=15", "--no-pager")
     done = booted.container.attempt(*rate, str(FOLDER / unit))
     assert done.returncode == 0, done.stdout[-200:]
 
 
 async def test_life(machine: ServiceMachine) -> None:
-    """Once started, it accepts at once; it reloads; once stopped, it has said goodbye."""
+    """A started relay accepts at once and reloads; a stop closes its sides."""
     await machine.systemctl("start", "arc-relay.service")
     async with await join(machine.container) as a, await join(machine.container) as b:
         await exchange(a, b)
@@ -87,7 +87,7 @@ async def test_life(machine: ServiceMachine) -> None:
 
 
 async def test_sandbox(machine: ServiceMachine) -> None:
-    """It runs as a user made for it, and has no capability."""
+    """The relay runs as a user of its own, without a capability."""
     await machine.systemctl("start", "arc-relay.service")
     process = await machine.show("arc-relay.service", "MainPID")
     status = machine.container.do("cat", f"/proc/{process}/status")
@@ -98,7 +98,7 @@ async def test_sandbox(machine: ServiceMachine) -> None:
 
 
 async def test_hung(machine: ServiceMachine) -> None:
-    """One that hangs is killed by the watchdog, tells where it hung, and another one serves."""
+    """The watchdog kills a relay that hangs, the log has the place, and another relay serves."""
     await machine.systemctl("start", "arc-relay.service")
     await machine.systemctl("kill", "--kill-whom=main", "--signal=STOP", "arc-relay.service")
     while await machine.show("arc-relay.service", "NRestarts") != "1":
@@ -113,7 +113,7 @@ async def test_hung(machine: ServiceMachine) -> None:
 
 
 async def test_wrong_setting(machine: ServiceMachine) -> None:
-    """With a wrong setting it does not start, and says why, once."""
+    """With an invalid setting the relay does not start, and logs the reason once."""
     machine.write("/etc/arc-relay/relay.env", "ARC_RELAY_PORT=many\n")
     try:
         assert machine.container.attempt("systemctl", "start", "arc-relay.service").returncode
@@ -125,19 +125,19 @@ async def test_wrong_setting(machine: ServiceMachine) -> None:
 
 
 async def test_restart_with_socket(machine: ServiceMachine) -> None:
-    """While it restarts, clients come all the time, nobody is refused, and all meet their peer."""
+    """During a restart clients connect all the time, none is refused, and all reach their peers."""
     await machine.systemctl("start", "arc-relay.socket")
     assert await machine.show("arc-relay.service", "ActiveState") == "inactive"
     await expect_exchange(machine.container)
     first = await machine.show("arc-relay.service", "MainPID")
-    meetings: list[Meeting] = []
+    meetings: list[RetryingPair] = []
     restarted = trio.Event()
 
     async def keep_coming() -> None:
         async with trio.open_nursery() as nursery:
             while not restarted.is_set():
-                meetings.append(Meeting(machine.container, f"code-{len(meetings)}"))
-                nursery.start_soon(meetings[-1].come)
+                meetings.append(RetryingPair(machine.container, f"code-{len(meetings)}"))
+                nursery.start_soon(meetings[-1].run)
                 await trio.sleep(0.02)
 
     async with (
@@ -155,12 +155,12 @@ async def test_restart_with_socket(machine: ServiceMachine) -> None:
 
 
 async def test_instances(machine: ServiceMachine) -> None:
-    """Several run side by side, each with port and file of its own; one outlives the other."""
+    """Several relays run side by side, each with its port and its file; one outlives the other."""
     machine.write("/etc/arc-relay/relay-8766.env", "ARC_RELAY_DRAIN_DELAY=0\n")
     await machine.systemctl("start", "arc-relay@8765.service", "arc-relay@8766.service")
     for port in (8765, 8766):
         await expect_exchange(machine.container, port)
-        async with Visitor(await machine.container.connect(port)) as client:
+        async with AnsweringClient(await machine.container.connect(port)) as client:
             assert (await client.upgrade("/?pair=%41")).status == 400
     async with await join(machine.container) as a, await join(machine.container) as b:
         await machine.systemctl("stop", "arc-relay@8766.service")
@@ -168,7 +168,7 @@ async def test_instances(machine: ServiceMachine) -> None:
 
 
 async def test_instance_on_a_unix_socket(machine: ServiceMachine) -> None:
-    """Edited as its comment says, it listens where the proxy's group alone comes in."""
+    """Edited as its comment says, the unit listens on a socket for the group of the proxy only."""
     await machine.apply_advice("arc-relay@.service")
     await machine.systemctl("start", "arc-relay@1.service")
     path = "/run/arc-relay/1/relay.sock"
@@ -182,21 +182,21 @@ async def test_instance_on_a_unix_socket(machine: ServiceMachine) -> None:
 
 
 async def test_token(machine: ServiceMachine) -> None:
-    """Edited as its comment says, it has a token that others cannot read, and takes a new one."""
+    """Edited as its comment says, the relay has a protected token, and reloads it."""
     machine.write("/etc/arc-relay/token", "first\n")
     await machine.apply_advice("arc-relay.service")
     await machine.systemctl("start", "arc-relay.service")
-    assert await answers(machine, "another", "first") == [401, 101]
+    assert await statuses(machine, "another", "first") == [401, 101]
     machine.write("/etc/arc-relay/token", "second\n")
     await machine.systemctl("reload", "arc-relay.service")
-    assert await answers(machine, "first", "second") == [401, 101]
+    assert await statuses(machine, "first", "second") == [401, 101]
 
 
-async def answers(machine: ServiceMachine, *tokens: str) -> list[int]:
-    """Return what who comes with each of these tokens, and opens a code, is answered."""
+async def statuses(machine: ServiceMachine, *tokens: str) -> list[int]:
+    """Return the response status of a new code with each of these tokens."""
     found = []
     for token in tokens:
-        async with Visitor(await machine.container.connect(PORT)) as client:
+        async with AnsweringClient(await machine.container.connect(PORT)) as client:
             response = await client.upgrade(f"/?pair={token}", authorization=f"Bearer {token}")
             found.append(response.status)
     return found

@@ -1,4 +1,4 @@
-"""What the tests of the manifests share: the manifests, put together."""
+"""Fixtures of the manifest tests: the manifests as kustomize builds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test here."""
+    """Mark every test of this folder."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.deploy)
@@ -21,13 +21,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def alone() -> Manifests:
-    """Return the manifests of one relay, and nothing else."""
+    """Return the manifests of one relay without components."""
     return build(KUBERNETES)
 
 
 @pytest.fixture(scope="session")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
-    """Return the manifests of the kustomization that the document shows, which has everything."""
+    """Return the manifests of the documented kustomization, which has every component."""
     folder = tmp_path_factory.mktemp("documented")
     shutil.copytree(KUBERNETES, folder / "arc-relay" / "deploy" / "kubernetes")
     document = (ROOT / "docs" / "kubernetes.md").read_text()
@@ -38,6 +38,6 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
 
 @pytest.fixture(params=["alone", "documented"])
 def manifests(request: pytest.FixtureRequest) -> Manifests:
-    """Return the manifests of one relay, and of all that there is."""
+    """Return the manifests of one relay, and those with every component."""
     manifests: Manifests = request.getfixturevalue(request.param)
     return manifests

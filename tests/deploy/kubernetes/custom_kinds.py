@@ -1,8 +1,8 @@
-"""The kinds that Kubernetes itself does not know, and the fields that are known to be theirs.
+"""Kinds that Kubernetes itself does not know, and their known fields.
 
-The definitions that say so are in no package. The manifests were held against them once, strictly:
-those of Prometheus operator 0.93, of Gateway API 1.5 and 1.6, and of Envoy Gateway 1.8.0 and 1.9.0.
-A field that is new here has to be looked up there.
+No package has the definitions. The manifests were once checked strictly against those of Prometheus
+operator 0.93, of Gateway API 1.5 and 1.6, and of Envoy Gateway 1.8.0 and 1.9.0. A new field must be
+looked up there.
 """
 
 from __future__ import annotations

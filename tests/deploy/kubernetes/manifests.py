@@ -1,4 +1,4 @@
-"""The manifests for Kubernetes, put together by the real kustomize."""
+"""Manifests for Kubernetes, built by the real kustomize."""
 
 from __future__ import annotations
 
@@ -20,50 +20,50 @@ Manifest = dict[str, Any]
 
 
 class Manifests(list[Manifest]):
-    """What is sent to a cluster."""
+    """Manifests that are sent to a cluster."""
 
     def of(self, kind: str) -> list[Manifest]:
-        """Return those of a kind."""
+        """Return the manifests of a kind."""
         return [manifest for manifest in self if manifest["kind"] == kind]
 
     def the(self, kind: str, name: str = "arc-relay") -> Manifest:
-        """Return the one of a kind and a name."""
+        """Return the one manifest of a kind and a name."""
         (found,) = [each for each in self.of(kind) if each["metadata"]["name"] == name]
         return found
 
     @property
     def deployment(self) -> Manifest:
-        """The specification of the Deployment."""
+        """Specification of the Deployment."""
         spec: Manifest = self.the("Deployment")["spec"]
         return spec
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels of the relay's pods."""
+        """Labels of the relay's pods."""
         labels: dict[str, str] = self.deployment["template"]["metadata"]["labels"]
         return labels
 
     @property
     def pod(self) -> Manifest:
-        """The specification of the relay's pods."""
+        """Specification of the relay's pods."""
         pod: Manifest = self.deployment["template"]["spec"]
         return pod
 
     @property
     def container(self) -> Manifest:
-        """The relay's container."""
+        """Container of the relay."""
         (container,) = self.pod["containers"]
         relay: Manifest = container
         return relay
 
     @property
     def ports(self) -> dict[str, int]:
-        """The ports of the relay's container."""
+        """Ports of the relay's container."""
         return {port["name"]: port["containerPort"] for port in self.container["ports"]}
 
     @property
     def variables(self) -> dict[str, str]:
-        """The variables of the relay's container."""
+        """Variables of the relay's container."""
         return {each["name"]: each["value"] for each in self.container["env"]}
 
 
@@ -84,7 +84,7 @@ def kustomize(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def build(folder: Path) -> Manifests:
-    """Return the manifests that a folder with a kustomization stands for."""
+    """Return the manifests of a folder with a kustomization."""
     done = kustomize(folder)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
@@ -92,7 +92,7 @@ def build(folder: Path) -> Manifests:
 
 
 def paths(node: object, path: str = "") -> Iterator[str]:
-    """Return where in a manifest there is a value that is no object, as ``spec.rules[].name``."""
+    """Return the paths of all plain values in a manifest, such as ``spec.rules[].name``."""
     if isinstance(node, dict):
         for key, value in node.items():
             yield from paths(value, f"{path}.{key}" if path else key)

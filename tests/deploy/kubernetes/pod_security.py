@@ -1,4 +1,4 @@
-"""The restricted standard for pods, as a namespace enforces it that is labelled with it."""
+"""Restricted Pod Security Standard, as a labelled namespace enforces it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VOLUMES = {
 
 
 def violations(pod: Manifest) -> set[str]:
-    """Return the fields in which a pod is not as the standard has it."""
+    """Return the fields in which a pod violates the standard."""
     found = {each for each in ("hostNetwork", "hostPID", "hostIPC") if pod.get(each)}
     for volume in pod.get("volumes", ()):
         if not VOLUMES.issuperset(volume.keys() - {"name"}):
@@ -54,7 +54,7 @@ def too_far(context: Manifest) -> Iterator[str]:
 
 
 def reaching_out(container: Manifest) -> Iterator[str]:
-    """Return the fields by which a container, or a question to it, is about its node."""
+    """Return the fields by which a container or a probe of it reaches its node."""
     if any("hostPort" in port for port in container.get("ports", ())):
         yield "hostPort"
     questions = [*container.get("lifecycle", {}).values()]

@@ -1,4 +1,4 @@
-"""Whether the manifests agree with each other, with the image, and with the relay's settings."""
+"""The manifests agree with each other, with the image, and with the relay's settings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MIB = 1 << 20
 KIB = 1 << 10
 
 
-def test_several_relays_take_plain_codes_alone(alone: Manifests, documented: Manifests) -> None:
-    """There is one relay unless codes are strict; a new version never has fewer than asked for."""
+def test_several_relays_require_strict_codes(alone: Manifests, documented: Manifests) -> None:
+    """There is one relay unless codes are strict; an update keeps the number of relays."""
     assert alone.deployment["replicas"] == 1
     assert documented.deployment["replicas"] > 1
     assert documented.variables["ARC_RELAY_STRICT_CODES"] == "true"
@@ -26,7 +26,7 @@ def test_several_relays_take_plain_codes_alone(alone: Manifests, documented: Man
 
 
 def test_image(alone: Manifests, documented: Manifests) -> None:
-    """The image is run as its Containerfile has it: version, user, port, command."""
+    """The image is run as its Containerfile says: version, user, port, command."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert alone.container["image"] == f"arc-relay:{version}"
     assert documented.container["image"].endswith(f"/arc-relay:{version}")
@@ -41,7 +41,7 @@ def test_image(alone: Manifests, documented: Manifests) -> None:
 
 
 def test_selectors(manifests: Manifests) -> None:
-    """Whatever selects pods selects the relay's."""
+    """Every selector of pods selects the relay's."""
     chosen = [manifests.deployment["selector"]["matchLabels"]]
     chosen += [each["spec"]["selector"] for each in manifests.of("Service")]
     chosen += [
@@ -56,7 +56,7 @@ def test_selectors(manifests: Manifests) -> None:
 
 
 def test_ports(manifests: Manifests) -> None:
-    """Whatever names a port names one of the relay's container, and both are the same number."""
+    """Every named port is a port of the relay's container, with the same number."""
     for service in manifests.of("Service"):
         for port in service["spec"]["ports"]:
             assert port["port"] == manifests.ports[port["targetPort"]]
@@ -67,7 +67,7 @@ def test_ports(manifests: Manifests) -> None:
 
 
 def test_who_may_connect(manifests: Manifests) -> None:
-    """Each port is open to the pods of one namespace, and the relay reaches nobody."""
+    """Each port is open to the pods of one namespace, and the relay connects to no other pod."""
     policies = [each["spec"] for each in manifests.of("NetworkPolicy")]
     rules = [rule for policy in policies for rule in policy["ingress"]]
     open_to = {
@@ -84,7 +84,7 @@ def test_who_may_connect(manifests: Manifests) -> None:
 
 
 def test_time_to_stop(manifests: Manifests) -> None:
-    """The grace period is longer than the sleep and all that the relay may take after it."""
+    """The grace period is longer than the sleep and the longest stop of the relay."""
     settings = RelaySettings()
     sleep = manifests.container["lifecycle"]["preStop"]["sleep"]["seconds"]
     drain = float(manifests.variables.get("ARC_RELAY_DRAIN_DELAY", settings.drain_delay))
@@ -93,7 +93,7 @@ def test_time_to_stop(manifests: Manifests) -> None:
 
 
 def test_memory(manifests: Manifests) -> None:
-    """The limit is enough if every side reads slowly: see "Sizing" in docs/operations.md."""
+    """The memory limit suffices if every side reads slowly: see "Sizing" in docs/operations.md."""
     limit = manifests.container["resources"]["limits"]["memory"]
     sides = int(manifests.variables["ARC_RELAY_MAX_CONNECTIONS"])
     slow = (127 + 64) * KIB
@@ -102,13 +102,13 @@ def test_memory(manifests: Manifests) -> None:
 
 
 def test_nothing_of_the_cluster_becomes_a_setting(manifests: Manifests) -> None:
-    """A Service called arc-relay would set ARC_RELAY_PORT; the pod has none of those."""
+    """A Service called arc-relay would set ARC_RELAY_PORT; the pod has no such variables."""
     assert manifests.the("Service")["metadata"]["name"] == "arc-relay"
     assert manifests.pod["enableServiceLinks"] is False
 
 
-def test_drain_of_a_node_is_not_held_up(manifests: Manifests) -> None:
-    """One relay may always be gone, also if it is the only one."""
+def test_drain_of_a_node(manifests: Manifests) -> None:
+    """One relay may always be evicted, also if it is the only one."""
     budget = manifests.the("PodDisruptionBudget")["spec"]
     assert budget["maxUnavailable"] == 1
     assert "minAvailable" not in budget

@@ -1,4 +1,4 @@
-"""What a cluster would say to the manifests: whether it knows what they name."""
+"""Clusters know the kinds and fields of the manifests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .manifests import KUBERNETES, Manifests, build, kustomize, paths
 
 COMPONENTS = ("gateway", "several", "metrics")
 OLDEST = "1.30"
-"""The first Kubernetes that has all that the manifests use."""
+"""First Kubernetes version with everything that the manifests use."""
 
 
 @pytest.fixture
 def checker() -> Any:
-    """Return what has the schemas of Kubernetes."""
+    """Return the checker with the schemas of Kubernetes."""
     name = "kubernetes_validate"
     return pytest.importorskip(name, reason=f"NOT TESTED: {name} is not installed")
 
@@ -34,7 +34,7 @@ def test_fields(manifests: Manifests, checker: Any, version: str) -> None:
 
 
 def test_unknown_field(alone: Manifests, checker: Any) -> None:
-    """A field that is misspelt would have been found."""
+    """The checker finds a misspelt field."""
     deployment = copy.deepcopy(alone.the("Deployment"))
     pod = deployment["spec"]["template"]["spec"]
     pod["enableServiceLink"] = pod.pop("enableServiceLinks")
@@ -43,7 +43,7 @@ def test_unknown_field(alone: Manifests, checker: Any) -> None:
 
 
 def test_fields_of_custom_kinds(documented: Manifests) -> None:
-    """Fields of the other kinds are among those that were looked up."""
+    """All fields of the custom kinds are among the known ones."""
     for manifest in documented:
         known = CUSTOM.get((manifest["apiVersion"], manifest["kind"]))
         if known is not None:
@@ -51,7 +51,7 @@ def test_fields_of_custom_kinds(documented: Manifests) -> None:
 
 
 def test_kinds(alone: Manifests, documented: Manifests) -> None:
-    """One relay alone needs no kind that a cluster may not have; there is nothing else."""
+    """One relay alone needs no optional kind; all kinds are known."""
     assert sorted(each["kind"] for each in alone) == [
         "Deployment",
         "NetworkPolicy",
@@ -64,7 +64,7 @@ def test_kinds(alone: Manifests, documented: Manifests) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_component_alone(component: str, tmp_path: Path) -> None:
-    """Each component goes without the others, and leaves the relay its variables."""
+    """Each component works without the others, and keeps the variables of the relay."""
     shutil.copytree(KUBERNETES, tmp_path / "here")
     text = f"resources: [here]\ncomponents: [here/{component}]\n"
     (tmp_path / "kustomization.yaml").write_text(text)
@@ -72,7 +72,7 @@ def test_component_alone(component: str, tmp_path: Path) -> None:
 
 
 def test_unknown_key_of_kustomize(tmp_path: Path) -> None:
-    """Kustomize would have refused a key that it does not know."""
+    """Kustomize refuses an unknown key."""
     shutil.copytree(KUBERNETES, tmp_path / "here")
     file = tmp_path / "here" / "kustomization.yaml"
     file.write_text(file.read_text().replace("resources:", "resource:"))

@@ -1,4 +1,4 @@
-"""The way in: what the gateway is told, and the way for metrics."""
+"""Gateway: its route and policy, and the route for metrics."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 from .manifests import ROOT, Manifests, load
 
 
-def test_way_in(documented: Manifests) -> None:
-    """The gateway leads to the relay's Service, by the policy, with a log that has no query."""
+def test_route(documented: Manifests) -> None:
+    """The gateway leads to the relay's Service, with the policy, and a log without the query."""
     gateway, route = documented.the("Gateway"), documented.the("HTTPRoute")
     assert route["spec"]["parentRefs"] == [{"name": gateway["metadata"]["name"]}]
     assert route["spec"]["hostnames"] == [gateway["spec"]["listeners"][0]["hostname"]]
@@ -24,8 +24,8 @@ def test_way_in(documented: Manifests) -> None:
     assert "PATH" not in json.dumps(proxy).upper().replace('"PATH": "/DEV/STDOUT"', "")
 
 
-def test_policy_is_that_of_envoy(documented: Manifests) -> None:
-    """What is asked of Envoy Gateway is what Envoy's own file has, which is tested with Envoy."""
+def test_policy_agrees_with_the_configuration_of_envoy(documented: Manifests) -> None:
+    """The policy of Envoy Gateway has the values of Envoy's own file, which other tests run."""
     (envoy,) = load((ROOT / "deploy" / "proxy" / "envoy.yaml").read_text())
     resources = envoy["static_resources"]
     (cluster,) = resources["clusters"]
@@ -74,7 +74,7 @@ def test_policy_is_that_of_envoy(documented: Manifests) -> None:
 
 
 def test_scraping(documented: Manifests) -> None:
-    """Prometheus finds the metrics, by their own Service alone."""
+    """Prometheus finds the metrics by their own Service only."""
     spec = documented.the("ServiceMonitor")["spec"]
     wanted = spec["selector"]["matchLabels"].items()
     found = [
@@ -85,8 +85,8 @@ def test_scraping(documented: Manifests) -> None:
     assert {endpoint["port"] for endpoint in spec["endpoints"]} <= ports
 
 
-def test_the_alerts_know_the_job(documented: Manifests) -> None:
-    """What Prometheus calls the job, by a label of the Service, is what the alerts ask for."""
+def test_alerts_use_the_job_of_the_service(documented: Manifests) -> None:
+    """The alerts select the job that Prometheus derives from a label of the Service."""
     label = documented.the("ServiceMonitor")["spec"]["jobLabel"]
     job = documented.the("Service", "arc-relay-metrics")["metadata"]["labels"][label]
     assert f'up{{job="{job}"}}' in (ROOT / "deploy" / "observability" / "alerts.yaml").read_text()

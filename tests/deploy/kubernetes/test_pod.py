@@ -1,4 +1,4 @@
-"""How the relay's pod is shut in."""
+"""Restrictions of the relay's pod."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .pod_security import violations
 
 
 def test_restricted(manifests: Manifests) -> None:
-    """A namespace that enforces the restricted standard takes the pods."""
+    """A namespace that enforces the restricted standard accepts the pods."""
     assert violations(manifests.pod) == set()
     own = manifests.container["securityContext"]
     assert own["readOnlyRootFilesystem"]
@@ -22,7 +22,7 @@ def test_restricted(manifests: Manifests) -> None:
 
 
 def less(*path: str | int) -> Callable[[Manifest], None]:
-    """Return what takes a field away."""
+    """Return a function that removes a field."""
 
     def change(node: Any) -> None:
         for key in path[:-1]:
@@ -33,7 +33,7 @@ def less(*path: str | int) -> Callable[[Manifest], None]:
 
 
 def more(*path: str | int, value: object) -> Callable[[Manifest], None]:
-    """Return what sets a field."""
+    """Return a function that sets a field."""
 
     def change(node: Any) -> None:
         for key in path[:-1]:
@@ -60,7 +60,7 @@ LOOSE = {
 
 @pytest.mark.parametrize("field", LOOSE)
 def test_unrestricted(alone: Manifests, field: str) -> None:
-    """A pod that goes too far would have been found."""
+    """The check finds a pod that violates the standard."""
     pod = copy.deepcopy(alone.pod)
     LOOSE[field](pod)
     assert violations(pod) == {field}

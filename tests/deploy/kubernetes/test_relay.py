@@ -1,4 +1,4 @@
-"""The relay as the manifests for Kubernetes run it: with their variables, asked what they ask."""
+"""Relay with the variables and the probes of the manifests for Kubernetes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trio
 from tests.support.process import Program, run_program
 from tests.support.raw_client import Client
 
-from ..crowd import Side
+from ..clients import Side
 from .manifests import KUBERNETES, Manifests, build
 
 Run = Callable[..., AbstractAsyncContextManager[Program]]
@@ -33,7 +33,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> Manifests:
 
 @pytest.fixture
 def run(manifests: Manifests, tmp_path: Path, time_limit: None) -> Run:
-    """Return what runs a relay with the variables of the pod, but on ports that are free."""
+    """Return a function that runs a relay with the variables of the pod, but on free ports."""
 
     @asynccontextmanager
     async def run(**changes: str) -> AsyncIterator[Program]:
@@ -45,18 +45,18 @@ def run(manifests: Manifests, tmp_path: Path, time_limit: None) -> Run:
     return run
 
 
-async def ask(port: int, path: str) -> int:
-    """Return the status of the answer to a plain request."""
+async def request(port: int, path: str) -> int:
+    """Return the status of the response to a plain request."""
     async with Client(await trio.open_tcp_stream("127.0.0.1", port)) as client:
         return (await client.get(path)).status
 
 
 async def probe(manifests: Manifests, program: Program, name: str) -> int:
-    """Ask what a probe of the pod asks."""
+    """Send the request of a probe of the pod."""
     question = manifests.container[name]["httpGet"]
     assert question.get("scheme", "HTTP") == "HTTP"
     assert question["port"] == "relay"
-    return await ask(program.port, question["path"])
+    return await request(program.port, question["path"])
 
 
 async def join(stack: AsyncExitStack, program: Program, code: str) -> Side:
@@ -71,26 +71,26 @@ PROBES = ("readinessProbe", "livenessProbe")
 
 
 async def test_probes_and_metrics(manifests: Manifests, run: Run) -> None:
-    """Both probes pass, and metrics are where they are said to be, and only there."""
+    """Both probes pass, and the metrics are only on their own port."""
     async with run() as program:
         assert [await probe(manifests, program, name) for name in PROBES] == [200, 200]
         line = await program.line("started")
         found = re.search(r"metrics=http://[^ ]*?:(\d+)/metrics", line)
         assert found is not None, line
-        assert await ask(int(found[1]), "/metrics") == 200
-        assert await ask(program.port, "/metrics") == 404
+        assert await request(int(found[1]), "/metrics") == 200
+        assert await request(program.port, "/metrics") == 404
 
 
 async def test_probes_of_a_full_relay(manifests: Manifests, run: Run) -> None:
-    """A relay that is full stays in the Service, for the second sides of what waits there."""
+    """A full relay stays in the Service, for the second sides of its waiting codes."""
     async with run(ARC_RELAY_MAX_CONNECTIONS="1") as program, AsyncExitStack() as stack:
         await join(stack, program, "code")
-        assert await ask(program.port, "/ready") == 503
+        assert await request(program.port, "/ready") == 503
         assert [await probe(manifests, program, name) for name in PROBES] == [200, 200]
 
 
 async def test_settings_of_several(manifests: Manifests, run: Run) -> None:
-    """With several relays, a code is only what a gateway spells as the relay does."""
+    """With several relays, codes are strict, so that the gateway reads them as the relay does."""
     async with run() as program:
         async with Client(await trio.open_tcp_stream("127.0.0.1", program.port)) as client:
             assert (await client.upgrade("/?pair=%41")).status == 400
@@ -98,15 +98,15 @@ async def test_settings_of_several(manifests: Manifests, run: Run) -> None:
 
 
 async def test_stop(manifests: Manifests, run: Run) -> None:
-    """Told to stop, it says goodbye and ends in what the sleep leaves of the grace period.
+    """A stopped relay closes its sides and ends in the grace period, without its sleep.
 
-    Also if a client is mute.
+    This holds also if a client does not answer.
     """
     sleep = manifests.container["lifecycle"]["preStop"]["sleep"]["seconds"]
     left = manifests.pod["terminationGracePeriodSeconds"] - sleep
     async with AsyncExitStack() as stack, run() as program:
         a, b = await join(stack, program, "code"), await join(stack, program, "code")
-        await join(stack, program, "mute")
+        await join(stack, program, "silent")
         await a.send_message(b"hello")
         assert await b.message() == b"hello"
         with trio.fail_after(left):

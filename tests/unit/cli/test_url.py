@@ -21,11 +21,12 @@ from relay.daemon.settings import DaemonSettings
         ("wss://relay.example/a/b?x=1#y", "wss://relay.example/a/b", "relay.example", 443, True),
         ("HTTPS://Relay.Example:443", "wss://relay.example/", "relay.example", 443, True),
         ("ws://[::1]:80/", "ws://[::1]/", "::1", 80, False),
+        ("unix:/run/relay.sock", "unix:/run/relay.sock", "localhost", 80, False),
         ("ws://bücher.example/ü", "ws://xn--bcher-kva.example/%C3%BC", "", 80, False),
     ],
 )
 def test_url(text: str, shown: str, host: str, port: int, tls: bool) -> None:
-    """A URL is taken apart, and shown again without its query."""
+    """A URL is parsed, and displayed without its query."""
     url = parse_url(text)
     assert str(url) == shown
     assert (url.port, url.tls) == (port, tls)
@@ -49,13 +50,13 @@ def test_url(text: str, shown: str, host: str, port: int, tls: bool) -> None:
 )
 def test_bad_url(text: str) -> None:
     """An invalid URL is refused in one line that does not quote it."""
-    with pytest.raises(ValueError, match=r"^it [^\n]+$") as caught:
+    with pytest.raises(ValueError, match=r"^URL must [^\n]+$") as caught:
         parse_url(text)
     assert "secret" not in str(caught.value)
 
 
 def test_code_is_not_shown() -> None:
-    """The query may hold a code; it is in the request alone."""
+    """The query may contain a code; it is only in the request."""
     url = parse_url("wss://relay.example/?pair=secret code")
     assert url.query == "pair=secret%20code"
     assert "secret" not in f"{url} {url!r}"
@@ -111,7 +112,7 @@ def test_target(text: str, shown: str, path: str) -> None:
     ],
 )
 def test_verification(text: str, verified: bool) -> None:
-    """The certificate of another machine is verified, that of this one is not."""
+    """The certificate of a remote URL is verified, that of a local listener is not."""
     context = parse_target(text).tls
     assert context is not None
     assert context.check_hostname is verified
@@ -121,12 +122,12 @@ def test_verification(text: str, verified: bool) -> None:
 @pytest.mark.parametrize("text", ["unix:", "unix", "tcp:127.0.0.1:80"])
 def test_bad_target(text: str) -> None:
     """Text that is neither a URL nor a path of a Unix socket is refused."""
-    with pytest.raises(ValueError, match=r"^it must"):
+    with pytest.raises(ValueError, match=r"^URL must"):
         parse_target(text)
 
 
 def test_authorities(tmp_path: Path) -> None:
-    """A file of authorities takes the place of the system's."""
+    """A file of authorities replaces the system's authorities."""
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(file)
-    assert len(client_context(ca=file).get_ca_certs()) == 1
+    assert len(client_context(ca=str(file)).get_ca_certs()) == 1

@@ -14,7 +14,7 @@ NOFILE = resource.RLIMIT_NOFILE
 
 @pytest.fixture
 def lowered() -> Iterator[int]:
-    """Lower the soft limit of this process while a test runs; return the hard one."""
+    """Lower the soft limit of this process during a test; return the hard limit."""
     before = resource.getrlimit(NOFILE)
     resource.setrlimit(NOFILE, (256, before[1]))
     yield before[1]
@@ -22,7 +22,7 @@ def lowered() -> Iterator[int]:
 
 
 def test_raised(lowered: int) -> None:
-    """The soft limit becomes the hard one; a second time changes nothing."""
+    """The soft limit is raised to the hard limit; a second call changes nothing."""
     for _ in range(2):
         raise_descriptor_limit()
         assert resource.getrlimit(NOFILE) == (lowered, lowered)

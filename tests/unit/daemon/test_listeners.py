@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,14 @@ import trio
 
 from relay.daemon import listeners as listeners_module
 from relay.daemon.errors import StartError
-from relay.daemon.listeners import PORT_ATTEMPTS, Plain, display_url, open_listeners, open_tcp
+from relay.daemon.listeners import (
+    PORT_ATTEMPTS,
+    Plain,
+    display_url,
+    open_listeners,
+    open_tcp,
+    serves_ipv6,
+)
 from relay.daemon.settings import DaemonSettings
 from relay.daemon.socket_activation import inherited_listeners
 from relay.daemon.unix_listener import open_unix
@@ -30,7 +38,7 @@ async def close(listeners: list[Any]) -> None:
 
 
 async def expect_service(listener: Plain) -> None:
-    """Connect to a listener, and get a byte."""
+    """Connect to a listener, and receive a byte."""
     client = trio.socket.socket(listener.socket.family)
     await client.connect(listener.socket.getsockname())
     async with trio.SocketStream(client) as stream, await listener.accept() as accepted:
@@ -40,7 +48,7 @@ async def expect_service(listener: Plain) -> None:
 
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
 async def test_host_and_port(host: str, shown: str) -> None:
-    """Without anything else, it is host and port."""
+    """By default the relay listens on host and port."""
     listeners, inherited = await open_listeners(DaemonSettings(host=host, port=0), {})
     assert not inherited
     [listener] = listeners
@@ -50,7 +58,7 @@ async def test_host_and_port(host: str, shown: str) -> None:
 
 
 async def test_all_interfaces() -> None:
-    """All interfaces are those of IPv4 and of IPv6, on one port, whichever is free."""
+    """All interfaces are IPv4 and IPv6, on one port that is free on both."""
     listeners = await open_tcp("*", 0)
     port = listeners[0].socket.getsockname()[1]
     shown = {display_url(listener) for listener in listeners}
@@ -72,8 +80,8 @@ async def test_all_interfaces_on_a_given_port() -> None:
 
 
 @pytest.mark.parametrize("refusals", [3, PORT_ATTEMPTS])
-async def test_port_taken_at_one_address(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
-    """A port that only some addresses can have is given back; if all are so, they differ."""
+async def test_port_in_use_at_one_address(monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
+    """A port that is in use at one address is released; without a common port, the ports differ."""
     opened: list[trio.SocketListener] = []
     refused: list[int] = []
     really_open = trio.open_tcp_listeners
@@ -106,12 +114,12 @@ async def test_port_taken_at_one_address(monkeypatch: pytest.MonkeyPatch, refusa
 async def test_wrong_host(host: str, reason: str) -> None:
     """A host that does not resolve, or is another machine, is refused in one line."""
     with pytest.raises(StartError) as caught:
-        await open_tcp(host, 80)
-    assert str(caught.value) == f"cannot listen on --host {host!r} --port 80: {reason}"
+        await open_tcp(host, 80, given=f"--host {host!r}")
+    assert str(caught.value) == f"cannot listen on --host {host!r}: {reason}"
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
-    """Let a name have these addresses."""
+    """Make a name resolve to these addresses."""
     really_resolve = trio.socket.getaddrinfo
 
     async def getaddrinfo(host: str, *arguments: Any, **options: Any) -> list[Any]:
@@ -149,11 +157,11 @@ async def test_absent_address(
 
 @pytest.mark.parametrize("error", [errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT])
 async def test_absent_addresses_only(monkeypatch: pytest.MonkeyPatch, error: int) -> None:
-    """If the machine has no address of a name, the error names the first one."""
+    """If the machine has no address of a name, the error names the first address."""
     resolving(monkeypatch, "::1", "::2")
     without_ipv6(monkeypatch, error)
     with pytest.raises(StartError) as caught:
-        await open_tcp("localhost", 80, option="--metrics")
+        await open_tcp("localhost", 80, given="--metrics localhost:80")
     why = os.strerror(error)
     assert str(caught.value) == f"cannot listen on --metrics localhost:80: {why} (::1)"
 
@@ -171,12 +179,13 @@ async def test_other_error_at_one_address(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_port_in_use() -> None:
-    """A port that another program has is refused in one line."""
+    """A port that another program has is refused in one line, with the names of both settings."""
+    given = {"host": "ARC_RELAY_HOST"}
     [first] = await open_tcp("127.0.0.1", 0)
     port = first.socket.getsockname()[1]
     with pytest.raises(StartError) as caught:
-        await open_tcp("127.0.0.1", port)
-    expected = f"cannot listen on --host '127.0.0.1' --port {port}: Address already in use"
+        await open_listeners(DaemonSettings(host="127.0.0.1", port=port, given=given))
+    expected = f"cannot listen on ARC_RELAY_HOST '127.0.0.1' --port {port}: Address already in use"
     assert str(caught.value) == expected
     await first.aclose()
 
@@ -199,7 +208,7 @@ async def test_unix_and_port(tmp_path: Path) -> None:
     """A given port is opened beside the Unix socket."""
     path = tmp_path / "relay.sock"
     settings = DaemonSettings(
-        host="127.0.0.1", port=0, unix_socket=str(path), given=frozenset({"port"})
+        host="127.0.0.1", port=0, unix_socket=str(path), given={"port": "--port"}
     )
     listeners, _ = await open_listeners(settings, {})
     assert [display_url(listener).partition(":")[0] for listener in listeners] == ["unix", "ws"]
@@ -247,20 +256,20 @@ async def test_no_unix_beside_the_supervisors(
 
 
 async def test_path_that_is_no_text(tmp_path: Path) -> None:
-    """A path that is not UTF-8 is shown in a way that every terminal takes."""
+    """A path that is not UTF-8 is displayed with escapes."""
     async with open_unix(f"{tmp_path}/\udcff", 0o660) as listener:
         assert display_url(listener) == f"unix:{tmp_path}/\\xff"
 
 
 async def test_control_characters_in_a_path(tmp_path: Path) -> None:
-    """A path that a terminal would act on is escaped."""
+    """Control characters in a path are escaped."""
     async with open_unix(f"{tmp_path}/\x1b[31m\n", 0o660) as listener:
         assert display_url(listener) == rf"unix:{tmp_path}/\x1b[31m\n"
 
 
 @pytest.mark.parametrize("host", ["fe80::1%lo", "[fe80::1%lo]"])
 async def test_scope(namespaces: Namespaces, host: str) -> None:  # noqa: F811 - the fixture
-    """A link-local address is listened on in its scope, and is shown with it."""
+    """A link-local address is opened in its scope, and displayed with it."""
     run("ip", "-n", namespaces.near, "address", "add", "fe80::1/64", "dev", "lo", "nodad")
     settings = DaemonSettings(host=host, port=0)
     with inside(namespaces.near):
@@ -279,3 +288,18 @@ async def test_below_tls(tmp_path: Path) -> None:
         shown = [display_url(trio.SSLListener(listener, context)) for listener in (tcp, unix)]
         port = tcp.socket.getsockname()[1]
     assert shown == [f"wss://127.0.0.1:{port}", f"unix:{tmp_path}/relay.sock (TLS)"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "expected"),
+    [((), None), (("127.0.0.1",), False), (("::1",), True), (("127.0.0.1", "::1"), True)],
+)
+async def test_ipv6_is_served(hosts: Sequence[str], expected: bool | None, tmp_path: Path) -> None:
+    """IPv6 is served if a listener has an IPv6 address, and a Unix socket does not count."""
+    path = str(tmp_path / "relay.sock")
+    opened = [await open_tcp(host, 0) for host in hosts]
+    listeners: list[Plain] = [open_unix(path, 0o600)]
+    listeners += [each for some in opened for each in some]
+    assert serves_ipv6(listeners) is expected
+    for listener in listeners:
+        await listener.aclose()

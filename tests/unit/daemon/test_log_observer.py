@@ -1,30 +1,19 @@
-"""Log lines about pairs, refusals and the relay itself."""
+"""Log lines about pairs and refusals."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import trio
-from structlog.typing import FilteringBoundLogger
 
-from relay import RelaySettings
-from relay.daemon.log_observer import (
-    LogObserver,
-    log_not_reloaded,
-    log_reloaded,
-    log_settings,
-    log_signal,
-    log_started,
-    log_stopped,
-)
-from relay.daemon.settings import DaemonSettings
-from relay.events import RequestRefused, TlsHandshakeFailed
+from relay.daemon.log_observer import LogObserver
+from relay.events import Event, ProxyNotTrusted, RequestRefused, TlsHandshakeFailed
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
     ALONE,
+    CANARY_V4,
     CANARY_V6,
     ENDED,
     EVERY_EVENT,
@@ -33,6 +22,8 @@ from tests.support.recorded_events import (
     PROBED,
     REFUSED,
     STOPPING,
+    TEXT_DROPPED,
+    WAITING,
     Log,
     bare_logging,
 )
@@ -46,15 +37,15 @@ def _bare_logging() -> Iterator[None]:
         yield
 
 
-def test_a_pair_that_was_joined() -> None:
-    """Its end is one line: how, how long, and how much each way; no address by default."""
+def test_joined_pair() -> None:
+    """A joined pair has one line at its end: outcome, times, traffic, and by default no address."""
     log = Log()
     LogObserver(log.log).on_event(ENDED)
     assert log.lines() == [
         {
             "level": "info",
             "event": "pair ended",
-            "pair": "5f3a91c2",
+            "pair": "5f3a91c2d4",
             "outcome": "closed",
             "wait_time": 2.5,
             "duration": 61.235,
@@ -76,7 +67,7 @@ def test_a_side_that_waited_in_vain() -> None:
         {
             "level": "info",
             "event": "waiting ended",
-            "pair": "0badc0de",
+            "pair": "0badc0de77",
             "outcome": "expired",
             "wait_time": 300.0,
             "client_a": CANARY_V6,
@@ -84,32 +75,43 @@ def test_a_side_that_waited_in_vain() -> None:
     ]
 
 
-def test_what_only_debugging_needs() -> None:
-    """Joined pairs and takeover checks are logged at the level debug only."""
+def test_life_of_a_code() -> None:
+    """Every line about a code has the same hash, from the waiting side to a refused client."""
+    log = Log("info")
+    observer = LogObserver(log.log, "full", clock=lambda: 0.0)
+    for event in (WAITING, JOINED, TEXT_DROPPED, PROBED, REFUSED):
+        observer.on_event(event)
+    pair = {"level": "info", "pair": "5f3a91c2d4"}
+    assert log.lines() == [
+        {"event": "side waiting", "client": CANARY_V4} | pair,
+        {"event": "pair joined", "wait_time": 2.5, "client": CANARY_V6} | pair,
+        {"event": "text dropped", "side": "b"} | pair,
+        {"event": "takeover checked", "answered": True} | pair,
+        {"event": "refused", "status": 409, "reason": "pair is full", "client": CANARY_V4} | pair,
+    ]
+
+
+@pytest.mark.parametrize("event", [PROBED, TEXT_DROPPED])
+def test_lines_are_limited_in_rate(event: Event) -> None:
+    """A client that knows a code in use cannot fill the log."""
     log = Log()
-    for event in (JOINED, PROBED):
-        LogObserver(log.log).on_event(event)
-    joined, probed = log.lines()
-    assert joined == {
-        "level": "debug",
-        "event": "pair joined",
-        "pair": "5f3a91c2",
-        "wait_time": 2.5,
-    }
-    assert probed == {
-        "level": "debug",
-        "event": "takeover checked",
-        "pair": "5f3a91c2",
-        "answered": True,
-    }
-    quiet = Log("info")
-    for event in (JOINED, PROBED):
-        LogObserver(quiet.log).on_event(event)
-    assert quiet.text() == ""
+    observer = LogObserver(log.log, clock=lambda: 0.0)
+    for _ in range(15):
+        observer.on_event(event)
+    assert len(log.lines()) == 10
+
+
+def test_cause_of_a_401() -> None:
+    """The line has the cause, which the client does not get."""
+    log = Log()
+    LogObserver(log.log, clock=lambda: 0.0).on_event(
+        RequestRefused(401, "opening a new code needs a token", detail="wrong token")
+    )
+    assert log.lines()[0]["detail"] == "wrong token"
 
 
 def test_refusals() -> None:
-    """A client's own fault is information; one of the relay's state is a warning."""
+    """A refusal for a fault of the client is logged at level info, for a limit as a warning."""
     log = Log()
     observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
     observer.on_event(REFUSED)
@@ -120,6 +122,7 @@ def test_refusals() -> None:
             "event": "refused",
             "status": 409,
             "reason": "pair is full",
+            "pair": "5f3a91c2d4",
             "client": "192.0.2.0/24",
         },
         {"level": "warning", "event": "refused", "status": 503, "reason": "relay is full"},
@@ -162,7 +165,7 @@ def test_one_kind_of_refusal_does_not_hide_another() -> None:
 
 
 def test_failed_handshakes() -> None:
-    """A failed TLS handshake is a line at the level debug, limited in rate for each kind."""
+    """A failed TLS handshake is logged at level debug, with a rate limit for each kind."""
     log = Log()
     observer = LogObserver(log.log, "truncated", clock=lambda: 0.0)
     for _ in range(15):
@@ -181,70 +184,35 @@ def test_failed_handshakes() -> None:
     assert timeout == {"level": "debug", "event": "tls handshake failed", "kind": "timeout"}
 
 
-def test_settings_that_differ() -> None:
-    """Settings that differ from their defaults are logged in one line, in the form of flags."""
-    log = Log()
-    log_settings(log.log, DaemonSettings(), RelaySettings())
-    assert log.text() == ""
-    changed = RelaySettings(pair_ttl=17.0, trusted_proxies=("unix", "10.0.0.0/8"))
-    log_settings(log.log, DaemonSettings(port=80), changed)
-    (line,) = log.lines()
-    assert line == {
-        "level": "info",
-        "event": "settings",
-        "port": 80,
-        "pair_ttl": 17.0,
-        "trusted_proxies": "unix,10.0.0.0/8",
-    }
-
-
 @pytest.mark.parametrize(
-    ("log_line", "expected"),
+    ("addresses", "limits_clients", "peer", "shown"),
     [
-        (
-            lambda log: log_started(log, ["ws://[::]:1", "unix:/r"], version="1.0", pid=7),
-            {"event": "started", "listening": "ws://[::]:1,unix:/r", "version": "1.0", "pid": 7},
-        ),
-        (
-            lambda log: log_started(log, ["ws://h:1"], version="1", pid=7, metrics=["http://h:2"]),
-            {
-                "event": "started",
-                "listening": "ws://h:1",
-                "metrics": "http://h:2",
-                "version": "1",
-                "pid": 7,
-            },
-        ),
-        (lambda log: log_signal(log, "SIGTERM"), {"event": "signal", "name": "SIGTERM"}),
-        (
-            lambda log: log_reloaded(log, ["certificate", "host token"]),
-            {"event": "reloaded", "what": "certificate,host token"},
-        ),
-        (
-            lambda log: log_not_reloaded(log, "certificate", "no such file"),
-            {
-                "level": "error",
-                "event": "not reloaded",
-                "what": "certificate",
-                "why": "no such file",
-            },
-        ),
-        (log_stopped, {"event": "stopped"}),
+        ("full", False, CANARY_V4, {"peer": CANARY_V4}),
+        ("truncated", False, CANARY_V4, {"peer": "192.0.2.0/24"}),
+        ("off", True, CANARY_V4, {}),
+        ("off", True, "unix", {"peer": "unix"}),
+        ("off", False, CANARY_V4, None),
     ],
 )
-def test_what_the_relay_does(
-    log_line: Callable[[FilteringBoundLogger], None], expected: dict[str, Any]
+def test_proxy_that_is_not_trusted(
+    addresses: str, limits_clients: bool, peer: str, shown: dict[str, str] | None
 ) -> None:
-    """Start, signals, reloads and stop are a line each."""
+    """It is a warning if the addresses of clients matter, for limits or for the log."""
     log = Log()
-    log_line(log.log)
-    assert log.lines() == [{"level": "info"} | expected]
+    observer = LogObserver(log.log, addresses, limits_clients=limits_clients)
+    observer.on_event(ProxyNotTrusted(peer))
+    if shown is None:
+        assert log.text() == ""
+        return
+    (line,) = log.lines()
+    assert "trusted_proxies" in line.pop("why")
+    assert line == {"level": "warning", "event": "proxy not trusted"} | shown
 
 
 def test_a_line_for_each_event() -> None:
     """An event is one line at the level debug, too."""
     log = Log(format="text")
-    observer = LogObserver(log.log, clock=lambda: 0.0)
+    observer = LogObserver(log.log, limits_clients=True, clock=lambda: 0.0)
     for event in (*EVERY_EVENT, replace(ENDED, pair="77777777")):
         observer.on_event(event)
         assert log.text().count("\n") == 1

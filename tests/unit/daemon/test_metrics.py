@@ -1,4 +1,4 @@
-"""The relay's figures as Prometheus reads them."""
+"""Statistics of the relay as Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def observer(
 
 
 def samples(metrics: MetricsObserver) -> Samples:
-    """Return every sample that a scrape finds, by its name and labels."""
+    """Return every sample of a scrape by its name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(metrics.render().decode())
@@ -76,12 +76,12 @@ def samples(metrics: MetricsObserver) -> Samples:
 
 
 def value(found: Samples, name: str, **labels: str) -> float:
-    """Return the value of a sample of the relay's."""
+    """Return the value of a sample of the relay."""
     return found[f"arc_relay_{name}", frozenset(labels.items())]
 
 
-def test_what_there_is_now() -> None:
-    """Gauges are the statistics at the moment of the scrape."""
+def test_gauges() -> None:
+    """Gauges have the statistics at the moment of the scrape."""
     found = samples(observer(MUCH))
     assert value(found, "pairs") == 5
     assert value(found, "waiting") == 2
@@ -90,8 +90,8 @@ def test_what_there_is_now() -> None:
     assert value(found, "draining") == 1
 
 
-def test_what_there_has_been() -> None:
-    """Counters are the statistics since the start, exactly."""
+def test_counters() -> None:
+    """Counters have the statistics since the start, exactly."""
     found = samples(observer(MUCH))
     assert value(found, "connections_accepted_total") == 100
     assert value(found, "accepts_failed_total") == 11
@@ -112,7 +112,7 @@ def test_what_there_has_been() -> None:
 
 
 def test_every_outcome_is_there_from_the_start() -> None:
-    """A rate over an outcome that is new would miss its first pair."""
+    """Every outcome has a series from the start, so that a rate includes its first pair."""
     none, some = samples(observer()), samples(observer(MUCH))
     for outcome in Outcome:
         for name, counts in (
@@ -124,7 +124,7 @@ def test_every_outcome_is_there_from_the_start() -> None:
 
 
 def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
-    """A rate over a kind that is new would miss its first handshake."""
+    """Every kind of failed handshake has a series from the start."""
     none, some = samples(observer()), samples(observer(MUCH))
     for kind in TlsFailure:
         assert value(none, "tls_handshakes_failed_total", kind=kind.value) == 0
@@ -133,7 +133,7 @@ def test_every_kind_of_failed_handshake_is_there_from_the_start() -> None:
 
 
 def test_statistics_are_read_once_a_scrape() -> None:
-    """Nothing is read before a scrape, and all of one scrape is from one snapshot."""
+    """A scrape takes one snapshot, and no snapshot is taken before."""
     calls = []
 
     def statistics() -> RelayStatistics:
@@ -148,7 +148,7 @@ def test_statistics_are_read_once_a_scrape() -> None:
 
 
 def test_histograms() -> None:
-    """Joined pairs are in the histograms: waiting at the joining, the rest at the end."""
+    """Joined pairs are in the histograms: the wait when they join, the rest at their end."""
     metrics = observer()
     metrics.on_event(JOINED)
     found = samples(metrics)
@@ -200,8 +200,8 @@ def test_the_process_around_the_relay() -> None:
         assert value(found, "last_reload_successful", file=file) == successful
 
 
-def test_what_a_relay_does_not_have() -> None:
-    """A limit that is off and a certificate that is not there have no series."""
+def test_absent_series() -> None:
+    """A limit that is off has no series, nor has the certificate of a relay without TLS."""
     names = {name for name, _ in samples(observer())}
     assert "arc_relay_certificate_expiry_timestamp_seconds" not in names
     assert not any(name.startswith("arc_relay_max_") for name in names)
@@ -232,7 +232,7 @@ def test_the_process_and_the_build() -> None:
 
 
 def test_a_registry_of_its_own() -> None:
-    """Two relays in a process do not add up, and nothing but the relay's figures is shown."""
+    """Two relays in one process have separate statistics, and only series of the relay."""
     first, second = observer(), observer()
     first.on_event(JOINED)
     assert value(samples(second), "time_to_pair_seconds_count") == 0
@@ -241,12 +241,14 @@ def test_a_registry_of_its_own() -> None:
 
 
 def test_no_canary() -> None:
-    """No address and no hash of a code gets into a metric or a representation."""
+    """No address and no hash of a code is in a metric or a representation."""
     metrics = observer(MUCH, BUSY)
     for event in EVERY_EVENT:
         metrics.on_event(event)
     shown = metrics.render().decode() + repr(metrics)
-    assert not any(canary in shown for canary in ("192.0.2", "2001:db8", "5f3a91c2", "0badc0de"))
+    assert not any(
+        canary in shown for canary in ("192.0.2", "2001:db8", "5f3a91c2d4", "0badc0de77")
+    )
     labels = {label for _, labels in samples(metrics) for label, _ in labels}
     assert labels == {
         "file",
@@ -262,7 +264,7 @@ def test_no_canary() -> None:
 
 
 def test_promtool() -> None:
-    """Prometheus's own linter finds nothing wrong."""
+    """The linter of Prometheus, promtool, finds no fault."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed")
@@ -279,6 +281,6 @@ def test_promtool() -> None:
 
 
 def test_content_type() -> None:
-    """The figures are in the text format that every Prometheus reads."""
+    """The content type is the text format that every Prometheus reads."""
     assert CONTENT_TYPE == "text/plain; version=0.0.4; charset=utf-8"
     assert observer().render().startswith(b"# HELP arc_relay_")

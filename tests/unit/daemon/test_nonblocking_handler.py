@@ -1,4 +1,4 @@
-"""Nothing that happens to standard error stops the relay or holds it up."""
+"""A standard error that is closed, full or slow neither stops nor delays the relay."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _bare_logging() -> Iterator[None]:
 
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    """Return a pipe that is closed at the end."""
+    """Return a pipe, and close it at the end."""
     pipe = Pipe()
     yield pipe
     pipe.close()
@@ -69,8 +69,8 @@ def test_a_terminal(monkeypatch: pytest.MonkeyPatch, named: bool) -> None:
     os.close(screen)
 
 
-def test_a_long_line_that_is_cut(pipe: Pipe) -> None:
-    """A line that is longer than the room left does not run into the next."""
+def test_truncated_line(pipe: Pipe) -> None:
+    """A truncated line does not run into the next."""
     log = configure_logging("text", stream=pipe.stream)
     log.info("y" * (1 << 20))
     log.info("lost")
@@ -90,8 +90,8 @@ def test_a_reader_that_is_gone(pipe: Pipe) -> None:
         log.info("started")
 
 
-def test_a_stream_that_is_closed(pipe: Pipe) -> None:
-    """A stream that was closed, before or since, takes no line."""
+def test_closed_stream(pipe: Pipe) -> None:
+    """A stream that was closed, before or since, drops the lines."""
     log = configure_logging("text", stream=pipe.stream)
     pipe.stream.close()
     log.info("started")
@@ -100,7 +100,7 @@ def test_a_stream_that_is_closed(pipe: Pipe) -> None:
 
 
 def test_a_record_that_cannot_be_formatted(capfd: pytest.CaptureFixture[str]) -> None:
-    """A record with a fault costs a line, not the connection it came from."""
+    """A record that cannot be formatted loses its line, and not the connection."""
     stream = io.StringIO()
     writer = NonBlockingHandler(stream)
     writer.emit(logging.makeLogRecord({"msg": "%d", "args": ("no number",)}))
@@ -111,8 +111,8 @@ def test_a_record_that_cannot_be_formatted(capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("closing", ["2>&-", "2>/dev/full"])
-def test_a_process_whose_standard_error_takes_nothing(closing: str) -> None:
-    """Closed, or on a full disk: the process goes on, and its other descriptors get no line."""
+def test_process_without_a_writable_standard_error(closing: str) -> None:
+    """With a closed or full standard error, the process works; no other descriptor gets a line."""
     program = (
         "import os; from relay.daemon.logging import configure_logging\n"
         "log = configure_logging()\n"

@@ -22,7 +22,7 @@ async def test_reload(tmp_path: Path) -> None:
     token.write_text("first")
     files = CertificateFiles(str(certificate.cert), str(certificate.key))
     handle = RelayHandle(RelayState(RelaySettings(token_file=str(token))), ("", 0))
-    reloader = Reloader(handle, files, log.log)
+    reloader = Reloader(handle, files, log.log, str(token))
     assert (reloader.failures, reloader.failed) == ({"certificate": 0, "token": 0}, set())
 
     token.write_text("two words")
@@ -51,8 +51,10 @@ async def test_reload(tmp_path: Path) -> None:
     certificate.renew()
     reloader.reload()
     assert (reloader.failures, reloader.failed) == ({"certificate": 2, "token": 3}, set())
-    assert [(line["event"], line["what"]) for line in log.lines()] == [
-        ("reloaded", "certificate,token")
+    assert [(line["event"], line.get("what")) for line in log.lines()] == [
+        ("reloaded", "certificate,token"),
+        ("certificate", None),
+        ("weak token", None),
     ]
 
 
@@ -72,4 +74,7 @@ async def test_unreadable_certificate(tmp_path: Path) -> None:
     files = CertificateFiles(str(certificate.cert), str(certificate.key))
     files.certificate = None
     handle = RelayHandle(RelayState(RelaySettings()), ("", 0))
-    assert Reloader(handle, files, log.log).certificate_expiry is None
+    reloader = Reloader(handle, files, log.log, str(tmp_path / "missing"))
+    assert reloader.certificate_expiry is None
+    reloader.log_files()
+    assert log.text() == ""

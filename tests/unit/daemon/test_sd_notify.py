@@ -27,7 +27,7 @@ class Listener:
         self.socket.setblocking(False)
 
     def read(self) -> list[str]:
-        """Return every message that came, and was not read before."""
+        """Return every message since the last call."""
         messages = []
         while True:
             try:
@@ -46,7 +46,7 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listene
 
 
 async def test_messages(listener: Listener) -> None:
-    """Each message is one datagram, in the words that supervisors know."""
+    """Each message is one datagram, in the format of systemd."""
     with SystemdNotifier(listener.environment) as systemd:
         await systemd.ready("2 pairs")
         await systemd.set_status("3 pairs")
@@ -70,7 +70,7 @@ async def test_reloading(listener: Listener) -> None:
 
 
 async def test_a_status_is_one_line(listener: Listener) -> None:
-    """A line break in a status does not begin a field of its own."""
+    """A line break in a status does not start a field of its own."""
     with SystemdNotifier(listener.environment) as systemd:
         await systemd.set_status("a\nMAINPID=1\r\n b\udcff")
     assert listener.read() == ["STATUS=a MAINPID=1 b?"]
@@ -87,8 +87,8 @@ async def test_nobody(environment: dict[str, str]) -> None:
         await systemd.feed_watchdog()
 
 
-async def test_gone(tmp_path: Path) -> None:
-    """A supervisor that never was, went, or came back, disturbs nothing."""
+async def test_missing_supervisor(tmp_path: Path) -> None:
+    """A supervisor that is missing, closed, or started again causes no failure."""
     address = tmp_path / "notify"
     with SystemdNotifier({"NOTIFY_SOCKET": str(address)}) as systemd:
         await systemd.ready("nobody yet")
@@ -140,7 +140,7 @@ async def test_catching_up(listener: Listener, mock_clock: trio.testing.MockCloc
 
 
 async def test_watchdog(listener: Listener, autojump_clock: trio.testing.MockClock) -> None:
-    """The watchdog is fed at once, and then twice in each interval, until that is cancelled."""
+    """The watchdog is fed at once, then twice in each interval, until it is cancelled."""
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
     with (
         SystemdNotifier(listener.environment | environment) as systemd,
@@ -152,7 +152,7 @@ async def test_watchdog(listener: Listener, autojump_clock: trio.testing.MockClo
 
 
 async def test_hung_loop(listener: Listener, mock_clock: trio.testing.MockClock) -> None:
-    """An event loop that does not run does not feed."""
+    """A blocked event loop does not feed the watchdog."""
     async with trio.open_nursery() as nursery:
         with SystemdNotifier(listener.environment | {"WATCHDOG_USEC": "30000000"}) as systemd:
             nursery.start_soon(systemd.feed_watchdog)
@@ -183,7 +183,7 @@ async def test_watchdog_without_descriptors(
 
 
 async def test_watchdog_of_another_process(listener: Listener) -> None:
-    """A watchdog that waits for another process is not fed."""
+    """A watchdog for another process is not fed."""
     environment = {"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}
     with SystemdNotifier(listener.environment | environment) as systemd:
         await systemd.feed_watchdog()

@@ -12,12 +12,12 @@ from relay.fields import iter_fields, non_defaults
 
 
 def with_setting(name: str, value: Any) -> DaemonSettings:
-    """Return settings of which one has this value."""
+    """Return settings with this value in one field."""
     return DaemonSettings(**{name: value})
 
 
 def test_defaults() -> None:
-    """The defaults are those that the contract names."""
+    """The defaults are the documented ones."""
     assert asdict(DaemonSettings()) == {
         "host": "0.0.0.0",  # noqa: S104 - nothing listens
         "port": 8765,
@@ -29,7 +29,7 @@ def test_defaults() -> None:
         "log_format": "auto",
         "log_level": "info",
         "log_addresses": "off",
-        "given": frozenset(),
+        "given": {},
     }
     for name, default, about in iter_fields(DaemonSettings):
         assert about.help.endswith(".")
@@ -52,9 +52,10 @@ def test_defaults() -> None:
         ("log_addresses", ["off", "truncated", "full"], ["", "on"]),
         (
             "metrics",
-            ["", "localhost:9090", "127.0.0.1:0", "[::1]:65535", "*:9090"],
+            ["", "localhost:9090", "127.0.0.1:0", "[::1]:65535", "*:9090", ":9090"],
             [
-                ":9090",
+                ":",
+                ":65536",
                 "9090",
                 "a",
                 "a:",
@@ -85,12 +86,12 @@ def test_brackets(host: str) -> None:
 
 
 def test_certificate_and_key() -> None:
-    """A certificate and its key come together or not at all."""
+    """A certificate requires its key, and a key its certificate."""
     assert DaemonSettings(tls_cert="/c", tls_key="/k").tls_key == "/k"
-    with pytest.raises(ValueError, match=r"but tls_key is not$"):
+    with pytest.raises(ValueError, match=r"^--tls-cert requires --tls-key$"):
         DaemonSettings(tls_cert="/c")
-    with pytest.raises(ValueError, match=r"but tls_cert is not$"):
-        DaemonSettings(tls_key="/k")
+    with pytest.raises(ValueError, match=r"^ARC_RELAY_TLS_KEY requires --tls-cert$"):
+        DaemonSettings(tls_key="/k", given={"tls_key": "ARC_RELAY_TLS_KEY"})
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_certificate_and_key() -> None:
 )
 def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
     """A Unix socket replaces TCP, unless a host or a port is given as well."""
-    assert DaemonSettings(unix_socket=unix, given=frozenset(given)).tcp is tcp
+    assert DaemonSettings(unix_socket=unix, given=dict.fromkeys(given, "")).tcp is tcp
 
 
 @pytest.mark.parametrize(
@@ -116,6 +117,7 @@ def test_unix_instead_of_tcp(unix: str, given: set[str], tcp: bool) -> None:
         ("[::1]:0", ("::1", 0)),
         ("[fe80::1%lo]:0", ("fe80::1%lo", 0)),
         ("*:80", ("*", 80)),
+        (":80", ("*", 80)),
     ],
 )
 def test_addresses(text: str, address: tuple[str, int]) -> None:
@@ -136,7 +138,7 @@ def test_no_address() -> None:
 
 
 def test_what_was_given_is_no_setting() -> None:
-    """The names of the given settings are no difference, and are not shown."""
-    settings = DaemonSettings(port=1, given=frozenset({"port", "host"}))
+    """The flags and variables of the settings are no difference, and are not shown."""
+    settings = DaemonSettings(port=1, given={"port": "-p", "host": "-H"})
     assert non_defaults(settings) == [("port", 1)]
     assert "given" not in repr(settings)

@@ -1,4 +1,4 @@
-"""Sockets that the supervisor passed."""
+"""Listening sockets that the supervisor passed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from relay.daemon.errors import StartError
 from relay.daemon.socket_activation import inherited_listeners
 
 FIRST = 200
-"""In this process, other descriptors than from 3 on."""
+"""Descriptors from this number on, because this process uses those from 3 on."""
 
 # As systemd does it: the descriptors from 3 on, and the variables, among them the number of the
 # process that the program will have.
@@ -75,7 +75,7 @@ def listening(stack: ExitStack, family: int, address: object) -> socket.socket:
 
 
 def passed(stack: ExitStack, *files: socket.socket | int) -> None:
-    """Put copies of descriptors at FIRST and on."""
+    """Put copies of descriptors at FIRST and above."""
     for place, file in enumerate(files, FIRST):
         os.dup2(file if isinstance(file, int) else file.fileno(), place)
         stack.callback(close, place)
@@ -87,7 +87,7 @@ def close(descriptor: int) -> None:
 
 
 async def test_a_started_program(time_limit: None, stack: ExitStack, tmp_path: Path) -> None:
-    """A program takes the sockets instead of host and port; a Unix socket's file stays."""
+    """A program listens on the sockets, not on host and port; the file of a Unix socket stays."""
     path = str(tmp_path / "relay.sock")
     sockets = [
         listening(stack, socket.AF_INET, ("127.0.0.1", 0)),
@@ -133,7 +133,7 @@ async def test_nothing_passed() -> None:
 
 @pytest.mark.parametrize("pid", [1, None])
 async def test_taken_once(stack: ExitStack, pid: int | None) -> None:
-    """The variables are removed, whether they are for this process or for another one."""
+    """The variables are removed, whether they are for this process or for another."""
     passed(stack, listening(stack, socket.AF_INET, ("127.0.0.1", 0)))
     variables = environment(1, pid=pid)
     listeners = inherited_listeners(variables, FIRST)
@@ -145,7 +145,7 @@ async def test_taken_once(stack: ExitStack, pid: int | None) -> None:
 
 @pytest.mark.parametrize("count", ["", "all", "1.5", "-1", "1_0", " 1", "\u0661", "9" * 30])
 def test_no_count(count: str) -> None:
-    """A count that is no number is named."""
+    """A count that is no number is named in the error."""
     with pytest.raises(StartError) as caught:
         inherited_listeners(environment(count), FIRST)
     assert str(caught.value) == f"LISTEN_FDS must be a whole number, not {count!r}"
@@ -177,7 +177,7 @@ def wrong_descriptors(stack: ExitStack, path: Path) -> dict[str, list[socket.soc
 )
 @pytest.mark.parametrize("names", ["", "web:admin", "web"])
 def test_wrong_descriptor(stack: ExitStack, tmp_path: Path, kind: str, names: str) -> None:
-    """A descriptor that is not a listening stream is named, and all are closed."""
+    """A descriptor that is no listening stream is named in the error, and all are closed."""
     good = listening(stack, socket.AF_INET, ("127.0.0.1", 0))
     passed(stack, good, *wrong_descriptors(stack, tmp_path / "packets")[kind])
     with pytest.raises(StartError) as caught:
@@ -192,7 +192,7 @@ def test_wrong_descriptor(stack: ExitStack, tmp_path: Path, kind: str, names: st
 
 
 def test_other_family(stack: ExitStack) -> None:
-    """A stream of a family that the relay does not know is refused."""
+    """A stream of an unknown family is refused."""
     try:
         sock = listening(stack, socket.AF_VSOCK, (socket.VMADDR_CID_ANY, 0xFFFFFFFF))
     except OSError:

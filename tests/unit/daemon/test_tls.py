@@ -1,4 +1,4 @@
-"""TLS with certificates from files, which change while connections live."""
+"""TLS with certificates from files, which change during connections."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ HELLO = """
 
 
 class Files:
-    """The files of a certificate and its key."""
+    """Paths of a certificate and its key."""
 
     def __init__(self, folder: Path) -> None:
         self.cert = folder / "cert.pem"
         self.key = folder / "key.pem"
 
     def write(self, cert: trustme.LeafCert) -> None:
-        """Put a certificate and its key there."""
+        """Write a certificate and its key."""
         self.cert.write_bytes(b"".join(pem.bytes() for pem in cert.cert_chain_pems))
         self.key.write_bytes(cert.private_key_pem.bytes())
 
@@ -80,7 +80,7 @@ def files(tmp_path: Path) -> Files:
 
 
 class Server:
-    """A listener with TLS that sends each client back what it sends."""
+    """Listener with TLS that echoes the bytes of each client."""
 
     def __init__(
         self, certificate: CertificateFiles, listener: trio.SocketListener, nursery: trio.Nursery
@@ -110,7 +110,7 @@ class Server:
     async def connect(
         self, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, protocol: str = "http/1.1"
     ) -> trio.SSLStream[trio.SocketStream]:
-        """Return a connection of a client that knows one version and one protocol."""
+        """Return a connection of a client with one version and one protocol."""
         context = ssl.create_default_context()
         context.maximum_version = version
         context.set_alpn_protocols([protocol])
@@ -121,7 +121,7 @@ class Server:
 
 @pytest.fixture
 async def server(files: Files, nursery: trio.Nursery, time_limit: None) -> AsyncIterator[Server]:
-    """Serve with these files."""
+    """Run a server with these files."""
     [listener] = await open_tcp("127.0.0.1", 0)
     server = Server(files.load(), listener, nursery)
     nursery.start_soon(server.serve)
@@ -130,7 +130,7 @@ async def server(files: Files, nursery: trio.Nursery, time_limit: None) -> Async
 
 
 async def echo(stream: trio.SSLStream[trio.SocketStream]) -> bytes:
-    """Send something, get it back, and return the certificate of the server."""
+    """Send and receive bytes, and return the certificate of the server."""
     await stream.send_all(b"hello")
     assert await stream.receive_some(10) == b"hello"
     found = stream.getpeercert(binary_form=True)
@@ -139,7 +139,7 @@ async def echo(stream: trio.SSLStream[trio.SocketStream]) -> bytes:
 
 
 def der(cert: trustme.LeafCert) -> bytes:
-    """Return a certificate as `echo` does."""
+    """Return a certificate in the form of `echo`."""
     return ssl.PEM_cert_to_DER_cert(cert.cert_chain_pems[0].bytes().decode())
 
 
@@ -153,7 +153,7 @@ async def test_reload(
     before: trustme.KeyType,
     after: trustme.KeyType,
 ) -> None:
-    """New connections get the new certificate, whatever its kind; an old one lives on."""
+    """New connections get the new certificate, of any kind; an old connection goes on."""
     first, second = CERTS[before][0], CERTS[after][1]
     files.write(first)
     server.files.reload()
@@ -180,7 +180,7 @@ async def test_bad_reload(files: Files, server: Server) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_protocol(server: Server, version: ssl.TLSVersion) -> None:
-    """A client may ask for HTTP/1.1, and hears that this is spoken; for others it does not."""
+    """A client that offers HTTP/1.1 gets it; a client with other protocols gets none."""
     async with await server.connect(version) as stream:
         await echo(stream)
         assert stream.selected_alpn_protocol() == "http/1.1"
@@ -189,7 +189,7 @@ async def test_protocol(server: Server, version: ssl.TLSVersion) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_no_tickets(server: Server, version: ssl.TLSVersion) -> None:
-    """No client can come back without seeing the certificate of the day."""
+    """No client can resume a session, and so miss a new certificate."""
     async with await server.connect(version) as stream:
         await echo(stream)
         found = stream.session
@@ -197,7 +197,7 @@ async def test_no_tickets(server: Server, version: ssl.TLSVersion) -> None:
 
 
 async def test_ends_as_https_does(server: Server) -> None:
-    """A client that leaves by the end of TCP alone has left, and is not a failure."""
+    """A client that ends TCP without close_notify has left, and is no failure."""
     client = await server.connect()
     await echo(client)
     await trio.aclose_forcefully(client)
@@ -207,7 +207,7 @@ async def test_ends_as_https_does(server: Server) -> None:
 
 @pytest.mark.parametrize(("minor", "answer"), [("02", b"\x15\x03\x02"), ("03", b"\x16\x03\x03")])
 async def test_old_versions(server: Server, minor: str, answer: bytes) -> None:
-    """The same hello is answered if its version is TLS 1.2, and gets an alert if it is 1.1."""
+    """The same hello gets a response with TLS 1.2, and an alert with TLS 1.1."""
     async with await trio.open_tcp_stream("127.0.0.1", server.port) as client:
         await client.send_all(bytes.fromhex(HELLO.format(minor=minor, random="00" * 32)))
         assert await client.receive_some(3) == answer
@@ -215,7 +215,7 @@ async def test_old_versions(server: Server, minor: str, answer: bytes) -> None:
 
 @pytest.mark.parametrize("option", ["cert", "key"])
 def test_no_file(files: Files, option: str) -> None:
-    """A file that cannot be read is named, and why."""
+    """A file that cannot be read is named in the error, with the reason."""
     path: Path = getattr(files, option)
     path.unlink()
     shown = option.upper()
@@ -240,7 +240,7 @@ def test_no_regular_file(files: Files, option: str) -> None:
 @pytest.mark.parametrize("size", [0, 100, 500])
 @pytest.mark.parametrize("option", ["cert", "key"])
 def test_truncated(files: Files, option: str, size: int) -> None:
-    """A file with nothing, or only the beginning, is named."""
+    """An empty or truncated file is named in the error."""
     path: Path = getattr(files, option)
     path.write_bytes(path.read_bytes()[:size])
     assert (
@@ -253,7 +253,7 @@ def test_truncated(files: Files, option: str, size: int) -> None:
 
 
 def test_garbage(files: Files) -> None:
-    """Files that are something else are named, the certificate first."""
+    """Files with other content are named in the error, the certificate first."""
     files.key.write_bytes(bytes(range(256)))
     assert files.refused() == (
         "--tls-key KEY holds no private key in PEM form that belongs to --tls-cert CERT"
@@ -263,8 +263,8 @@ def test_garbage(files: Files) -> None:
 
 
 @pytest.mark.parametrize("kind", [RSA, EC])
-def test_strangers(files: Files, kind: trustme.KeyType) -> None:
-    """A key of another certificate is refused, whatever its kind."""
+def test_key_of_another_certificate(files: Files, kind: trustme.KeyType) -> None:
+    """A key of another certificate is refused, of any kind."""
     files.key.write_bytes(CERTS[kind][1].private_key_pem.bytes())
     assert files.refused() == (
         "--tls-key KEY holds no private key in PEM form that belongs to --tls-cert CERT"
@@ -294,7 +294,7 @@ def test_weak(files: Files) -> None:
 async def test_name_that_is_not_ascii(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], nursery: trio.Nursery
 ) -> None:
-    """A client that asks for a strange name shows up in no output."""
+    """A client with an unusual server name appears in no output."""
     certificate = Certificate(tmp_path)
     files = CertificateFiles(str(certificate.cert), str(certificate.key))
     (listener,) = files.wrap(await open_tcp("127.0.0.1", 0))
@@ -314,10 +314,10 @@ async def test_name_that_is_not_ascii(
 
 
 class Gone:
-    """A context for files that are there no more."""
+    """Context for files that are missing."""
 
     def load_verify_locations(self, path: str) -> None:
-        """Find nothing."""
+        """Raise the error for a missing file."""
         raise FileNotFoundError(2, "No such file or directory", path)
 
 

@@ -1,4 +1,4 @@
-"""A listener on a Unix socket, and its file."""
+"""Listener on a Unix socket, and its file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from relay.daemon.unix_listener import BACKLOG, open_unix
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return where a test has its socket."""
+    """Return the path of the socket."""
     return tmp_path / "relay.sock"
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Set the umask that the relay is started with."""
+    """Set the umask of the relay."""
     before = os.umask(request.param)
     yield request.param
     os.umask(before)
@@ -48,7 +48,7 @@ def stale(path: Path) -> None:
 
 
 async def test_serves_and_leaves_nothing(path: Path) -> None:
-    """Clients connect while it is open; closed, as often as one likes, it has left no file."""
+    """Clients connect while the listener is open; closed once or twice, it leaves no file."""
     listener = open_unix(str(path), 0o660)
     await expect_service(path, listener)
     await listener.aclose()
@@ -59,7 +59,7 @@ async def test_serves_and_leaves_nothing(path: Path) -> None:
 
 
 async def test_closed_at_once(path: Path) -> None:
-    """Closed without time for it, as at the end of a relay, it leaves no file either."""
+    """A listener that is closed in a cancelled scope leaves no file."""
     listener = open_unix(str(path), 0o660)
     await trio.aclose_forcefully(listener)
     assert mode_of(path) is None
@@ -102,8 +102,8 @@ async def test_stale_socket(path: Path) -> None:
         await expect_service(path, listener)
 
 
-async def test_successor(path: Path) -> None:
-    """A relay that stops does not take away the socket of the one that came after it."""
+async def test_replaced_socket(path: Path) -> None:
+    """A relay that stops does not remove the socket of its successor."""
     first = open_unix(str(path), 0o660)
     os.unlink(path)  # noqa: PTH108
     async with open_unix(str(path), 0o660) as second:
@@ -152,7 +152,7 @@ def test_live_socket(path: Path, backlog: int) -> None:
 
 
 def test_another_kind_of_file(path: Path) -> None:
-    """A file that is no socket is left alone."""
+    """A file that is no socket is not removed."""
     path.write_text("precious")
     expected = "a file that is no socket is there; remove it, or choose another path"
     assert refused(path) == expected
@@ -178,6 +178,6 @@ def test_other_programs_socket(path: Path) -> None:
 
 
 def test_impossible_paths(path: Path) -> None:
-    """A path that cannot be is refused with the reason of the system."""
+    """An impossible path is refused with the reason of the kernel."""
     assert refused(path / "below") == "No such file or directory"
     assert refused(path.with_name("x" * 108)) == "AF_UNIX path too long"

@@ -1,16 +1,18 @@
-"""Which client is behind a connection, whatever is in X-Forwarded-For, and what it counts as."""
+"""The client address of a connection, with any X-Forwarded-For, and its rate-limit key."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.daemon.log_observer import LogObserver
 from relay.limits import client_address
-from relay.limits.client_address import MAX_HOPS, TrustedProxies, rate_limit_key
+from relay.limits.client_address import MAX_HOPS, TrustedProxies, rate_limit_key, redact_address
+from tests.support.recorded_events import CANARY_V4, CANARY_V6, EVERY_EVENT, Log, bare_logging
 
 PROXIES = TrustedProxies(("10.0.0.0/8", "192.0.2.1", " ::1 ", "2001:db8:1::/48", "unix"))
 
@@ -54,7 +56,7 @@ PROXIES = TrustedProxies(("10.0.0.0/8", "192.0.2.1", " ::1 ", "2001:db8:1::/48",
     ],
 )
 def test_client_behind_proxies(peer: str, forwarded: str, client: str) -> None:
-    """The client is the right-most address that is not a trusted proxy's."""
+    """The client is the right-most address that is no trusted proxy."""
     assert PROXIES.resolve(peer, forwarded) == client
 
 
@@ -76,7 +78,7 @@ def test_client_behind_proxies(peer: str, forwarded: str, client: str) -> None:
     ],
 )
 def test_entry_with_more_than_an_address(entry: str, client: str) -> None:
-    """An entry may have a port, brackets, quotes or a scope; what counts is the address."""
+    """An entry may have a port, brackets, quotes or a scope; only the address counts."""
     assert PROXIES.resolve("10.0.0.1", f"203.0.113.7, {entry}") == client
 
 
@@ -105,19 +107,19 @@ def test_entry_with_more_than_an_address(entry: str, client: str) -> None:
     ],
 )
 def test_entry_that_is_no_address(entry: str) -> None:
-    """What is nearly an address is none, and the proxy that wrote it counts as the client."""
+    """Text that is almost an address is none; the proxy that wrote it counts as the client."""
     assert PROXIES.resolve("10.0.0.1", f"203.0.113.7, {entry}") == "10.0.0.1"
 
 
 @pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "::1%lo", "[::1]:443"])
 def test_peer_is_compared_by_its_address(peer: str) -> None:
-    """A proxy is trusted however its address is written."""
+    """A proxy is trusted in any notation of its address."""
     assert PROXIES.resolve(peer, "198.51.100.1") == "198.51.100.1"
 
 
 @pytest.mark.parametrize("entries", [(), ("unix",), ("198.51.100.0/24",)])
 def test_nobody_else_is_trusted(entries: Sequence[str]) -> None:
-    """Without a proxy to trust no header counts."""
+    """Without a trusted proxy no header counts."""
     proxies = TrustedProxies(entries)
     assert proxies.resolve("::ffff:10.0.0.1", "203.0.113.7") == "10.0.0.1"
     assert proxies.resolve("unix", "203.0.113.7") == (
@@ -126,7 +128,7 @@ def test_nobody_else_is_trusted(entries: Sequence[str]) -> None:
 
 
 def test_mapped_networks_are_ipv4() -> None:
-    """A network of IPv4 addresses may be written as one of IPv6, and all of IPv6 is not IPv4."""
+    """An IPv4 network may be written in IPv6 form; all of IPv6 does not include IPv4."""
     for entry, client in (
         ("::ffff:10.0.0.0/104", "203.0.113.7"),
         ("::ffff:10.0.0.1", "203.0.113.7"),
@@ -142,7 +144,7 @@ def test_mapped_networks_are_ipv4() -> None:
     "entry", ["", "proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0", "::/129", "[::1]", "10.0.0.1:80"]
 )
 def test_entry_of_the_settings_that_is_wrong(entry: str) -> None:
-    """An entry that means nothing is named, with what may stand there."""
+    """An invalid entry is named in the error, with the valid forms."""
     with pytest.raises(ValueError, match="is not an address, a network such as") as wrong:
         TrustedProxies(["10.0.0.0/8", entry])
     assert repr(entry) in str(wrong.value)
@@ -150,7 +152,7 @@ def test_entry_of_the_settings_that_is_wrong(entry: str) -> None:
 
 
 def test_long_header_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more hops are read than a chain of proxies can have, and none that is no address."""
+    """The number of parsed entries is bounded, and an invalid entry ends the parsing."""
     looked_at = []
 
     def looked(text: str) -> object:
@@ -177,14 +179,14 @@ strangers = st.ip_addresses(network="198.51.100.0/24") | st.ip_addresses(network
     strangers.map(str),
     st.lists(st.sampled_from(["10.0.0.2", "::1"]), max_size=MAX_HOPS - 1),
 )
-def test_nobody_chooses_an_address(invented: list[str], own: str, proxies: list[str]) -> None:
-    """Whatever a client sends in its header, it is what the first proxy says of it."""
+def test_header_cannot_choose_an_address(invented: list[str], own: str, proxies: list[str]) -> None:
+    """The client is the address that the first trusted proxy added, whatever the client sends."""
     assert PROXIES.resolve("10.0.0.1", ", ".join([*invented, own, *proxies])) == own
 
 
 @given(texts, st.lists(texts).map(",".join) | st.text())
 def test_any_header_has_a_client(peer: str, forwarded: str) -> None:
-    """There is a client whatever the header is: the peer, or one that is written there."""
+    """Any header has a client: the peer, or an address in the header."""
     bare = TrustedProxies().resolve
     assert bare(peer, forwarded) == bare(peer, "")
     assert PROXIES.resolve(peer, forwarded) in {
@@ -210,6 +212,53 @@ def test_any_header_has_a_client(peer: str, forwarded: str) -> None:
         ("elsewhere", "elsewhere"),
     ],
 )
-def test_counted_by(client: str, counted: str) -> None:
-    """A client counts as its IPv4 address, also behind NAT64, or the IPv6 network that it has."""
+def test_rate_limit_key(client: str, counted: str) -> None:
+    """A client counts as its IPv4 address, also behind NAT64, or as its IPv6 network."""
     assert rate_limit_key(client) == counted
+
+
+@pytest.fixture(autouse=True)
+def _bare_logging() -> Iterator[None]:
+    with bare_logging():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("client", "truncated"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:beef:cafe::77", "2001:db8:beef::/48"),
+        ("2001:db8:beef:cafe::/64", "2001:db8:beef::/48"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("fe80::1%eth0", "fe80::/48"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+    ],
+)
+def test_addresses(client: str, truncated: str) -> None:
+    """An address is omitted, truncated to a network, or displayed in full."""
+    assert redact_address(client, "off") == ""
+    assert redact_address(client, "truncated") == truncated
+    assert redact_address(client, "full") == client
+
+
+@pytest.mark.parametrize("client", ["", "unknown", "host.example", "1.2.3.4, 5.6.7.8"])
+def test_what_is_no_address(client: str) -> None:
+    """Text that is not an address is not displayed at all."""
+    assert redact_address(client, "truncated") == ""
+    assert redact_address(client, "full") == ""
+
+
+@pytest.mark.parametrize("format", ["auto", "text", "json"])
+def test_no_address_unless_asked_for(format: str) -> None:
+    """No line of any format, and no representation, has an address by default."""
+    shown = {}
+    for how in ("off", "truncated", "full"):
+        log = Log(format=format)
+        observer = LogObserver(log.log, how, clock=lambda: 0.0)
+        for event in EVERY_EVENT:
+            observer.on_event(event)
+        shown[how] = log.text() + repr(EVERY_EVENT) + repr(observer) + repr(log.log)
+    assert not any(part in shown["off"] for part in ("192.0.2", "2001:db8"))
+    assert not any(canary in shown["truncated"] for canary in (CANARY_V4, CANARY_V6, "cafe"))
+    assert all(canary in shown["full"] for canary in (CANARY_V4, CANARY_V6))
+    assert all(text.count("5f3a91c2d4") > 1 for text in shown.values())

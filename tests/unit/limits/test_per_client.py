@@ -1,4 +1,4 @@
-"""How many connections and attempts a client may have, and that nothing of it is kept for long."""
+"""Limits on connections and attempts of one client, and on the memory for them."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ TOO_MANY = Reason.TOO_MANY_CONNECTIONS
 TOO_OFTEN = Reason.TOO_MANY_ATTEMPTS
 
 
-def let_in(limits: ClientLimits, client: str, now: float) -> bool:
-    """Return whether a client is let in."""
+def admitted(limits: ClientLimits, client: str, now: float) -> bool:
+    """Return True if a client is admitted."""
     return limits.acquire(client, now) is None
 
 
 def test_limits_are_off_by_default() -> None:
-    """Without limits everybody is let in, and nothing is kept."""
+    """Without limits every client is admitted, and nothing is stored."""
     limits = ClientLimits()
-    assert all(let_in(limits, "client", 0.0) for _ in range(1000))
+    assert all(admitted(limits, "client", 0.0) for _ in range(1000))
     limits.release("client")
     assert len(limits) == 0
 
 
 def test_connections_of_a_client() -> None:
-    """A client has so many connections at a time; one that ends makes room for another."""
+    """A client has a number of connections at a time; one that ends makes room."""
     limits = ClientLimits(max_connections_per_client=2)
-    assert [let_in(limits, "client", 0.0) for _ in range(4)] == [True, True, False, False]
+    assert [admitted(limits, "client", 0.0) for _ in range(4)] == [True, True, False, False]
     assert limits.acquire("client", 0.0) == Refusal(TOO_MANY)
-    assert let_in(limits, "other", 0.0)
+    assert admitted(limits, "other", 0.0)
     limits.release("client")
-    assert [let_in(limits, "client", 0.0) for _ in range(2)] == [True, False]
+    assert [admitted(limits, "client", 0.0) for _ in range(2)] == [True, False]
 
 
-def test_who_is_gone_is_forgotten() -> None:
-    """Once the last connection of a client is over, it is forgotten."""
+def test_client_without_connections_is_removed() -> None:
+    """A client is removed from the table after its last connection."""
     limits = ClientLimits(max_connections_per_client=2)
     for client in ("a", "a", "b"):
-        assert let_in(limits, client, 0.0)
+        assert admitted(limits, client, 0.0)
     assert len(limits) == 2
     for client, left in (("a", 2), ("b", 1), ("a", 0)):
         limits.release(client)
@@ -51,74 +51,78 @@ def test_who_is_gone_is_forgotten() -> None:
 
 
 def test_attempts_of_a_client() -> None:
-    """A client has so many attempts at once, and then one whenever its part of a minute is over."""
+    """A client has a burst of attempts, and then one in each fraction of a minute."""
     limits = ClientLimits(max_connects_per_minute=3)
-    assert [let_in(limits, "client", 100.0) for _ in range(4)] == [True, True, True, False]
-    assert let_in(limits, "other", 100.0)
-    assert [let_in(limits, "client", now) for now in (119.9, 120.0, 120.0)] == [False, True, False]
-    assert [let_in(limits, "client", 161.0) for _ in range(3)] == [True, True, False]
+    assert [admitted(limits, "client", 100.0) for _ in range(4)] == [True, True, True, False]
+    assert admitted(limits, "other", 100.0)
+    assert [admitted(limits, "client", now) for now in (119.9, 120.0, 120.0)] == [
+        False,
+        True,
+        False,
+    ]
+    assert [admitted(limits, "client", 161.0) for _ in range(3)] == [True, True, False]
 
 
-def test_time_that_a_client_is_told() -> None:
-    """A client is told when its next attempt will do; attempts before then do not change it."""
+def test_retry_time() -> None:
+    """A client is told the time of its next attempt; earlier attempts do not change it."""
     limits = ClientLimits(max_connects_per_minute=2)
-    assert let_in(limits, "client", 0.0)
-    assert let_in(limits, "client", 10.0)
+    assert admitted(limits, "client", 0.0)
+    assert admitted(limits, "client", 10.0)
     for now in (10.0, 15.0, 29.0):
         refusal = limits.acquire("client", now)
         assert refusal is not None
         assert refusal.reason == TOO_OFTEN
         assert refusal.retry_after == pytest.approx(30 - now)
-    assert let_in(limits, "client", 30.0)
+    assert admitted(limits, "client", 30.0)
 
 
 def test_refused_connection_costs_an_attempt() -> None:
-    """A client that has too many connections uses up its attempts, and then is told so."""
+    """A refused connection uses an attempt, and the refusal then names the attempts."""
     limits = ClientLimits(max_connections_per_client=1, max_connects_per_minute=3)
     whys = [refusal and refusal.reason for refusal in (limits.acquire("c", 0.0) for _ in range(5))]
     assert whys == [None, TOO_MANY, TOO_MANY, TOO_OFTEN, TOO_OFTEN]
     limits.release("c")
-    assert let_in(limits, "c", 20.0)
+    assert admitted(limits, "c", 20.0)
 
 
-def test_whole_allowance_is_forgotten() -> None:
-    """A client is forgotten as soon as it has its whole allowance again, and not before."""
+def test_full_bucket_is_removed() -> None:
+    """A client is removed as soon as its bucket is full, and not before."""
     limits = ClientLimits(max_connects_per_minute=6)
     for client, now in (("a", 0.0), ("a", 0.0), ("b", 5.0)):
-        assert let_in(limits, client, now)
+        assert admitted(limits, client, now)
     for now, left in ((14.9, 2), (15.0, 2), (20.0, 0), (20.0, 0)):
         limits.prune(now)
         assert len(limits) == left
 
 
-def test_table_empties_while_others_come() -> None:
-    """Those who were many are forgotten while few come after them."""
+def test_table_shrinks() -> None:
+    """Many clients are removed while few new clients arrive."""
     limits = ClientLimits(max_connects_per_minute=60)
     for i in range(100):
-        assert let_in(limits, str(i), 0.0)
+        assert admitted(limits, str(i), 0.0)
     sizes = []
     for now in range(61, 170):
-        assert let_in(limits, "steady", float(now))
+        assert admitted(limits, "steady", float(now))
         sizes.append(len(limits))
     assert sizes[:2] == [99, 97]
     assert sizes[-1] == 1
 
 
 def test_flood_from_many_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table has a bound: past it, who was let in longest ago is forgotten first."""
+    """The table has a bound, above which the client that was admitted longest ago is removed."""
     monkeypatch.setattr(per_client, "MAX_CLIENTS", 10)
     limits = ClientLimits(max_connects_per_minute=1)
-    assert let_in(limits, "old", 0.0)
-    assert let_in(limits, "new", 1.0)
-    assert all(let_in(limits, str(i), 2.0) for i in range(9))
+    assert admitted(limits, "old", 0.0)
+    assert admitted(limits, "new", 1.0)
+    assert all(admitted(limits, str(i), 2.0) for i in range(9))
     assert len(limits) == 10
-    assert not let_in(limits, "new", 3.0)
-    assert let_in(limits, "old", 3.0)
+    assert not admitted(limits, "new", 3.0)
+    assert admitted(limits, "old", 3.0)
     assert len(limits) == 10
 
 
 def test_bound_is_out_of_reach() -> None:
-    """To make the relay forget anybody takes over a thousand connections a second."""
+    """Only over a thousand connections a second make the relay remove a client early."""
     assert MAX_CLIENTS / 60 > 1000
 
 
@@ -137,7 +141,7 @@ events = st.lists(
 def test_limits_hold(
     events: list[tuple[str, float, bool]], most: int, often: int, now: float
 ) -> None:
-    """Whoever comes and leaves whenever, no client has more than its limits allow."""
+    """No client exceeds its limits, in any order of connections."""
     limits = ClientLimits(most, often)
     here = dict.fromkeys("abc", 0)
     tried: dict[str, list[float]] = {client: [] for client in "abc"}
@@ -172,17 +176,17 @@ def test_limits_hold(
 
 
 @given(st.integers(1, 1000), st.floats(0, 1e6), st.integers(0, 50))
-def test_client_is_let_in_when_it_was_told(often: int, now: float, early: int) -> None:
-    """Exactly the whole allowance is let in at once, and the next one when it was told to come."""
+def test_retry_time_is_exact(often: int, now: float, early: int) -> None:
+    """Exactly the burst is admitted at once, and the next attempt at the announced time."""
     limits = ClientLimits(max_connects_per_minute=often)
     for _ in range(often):
-        assert let_in(limits, "client", now)
+        assert admitted(limits, "client", now)
     for _ in range(3):
         refusal = limits.acquire("client", now)
         assert refusal is not None
         assert refusal.retry_after is not None
         assert refusal.retry_after == pytest.approx(60 / often, abs=1e-4)
         for _ in range(early):
-            assert not let_in(limits, "client", now + refusal.retry_after * 0.9)
+            assert not admitted(limits, "client", now + refusal.retry_after * 0.9)
         now += refusal.retry_after
-        assert let_in(limits, "client", now)
+        assert admitted(limits, "client", now)

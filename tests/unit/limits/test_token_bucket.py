@@ -1,4 +1,4 @@
-"""How long one direction of a pair waits between reads, to keep to its rate."""
+"""Delays between the reads of one direction of a pair, which keep its rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KIB, MIB = 2**10, 2**20
 
 
 def run(pacer: Pacer, seconds: float, now: float, late: float = 0.0) -> tuple[int, float]:
-    """Read as much as pace lets, waking up late by so much; return the bytes, and the time."""
+    """Read as much as the pacer allows, with late wake-ups; return the bytes and the time."""
     count, end = 0, now + seconds
     while now < end:
         count += pacer.chunk
@@ -38,26 +38,26 @@ def run(pacer: Pacer, seconds: float, now: float, late: float = 0.0) -> tuple[in
     ],
 )
 def test_chunk(rate: int, chunk: int) -> None:
-    """One read takes a 16th of a second's bytes, if that is neither too few nor too many."""
+    """One read has a sixteenth of a second's bytes, within bounds."""
     assert Pacer(rate, READ_SIZE).chunk == chunk
 
 
 def test_no_rate() -> None:
-    """An infinite rate reads as much as it can, and never waits."""
+    """An infinite rate has no limit of a read, and no wait."""
     pacer = Pacer(math.inf, READ_SIZE)
     assert pacer.chunk == READ_SIZE
     assert [pacer.delay(READ_SIZE, 1000.0) for _ in range(100)] == [0.0] * 100
 
 
 def test_read_size_is_never_exceeded() -> None:
-    """No rate makes a read larger than the caller can take."""
+    """No rate makes a read larger than the caller's maximum."""
     assert Pacer(1, 100).chunk == 100
 
 
 @pytest.mark.parametrize("rate", [8 * KIB, 100_000, MIB, 50 * MIB])
 @pytest.mark.parametrize("late", [0.0, 0.001, 0.02])
 def test_rate_is_kept(rate: int, late: float) -> None:
-    """The rate is kept to within 2 % over some seconds, also if each wait ends a little late."""
+    """The rate is kept to 2 % over some seconds, also if each wait ends a little late."""
     start = 1000.0
     count, now = run(Pacer(rate, READ_SIZE), 5.0, start, late)
     assert count / (now - start) == pytest.approx(rate, rel=0.02)
@@ -65,7 +65,7 @@ def test_rate_is_kept(rate: int, late: float) -> None:
 
 @pytest.mark.parametrize("idle", [0.01, 0.1, 1.0, 3600.0])
 def test_idle_time_is_not_saved_up(idle: float) -> None:
-    """Whoever was idle then has the rate, and no more than the credit on top."""
+    """After idle time the rate applies, with no more than the credit on top."""
     rate, now = 64 * KIB, 0.0
     pacer = Pacer(rate, READ_SIZE)
     for _ in range(5):
@@ -74,15 +74,15 @@ def test_idle_time_is_not_saved_up(idle: float) -> None:
         now = then + idle
 
 
-def test_first_read_is_paid_for() -> None:
-    """Already the first read is waited for, but for what the credit is worth."""
+def test_first_read_is_charged() -> None:
+    """The first read is charged too, beyond the credit."""
     pacer = Pacer(KIB, READ_SIZE)
     assert pacer.delay(2 * KIB, 500.0) == pytest.approx(2.0 - MAX_CREDIT_SECONDS)
     assert pacer.delay(KIB, 502.0 - MAX_CREDIT_SECONDS) == pytest.approx(1.0)
 
 
 def test_wait_that_was_too_long_is_made_up_for() -> None:
-    """What a late wait lost is made up for up to the credit."""
+    """A wait that was too long is compensated up to the credit."""
     pacer = Pacer(KIB, READ_SIZE)
     now = 10.0 + pacer.delay(KIB, 10.0)
     assert pacer.delay(KIB, now + MAX_CREDIT_SECONDS / 2) == pytest.approx(
@@ -95,7 +95,7 @@ def test_wait_that_was_too_long_is_made_up_for() -> None:
 
 
 def test_slow_sender_does_not_wait() -> None:
-    """Who sends below the rate is never held up."""
+    """A sender below the rate never waits."""
     pacer = Pacer(MIB, READ_SIZE)
     assert {pacer.delay(KIB, i / 100) for i in range(1000)} == {0.0}
 
@@ -108,7 +108,7 @@ def test_slow_sender_does_not_wait() -> None:
 def test_no_time_has_too_many_bytes(
     rate: int, reads: list[tuple[int, float]], start: float
 ) -> None:
-    """From any read to any later one the bytes are those of the time, a read and the credit."""
+    """The bytes between any two reads are at most those of the time, one read and the credit."""
     pacer = Pacer(rate, READ_SIZE)
     now, at, total = start, [], [0]
     for count, pause in reads:

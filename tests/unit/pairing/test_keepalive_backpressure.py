@@ -1,4 +1,4 @@
-"""A side that cannot be heard, or to which much is on its way, is not taken for dead."""
+"""A side that is not read, or that has much unsent data, is not ended as unresponsive."""
 
 from __future__ import annotations
 
@@ -10,269 +10,271 @@ from hypothesis import strategies as st
 
 from relay import RelaySettings
 from tests.support.keepalive_fakes import (
-    CAME,
-    FINE,
     INTERVAL,
+    OK,
     PING,
     ROUNDING,
     SETTINGS,
     STALL,
     STALLED,
+    START,
     STEP,
     TIMEOUT,
     UNRESPONSIVE,
     Side,
     gaps,
-    lucks,
+    jitters,
 )
 
 
 class TestUnread:
-    """A side that the relay does not read."""
+    """Side that the relay does not read."""
 
-    @given(luck=lucks, steps=gaps, silent=st.floats(0, INTERVAL + TIMEOUT - STEP))
-    def test_does_not_count(self, luck: float, steps: list[float], silent: float) -> None:
-        """The time in which it is not read does not count, whether it had been pinged or not."""
-        side = Side(luck)
-        side.visits(min(silent, 0.75 * INTERVAL + TIMEOUT - STEP), steps)
+    @given(jitter=jitters, steps=gaps, silent=st.floats(0, INTERVAL + TIMEOUT - STEP))
+    def test_time_does_not_count(self, jitter: float, steps: list[float], silent: float) -> None:
+        """The time in which the side is not read does not count, with or without a ping."""
+        side = Side(jitter)
+        side.check_for(min(silent, 0.75 * INTERVAL + TIMEOUT - STEP), steps)
         side.reading_paused = True
-        assert set(side.visits(1000, steps)) == {FINE}
+        assert set(side.check_for(1000, steps)) == {OK}
         side.reading_paused = False
-        assert PING not in side.visits(0.8 * INTERVAL, steps)
+        assert PING not in side.check_for(0.8 * INTERVAL, steps)
 
-    def test_counts_afterwards(self) -> None:
-        """Once it is read again, silence counts from there, as for any other."""
-        side = Side(luck=0, reading_paused=True)
-        side.visits(1000)
+    def test_time_counts_afterwards(self) -> None:
+        """Once the side is read again, its silence counts from then on."""
+        side = Side(jitter=0, reading_paused=True)
+        side.check_for(1000)
         side.reading_paused = False
-        assert side.visits(13) == [FINE] * 12 + [PING]
-        assert side.visits(TIMEOUT) == [FINE] * 19 + [UNRESPONSIVE]
+        assert side.check_for(13) == [OK] * 12 + [PING]
+        assert side.check_for(TIMEOUT) == [OK] * 19 + [UNRESPONSIVE]
 
     def test_is_not_stalled(self) -> None:
-        """Where nothing waits for it, it takes nothing, and is not stalled."""
+        """A side without waiting data accepts nothing, and is not stalled."""
         side = Side(reading_paused=True)
-        assert set(side.visits(1000)) == {FINE}
+        assert set(side.check_for(1000)) == {OK}
 
-    def test_gone(self) -> None:
-        """It is ended if its system does not acknowledge what it was sent."""
-        side = Side(reading_paused=True, vain=2)
-        verdict, since = FINE, side.now
-        while verdict is FINE:
-            side.unanswered = side.now + STEP - since
-            verdict = side.visit()
+    def test_dead(self) -> None:
+        """The side is ended if its kernel does not acknowledge data."""
+        side = Side(reading_paused=True, unacked_probes=2)
+        verdict, since = OK, side.now
+        while verdict is OK:
+            side.seconds_since_ack = side.now + STEP - since
+            verdict = side.check()
         assert verdict is UNRESPONSIVE
         assert side.now - since <= INTERVAL + TIMEOUT
 
     @pytest.mark.parametrize("blocked", [False, True])
-    @pytest.mark.parametrize(("vain", "visits"), [(9, 1), (9, 5), (9, 9), (1, 49)])
-    def test_outage(self, blocked: bool, vain: int, visits: int) -> None:
-        """What a short outage swallowed, or one packet, is no death, however long ago the last is.
+    @pytest.mark.parametrize(("unacked_probes", "checks"), [(9, 1), (9, 5), (9, 9), (1, 49)])
+    def test_outage(self, blocked: bool, unacked_probes: int, checks: int) -> None:
+        """A short outage, or one lost packet, ends no side, whenever the last acknowledgement was.
 
-        A system that has no room is asked so rarely that one packet may silence it for long.
+        A kernel without room is probed so rarely that one lost packet may silence it for long.
         """
         side = Side(reading_paused=True, write_blocked=blocked)
         for number in range(300):
-            side.taken = number // 10
-            out = number % 50 > 49 - visits
-            side.unanswered, side.vain = (600.0, vain) if out else (0.0, 0)
-            assert side.visit() is FINE
+            side.acked_bytes = number // 10
+            out = number % 50 > 49 - checks
+            side.seconds_since_ack, side.unacked_probes = (
+                (600.0, unacked_probes) if out else (0.0, 0)
+            )
+            assert side.check() is OK
 
     def test_outage_at_first(self) -> None:
-        """It is not counted from before there was anything to acknowledge."""
+        """The time does not count from before there was unacknowledged data."""
         side = Side()
         for _ in range(300):
             side.received += 1
-            side.visit()
-        side.reading_paused, side.unanswered, side.vain = True, 600.0, 9
-        assert set(side.visits(TIMEOUT / 2 - STEP)) == {FINE}
-        assert side.visits(1000) == [UNRESPONSIVE]
+            side.check()
+        side.reading_paused, side.seconds_since_ack, side.unacked_probes = True, 600.0, 9
+        assert set(side.check_for(TIMEOUT / 2 - STEP)) == {OK}
+        assert side.check_for(1000) == [UNRESPONSIVE]
 
 
 class TestBlocked:
-    """A side for which frames wait because its connection has no room."""
+    """Side whose frames wait because its socket has no room."""
 
-    @given(luck=lucks, steps=gaps, period=st.floats(0, STALL - 2 * STEP))
-    def test_slow(self, luck: float, steps: list[float], period: float) -> None:
-        """Whoever takes something now and then is neither pinged nor ended, for ever."""
-        side, took_at = Side(luck, write_blocked=True), CAME
+    @given(jitter=jitters, steps=gaps, period=st.floats(0, STALL - 2 * STEP))
+    def test_slow(self, jitter: float, steps: list[float], period: float) -> None:
+        """A side that accepts something now and then is neither pinged nor ended."""
+        side, took_at = Side(jitter, write_blocked=True), START
         for step in (steps * 400)[:400]:
             if side.now + step - took_at >= period:
-                side.taken, took_at = side.taken + 1, side.now + step
-            assert side.visit(step) is FINE
+                side.acked_bytes, took_at = side.acked_bytes + 1, side.now + step
+            assert side.check(step) is OK
 
-    @given(luck=lucks, steps=gaps, free=st.integers(0, 30), taken=st.integers(0, 3))
-    def test_stall(self, luck: float, steps: list[float], free: int, taken: int) -> None:
-        """Whoever takes nothing for stall_timeout while data waits is ended, and not before."""
-        side = Side(luck, settings=RelaySettings(ping_interval=0, stall_timeout=STALL))
+    @given(jitter=jitters, steps=gaps, free=st.integers(0, 30), acked_bytes=st.integers(0, 3))
+    def test_stall(self, jitter: float, steps: list[float], free: int, acked_bytes: int) -> None:
+        """A side that accepts nothing for stall_timeout while data waits is ended then."""
+        side = Side(jitter, settings=RelaySettings(ping_interval=0, stall_timeout=STALL))
         for step in (steps * free)[:free]:
-            side.visit(step)
+            side.check(step)
         side.write_blocked, took_at = True, side.now
-        for _ in range(taken):
-            side.taken += 1
-            assert side.visit(steps[0]) is FINE
+        for _ in range(acked_bytes):
+            side.acked_bytes += 1
+            assert side.check(steps[0]) is OK
             took_at = side.now
-        verdicts = side.visits(10 * STALL, steps)
+        verdicts = side.check_for(10 * STALL, steps)
         assert verdicts[-1] is STALLED
         assert STALL - ROUNDING <= side.now - took_at <= STALL + 2 * STEP + ROUNDING
 
-    def test_data_waited_before(self) -> None:
-        """The time counts from when data waits, not from when the side took something."""
+    def test_time_since_data_waits(self) -> None:
+        """The time counts since data waits, not since the side accepted something."""
         side = Side(settings=RelaySettings(ping_interval=0, stall_timeout=STALL))
         side.write_blocked = True
-        assert set(side.visits(STALL - 1)) == {FINE}
+        assert set(side.check_for(STALL - 1)) == {OK}
         side.write_blocked = False
-        assert set(side.visits(10)) == {FINE}
+        assert set(side.check_for(10)) == {OK}
         side.write_blocked = True
-        assert side.visits(1000) == [FINE] * int(STALL) + [STALLED]
+        assert side.check_for(1000) == [OK] * int(STALL) + [STALLED]
 
-    def test_off(self) -> None:
-        """With stall_timeout 0 a side may take nothing for ever, if its system is there."""
+    def test_no_stall_timeout(self) -> None:
+        """With stall_timeout 0 a side may accept nothing for any time, if its kernel is alive."""
         side = Side(write_blocked=True, settings=RelaySettings(ping_interval=16, stall_timeout=0))
-        assert set(side.visits(10_000)) == {FINE}
+        assert set(side.check_for(10_000)) == {OK}
 
     def test_pong_is_not_expected(self) -> None:
-        """A pong that is late when data begins to wait is not missed any more."""
-        side = Side(luck=0)
-        assert side.visits(13 + TIMEOUT - 1).count(PING) == 1
+        """A late pong is not missed any more once data waits."""
+        side = Side(jitter=0)
+        assert side.check_for(13 + TIMEOUT - 1).count(PING) == 1
         side.write_blocked = True
-        side.visits(STALL - 1)
+        side.check_for(STALL - 1)
         side.write_blocked = False
-        assert side.visits(13) == [FINE] * 12 + [PING]
+        assert side.check_for(13) == [OK] * 12 + [PING]
 
     @given(
-        luck=lucks,
+        jitter=jitters,
         steps=gaps,
         blocked_after=st.floats(0, INTERVAL),
         unread=st.booleans(),
         retransmission=st.floats(0.2, TIMEOUT / 2 - 2 * STEP),
     )
-    def test_gone(
+    def test_dead(
         self,
-        luck: float,
+        jitter: float,
         steps: list[float],
         blocked_after: float,
         unread: bool,
         retransmission: float,
     ) -> None:
-        """Whoever is gone is ended within the same time, though no pong can be expected."""
+        """A dead side is ended within the same time, although no pong can be expected."""
         settings = RelaySettings(
             ping_interval=INTERVAL, ping_timeout=TIMEOUT, stall_timeout=10 * STALL
         )
-        side = Side(luck, settings, reading_paused=unread)
-        verdict = FINE
+        side = Side(jitter, settings, reading_paused=unread)
+        verdict = OK
         for step in cycle(steps):
-            at = side.now + step - CAME
+            at = side.now + step - START
             side.write_blocked = at >= blocked_after
             if at >= blocked_after + retransmission:
-                side.unanswered, side.vain = at, 2
-            verdict = side.visit(step)
+                side.seconds_since_ack, side.unacked_probes = at, 2
+            verdict = side.check(step)
             if verdict is UNRESPONSIVE:
                 break
-        gone = side.now - CAME
+        ended = side.now - START
         slack = max(0.0, blocked_after + retransmission + 2 * STEP - INTERVAL - TIMEOUT / 2)
-        assert gone >= 0.75 * INTERVAL + TIMEOUT
-        assert gone <= INTERVAL + TIMEOUT + slack + ROUNDING
+        assert ended >= 0.75 * INTERVAL + TIMEOUT
+        assert ended <= INTERVAL + TIMEOUT + slack + ROUNDING
 
 
 class TestQueued:
-    """A side that was pinged while its system, or the relay's, still had data for it."""
+    """Side that was pinged behind unacknowledged data."""
 
     def pinged(self, settings: RelaySettings = SETTINGS) -> Side:
         """Return a side that was just pinged."""
         side = Side(0, settings, unsent_bytes=1000)
-        assert side.visits(13)[-1] is PING
+        assert side.check_for(13)[-1] is PING
         return side
 
     def test_slow(self) -> None:
-        """It is not ended while it takes something, and not pinged again."""
+        """The side is not ended while it accepts something, and not pinged again."""
         side = self.pinged()
         for number in range(1000):
-            side.taken = number // int(STALL - 1)
-            assert side.visit() is FINE
+            side.acked_bytes = number // int(STALL - 1)
+            assert side.check() is OK
 
-    def test_taken(self) -> None:
-        """Once it has taken all, the answer is due, within ping_timeout."""
+    def test_all_data_accepted(self) -> None:
+        """Once the side has accepted all data, its pong is due within ping_timeout."""
         side = self.pinged()
-        assert set(side.visits(STALL - 1)) == {FINE}
+        assert set(side.check_for(STALL - 1)) == {OK}
         side.unsent_bytes = 0
-        assert side.visits(1000) == [FINE] * 19 + [UNRESPONSIVE]
+        assert side.check_for(1000) == [OK] * 19 + [UNRESPONSIVE]
 
     def test_answer(self) -> None:
-        """An answer begins it anew."""
+        """A pong restarts the time."""
         side = self.pinged()
-        assert set(side.visits(STALL - 1)) == {FINE}
+        assert set(side.check_for(STALL - 1)) == {OK}
         side.received += 1
-        assert side.visits(13) == [FINE] * 12 + [PING]
+        assert side.check_for(13) == [OK] * 12 + [PING]
 
-    def test_what_comes_later(self) -> None:
-        """Data that comes behind the ping is no excuse."""
-        side = Side(luck=0)
-        assert side.visits(13)[-1] is PING
+    def test_later_data(self) -> None:
+        """Data behind the ping is no excuse."""
+        side = Side(jitter=0)
+        assert side.check_for(13)[-1] is PING
         side.unsent_bytes = 1000
-        assert side.visits(1000) == [FINE] * 19 + [UNRESPONSIVE]
+        assert side.check_for(1000) == [OK] * 19 + [UNRESPONSIVE]
 
     def test_stall(self) -> None:
-        """It is ended if it takes nothing for stall_timeout."""
-        assert self.pinged().visits(1000) == [FINE] * int(STALL) + [STALLED]
+        """The side is ended if it accepts nothing for stall_timeout."""
+        assert self.pinged().check_for(1000) == [OK] * int(STALL) + [STALLED]
 
     @given(
-        luck=lucks,
+        jitter=jitters,
         steps=gaps,
         sent_after=st.floats(0, INTERVAL),
         retransmission=st.floats(0.2, TIMEOUT / 2 - 2 * STEP),
     )
-    def test_gone(
-        self, luck: float, steps: list[float], sent_after: float, retransmission: float
+    def test_dead(
+        self, jitter: float, steps: list[float], sent_after: float, retransmission: float
     ) -> None:
-        """Whoever is gone is ended within the same time, with data on its way at any moment."""
-        side = Side(luck)
-        verdict = FINE
+        """A dead side is ended within the same time, with data unacknowledged at any moment."""
+        side = Side(jitter)
+        verdict = OK
         for step in cycle(steps):
-            at = side.now + step - CAME
+            at = side.now + step - START
             side.unsent_bytes = 10 * (at >= sent_after)
             if at >= sent_after + retransmission:
-                side.unanswered, side.vain = at, 2
-            verdict = side.visit(step)
+                side.seconds_since_ack, side.unacked_probes = at, 2
+            verdict = side.check(step)
             if verdict is UNRESPONSIVE:
                 break
-        assert side.now - CAME >= 0.75 * INTERVAL + TIMEOUT
-        assert side.now - CAME <= INTERVAL + TIMEOUT + ROUNDING
+        assert side.now - START >= 0.75 * INTERVAL + TIMEOUT
+        assert side.now - START <= INTERVAL + TIMEOUT + ROUNDING
 
 
 class TestUnheard:
-    """Sides whose data waits for a relay that is behind with its reading."""
+    """Sides with unread bytes in the kernel of a busy relay."""
 
-    def test_is_not_judged(self) -> None:
-        """No side is given up while something of it is there that the relay has not read."""
+    def test_unread_bytes(self) -> None:
+        """A side with bytes that the relay has not read is not ended."""
         side = Side()
-        assert PING in side.visits(INTERVAL)
+        assert PING in side.check_for(INTERVAL)
         side.pending = 1
-        assert set(side.visits(10 * TIMEOUT)) == {FINE}
+        assert set(side.check_for(10 * TIMEOUT)) == {OK}
         side.pending = 0
-        assert side.visit() is UNRESPONSIVE
+        assert side.check() is UNRESPONSIVE
 
 
 class TestWaits:
-    """Sides that wait for their peer, and are not read because they sent much."""
+    """Sides that wait for their peer, and are not read because they sent too much."""
 
     def test_is_pinged(self) -> None:
-        """Such a side is pinged at each interval, and never given up for its silence."""
+        """The side is pinged at each interval, and never ended for its silence."""
         side = Side(reading_paused=True, alone=True)
-        verdicts = side.visits(10 * INTERVAL)
-        assert set(verdicts) == {FINE, PING}
+        verdicts = side.check_for(10 * INTERVAL)
+        assert set(verdicts) == {OK, PING}
         assert verdicts.count(PING) in (10, 11, 12)
 
-    def test_has_no_room(self) -> None:
-        """It is not pinged while there is no room for that."""
+    def test_no_room(self) -> None:
+        """The side is not pinged while its socket has no room."""
         side = Side(reading_paused=True, alone=True, write_blocked=True)
-        assert PING not in side.visits(STALL - STEP)
+        assert PING not in side.check_for(STALL - STEP)
 
-    def test_off(self) -> None:
-        """Without an interval it is never pinged."""
+    def test_no_pings(self) -> None:
+        """Without an interval the side is never pinged."""
         side = Side(settings=RelaySettings(ping_interval=0), reading_paused=True, alone=True)
-        assert set(side.visits(1000)) == {FINE}
+        assert set(side.check_for(1000)) == {OK}
 
     def test_with_a_peer(self) -> None:
-        """A ping could reset the connection of a side that left, and lose data of its peer."""
+        """A joined side is not pinged, because a reset of its connection could lose data."""
         side = Side(reading_paused=True, alone=False)
-        assert set(side.visits(10 * INTERVAL)) == {FINE}
+        assert set(side.check_for(10 * INTERVAL)) == {OK}

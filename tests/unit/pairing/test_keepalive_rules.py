@@ -1,4 +1,4 @@
-"""When a side that can be heard is pinged, and when it is given up."""
+"""Rules by which a side that the relay reads is pinged, and ended as unresponsive."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from relay import RelaySettings
 from relay.pairing.keepalive import KeepaliveResult, check_interval
 from tests.support.keepalive_fakes import (
-    CAME,
-    FINE,
     INTERVAL,
+    OK,
     PING,
     ROUNDING,
     STALL,
+    START,
     STEP,
     TIMEOUT,
     UNRESPONSIVE,
     Side,
     gaps,
-    lucks,
+    jitters,
 )
 
 
@@ -30,107 +30,107 @@ from tests.support.keepalive_fakes import (
     ("ping", "stall", "expected"),
     [(16, 0, 1.0), (0, 48, 3.0), (16, 48, 1.0), (160, 48, 3.0), (0, 0, None)],
 )
-def test_visit_interval(ping: float, stall: float, expected: float | None) -> None:
-    """Visits are a sixteenth of the shorter time apart; with nothing to watch there are none."""
+def test_check_interval(ping: float, stall: float, expected: float | None) -> None:
+    """Checks are a sixteenth of the shorter timeout apart; without timeouts there are none."""
     settings = RelaySettings(ping_interval=ping, stall_timeout=stall)
     assert check_interval(settings) == expected
 
 
-def test_luck_spreads_pings() -> None:
-    """Sides that came together and are silent are not all pinged at the same visit."""
-    first = [Side(luck).visits(INTERVAL).index(PING) for luck in (0, 0.5, 1)]
+def test_jitter_spreads_pings() -> None:
+    """Silent sides that joined together are not all pinged at the same check."""
+    first = [Side(jitter).check_for(INTERVAL).index(PING) for jitter in (0, 0.5, 1)]
     assert first == [12, 13, 13]  # after 13, 14, 14 seconds
 
 
 class TestSilence:
-    """A side that can be heard."""
+    """Side that the relay reads."""
 
-    @given(luck=lucks, steps=gaps, heard=st.floats(0, 1), before=st.integers(0, 100))
-    def test_ping(self, luck: float, steps: list[float], heard: float, before: int) -> None:
-        """The first ping comes after 0.75 to 1.0 of ping_interval of real silence."""
-        side = Side(luck)
+    @given(jitter=jitters, steps=gaps, heard=st.floats(0, 1), before=st.integers(0, 100))
+    def test_ping(self, jitter: float, steps: list[float], heard: float, before: int) -> None:
+        """The first ping follows 0.75 to 1.0 of ping_interval of silence."""
+        side = Side(jitter)
         for _, step in zip(range(before), cycle(steps), strict=False):
             side.received += 1
-            assert side.visit(step) is FINE
+            assert side.check(step) is OK
         heard_at = side.now + heard * steps[0]
         if before:
             side.received += 1
         else:
-            heard_at = CAME
-        verdicts = side.visits(10 * INTERVAL, steps)
+            heard_at = START
+        verdicts = side.check_for(10 * INTERVAL, steps)
         silence = self.time_of(PING, verdicts, steps, side) - heard_at
         assert 0.75 * INTERVAL - ROUNDING <= silence <= INTERVAL + ROUNDING
 
-    @given(luck=lucks, steps=gaps, heard=st.floats(0, 1))
-    def test_death(self, luck: float, steps: list[float], heard: float) -> None:
-        """A side is ended at most ping_interval + ping_timeout after the last thing heard."""
-        side = Side(luck)
+    @given(jitter=jitters, steps=gaps, heard=st.floats(0, 1))
+    def test_unresponsive(self, jitter: float, steps: list[float], heard: float) -> None:
+        """A side is ended at most ping_interval + ping_timeout after its last byte."""
+        side = Side(jitter)
         heard_at = side.now + heard * steps[0]
         side.received += 1
-        verdicts = side.visits(10 * INTERVAL, steps)
+        verdicts = side.check_for(10 * INTERVAL, steps)
         assert verdicts.count(PING) == 1
         pinged_at = self.time_of(PING, verdicts, steps, side)
         assert verdicts[-1] is UNRESPONSIVE
         assert side.now >= pinged_at + TIMEOUT - ROUNDING
         assert side.now <= heard_at + INTERVAL + TIMEOUT + ROUNDING
 
-    @given(luck=lucks, steps=st.lists(st.floats(0.3, 2 * STEP), min_size=1, max_size=30))
-    def test_late_visits(self, luck: float, steps: list[float]) -> None:
-        """Also where visits come one too late, the ping comes within ping_interval."""
-        side = Side(luck)
-        verdicts = side.visits(INTERVAL, steps)
+    @given(jitter=jitters, steps=st.lists(st.floats(0.3, 2 * STEP), min_size=1, max_size=30))
+    def test_late_checks(self, jitter: float, steps: list[float]) -> None:
+        """Even with late checks, the ping comes within ping_interval."""
+        side = Side(jitter)
+        verdicts = side.check_for(INTERVAL, steps)
         assert PING in verdicts
 
-    @given(luck=lucks, steps=gaps, period=st.floats(0, 0.75 * INTERVAL - STEP))
-    def test_anything_received(self, luck: float, steps: list[float], period: float) -> None:
-        """Whoever says anything often enough is never pinged."""
-        side, heard_at = Side(luck), CAME
+    @given(jitter=jitters, steps=gaps, period=st.floats(0, 0.75 * INTERVAL - STEP))
+    def test_anything_received(self, jitter: float, steps: list[float], period: float) -> None:
+        """A side that sends data often enough is never pinged."""
+        side, heard_at = Side(jitter), START
         for step in (steps * 400)[:400]:
             if side.now + step - heard_at >= period:
                 side.received, heard_at = side.received + 1, side.now + step
-            assert side.visit(step) is FINE
+            assert side.check(step) is OK
 
-    @given(luck=lucks, steps=gaps, delay=st.floats(0, TIMEOUT - STEP))
-    def test_answers(self, luck: float, steps: list[float], delay: float) -> None:
-        """Whoever answers its pings in time stays, for ever."""
-        side, pings, answer_at = Side(luck), 0, None
+    @given(jitter=jitters, steps=gaps, delay=st.floats(0, TIMEOUT - STEP))
+    def test_answers(self, jitter: float, steps: list[float], delay: float) -> None:
+        """A side that answers its pings in time stays."""
+        side, pings, answer_at = Side(jitter), 0, None
         for step in (steps * 1000)[:1000]:
             if answer_at is not None and side.now + step >= answer_at:
                 side.received, answer_at = side.received + 1, None
-            verdict = side.visit(step)
-            assert verdict in {FINE, PING}
+            verdict = side.check(step)
+            assert verdict in {OK, PING}
             if verdict is PING:
                 assert answer_at is None
                 pings, answer_at = pings + 1, side.now + delay
         assert pings >= 1000 * 0.3 / (INTERVAL + TIMEOUT) - 1
 
-    def test_answer_begins_it_anew(self) -> None:
-        """After an answer the side may be silent for as long as before."""
-        side = Side(luck=0)
-        assert side.visits(13)[-1] is PING
-        assert side.visits(19) == [FINE] * 19
+    def test_answer_restarts_the_interval(self) -> None:
+        """After a pong the side may be silent for as long as before."""
+        side = Side(jitter=0)
+        assert side.check_for(13)[-1] is PING
+        assert side.check_for(19) == [OK] * 19
         side.received += 1
         # What was heard is taken to be as old as the visit before.
-        assert side.visits(13) == [FINE] * 12 + [PING]
-        assert side.visits(INTERVAL + TIMEOUT) == [FINE] * 19 + [UNRESPONSIVE]
+        assert side.check_for(13) == [OK] * 12 + [PING]
+        assert side.check_for(INTERVAL + TIMEOUT) == [OK] * 19 + [UNRESPONSIVE]
 
-    def test_off(self) -> None:
-        """With ping_interval 0 nobody is pinged, nor ended for silence."""
+    def test_no_pings(self) -> None:
+        """With ping_interval 0 no side is pinged, or ended for its silence."""
         off = RelaySettings(ping_interval=0, ping_timeout=1, stall_timeout=STALL)
         side = Side(settings=off)
-        assert set(side.visits(10_000)) == {FINE}
-        side.unanswered, side.vain, side.reading_paused = 9999.0, 9, True
-        assert set(side.visits(10_000)) == {FINE}
+        assert set(side.check_for(10_000)) == {OK}
+        side.seconds_since_ack, side.unacked_probes, side.reading_paused = 9999.0, 9, True
+        assert set(side.check_for(10_000)) == {OK}
         side.write_blocked = True
         for _ in range(10_000):
-            side.taken += 1
-            assert side.visit() is FINE
+            side.acked_bytes += 1
+            assert side.check() is OK
 
     @staticmethod
     def time_of(
         verdict: KeepaliveResult, verdicts: list[KeepaliveResult], steps: list[float], side: Side
     ) -> float:
-        """Return when a verdict was first given in the visits that just were."""
+        """Return the time of a verdict in the latest checks."""
         after = len(verdicts) - verdicts.index(verdict) - 1
         times = [step for step, _ in zip(cycle(steps), verdicts, strict=False)]
         return side.now - sum(times[len(times) - after :])

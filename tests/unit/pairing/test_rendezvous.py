@@ -1,4 +1,4 @@
-"""The table of codes: who gets a place, who is refused, and whose end frees what."""
+"""Table of the codes: joining, refusals, and the end of a pair."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ FIRST, SECOND, THIRD = FakeSide("first"), FakeSide("second"), FakeSide("third")
 
 
 def state(table: Rendezvous, *pairs: Pair) -> tuple[object, ...]:
-    """Return all that can be seen of a table and of some of its pairs."""
+    """Return the visible state of a table and of some of its pairs."""
     return len(table), table.waiting, [(pair.code, pair.a, pair.b, pair.since) for pair in pairs]
 
 
-def test_first_endpoint_waits() -> None:
-    """The first endpoint with a code is side A of a pair that has no side B yet."""
+def test_first_side_waits() -> None:
+    """The first side with a code is side A of a pair without side B."""
     table = Rendezvous()
     pair = table.join("code", FIRST, 7.5)
     assert (pair.code, pair.a, pair.b, pair.since) == ("code", FIRST, None, 7.5)
     assert (len(table), table.waiting) == (1, 1)
 
 
-def test_second_endpoint_joins_the_first() -> None:
-    """The second endpoint with a code becomes side B of the pair of the first."""
+def test_second_side_joins_the_first() -> None:
+    """The second side with a code becomes side B of the first side's pair."""
     table = Rendezvous()
     pair = table.join("code", FIRST, 1.0)
     assert table.join("code", SECOND, 2.0) is pair
@@ -45,8 +45,8 @@ def test_second_endpoint_joins_the_first() -> None:
     assert (len(table), table.waiting) == (1, 0)
 
 
-def test_third_endpoint_is_refused() -> None:
-    """A third endpoint with a code is refused as often as it asks, and changes nothing."""
+def test_third_side_is_refused() -> None:
+    """A third side with a code is refused each time, and changes nothing."""
     table = Rendezvous()
     pair = table.join("code", FIRST, 1.0)
     table.join("code", SECOND, 2.0)
@@ -58,8 +58,8 @@ def test_third_endpoint_is_refused() -> None:
         assert state(table, pair, other) == before
 
 
-def test_one_endpoint_may_have_many_codes() -> None:
-    """Codes are compared as they are, to the letter; endpoints are not compared at all."""
+def test_one_side_may_have_many_codes() -> None:
+    """Codes are compared exactly; sides are not compared."""
     table = Rendezvous()
     codes = ["a", "A", " a", "a ", "\u00e9", "e\u0301", "\0"]
     pairs = {id(table.join(code, FIRST, 0.0)) for code in codes}
@@ -68,7 +68,7 @@ def test_one_endpoint_may_have_many_codes() -> None:
 
 @pytest.mark.parametrize("sides", [1, 2])
 def test_end_frees_the_code(sides: int) -> None:
-    """Once a pair has ended its code is free, and ending it again changes nothing."""
+    """The end of a pair frees its code; a second end changes nothing."""
     table = Rendezvous()
     pairs = [table.join("code", FakeSide(i), 0.0) for i in range(sides)]
     for pair in (*pairs, *pairs):
@@ -79,7 +79,7 @@ def test_end_frees_the_code(sides: int) -> None:
 
 @pytest.mark.parametrize("sides", [1, 2])
 def test_late_end_spares_the_newer_pair(sides: int) -> None:
-    """An old connection that ends late never frees the code of a pair that took it over."""
+    """The late end of an old pair does not free the code of a newer pair."""
     table = Rendezvous()
     stale = table.join("code", FakeSide(), 0.0)
     table.free(stale)
@@ -92,15 +92,15 @@ def test_late_end_spares_the_newer_pair(sides: int) -> None:
     assert (len(table), table.waiting) == (0, 0)
 
 
-def test_pairs_are_told_apart_by_identity() -> None:
-    """Two pairs with the same content are two pairs, also as keys."""
+def test_pairs_are_compared_by_identity() -> None:
+    """Two pairs with equal content are two keys."""
     one, two = (Pair("code", FIRST, 1.0, Rendezvous().free) for _ in range(2))
     assert one != two
     assert len({one, two}) == 2
 
 
 def test_ended_pair_does_not_change() -> None:
-    """A newcomer with the code of an ended pair does not become its side B."""
+    """A side with the code of an ended pair does not become its side B."""
     table = Rendezvous()
     stale = table.join("code", FIRST, 0.0)
     table.free(stale)
@@ -109,7 +109,7 @@ def test_ended_pair_does_not_change() -> None:
 
 
 def test_only_lone_sides_expire() -> None:
-    """Who waited longer than the time to live is returned; the joined and the young are not."""
+    """Sides that waited longer than the time to live expire; joined and younger sides do not."""
     table = Rendezvous()
     old = table.join("old", FakeSide("a"), 0.0)
     table.join("joined", FakeSide("a"), 1.0)
@@ -123,7 +123,7 @@ def test_only_lone_sides_expire() -> None:
 
 
 def test_exactly_the_time_to_live_is_not_too_long() -> None:
-    """A side that waited for just the time to live may stay; a moment later it may not."""
+    """A side that waited exactly the time to live stays; a moment later it expires."""
     table = Rendezvous()
     pair = table.join("code", FakeSide("a"), 10.0)
     assert table.expired(310.0, 300.0) == []
@@ -131,7 +131,7 @@ def test_exactly_the_time_to_live_is_not_too_long() -> None:
 
 
 def test_code_is_in_no_representation() -> None:
-    """A pair can be written to a log: its code is not in it."""
+    """The representation of a pair does not have its code."""
     table = Rendezvous()
     pair = table.join("s3cret", FakeSide("a"), 0.0)
     table.join("s3cret", FakeSide("b"), 0.0)
@@ -142,10 +142,10 @@ def test_code_is_in_no_representation() -> None:
 
 
 class Model(RuleBasedStateMachine):
-    """Connections that come, leave, linger and expire in any order, beside a model of the table.
+    """Connections that join, leave, linger and expire in any order, beside a model of the table.
 
-    The model is ``owner``: the pair of each code that is present. What else there is to know of a
-    pair, who its sides are and since when, the rules know from what they did.
+    The model is ``owner``: the pair of each present code. The rules know the sides and the times of
+    a pair from their own actions.
     """
 
     connections: Bundle[Pair] = Bundle("connections")
@@ -160,11 +160,11 @@ class Model(RuleBasedStateMachine):
         self.since: dict[Pair, float] = {}
 
     def alone(self) -> list[Pair]:
-        """Return the pairs that wait, the one that came first in front."""
+        """Return the waiting pairs, the oldest first."""
         return [pair for pair in self.sides if self.waits(pair)]
 
     def waits(self, pair: Pair) -> bool:
-        """Return whether a pair is present and has one side."""
+        """Return True if a pair is present and has one side."""
         return self.owner.get(pair.code) is pair and len(self.sides[pair]) == 1
 
     def forget(self, pair: Pair) -> None:
@@ -174,7 +174,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(target=connections, code=st.sampled_from("abc"))
     def connect(self, code: str) -> Pair:
-        """A connection asks for a code: it is side A, side B, or refused."""
+        """Join a code: as side A, as side B, or refused."""
         self.count += 1
         owner = self.owner.get(code)
         if owner is not None and len(self.sides[owner]) == 2:
@@ -195,24 +195,24 @@ class Model(RuleBasedStateMachine):
 
     @rule(pair=consumes(connections))
     def close(self, pair: Pair) -> None:
-        """A connection leaves its pair, be that over or not, and is never heard of again."""
+        """End the pair of a connection, which may have ended, and drop the connection."""
         self.table.free(pair)
         self.forget(pair)
 
     @rule(pair=connections)
-    def vanish(self, pair: Pair) -> None:
-        """A connection leaves its pair, and will do so again, later."""
+    def be_unresponsive(self, pair: Pair) -> None:
+        """End the pair of a connection, which will end it again later."""
         self.table.free(pair)
         self.forget(pair)
 
     @rule(seconds=st.floats(0, 10))
     def wait(self, seconds: float) -> None:
-        """Time goes by."""
+        """Let time pass."""
         self.now += seconds
 
     @rule(ttl=st.floats(0.001, 20))
     def sweep(self, ttl: float) -> None:
-        """The sweeper ends the sides that waited too long."""
+        """Expire the sides that waited too long."""
         expired = self.table.expired(self.now, ttl)
         assert expired == [pair for pair in self.alone() if self.now - self.since[pair] > ttl]
         for pair in expired:
@@ -221,7 +221,7 @@ class Model(RuleBasedStateMachine):
 
     @rule(order=st.randoms(use_true_random=False))
     def stop(self, order: Random) -> None:
-        """The relay stops: every connection that ever was ends, in any order."""
+        """End all connections in any order, as a stop does."""
         pairs = list(self.sides)
         order.shuffle(pairs)
         for pair in pairs:
@@ -230,7 +230,7 @@ class Model(RuleBasedStateMachine):
 
     @invariant()
     def table_is_the_model(self) -> None:
-        """The table counts what the model has, and every pair has the sides that it was given."""
+        """The counts of the table are those of the model, and every pair has its own sides."""
         assert len(self.table) == len(self.owner)
         assert self.table.waiting == len(self.alone())
         for pair, (a, *b) in self.sides.items():
@@ -238,7 +238,7 @@ class Model(RuleBasedStateMachine):
             assert pair.since == self.since[pair]
 
     def teardown(self) -> None:
-        """When the last connection is gone the table is empty."""
+        """The table is empty once the last connection is gone."""
         for pair in list(self.owner.values()):
             self.table.free(pair)
         assert (len(self.table), self.table.waiting) == (0, 0)

@@ -1,4 +1,4 @@
-"""What is made of the head of a request: an upgrade, a look at the relay, or a refusal."""
+"""Validation of a request: a handshake, a plain request, or a refusal."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from websockets.utils import accept_key
 from relay.protocol.handshake import PlainRequest
 from relay.protocol.response import HANDSHAKE_STRIPPED, Response
 from tests.support.raw_client import upgrade_request
-from tests.support.requests import KEY, UPGRADE, judged, let_in, plain, refused, with_lines
+from tests.support.requests import KEY, UPGRADE, handshake_of, parsed, plain, refused, with_lines
 
 # Upgrades.
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/any/where", "//", "/%ff", "http://host/x"])
 def test_path_of_an_upgrade_is_not_interpreted(path: str) -> None:
-    """An upgrade is let in whatever its path, and its answer has nothing of it but its key."""
-    handshake = let_in(upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret"))
+    """A handshake is accepted on any path, and only its key is in the response."""
+    handshake = handshake_of(
+        upgrade_request(f"{path}?pair=code", sec_websocket_key=KEY, cookie="s3cret")
+    )
     assert handshake.code == "code"
-    assert handshake.response == (
+    assert handshake.response("0123456789") == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: " + accept_key(KEY).encode() + b"\r\n\r\n"
+        b"Sec-WebSocket-Accept: " + accept_key(KEY).encode() + b"\r\n"
+        b"Arc-Relay-Pair: 0123456789\r\n\r\n"
     )
 
 
 def test_representation_shows_nothing() -> None:
-    """An upgrade can be written to a log: nothing that its client sent is in it."""
+    """The representation of a handshake has no data of the client."""
     head = upgrade_request(
         "/?pair=s3cret-code",
         origin="https://s3cret-origin",
@@ -35,8 +38,8 @@ def test_representation_shows_nothing() -> None:
         x_forwarded_for="s3cret-address",
         sec_websocket_protocol="s3cret-protocol",
     )
-    assert "s3cret" in str(let_in(head).response)
-    assert "s3cret" not in repr(let_in(head))
+    assert "s3cret" in str(handshake_of(head).response(""))
+    assert "s3cret" not in repr(handshake_of(head))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +64,8 @@ def test_representation_shows_nothing() -> None:
     ids=lambda headers: ascii(headers)[:60],
 )
 def test_headers_that_an_upgrade_may_have(headers: dict[str, str]) -> None:
-    """Tokens are compared without case, in lists too, and what does not matter does not hurt."""
-    assert let_in(upgrade_request("/?pair=code", **headers)).code == "code"
+    """Header values are compared without case, also in lists, and unrelated headers are ignored."""
+    assert handshake_of(upgrade_request("/?pair=code", **headers)).code == "code"
 
 
 BAD_KEY = "Sec-WebSocket-Key is not 16 bytes of base64"
@@ -104,25 +107,25 @@ REFUSED: list[tuple[dict[str, str | None], int, str]] = [
     ("headers", "status", "body"), REFUSED, ids=[ascii(headers)[:60] for headers, _, _ in REFUSED]
 )
 def test_upgrade_that_is_refused(headers: dict[str, str | None], status: int, body: str) -> None:
-    """An upgrade that is not as RFC 6455 section 4 has it is refused with the reason."""
+    """A handshake that violates RFC 6455 section 4 is refused with the reason."""
     assert refused(upgrade_request("/?pair=code", **headers)) == (status, body)
 
 
 def test_header_given_twice_is_a_list() -> None:
-    """A header that comes twice counts as one with both values."""
+    """Two lines of a header count as one list."""
     assert refused(with_lines(UPGRADE, "Sec-WebSocket-Version: 13")) == (426, BAD_VERSION)
-    assert let_in(with_lines(UPGRADE, "Upgrade: h2c")).code == "code"
+    assert handshake_of(with_lines(UPGRADE, "Upgrade: h2c")).code == "code"
 
 
 def test_old_http_has_no_upgrade() -> None:
-    """An upgrade by HTTP/1.0 is refused, as section 4.1 asks for 1.1."""
+    """A handshake by HTTP/1.0 is refused, because section 4.1 requires 1.1."""
     assert refused(UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0")) == (400, "an upgrade needs HTTP/1.1")
 
 
 @pytest.mark.parametrize("method", ["POST", "OPTIONS", "get"])
 def test_upgrade_is_a_get(method: str) -> None:
-    """An upgrade by another method is told which one to use."""
-    response = judged(UPGRADE.replace(b"GET", method.encode(), 1))
+    """A handshake by another method is refused with the right method."""
+    response = parsed(UPGRADE.replace(b"GET", method.encode(), 1))
     assert isinstance(response, Response)
     assert (response.status, response.headers) == (405, (("Allow", "GET, HEAD"),))
 
@@ -138,13 +141,15 @@ def test_upgrade_is_a_get(method: str) -> None:
     ],
 )
 def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None:
-    """Of the offered subprotocols the first is accepted, and no other."""
+    """The first offered subprotocol is accepted, and no other."""
     head = upgrade_request("/?pair=code", sec_websocket_protocol=offer)
     if accepted is None:
         assert refused(head) == (400, BAD_PROTOCOL)
         return
-    assert let_in(head).response.endswith(
-        f"\r\nSec-WebSocket-Protocol: {accepted}\r\n\r\n".encode()
+    assert (
+        handshake_of(head)
+        .response("")
+        .endswith(f"\r\nSec-WebSocket-Protocol: {accepted}\r\n\r\n".encode())
     )
 
 
@@ -154,8 +159,8 @@ def test_first_subprotocol_is_accepted(offer: str, accepted: str | None) -> None
 @pytest.mark.parametrize("rest", ["", "/", "?x=1", "/?x", "?pair=code"])
 @pytest.mark.parametrize("resource", PlainRequest)
 def test_resources(resource: PlainRequest, rest: str) -> None:
-    """What can be asked about the relay is asked with or without a slash or a query."""
-    assert judged(plain(f"/{resource.name.lower()}{rest}")) is resource
+    """Each resource of the relay has its path with and without a slash or a query."""
+    assert parsed(plain(f"/{resource.name.lower()}{rest}")) is resource
 
 
 @pytest.mark.parametrize(
@@ -179,8 +184,8 @@ def test_resources(resource: PlainRequest, rest: str) -> None:
     ],
 )
 def test_plain_request_that_is_refused(target: str, method: str, status: int) -> None:
-    """Any path but those of the resources is unknown, and these have one method."""
-    response = judged(plain(target, method))
+    """Any other path is unknown, and each resource has one method."""
+    response = parsed(plain(target, method))
     assert isinstance(response, Response)
     assert response.status == status
     assert response.headers == ((("Allow", "GET, HEAD"),) if status == 405 else ())
@@ -189,21 +194,21 @@ def test_plain_request_that_is_refused(target: str, method: str, status: int) ->
 
 @pytest.mark.parametrize("lines", [("Upgrade: h2c",), ("Upgrade: websocket2",), ("X: \u00ff",)])
 def test_what_is_no_upgrade_is_plain(lines: tuple[str, ...]) -> None:
-    """A request that does not ask for WebSocket is answered as any, whatever its headers."""
-    asked = judged(plain("/health", "GET", "Connection: Upgrade", *lines))
-    assert asked is PlainRequest.HEALTH
+    """A request without an upgrade to WebSocket is a plain request, whatever its headers."""
+    request = parsed(plain("/health", "GET", "Connection: Upgrade", *lines))
+    assert request is PlainRequest.HEALTH
 
 
 @pytest.mark.parametrize("resource", PlainRequest)
 def test_head_is_get(resource: PlainRequest) -> None:
-    """A resource is asked for by HEAD as by GET."""
-    assert judged(plain(f"/{resource.name.lower()}", "HEAD")) is resource
+    """HEAD requests a resource like GET."""
+    assert parsed(plain(f"/{resource.name.lower()}", "HEAD")) is resource
 
 
 @pytest.mark.parametrize("head", [plain("/", "HEAD"), UPGRADE.replace(b"GET", b"HEAD", 1)])
 def test_head_has_no_body(head: bytes) -> None:
-    """The answer to HEAD has no body, and is that to GET; HEAD asks for no upgrade."""
-    response = judged(head)
+    """The response to HEAD is that to GET without the body; HEAD requests no upgrade."""
+    response = parsed(head)
     assert isinstance(response, Response)
     assert response.status == 404
     assert response.encode(0).endswith(b"\r\n\r\n")
@@ -213,9 +218,9 @@ def test_head_has_no_body(head: bytes) -> None:
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("connection", [None, "close", "Upgrade"])
 def test_upgrade_without_its_header(version: str, connection: str | None) -> None:
-    """A handshake whose Upgrade a proxy removed is told so, whatever became of the rest of it."""
+    """A handshake whose Upgrade a proxy removed is refused with that reason."""
     head = upgrade_request("/?pair=code", upgrade=None, connection=connection)
-    response = judged(head.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
+    response = parsed(head.replace(b"HTTP/1.1", f"HTTP/{version}".encode()))
     assert isinstance(response, Response)
     assert response == HANDSHAKE_STRIPPED
     assert (response.status, response.headers) == (426, (("Upgrade", "websocket"),))
@@ -224,34 +229,34 @@ def test_upgrade_without_its_header(version: str, connection: str | None) -> Non
 
 @pytest.mark.parametrize("offer", ["", ",", " , ,"])
 def test_no_subprotocol(offer: str) -> None:
-    """An offer of nothing but empty items is none."""
+    """A list of empty items offers no subprotocol."""
     head = upgrade_request("/?pair=code", sec_websocket_protocol=offer)
-    assert b"Sec-WebSocket-Protocol" not in let_in(head).response
+    assert b"Sec-WebSocket-Protocol" not in handshake_of(head).response("")
     again = with_lines(head, f"Sec-WebSocket-Protocol: {offer}", "Sec-WebSocket-Protocol: a")
-    assert let_in(again).response.endswith(b"\r\nSec-WebSocket-Protocol: a\r\n\r\n")
+    assert handshake_of(again).response("").endswith(b"\r\nSec-WebSocket-Protocol: a\r\n\r\n")
 
 
 @pytest.mark.parametrize("upgrade", ["", ",", " , "])
 def test_empty_upgrade_is_a_stripped_one(upgrade: str) -> None:
-    """An Upgrade that names nothing is as good as none."""
-    assert judged(upgrade_request("/?pair=code", upgrade=upgrade)) == HANDSHAKE_STRIPPED
+    """An empty Upgrade header counts as a removed one."""
+    assert parsed(upgrade_request("/?pair=code", upgrade=upgrade)) == HANDSHAKE_STRIPPED
 
 
 def test_another_upgrade_is_no_stripped_one() -> None:
-    """A key beside an Upgrade to something else is a header like any other."""
+    """A key beside an Upgrade to another protocol is an ordinary header."""
     assert refused(upgrade_request("/", upgrade="h2c"))[0] == 404
 
 
 @pytest.mark.parametrize("parameters", [100, 101, 5000])
 def test_number_of_parameters(parameters: int) -> None:
-    """A query has so many parameters at most, empty ones included."""
+    """A query has a maximum number of parameters, empty ones included."""
     head = upgrade_request("/?pair=code" + "&" * (parameters - 1))
     if parameters <= 100:
-        assert let_in(head).code == "code"
+        assert handshake_of(head).code == "code"
     else:
         assert refused(head) == (400, "query has more than 100 parameters")
 
 
 def test_upgrade_in_absolute_form() -> None:
-    """An upgrade may have its target in absolute form."""
-    assert let_in(upgrade_request("ws://relay.example?pair=code")).code == "code"
+    """The target of a handshake may have the absolute form."""
+    assert handshake_of(upgrade_request("ws://relay.example?pair=code")).code == "code"

@@ -1,14 +1,23 @@
-"""What a head tells about who asks: a token, the web page, the address behind proxies."""
+"""Facts about a client in its request head: token, origin and forwarded address."""
 
 from __future__ import annotations
 
 import pytest
 
-from relay.protocol.handshake import PlainRequest, forwarded_for
+from relay.protocol.handshake import PlainRequest
 from relay.protocol.origin import is_allowed, is_own, normalize_origin
 from relay.protocol.query import MAX_TOKEN
+from relay.server.proxies import forwarded_for
 from tests.support.raw_client import upgrade_request
-from tests.support.requests import UPGRADE, judged, let_in, plain, refused, request_of, with_lines
+from tests.support.requests import (
+    UPGRADE,
+    handshake_of,
+    parsed,
+    plain,
+    refused,
+    request_of,
+    with_lines,
+)
 
 TOKENS: list[tuple[str, list[str], str | bytes | None]] = [
     ("", [], None),
@@ -24,14 +33,14 @@ TOKENS: list[tuple[str, list[str], str | bytes | None]] = [
     ("&token=s3cret&token=other", [], "s3cret"),
     ("&token=a+b/c%3D%2b=", [], "a+b/c=+="),
     ("&t%6fken=gr%C3%BCn", [], "grün"),
-    ("&token=", [], ""),
-    ("&token", [], ""),
+    ("&token=", [], None),
+    ("&token", [], None),
     ("&Token=s3cret", [], None),
     ("&token=%ff", [], b"\xff"),
     ("&token=" + "x" * MAX_TOKEN, [], "x" * MAX_TOKEN),
-    ("&token=" + "x" * (MAX_TOKEN + 1), [], None),
+    ("&token=" + "x" * (MAX_TOKEN + 1), [], ""),
     ("", ["Authorization: Bearer " + "x" * MAX_TOKEN], "x" * MAX_TOKEN),
-    ("&token=y", ["Authorization: Bearer " + "x" * (MAX_TOKEN + 1)], None),
+    ("&token=y", ["Authorization: Bearer " + "x" * (MAX_TOKEN + 1)], ""),
     ("", ["Authorization: Bearer grün"], "grün"),
     ("&token=other", ["Authorization: Bearer s3cret"], "s3cret"),
     ("&token=s3cret", ["Authorization: Basic Og=="], "s3cret"),
@@ -41,10 +50,10 @@ TOKENS: list[tuple[str, list[str], str | bytes | None]] = [
 
 @pytest.mark.parametrize(("query", "lines", "token"), TOKENS)
 def test_token(query: str, lines: list[str], token: str | bytes | None) -> None:
-    """A token comes in the header or else in the query; what is none is no reason to refuse."""
+    """A token is in the header or else in the query; a missing or malformed token is no error."""
     head = with_lines(upgrade_request(f"/?pair=code{query}"), *lines)
-    assert let_in(head).token == (token.encode() if isinstance(token, str) else token)
-    assert let_in(head, with_token=False).token is None
+    assert handshake_of(head).token == (token.encode() if isinstance(token, str) else token)
+    assert handshake_of(head, with_token=False).token is None
 
 
 @pytest.mark.parametrize(
@@ -81,9 +90,9 @@ HERE = frozenset({"https://here.example", "http://localhost:8000"})
     ],
 )
 def test_origin_that_is_allowed(origin: str | None) -> None:
-    """A page of an allowed origin may connect, and so may who is no browser."""
+    """A page of an allowed origin may connect, and so may a client without an origin."""
     head = upgrade_request("/?pair=code", origin=origin)
-    assert let_in(head, allowed_origins=HERE).code == "code"
+    assert handshake_of(head, allowed_origins=HERE).code == "code"
 
 
 @pytest.mark.parametrize(
@@ -104,10 +113,10 @@ def test_origin_that_is_allowed(origin: str | None) -> None:
     ],
 )
 def test_origin_that_is_not_allowed(lines: list[str]) -> None:
-    """A page from elsewhere is refused, unless there is no rule; two origins are none."""
+    """A page of another origin is refused, if there is a list; two origins are refused too."""
     head = with_lines(UPGRADE, *lines)
     assert refused(head, allowed_origins=HERE) == (403, "origin is not allowed")
-    assert let_in(head).code == "code"
+    assert handshake_of(head).code == "code"
 
 
 OWN = [
@@ -148,7 +157,7 @@ NOT_OWN = [
 
 @pytest.mark.parametrize("host", ["relay", "x" * 16_000])
 def test_long_origin(host: str) -> None:
-    """An Origin or a Host that no client sends is not compared with the other one."""
+    """An overlong Origin or Host is not compared."""
     long = f"http://{'x' * 16_000}"
     assert not is_own(long, host)
     assert is_allowed(long, host, {long})
@@ -156,19 +165,19 @@ def test_long_origin(host: str) -> None:
 
 @pytest.mark.parametrize(("origin", "host"), [*OWN, *NOT_OWN])
 def test_own_origin(origin: str, host: str) -> None:
-    """A page of the relay's own host and port may connect, whatever scheme the client used."""
+    """A page of the relay's own host and port may connect, with any scheme of the request."""
     assert is_own(origin, host) == ((origin, host) in OWN)
     head = upgrade_request("/?pair=code", origin=origin, host=host)
     if (origin, host) in OWN:
-        assert let_in(head, allowed_origins=HERE).code == "code"
+        assert handshake_of(head, allowed_origins=HERE).code == "code"
     else:
         assert refused(head, allowed_origins=HERE) == (403, "origin is not allowed")
 
 
 def test_own_origin_in_absolute_form() -> None:
-    """The host of a target in absolute form is the relay's, and not that of the header."""
+    """The host of a target in absolute form takes precedence over the Host header."""
     head = upgrade_request("http://relay.example/?pair=code", origin="http://relay.example")
-    assert let_in(head, allowed_origins=HERE).code == "code"
+    assert handshake_of(head, allowed_origins=HERE).code == "code"
     other = upgrade_request("http://other/?pair=code", origin="http://relay")
     assert refused(other, allowed_origins=HERE) == (403, "origin is not allowed")
 
@@ -176,14 +185,14 @@ def test_own_origin_in_absolute_form() -> None:
 def test_file_origin() -> None:
     """The origin of a page in a WebView can be allowed."""
     head = upgrade_request("/?pair=code", origin="file://")
-    assert let_in(head, allowed_origins=frozenset({"file://"})).code == "code"
+    assert handshake_of(head, allowed_origins=frozenset({"file://"})).code == "code"
     assert refused(head, allowed_origins=HERE) == (403, "origin is not allowed")
 
 
 def test_origin_matters_to_upgrades_alone() -> None:
-    """Any page may ask for the health; whether it may read the answer, its browser decides."""
+    """Any page may request the health; its browser decides whether it may read the response."""
     head = plain("/health", "GET", "Origin: https://there.example")
-    assert judged(head, allowed_origins=HERE) is PlainRequest.HEALTH
+    assert parsed(head, allowed_origins=HERE) is PlainRequest.HEALTH
 
 
 @pytest.mark.parametrize(
@@ -205,5 +214,5 @@ def test_origin_matters_to_upgrades_alone() -> None:
     ],
 )
 def test_normal_origin(text: str, origin: str) -> None:
-    """An origin is compared as browsers send it: in lower case and without a default port."""
+    """Origins are compared as browsers send them: in lower case, without the default port."""
     assert normalize_origin(text) == origin == normalize_origin(origin)

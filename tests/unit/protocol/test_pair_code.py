@@ -1,4 +1,4 @@
-"""Which pair code is in the target of a request."""
+"""Pair code in the target of a request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay.protocol.handshake import Handshake
 from relay.protocol.query import MAX_CODE, decode_code, find_parameters
 from tests.support.raw_client import upgrade_request
-from tests.support.requests import judged, let_in, refused
+from tests.support.requests import handshake_of, parsed, refused
 
 
 def pair_code(target: bytes) -> str | None:
@@ -48,7 +48,7 @@ NOT_PLAIN = (400, "pair code must be plain and given once")
     ],
 )
 def test_pair_code(query: str, code: str) -> None:
-    """The code is the first pair parameter, decoded as any query; its characters are counted."""
+    """The code is the first pair parameter, decoded; its length is counted in characters."""
     assert pair_code(f"/path?{query}".encode()) == code
 
 
@@ -75,14 +75,14 @@ def test_pair_code(query: str, code: str) -> None:
     ],
 )
 def test_no_pair_code(target: str) -> None:
-    """A code that is absent, empty, too long or not UTF-8 is refused; no later one stands in."""
+    """A code that is absent, empty, too long or not UTF-8 is refused, whatever follows it."""
     assert pair_code(target.encode()) is None
     assert refused(upgrade_request(target)) == INVALID
 
 
 @given(st.lists(st.tuples(st.sampled_from(["pair", "x", "é"]), st.text(max_size=300)), max_size=4))
 def test_pair_code_is_found_as_in_any_query(parameters: list[tuple[str, str]]) -> None:
-    """Whatever a client puts into a query, its first pair parameter is the code, to the letter."""
+    """In any query, the first pair parameter is the code."""
     query = urlencode(parameters)
     codes = [value for name, value in parse_qsl(query, keep_blank_values=True) if name == "pair"]
     expected = codes[0] if codes and 0 < len(codes[0]) <= MAX_CODE else None
@@ -102,9 +102,9 @@ def test_pair_code_is_found_as_in_any_query(parameters: list[tuple[str, str]]) -
         ("pair=" + "x" * MAX_CODE, "x" * MAX_CODE),
     ],
 )
-def test_plain_code(query: str, code: str) -> None:
-    """A code of plain characters that is given once is a strict one, whatever is around it."""
-    assert let_in(upgrade_request(f"/?{query}"), strict_codes=True).code == code
+def test_strict_code(query: str, code: str) -> None:
+    """A code of plain characters that is given once is strict, whatever surrounds it."""
+    assert handshake_of(upgrade_request(f"/?{query}"), strict_codes=True).code == code
 
 
 @pytest.mark.parametrize(
@@ -134,41 +134,41 @@ def test_plain_code(query: str, code: str) -> None:
     ],
 )
 def test_code_that_is_not_plain(query: str) -> None:
-    """What another reader might take for another code is refused, if codes are strict."""
+    """Strict codes exclude every target in which another parser might find another code."""
     head = upgrade_request(f"/?{query}")
     expected = INVALID if pair_code(f"/?{query}".encode()) is None else NOT_PLAIN
     assert refused(head, strict_codes=True) == expected
     if expected is NOT_PLAIN:
-        assert let_in(head).code
+        assert handshake_of(head).code
 
 
 @pytest.mark.parametrize(("parameters", "plain"), [(99, True), (100, True), (101, False)])
-def test_parameters_that_another_reader_might_see(parameters: int, plain: bool) -> None:
-    """If codes are strict, what semicolons separate counts as parameters, too."""
+def test_strict_codes_and_semicolons(parameters: int, plain: bool) -> None:
+    """With strict codes, semicolons separate parameters too."""
     head = upgrade_request("/?pair=code&x" + ";" * (parameters - 2))
     if plain:
-        assert let_in(head, strict_codes=True).code == "code"
+        assert handshake_of(head, strict_codes=True).code == "code"
     else:
         assert refused(head, strict_codes=True) == NOT_PLAIN
-    assert let_in(head).code == "code"
+    assert handshake_of(head).code == "code"
 
 
-def test_fragment_before_the_query_is_not_plain() -> None:
-    """A target in which the query could be part of a fragment is refused, too."""
+def test_strict_codes_and_fragments() -> None:
+    """With strict codes, a target whose query may belong to a fragment is refused."""
     assert refused(upgrade_request("/#?pair=code"), strict_codes=True) == NOT_PLAIN
 
 
 @pytest.mark.parametrize("query", ["", "pair", "pair=", "Pair=code", "pair=%ff", "pair=&pair=code"])
 def test_missing_code_is_missing_before_it_is_strict(query: str) -> None:
-    """A code that is missing or invalid is called that, also if codes are strict."""
+    """With strict codes, a missing or invalid code is still reported as such."""
     assert refused(upgrade_request(f"/?{query}"), strict_codes=True) == INVALID
 
 
 @given(st.text(st.sampled_from("pairPAIR=&;#?%706+c-"), max_size=20))
 def test_strict_code_is_the_code_of_every_reader(query: str) -> None:
-    """A strict code is what one finds without decoding, from either end, in any case."""
+    """A strict code is found without decoding, from either end, in any case."""
     query = f"x&{query}&pair=c-"
-    handshake = judged(upgrade_request(f"/?{query}"), strict_codes=True)
+    handshake = parsed(upgrade_request(f"/?{query}"), strict_codes=True)
     if not isinstance(handshake, Handshake):
         return
     found = [

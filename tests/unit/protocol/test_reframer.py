@@ -1,6 +1,6 @@
-"""Split the frames of one client by every rule of RFC 6455, one by one.
+"""Rules of RFC 6455 for the frames of one client, one by one.
 
-`test_splitter_whole` holds the rules for a message that arrives in parts.
+`test_reframer_whole_messages` has the rules for messages that arrive in parts.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ MAX_LENGTH = 2**63 - 1
 
 
 def mask(payload: bytes, key: bytes = KEY) -> bytes:
-    """Return payload masked as RFC 6455 section 5.3 says, in the plainest way."""
+    """Return payload masked as in RFC 6455 section 5.3, in the simplest way."""
     return bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
 
 
 def sent(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
-    """Return the server frame that the peer is to get."""
+    """Return the server frame that the peer should get."""
     first, length = 0x80 * fin | opcode, len(payload)
     if length <= 125:
         return bytes((first, length)) + payload
@@ -65,17 +65,17 @@ class Recorder(Reframer):
 
 
 def fed(reframer: Reframer, *pieces: bytes) -> bytes:
-    """Feed the pieces one by one and return all that goes to the peer."""
+    """Feed the pieces one by one and return all frames for the peer."""
     return b"".join(b"".join(reframer.feed(piece)[0]) for piece in pieces)
 
 
 def one_by_one(data: bytes) -> list[bytes]:
-    """Cut data into single bytes."""
+    """Split data into single bytes."""
     return [data[i : i + 1] for i in range(len(data))]
 
 
 def refusal(reframer: Recorder) -> tuple[int, str]:
-    """Return the code and the reason of the violation that there must be."""
+    """Return the code and the reason of the required violation."""
     assert isinstance(reframer.end, Violation)
     return reframer.end
 
@@ -85,7 +85,7 @@ def refusal(reframer: Recorder) -> tuple[int, str]:
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 7, 125, 1000])
 def test_masking_is_that_of_the_rfc(size: int) -> None:
-    """The masker, whichever was found, does what section 5.3 says."""
+    """The masker in use implements section 5.3."""
     payload = bytes(i % 251 for i in range(size))
     assert bytes(apply_mask(payload, KEY)) == mask(payload)
     assert bytes(apply_mask(memoryview(b"x" + payload)[1:], KEY)) == mask(payload)
@@ -108,7 +108,7 @@ def test_server_header_has_the_shortest_length(length: int, header: bytes) -> No
 
 
 def test_close_codes_are_those_of_the_registry() -> None:
-    """Of all 65,536 close codes exactly those pass that section 7.4 lets a client send."""
+    """Of all 65,536 close codes exactly those are valid that section 7.4 allows clients."""
     passed = set()
     for code in range(2**16):
         try:
@@ -129,8 +129,8 @@ def test_ping_of_the_relay_has_a_payload() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 124, 125, 126, 127, 65535, 65536, 70000])
-def test_binary_message_is_passed_on(size: int) -> None:
-    """A binary message that came in one read goes on in one frame, unmasked."""
+def test_binary_message_is_forwarded(size: int) -> None:
+    """A binary message that arrives in one read is forwarded in one frame, unmasked."""
     payload = bytes(i % 251 for i in range(size))
     reframer = Recorder()
     assert fed(reframer, encode(BINARY, payload)) == sent(BINARY, payload)
@@ -138,7 +138,7 @@ def test_binary_message_is_passed_on(size: int) -> None:
 
 
 def test_messages_of_one_read_stay_in_order() -> None:
-    """Many messages in one read, short and long, come out in order, each with its borders."""
+    """Many messages in one read, short and long, are forwarded in order, with their borders."""
     payloads = [b"one", b"", b"x" * 300, b"two", b"y" * 70000, b"\xff" * 125, b"z"]
     reframer = Recorder()
     stream = b"".join(encode(BINARY, payload) for payload in payloads)
@@ -146,7 +146,7 @@ def test_messages_of_one_read_stay_in_order() -> None:
 
 
 def test_nothing_gives_nothing() -> None:
-    """An empty read changes nothing, in the middle of a header neither."""
+    """An empty read changes nothing, also inside a header."""
     reframer = Recorder()
     frame = encode(BINARY, b"abc")
     assert fed(reframer, b"", frame[:3], b"") == b""
@@ -158,7 +158,7 @@ def test_nothing_gives_nothing() -> None:
 
 
 def test_fragments_become_one_frame() -> None:
-    """The fragments of a short message are kept until the last one, and go on in one frame."""
+    """The fragments of a short message are buffered, and forwarded in one frame."""
     fragments = (
         encode(BINARY, b"a", fin=False),
         encode(CONTINUATION, b"bc", fin=False),
@@ -172,8 +172,8 @@ def test_fragments_become_one_frame() -> None:
     assert fed(Recorder(), b"".join(fragments)) == sent(BINARY, b"abcd")
 
 
-def test_message_after_a_fragmented_one_begins_anew() -> None:
-    """After its last fragment a message is over, and the next one has none of its payload."""
+def test_message_after_a_fragmented_one() -> None:
+    """The message after a fragmented one has none of its payload."""
     reframer = Recorder()
     fed(reframer, encode(BINARY, b"a", fin=False), encode(CONTINUATION, b"b"))
     assert fed(reframer, encode(BINARY, b"c")) == sent(BINARY, b"c")
@@ -182,7 +182,7 @@ def test_message_after_a_fragmented_one_begins_anew() -> None:
 
 
 def test_empty_fragments_are_left_out() -> None:
-    """An empty fragment is worth no frame, unless it ends the message."""
+    """An empty fragment produces no frame, unless it ends the message."""
     reframer = Recorder()
     assert fed(reframer, encode(BINARY, fin=False), encode(CONTINUATION, fin=False)) == b""
     assert fed(reframer, encode(CONTINUATION, b"a", fin=False)) == b""
@@ -191,7 +191,7 @@ def test_empty_fragments_are_left_out() -> None:
 
 
 def test_message_of_empty_fragments_is_an_empty_message() -> None:
-    """A message whose fragments are all empty reaches the peer as one empty message."""
+    """A message of empty fragments is forwarded as one empty message."""
     reframer = Recorder()
     fragments = encode(BINARY, fin=False) + encode(CONTINUATION, fin=False) + encode(CONTINUATION)
     assert fed(reframer, fragments) == sent(BINARY)
@@ -200,7 +200,7 @@ def test_message_of_empty_fragments_is_an_empty_message() -> None:
 
 @pytest.mark.parametrize("opcode", [BINARY, TEXT])
 def test_empty_fragments_may_be_many(opcode: int) -> None:
-    """As many empty fragments as the limit says pass, and each message has as many again."""
+    """The permitted number of empty fragments applies to each message anew."""
     reframer = Recorder()
     message = (
         encode(opcode, fin=False)
@@ -213,7 +213,7 @@ def test_empty_fragments_may_be_many(opcode: int) -> None:
 
 @pytest.mark.parametrize("opcode", [BINARY, TEXT])
 def test_too_many_empty_fragments(opcode: int) -> None:
-    """One empty fragment more than the limit is refused, with payload among them or not."""
+    """One empty fragment above the limit is refused, with or without payload between them."""
     reframer = Recorder()
     flood = encode(opcode, fin=False) + encode(CONTINUATION, fin=False) * (MAX_EMPTY_FRAGMENTS - 1)
     fed(reframer, flood, encode(CONTINUATION, b"x", fin=False))
@@ -223,7 +223,7 @@ def test_too_many_empty_fragments(opcode: int) -> None:
 
 
 def test_one_byte_fragments_are_no_flood() -> None:
-    """Fragments of one byte are accepted, however many: the byte limit sees them."""
+    """Any number of one-byte fragments is accepted, because the byte limit counts them."""
     reframer = Recorder()
     count = 3 * MAX_EMPTY_FRAGMENTS
     stream = encode(BINARY, b"x", fin=False) + encode(CONTINUATION, b"x", fin=False) * count
@@ -233,7 +233,7 @@ def test_one_byte_fragments_are_no_flood() -> None:
 
 
 def test_part_of_a_frame_waits_for_the_rest() -> None:
-    """A frame that arrives in parts is kept until its last byte, and goes on in one frame."""
+    """A frame that arrives in parts is buffered until its last byte, and forwarded in one frame."""
     reframer = Recorder()
     frame = encode(BINARY, b"abcdef")
     assert fed(reframer, frame[:6]) == b""
@@ -244,7 +244,7 @@ def test_part_of_a_frame_waits_for_the_rest() -> None:
 
 
 def test_fin_waits_for_the_last_fragment() -> None:
-    """The end of a fragment is no end of the message; the last byte of the last fragment is."""
+    """Only the last byte of the last fragment ends the message."""
     reframer = Recorder()
     frame = encode(BINARY, b"abcd", fin=False)
     assert fed(reframer, frame[:8], frame[8:]) == b""
@@ -257,7 +257,7 @@ def test_fin_waits_for_the_last_fragment() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 9])
 def test_key_turns_with_the_payload(size: int) -> None:
-    """Wherever a frame is cut, each part is unmasked with the right bytes of the key."""
+    """Each part of a frame that is cut anywhere is unmasked with the right bytes of the key."""
     payload = bytes(range(50))
     frame = b"\x82" + bytes((0x80 | len(payload),)) + KEY + mask(payload)
     pieces = [frame[i : i + size] for i in range(0, len(frame), size)]
@@ -278,7 +278,7 @@ def test_each_frame_has_its_own_key() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65536])
 def test_text_is_dropped(size: int) -> None:
-    """A text message vanishes, and what comes behind it is passed on."""
+    """A text message is dropped, and the data behind it is forwarded."""
     reframer = Recorder()
     stream = encode(TEXT, b"t" * size) + encode(BINARY, b"last")
     assert fed(reframer, stream) == sent(BINARY, b"last")
@@ -286,13 +286,13 @@ def test_text_is_dropped(size: int) -> None:
 
 
 def test_text_is_not_read() -> None:
-    """Text that is not UTF-8 is dropped as any other: the relay does not look."""
+    """Text that is not UTF-8 is dropped like any other, because the relay does not decode it."""
     reframer = Recorder()
     assert fed(reframer, encode(TEXT, b"\xff\xfe"), encode(BINARY, b"b")) == sent(BINARY, b"b")
 
 
 def test_fragmented_text_is_dropped() -> None:
-    """No fragment of a text message is passed on, and a binary message may follow it."""
+    """No fragment of a text message is forwarded, and a binary message may follow it."""
     reframer = Recorder()
     fragments = (
         encode(TEXT, b"a", fin=False)
@@ -306,7 +306,7 @@ def test_fragmented_text_is_dropped() -> None:
 
 
 def test_text_with_control_frames_between_is_dropped() -> None:
-    """Control frames between the fragments of a text message are kept, the text is not."""
+    """Control frames between the fragments of a text message are kept, and the text is dropped."""
     reframer = Recorder()
     pings = [encode(PING, b"1"), encode(PING, b"2")]
     stream = encode(TEXT, b"a", fin=False) + pings[0] + encode(CONTINUATION, fin=False) + pings[1]
@@ -316,7 +316,7 @@ def test_text_with_control_frames_between_is_dropped() -> None:
 
 
 def test_text_of_any_size_is_dropped() -> None:
-    """Text is skipped as it comes: it is neither kept nor counted against the size limit."""
+    """Text is dropped as it arrives: it is neither buffered nor counted against the size limit."""
     reframer = Recorder(max_message_size=10)
     header = b"\x81\xff" + struct.pack("!Q", 2**40) + KEY
     assert fed(reframer, header, *[b"t" * 65536] * 10) == b""
@@ -330,7 +330,7 @@ def test_text_of_any_size_is_dropped() -> None:
 @pytest.mark.parametrize("opcode", [PING, PONG])
 @pytest.mark.parametrize("size", [0, 1, 125])
 def test_control_frame_is_kept_as_it_came(opcode: int, size: int) -> None:
-    """A control frame never reaches the peer; it is kept whole, still masked."""
+    """A control frame is never forwarded; it is returned whole, still masked."""
     frame = encode(opcode, b"x" * size)
     for pieces in ([frame], one_by_one(frame)):
         reframer = Recorder()
@@ -340,7 +340,7 @@ def test_control_frame_is_kept_as_it_came(opcode: int, size: int) -> None:
 
 
 def test_control_frames_between_fragments() -> None:
-    """Control frames may come between the fragments of a message, which they do not change."""
+    """Control frames between the fragments of a message do not change it."""
     reframer = Recorder()
     pong, ping = encode(PONG), encode(PING, b"ping")
     stream = encode(BINARY, b"a", fin=False) + pong + encode(CONTINUATION, b"b", fin=False) + ping
@@ -349,7 +349,7 @@ def test_control_frames_between_fragments() -> None:
 
 
 def test_latest_pings_are_kept() -> None:
-    """A flood of pings is cut to the latest ones, and never grows past twice their number."""
+    """Only the latest pings of a flood are kept, never more than twice their number."""
     pings = [encode(PING, b"%d" % i) for i in range(10 * MAX_CONTROLS)]
     for count in range(1, len(pings) + 1):
         reframer = Recorder()
@@ -361,15 +361,15 @@ def test_latest_pings_are_kept() -> None:
 
 
 def test_ping_that_is_one_too_many() -> None:
-    """The ping after twice the number that is kept leaves the latest ones alone in the list."""
+    """The ping after twice the permitted number leaves only the latest ones in the list."""
     reframer = Recorder()
     pings = [encode(PING, b"%d" % i) for i in range(2 * MAX_CONTROLS + 1)]
     assert reframer.feed(b"".join(pings[:-1])) == ([], pings[:-1], None)
     assert reframer.feed(b"".join(pings)) == ([], pings[-MAX_CONTROLS:], None)
 
 
-def test_only_the_first_frame_of_a_read_may_be_a_pong() -> None:
-    """A pong is kept if no control frame precedes it in its read, and a ping may follow it."""
+def test_only_the_first_control_frame_of_a_read_may_be_a_pong() -> None:
+    """A pong is kept only if no control frame precedes it in its read, and a ping may follow it."""
     reframer = Recorder()
     pongs = [encode(PONG, b"%d" % i) for i in range(100)]
     ping = encode(PING)
@@ -400,7 +400,7 @@ CLOSE_FRAMES = {
 
 @pytest.mark.parametrize("frame", CLOSE_FRAMES.values(), ids=CLOSE_FRAMES)
 def test_nothing_after_a_close_frame_is_read(frame: bytes) -> None:
-    """Messages before a close frame are passed on; every byte after it is ignored."""
+    """Messages before a close frame are forwarded; every byte after it is ignored."""
     for rest in (encode(BINARY, b"late"), encode(PING), frame, b"\xff" * 20, b"\x82"):
         reframer = Recorder()
         assert fed(reframer, encode(BINARY, b"early") + frame + rest) == sent(BINARY, b"early")
@@ -410,7 +410,7 @@ def test_nothing_after_a_close_frame_is_read(frame: bytes) -> None:
 
 
 def test_close_frame_may_come_byte_by_byte() -> None:
-    """A close frame counts when its last byte is there, not before."""
+    """A close frame counts once its last byte has arrived."""
     reframer = Recorder()
     frame = encode_close(1001, "bye")
     fed(reframer, *one_by_one(frame[:-1]))
@@ -420,7 +420,7 @@ def test_close_frame_may_come_byte_by_byte() -> None:
 
 
 def test_close_frame_inside_a_message() -> None:
-    """A client may close in the middle of a message, whose payload is then dropped."""
+    """A client may close inside a message, whose payload is then dropped."""
     reframer = Recorder()
     stream = encode(BINARY, b"half", fin=False) + encode_close(1000) + encode(CONTINUATION, b"no")
     assert fed(reframer, stream) == b""
@@ -430,13 +430,13 @@ def test_close_frame_inside_a_message() -> None:
 
 @pytest.mark.parametrize("frame", CLOSE_FRAMES.values(), ids=CLOSE_FRAMES)
 def test_close_frame_is_alone(frame: bytes) -> None:
-    """A close frame takes the place of the control frames before it, also of a full list."""
+    """A close frame replaces the control frames before it, also in a full list."""
     for count in (1, 2 * MAX_CONTROLS):
         assert Reframer().feed(encode(PING) * count + frame) == ([], (), frame)
 
 
 def test_close_code_of_a_gateway_is_accepted() -> None:
-    """Close code 1014 is in the registry, so that it closes like any other."""
+    """Close code 1014 is in the registry, and closes like any other."""
     reframer = Recorder()
     frame = encode_close(1014, "bad gateway")
     fed(reframer, frame)
@@ -548,7 +548,7 @@ PREFIX = encode(BINARY, b"before")
 
 @pytest.mark.parametrize(("before", "frame", "reason"), WRONG.values(), ids=WRONG)
 def test_violation(before: bytes, frame: bytes, reason: str) -> None:
-    """A wrong frame ends it with 1002: what came before is passed on, nothing after it is."""
+    """A wrong frame is a violation with 1002: earlier data is forwarded, later data is not."""
     for pieces in ([PREFIX + before + frame], [PREFIX, before, *one_by_one(frame[:300])]):
         reframer = Recorder()
         assert fed(reframer, *pieces) == sent(BINARY, b"before")
@@ -560,14 +560,14 @@ def test_violation(before: bytes, frame: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize("reason", [b"\xff", b"\xc3", b"ok \xed\xa0\x80", b"r" * 122 + b"\xe2"])
 def test_close_reason_must_be_text(reason: bytes) -> None:
-    """A close reason that is not UTF-8 is a violation of its own code, and no close."""
+    """A close reason that is not UTF-8 is a violation with its own code."""
     reframer = Recorder()
     assert fed(reframer, close_with(struct.pack("!H", 1000) + reason)) == b""
     assert refusal(reframer) == (1007, "close reason is not valid UTF-8")
 
 
 def test_bad_code_matters_more_than_a_bad_reason() -> None:
-    """A close frame that is wrong in both ways is a protocol error."""
+    """A close frame with a wrong code and a wrong reason is a protocol error."""
     reframer = Recorder()
     fed(reframer, close_with(struct.pack("!H", 999) + b"\xff"))
     assert refusal(reframer) == (1002, "invalid close code")
@@ -575,7 +575,7 @@ def test_bad_code_matters_more_than_a_bad_reason() -> None:
 
 @pytest.mark.parametrize("name", ["reserved-4-2", "opcode-3", "unmasked", "stray", "inside-text-2"])
 def test_two_bytes_tell_most_violations(name: str) -> None:
-    """A fault in the first two bytes of a frame is found without waiting for a third."""
+    """A fault in the first two bytes of a frame is found without a third byte."""
     before, frame, reason = WRONG[name]
     reframer = Recorder()
     fed(reframer, before, frame[:1])
@@ -585,7 +585,7 @@ def test_two_bytes_tell_most_violations(name: str) -> None:
 
 
 def test_violation_after_a_part_of_a_message() -> None:
-    """A violation drops the payload of the message that it breaks off."""
+    """A violation drops the payload of its message."""
     reframer = Recorder()
     assert fed(reframer, encode(BINARY, b"half", fin=False)) == b""
     assert reframer.buffered == 4
@@ -595,7 +595,7 @@ def test_violation_after_a_part_of_a_message() -> None:
 
 
 def test_violation_leaves_no_control_frame() -> None:
-    """A client that broke a rule gets no answer to the control frames of the same read."""
+    """A violation drops the control frames of its read."""
     reframer = Recorder()
     fed(reframer, encode(PING) + encode(PONG) + encode(3))
     assert reframer.control == []
@@ -606,7 +606,7 @@ def test_violation_leaves_no_control_frame() -> None:
     ("length", "length_size"), [(126, 2), (65535, 2), (65536, 8), (MAX_LENGTH, 8)]
 )
 def test_shortest_lengths_are_good(length: int, length_size: int) -> None:
-    """A length in the shortest form that holds it is no violation."""
+    """A length in its shortest form is no violation."""
     reframer = Recorder()
     fed(reframer, encode(BINARY, length=length, length_size=length_size))
     assert reframer.end is None
@@ -619,7 +619,7 @@ LIMITS = [1, 2, 5, 64, 124, 125, 126, 127, 65535, 65536]
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_message_at_the_limit_passes(limit: int) -> None:
-    """A message of exactly the limit passes, again and again, whole or in fragments."""
+    """A message of exactly the limit passes repeatedly, whole or in fragments."""
     reframer = Recorder(limit)
     payload = b"x" * limit
     assert fed(reframer, encode(BINARY, payload) * 2) == sent(BINARY, payload) * 2
@@ -632,7 +632,7 @@ def test_message_at_the_limit_passes(limit: int) -> None:
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_message_over_the_limit_is_refused(limit: int) -> None:
-    """A message of one byte more is refused, and nothing of the frame that was too much passes."""
+    """A message with one byte more is refused, without any byte of the frame above the limit."""
     reframer = Recorder(limit)
     assert fed(reframer, encode(BINARY, b"x" * (limit + 1)), encode(BINARY, b"y")) == b""
     assert refusal(reframer) == (1009, "message too big")
@@ -640,7 +640,7 @@ def test_message_over_the_limit_is_refused(limit: int) -> None:
 
 @pytest.mark.parametrize("limit", LIMITS)
 def test_fragments_over_the_limit_are_refused(limit: int) -> None:
-    """The lengths of all fragments of a message count together, but not those of control frames."""
+    """The lengths of all fragments of a message are added, without control frames."""
     reframer = Recorder(limit)
     start = encode(BINARY, b"x" * limit, fin=False)
     assert fed(reframer, start, encode(PING, b"p" * 125)) == b""
@@ -651,7 +651,7 @@ def test_fragments_over_the_limit_are_refused(limit: int) -> None:
 
 
 def test_limit_is_enforced_by_the_announced_length() -> None:
-    """A header is enough to refuse a message: its payload need not come, and is not waited for."""
+    """A header suffices to refuse a message, without its payload."""
     reframer = Recorder(100 * 2**20)
     header = b"\x82\xff" + struct.pack("!Q", MAX_LENGTH) + KEY
     fed(reframer, header[:-1])

@@ -1,13 +1,16 @@
-"""Compare the splitter with a decoder of another project, on any bytes that a client may send.
+"""Compare the reframer with wsproto, on any bytes that a client may send.
 
-The reference is wsproto. On the way in, its server side finds the messages, control frames and
-errors in the client's bytes; on the way out, its client side decodes the frames of the splitter.
-They differ in three things:
+On the way in, the server side of wsproto finds the messages, control frames and errors in the
+client's bytes. On the way out, its client side decodes the frames of the reframer. They differ in
+three things:
 
-- wsproto checks the UTF-8 of text, which a blind relay does not. Where it stops for that reason,
-  the splitter must agree with it up to there.
-- wsproto reports every part of a message at once; the splitter holds it until it is worth a frame.
-- wsproto reports all control frames; the splitter keeps those that the relay has a use for.
+- wsproto checks the UTF-8 of text, and the relay does not. If wsproto stops for that reason, the
+reframer must agree with it up to there.
+
+- wsproto reports every part of a message at once; the reframer buffers it until it suffices for a
+frame.
+
+- wsproto reports all control frames; the reframer keeps those that the relay needs.
 """
 
 from __future__ import annotations
@@ -35,13 +38,13 @@ from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TE
 from .test_reframer import Recorder
 
 Position = tuple[int, int]
-"""A place in the data: messages before it, and bytes of the next one."""
+"""Place in the data: messages before it, and bytes of the next one."""
 
 Control = tuple[int, bytes]
 """Opcode and unmasked payload of a control frame."""
 
 Bounds = tuple[int, int]
-"""Values for `MAX_HELD` and `FRAGMENTS`, under which short messages are long ones too."""
+"""Values for both bounds of the reframer that make short messages long ones."""
 
 REAL: Bounds = (MAX_BUFFERED, TARGET_FRAGMENTS_PER_MESSAGE)
 
@@ -51,22 +54,22 @@ PONG_FROM_RELAY = b"\x8a\x01!"
 # up their minds: one of them finds some errors a few bytes later than the other.
 FILLING = bytes(16)
 
-thorough = settings(deadline=None, derandomize=True, max_examples=500)
+thorough = settings(deadline=None, derandomize=True, max_examples=300)
 
 
 @dataclass
 class Seen:
-    """All that the bytes of a client come to."""
+    """Everything that the bytes of a client contain."""
 
     messages: list[bytes] = field(default_factory=list)
     part: bytes = b""
-    """The payload so far of the message that has no end yet."""
+    """Payload so far of the incomplete message."""
     reads: list[tuple[list[Control], Position]] = field(default_factory=list)
-    """For each read, the control frames that it completed, and the place in the data after it."""
+    """Control frames of each read, and the place in the data after it."""
     end: int | None = None
-    """The code of the violation, or `CLOSE`, or None if the client may go on."""
+    """Code of the violation, or `CLOSE`, or None if the client may go on."""
     ended_in: int | None = None
-    """The index of the read in which that was found."""
+    """Index of the read with the end."""
 
     def add(self, payload: bytes, *, finished: bool) -> None:
         """Add a fragment of binary data."""
@@ -76,14 +79,14 @@ class Seen:
             self.part = b""
 
     def close_read(self, control: list[Control]) -> None:
-        """Note the end of a read that had these control frames."""
+        """Record the end of a read with these control frames."""
         self.reads.append((control, (len(self.messages), len(self.part))))
 
 
 def as_reference(pieces: list[bytes]) -> tuple[Seen, bool]:
-    """Decode a client's bytes with wsproto, up to the piece that ends it.
+    """Decode a client's bytes with wsproto, up to the piece with the end.
 
-    Returns what was seen, and whether wsproto gave up on a text in the last of its reads.
+    Returns the result, and True if wsproto refused a text in its last read.
     """
     protocol = FrameProtocol(client=False, extensions=[])
     seen = Seen()
@@ -113,8 +116,8 @@ def as_reference(pieces: list[bytes]) -> tuple[Seen, bool]:
     return seen, False
 
 
-def of_use(control: list[Control]) -> list[Control]:
-    """Return the control frames of one read that the splitter is to keep."""
+def control_to_keep(control: list[Control]) -> list[Control]:
+    """Return the control frames of one read that the reframer must keep."""
     kept: list[Control] = []
     for frame in control:
         if frame[0] == CLOSE:
@@ -127,7 +130,7 @@ def of_use(control: list[Control]) -> list[Control]:
 
 
 def as_payload(payload: bytes | str | tuple[int, str]) -> bytes:
-    """Return the payload of a control frame, also of a close frame, which wsproto takes apart."""
+    """Return the payload of a control frame, also of a close frame, which wsproto parses."""
     if isinstance(payload, tuple):
         code, reason = payload
         if code == CloseReason.NO_STATUS_RCVD:
@@ -144,12 +147,12 @@ def xor(payload: bytes, key: bytes) -> bytes:
     return (int.from_bytes(payload) ^ int.from_bytes(pad)).to_bytes(size)
 
 
-def as_split(
+def as_reframed(
     pieces: list[bytes], max_message_size: int = 0, bounds: Bounds = REAL
 ) -> tuple[Seen, Recorder]:
-    """Feed the pieces to a splitter and decode its frames as a WebSocket client would.
+    """Feed the pieces to a reframer and decode its frames as a WebSocket client does.
 
-    It is checked that no more is held than may be, and that a control frame can be written to the
+    The function checks the bound of the buffer, and that a control frame can be written to the
     peer.
     """
     max_held, fragments = bounds
@@ -186,7 +189,7 @@ def as_split(
 
 
 def cut(data: bytes, borders: list[int]) -> list[bytes]:
-    """Cut data at the given places."""
+    """Split data at the given places."""
     return [data[start:stop] for start, stop in pairwise((0, *sorted(borders), len(data)))]
 
 
@@ -247,7 +250,7 @@ def messages(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def wrong_frames(draw: st.DrawFn) -> bytes:
-    """Draw a frame that may be wrong in any way; now and then it is not."""
+    """Draw a frame that may be wrong in any way; some are not."""
     frame = build(
         draw(st.integers(0, 255)),
         draw(payloads),
@@ -301,7 +304,7 @@ stray_frames = st.builds(
 
 @st.composite
 def altered_streams(draw: st.DrawFn) -> bytes:
-    """Draw a good stream in which one byte was replaced, removed or inserted."""
+    """Draw a valid stream in which one byte was replaced, removed or inserted."""
     stream = b"".join(draw(st.lists(st.one_of(messages(), pings), min_size=1, max_size=4)))
     place = draw(st.integers(0, len(stream)))
     return stream[:place] + draw(st.binary(max_size=1)) + stream[place + draw(st.booleans()) :]
@@ -342,8 +345,8 @@ def cut_streams(draw: st.DrawFn, of: st.SearchStrategy[bytes] = streams) -> list
 @given(cut_streams(good_streams), bounds)
 @settings(thorough)
 def test_good_streams_break_no_rule(pieces: list[bytes], bounds: Bounds) -> None:
-    """The frames of a correct client are never refused, however they are cut."""
-    seen, reframer = as_split(pieces, bounds=bounds)
+    """The frames of a correct client are never refused, in any division."""
+    seen, reframer = as_reframed(pieces, bounds=bounds)
     assert seen.end in (None, CLOSE)
     assert reframer.buffered == 0
     assert seen.part == b""
@@ -359,9 +362,9 @@ def latest_pings(reframer: Recorder) -> list[bytes]:
 def test_cuts_make_no_difference(
     pieces: list[bytes], max_message_size: int, bounds: Bounds
 ) -> None:
-    """However a stream is cut, its messages, control frames and end are those of the whole."""
-    seen, reframer = as_split(pieces, max_message_size, bounds)
-    whole, reference = as_split([b"".join(pieces)], max_message_size, bounds)
+    """Any division of a stream has the same messages, control frames and end."""
+    seen, reframer = as_reframed(pieces, max_message_size, bounds)
+    whole, reference = as_reframed([b"".join(pieces)], max_message_size, bounds)
     assert seen.messages == whole.messages
     assert seen.end == whole.end
     longer, shorter = sorted((seen.part, whole.part), key=len, reverse=True)
@@ -374,7 +377,7 @@ def test_cuts_make_no_difference(
 
 
 def check_same(seen: Seen, reframer: Reframer, expected: Seen) -> None:
-    """Check that all is the same, but for the payload that the splitter holds."""
+    """Check that both results are equal, except for the buffered payload."""
     assert seen.messages == expected.messages
     assert seen.end == expected.end
     assert expected.part.startswith(seen.part)
@@ -383,9 +386,9 @@ def check_same(seen: Seen, reframer: Reframer, expected: Seen) -> None:
 
 
 def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
-    """Check after each read that the splitter is where wsproto is, but for what it holds.
+    """Check after each read that the reframer is where wsproto is, except for buffered data.
 
-    The read of a violation is left out: its control frames are dropped, and the splitter finds some
+    The read of a violation is left out: its control frames are dropped, and the reframer finds some
     violations a few bytes before wsproto does.
     """
     stop = len(seen.reads)
@@ -394,7 +397,7 @@ def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
     for (control, now), (all_control, place) in zip(
         seen.reads[:stop], expected.reads, strict=False
     ):
-        assert control == of_use(all_control)
+        assert control == control_to_keep(all_control)
         assert now[0] == place[0]
         assert 0 <= place[1] - now[1] <= bounds[0]
     later = chain(seen.reads[stop:], expected.reads[stop + 1 :])
@@ -402,13 +405,13 @@ def check_reads(seen: Seen, expected: Seen, bounds: Bounds) -> None:
 
 
 def check_agreement(pieces: list[bytes], bounds: Bounds = REAL) -> bool:
-    """Check that the splitter and wsproto agree; return True unless wsproto gave up on a text."""
+    """Check that the reframer and wsproto agree; return True unless wsproto refused a text."""
     expected, gave_up = as_reference(pieces)
-    seen, reframer = as_split(pieces, bounds=bounds)
+    seen, reframer = as_reframed(pieces, bounds=bounds)
     if gave_up:
         assert seen.messages[: len(expected.messages)] == expected.messages
         assert expected.part == b""
-        del expected.reads[-1]  # in which the splitter went further
+        del expected.reads[-1]  # the reframer parsed further in this read
         count = len(expected.reads)
         assert seen.ended_in is None or seen.ended_in >= count
         seen = replace(seen, reads=seen.reads[:count], end=None)
@@ -421,7 +424,7 @@ def check_agreement(pieces: list[bytes], bounds: Bounds = REAL) -> bool:
 @given(cut_streams(), bounds)
 @settings(thorough)
 @example([b"\x81\x82\0\0\0\0\xff\xff", b"\x82\x81\0\0\0\0x"], REAL)
-def test_splitter_agrees_with_wsproto(pieces: list[bytes], bounds: Bounds) -> None:
+def test_reframer_agrees_with_wsproto(pieces: list[bytes], bounds: Bounds) -> None:
     """Messages, control frames, their places and the end are those that wsproto finds."""
     check_agreement([*pieces, FILLING], bounds)
 
@@ -432,8 +435,8 @@ def test_splitter_agrees_with_wsproto(pieces: list[bytes], bounds: Bounds) -> No
     ids=["between-messages", "in-text", "in-binary"],
 )
 @pytest.mark.parametrize("flag", [0x80, 0], ids=["masked", "unmasked"])
-def test_every_header_is_judged_as_by_wsproto(before: bytes, flag: int) -> None:
-    """Each first byte with each edge of each form of length is good or wrong for both."""
+def test_every_header_agrees_with_wsproto(before: bytes, flag: int) -> None:
+    """Each first byte with each edge of each form of length is valid or wrong for both."""
     lengths = [bytes((flag | length,)) for length in (0, 1, 2, 125)]
     lengths += [struct.pack("!BH", flag | 126, length) for length in (0, 125, 126, 65535)]
     lengths += [
@@ -448,8 +451,8 @@ def test_every_header_is_judged_as_by_wsproto(before: bytes, flag: int) -> None:
 @pytest.mark.parametrize(
     "reason", [b"", b"why", "\u20ac".encode(), b"\xff", b"\xe2\x82", b"\xc0\x80"]
 )
-def test_every_close_code_is_judged_as_by_wsproto(reason: bytes) -> None:
-    """Each close code, with a good reason or a bad one, is good or wrong for both."""
+def test_every_close_code_agrees_with_wsproto(reason: bytes) -> None:
+    """Each close code, with a valid or an invalid reason, is valid or wrong for both."""
     for code in (*range(900, 5100), 0, 1, 2**15, 2**16 - 1):
         # The registry got 1014 after RFC 6455, and wsproto refuses it.
         if code == 1014:
@@ -458,9 +461,9 @@ def test_every_close_code_is_judged_as_by_wsproto(reason: bytes) -> None:
 
 
 def test_close_code_1014_is_accepted() -> None:
-    """The splitter accepts the close code of a gateway, which wsproto refuses."""
+    """The reframer accepts the close code 1014, which wsproto refuses."""
     frame = build(0x80 | CLOSE, struct.pack("!H", 1014) + b"why", bytes(4))
-    seen, reframer = as_split([frame])
+    seen, reframer = as_reframed([frame])
     assert (seen.end, reframer.end) == (CLOSE, frame)
     assert seen.reads == [([(CLOSE, struct.pack("!H", 1014) + b"why")], (0, 0))]
     expected, _ = as_reference([frame])
@@ -472,9 +475,9 @@ def test_close_code_1014_is_accepted() -> None:
 def test_limit_ends_it_at_the_first_message_over_it(
     pieces: list[bytes], limit: int, bounds: Bounds
 ) -> None:
-    """With a limit, all comes out as without, up to the first message that is over the limit."""
-    seen, reframer = as_split(pieces, limit, bounds)
-    unlimited, _ = as_split(pieces, bounds=bounds)
+    """With a limit, the result is the same up to the first message above the limit."""
+    seen, reframer = as_reframed(pieces, limit, bounds)
+    unlimited, _ = as_reframed(pieces, bounds=bounds)
     too_big = next((x for x in unlimited.messages if len(x) > limit), None)
     if too_big is None:
         assert seen == unlimited
@@ -492,10 +495,10 @@ def test_limit_ends_it_at_the_first_message_over_it(
 @given(cut_streams(), st.binary(min_size=1, max_size=40), bounds)
 @settings(thorough)
 def test_nothing_follows_the_end(pieces: list[bytes], more: bytes, bounds: Bounds) -> None:
-    """After a close frame or a violation, no byte changes anything any more."""
+    """After a close frame or a violation, further bytes change nothing."""
     pieces.append(FILLING)
-    seen, reframer = as_split(pieces, bounds=bounds)
-    after, same = as_split([*pieces, more], bounds=bounds)
+    seen, reframer = as_reframed(pieces, bounds=bounds)
+    after, same = as_reframed([*pieces, more], bounds=bounds)
     if seen.end is not None:
         place = (len(seen.messages), len(seen.part))
         assert after == replace(seen, reads=[*seen.reads, ([], place)])
@@ -514,7 +517,7 @@ sizes = st.one_of(
 
 @st.composite
 def long_streams(draw: st.DrawFn) -> bytes:
-    """Draw messages whose fragments have any sizes about `MAX_HELD`."""
+    """Draw messages whose fragments have sizes around `MAX_BUFFERED`."""
     stream = b""
     for _ in range(draw(st.integers(1, 3))):
         opcode = draw(st.sampled_from((BINARY, BINARY, BINARY, TEXT)))
@@ -529,7 +532,7 @@ def long_streams(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def long_reads(draw: st.DrawFn) -> list[bytes]:
-    """Draw a long stream in reads of one size, or cut anywhere, perhaps with its end missing."""
+    """Draw a long stream in reads of one size, or cut anywhere, perhaps without its end."""
     stream = draw(long_streams())
     stream = stream[: len(stream) - draw(st.sampled_from((0, 0, 1, 10, 1000, 70_000)))]
     read = draw(st.sampled_from((0, 0, 99, 100, 1448, 65536)))
@@ -541,14 +544,14 @@ def long_reads(draw: st.DrawFn) -> list[bytes]:
 @given(long_reads())
 @settings(thorough, max_examples=150)
 def test_long_messages_agree_with_wsproto(pieces: list[bytes]) -> None:
-    """Messages about and over the bound, in any fragments, are those that wsproto finds."""
+    """Messages around and above the bound, in any fragments, are those that wsproto finds."""
     check_agreement([*pieces, FILLING])
 
 
 @given(long_streams())
-@settings(thorough, max_examples=20)
-def test_held_is_bounded_in_reads_of_one_byte(stream: bytes) -> None:
-    """At no byte of a stream more is held than `MAX_HELD` and an incomplete control frame."""
+@settings(thorough, max_examples=8)
+def test_buffer_is_bounded_in_reads_of_one_byte(stream: bytes) -> None:
+    """The buffer never exceeds `MAX_BUFFERED` and an incomplete control frame."""
     reframer = Reframer()
     for i in range(len(stream)):
         reframer.feed(stream[i : i + 1])

@@ -1,4 +1,4 @@
-"""Split a message that arrives in parts: one frame up to `MAX_HELD` bytes, fragments beyond it."""
+"""Messages that arrive in parts: one frame up to `MAX_BUFFERED` bytes, fragments above."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, TEXT, en
 from .test_reframer import KEY, MAX_LENGTH, WRONG, Recorder, fed, mask, one_by_one, refusal, sent
 
 Frame = tuple[int, bytes]
-"""The first byte of a server frame, and its payload."""
+"""First byte of a server frame, and its payload."""
 
 FIRST, MIDDLE, LAST, WHOLE = BINARY, CONTINUATION, 0x80 | CONTINUATION, 0x80 | BINARY
 
 
 def pattern(size: int) -> bytes:
-    """Return a payload in which no two places nearby look the same."""
+    """Return a payload in which nearby places differ."""
     return (bytes(range(251)) * (size // 251 + 1))[:size]
 
 
 def cut(data: bytes, read: int) -> list[bytes]:
-    """Cut data into reads of this size."""
+    """Split data into reads of this size."""
     return [data[start : start + read] for start in range(0, len(data), read)]
 
 
 def frames_of(data: bytes) -> Iterator[Frame]:
-    """Take apart server frames, which must be complete."""
+    """Parse server frames, which must be complete."""
     pos = 0
     while pos < len(data):
         first, length = data[pos], data[pos + 1]
@@ -53,7 +53,7 @@ def frames_of(data: bytes) -> Iterator[Frame]:
 
 
 def fragmented(sizes: list[int], between: bytes = b"") -> tuple[bytes, bytes]:
-    """Return a message in fragments of these sizes, and its payload; between stands after each."""
+    """Return a message in fragments of these sizes, with `between` behind each, and its payload."""
     payload = pattern(sum(sizes))
     stream, pos = bytearray(), 0
     for i, size in enumerate(sizes):
@@ -65,13 +65,13 @@ def fragmented(sizes: list[int], between: bytes = b"") -> tuple[bytes, bytes]:
     return bytes(stream), payload
 
 
-# Up to MAX_HELD.
+# Up to MAX_BUFFERED.
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 1000, MAX_BUFFERED - 1, MAX_BUFFERED])
 @pytest.mark.parametrize("read", [1, 7, 1448, 2**20])
 def test_short_message_is_one_frame_however_tcp_cuts_it(size: int, read: int) -> None:
-    """A message of up to 64 KiB goes on in one frame, whatever the sizes of the reads."""
+    """A message of up to 64 KiB is forwarded in one frame, whatever the sizes of the reads."""
     payload = pattern(size)
     reframer = Reframer()
     stream = encode(BINARY, payload) * 2
@@ -96,7 +96,7 @@ FRAGMENTED = {
 @pytest.mark.parametrize("sizes", FRAGMENTED.values(), ids=FRAGMENTED)
 @pytest.mark.parametrize("read", [1, 1448, 2**30])
 def test_short_message_is_one_frame_however_it_is_fragmented(sizes: list[int], read: int) -> None:
-    """A message of up to 64 KiB goes on in one frame, whatever the fragments of its sender."""
+    """A message of up to 64 KiB is forwarded in one frame, whatever the sender's fragments."""
     stream, payload = fragmented(sizes)
     reframer = Reframer()
     assert fed(reframer, *cut(stream[:-1], read)) == b""
@@ -107,7 +107,7 @@ def test_short_message_is_one_frame_however_it_is_fragmented(sizes: list[int], r
 @pytest.mark.parametrize("sizes", FRAGMENTED.values(), ids=FRAGMENTED)
 @pytest.mark.parametrize("read", [1, 2**30])
 def test_control_frames_do_not_cut_a_short_message(sizes: list[int], read: int) -> None:
-    """A ping between two fragments is kept to be answered, and the message is still one frame."""
+    """A ping between two fragments is kept, and the message is still one frame."""
     ping = encode(PING, b"still there?")
     stream, payload = fragmented(sizes[:5000], between=ping)
     reframer = Recorder()
@@ -116,7 +116,7 @@ def test_control_frames_do_not_cut_a_short_message(sizes: list[int], read: int) 
 
 
 def test_message_of_exactly_64_kib_waits_for_its_last_byte() -> None:
-    """Of a message of 64 KiB nothing goes on before it is complete."""
+    """Nothing of a message of 64 KiB is forwarded before it is complete."""
     assert MAX_BUFFERED == 64 * 1024
     payload = pattern(MAX_BUFFERED)
     frame = encode(BINARY, payload)
@@ -126,11 +126,11 @@ def test_message_of_exactly_64_kib_waits_for_its_last_byte() -> None:
     assert fed(reframer, frame[-1:]) == sent(BINARY, payload)
 
 
-# Beyond MAX_HELD.
+# Above MAX_BUFFERED.
 
 
 def test_message_of_a_byte_more_than_64_kib_is_cut_through() -> None:
-    """Payload of a message of 64 KiB and 1 goes on as soon as it is worth a fragment."""
+    """Payload of a message of 64 KiB and 1 is forwarded once it suffices for a fragment."""
     payload = pattern(MAX_BUFFERED + 1)
     frame = encode(BINARY, payload)
     header, worth = len(frame) - len(payload), (MAX_BUFFERED + 1) // TARGET_FRAGMENTS_PER_MESSAGE
@@ -145,7 +145,7 @@ def test_message_of_a_byte_more_than_64_kib_is_cut_through() -> None:
 
 
 def test_long_message_that_is_complete_is_one_frame() -> None:
-    """A longer message that is all there in one read is not cut."""
+    """A longer message that arrives in one read is not cut."""
     stream, payload = fragmented([MAX_BUFFERED, 1])
     assert fed(Reframer(), stream) == sent(BINARY, payload)
     payload = pattern(3 * MAX_BUFFERED)
@@ -153,7 +153,7 @@ def test_long_message_that_is_complete_is_one_frame() -> None:
 
 
 def test_first_frame_of_a_long_message_carries_the_buffer() -> None:
-    """Payload kept from earlier fragments leaves in the first frame, ahead of the new payload."""
+    """Payload buffered from earlier fragments is in the first frame, ahead of the new payload."""
     payload = pattern(160_000)
     reframer = Reframer()
     assert fed(reframer, encode(BINARY, payload[:60_000], fin=False), encode(PING)) == b""
@@ -168,8 +168,8 @@ def test_first_frame_of_a_long_message_carries_the_buffer() -> None:
     assert fed(reframer, frame[cuts[1] :]) == sent(CONTINUATION, payload[80_000:])
 
 
-def test_fragment_that_makes_a_message_long_lets_it_go() -> None:
-    """A message that grows past 64 KiB by a fragment goes on before its end is known."""
+def test_fragment_that_makes_a_message_long() -> None:
+    """A message that grows above 64 KiB is forwarded before its end is known."""
     payload = pattern(MAX_BUFFERED + 1)
     reframer = Reframer()
     assert fed(reframer, encode(BINARY, payload[:-1], fin=False)) == b""
@@ -181,8 +181,8 @@ def test_fragment_that_makes_a_message_long_lets_it_go() -> None:
     assert fed(reframer, encode(CONTINUATION)) == sent(CONTINUATION)
 
 
-def test_message_after_a_long_one_begins_anew() -> None:
-    """After a message that was cut through, the next one is kept until it is complete."""
+def test_message_after_a_long_one() -> None:
+    """The message after a message that was cut through is buffered until it is complete."""
     frame = encode(BINARY, pattern(2 * MAX_BUFFERED))
     reframer = Reframer()
     fed(reframer, *cut(frame, 1448))
@@ -191,8 +191,8 @@ def test_message_after_a_long_one_begins_anew() -> None:
     assert fed(reframer, short[-1:]) == sent(BINARY, b"short")
 
 
-def test_huge_frame_is_passed_on_in_fragments_of_64_kib() -> None:
-    """A frame that announces the most there can be goes on whenever 64 KiB of it are there."""
+def test_huge_frame_is_forwarded_in_fragments_of_64_kib() -> None:
+    """A frame of the largest length is forwarded 64 KiB at a time."""
     reframer = Recorder()
     header = b"\x82\xff" + struct.pack("!Q", MAX_LENGTH) + KEY
     part = b"x" * MAX_BUFFERED
@@ -208,8 +208,8 @@ def test_huge_frame_is_passed_on_in_fragments_of_64_kib() -> None:
     ("size", "read"),
     [(MAX_BUFFERED + 1, 1), (2**17, 100), (2**20, 1448), (2**25, 20_000), (2**25, 2**18)],
 )
-def test_a_long_message_that_trickles_in(size: int, read: int) -> None:
-    """Its fragments are of a useful size, so that there are not too many of them."""
+def test_long_message_that_arrives_slowly(size: int, read: int) -> None:
+    """The fragments have a minimum size, so that their number stays low."""
     payload = pattern(size)
     worth = min(MAX_BUFFERED, size // TARGET_FRAGMENTS_PER_MESSAGE)
     reframer, got = Reframer(), list[Frame]()
@@ -224,8 +224,8 @@ def test_a_long_message_that_trickles_in(size: int, read: int) -> None:
 
 @pytest.mark.parametrize("fragment", [1, 5, 2000])
 @pytest.mark.parametrize("read", [100, 2**16])
-def test_a_long_message_in_many_fragments(fragment: int, read: int) -> None:
-    """The fragments of the sender are joined, also if they announce the size bit by bit."""
+def test_long_message_in_many_fragments(fragment: int, read: int) -> None:
+    """The sender's fragments are joined, also if each announces only a part of the size."""
     size = 3 * MAX_BUFFERED
     stream, payload = fragmented([*[fragment] * (size // fragment), size % fragment])
     reframer, got = Reframer(), list[Frame]()
@@ -238,7 +238,7 @@ def test_a_long_message_in_many_fragments(fragment: int, read: int) -> None:
 
 
 def test_limit_ends_a_message_that_was_cut_through() -> None:
-    """Of a message over the limit, the part that is gone has no end, and the rest is dropped."""
+    """The forwarded part of a message above the limit gets no end, and the rest is dropped."""
     limit = 2 * MAX_BUFFERED
     reframer = Recorder(limit)
     payload = pattern(limit)
@@ -255,8 +255,8 @@ def test_limit_ends_a_message_that_was_cut_through() -> None:
 # Held bytes.
 
 
-def test_held_of_a_control_frame() -> None:
-    """A control frame is kept until its last byte is there."""
+def test_buffered_control_frame() -> None:
+    """A control frame is buffered until its last byte has arrived."""
     reframer = Reframer()
     frame = encode(PING, b"x" * 125)
     for count, byte in enumerate(one_by_one(frame), 1):
@@ -265,8 +265,8 @@ def test_held_of_a_control_frame() -> None:
 
 
 @pytest.mark.parametrize(("size", "header"), [(1, 6), (126, 8), (255, 8), (2**16, 14)])
-def test_held_of_a_short_message(size: int, header: int) -> None:
-    """Of a short message an incomplete header is kept, and after that its payload."""
+def test_buffered_short_message(size: int, header: int) -> None:
+    """An incomplete header of a short message is buffered, and then its payload."""
     reframer = Reframer()
     frame = encode(BINARY, b"x" * size)
     for count, byte in enumerate(one_by_one(frame), 1):
@@ -275,8 +275,8 @@ def test_held_of_a_short_message(size: int, header: int) -> None:
         assert reframer.buffered == (arrived if count < len(frame) else 0)
 
 
-def test_most_that_is_held() -> None:
-    """A full buffer and a control frame that lacks a byte are the most that is held."""
+def test_maximum_of_the_buffer() -> None:
+    """A full buffer and a control frame without its last byte are the maximum."""
     reframer = Reframer()
     fed(reframer, encode(BINARY, bytes(MAX_BUFFERED), fin=False), encode(PING, bytes(125))[:-1])
     assert reframer.buffered == MAX_BUFFERED + MAX_CONTROL - 1
@@ -284,7 +284,7 @@ def test_most_that_is_held() -> None:
 
 @pytest.mark.parametrize("end", [encode_close(1000), encode(CLOSE), encode(BINARY), encode(3)])
 def test_end_releases_the_buffer(end: bytes) -> None:
-    """A close frame or a violation drops a full buffer and passes nothing of it on."""
+    """A close frame or a violation drops a full buffer without forwarding it."""
     for pieces in ([end], one_by_one(end)):
         reframer = Recorder()
         fed(reframer, encode(BINARY, bytes(MAX_BUFFERED), fin=False))
@@ -300,8 +300,8 @@ def test_end_releases_the_buffer(end: bytes) -> None:
     ids=["whole", "one-byte", "empty", "long", "all-empty"],
 )
 @pytest.mark.parametrize("read", [1, 1448, 2**30])
-def test_text_is_not_held(sizes: list[int], read: int) -> None:
-    """Of a text message nothing is kept, however it is fragmented and cut."""
+def test_text_is_not_buffered(sizes: list[int], read: int) -> None:
+    """No byte of a text message is buffered, in any fragments and reads."""
     reframer = Reframer()
     for i, size in enumerate(sizes):
         opcode = CONTINUATION if i else TEXT
@@ -321,7 +321,7 @@ def test_text_is_not_held(sizes: list[int], read: int) -> None:
 
 
 class Watched(Reframer):
-    """A splitter that a weak reference can refer to."""
+    """Reframer that a weak reference can refer to."""
 
     __slots__ = ("__weakref__",)
 
@@ -335,8 +335,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("stream", FAULTS.values(), ids=FAULTS)
-def test_splitter_dies_with_its_last_reference(stream: bytes) -> None:
-    """After a violation, no reference cycle keeps a splitter for the garbage collector."""
+def test_reframer_is_freed_with_its_last_reference(stream: bytes) -> None:
+    """After a violation, no reference cycle keeps a reframer for the garbage collector."""
     gc.disable()
     try:
         reframer = Watched(1000)

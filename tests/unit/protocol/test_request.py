@@ -1,4 +1,4 @@
-"""A head is read at once if it is usual, else by h11, and both make the same of it."""
+"""The regular expression parses common heads, h11 all others, with the same result."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ FIRST_LINES = [
 
 
 def by_h11(data: bytes) -> tuple[Request, bytes] | None:
-    """Return the request that h11 finds, and what is behind it."""
+    """Return the request that h11 finds, and the data behind it."""
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
     try:
@@ -87,7 +87,7 @@ def by_h11(data: bytes) -> tuple[Request, bytes] | None:
 
 
 def whole(data: bytes) -> tuple[bytes, bytes]:
-    """Return the head that data begins with, and what is behind it."""
+    """Return the head at the start of data, and the data behind it."""
     end = re.search(rb"\n\r?\n", data)
     return (data, b"") if end is None else (data[: end.end()], data[end.end() :])
 
@@ -101,8 +101,8 @@ def by_expression(head: bytes) -> Request | None:
 @pytest.mark.parametrize(
     "line", ["X: y", "X: a\tb", "cf-ipcity: S\u00e3o Paulo", "Cookie: t=\u6697\u3044"]
 )
-def test_a_usual_head_is_read_by_the_expression(line: str) -> None:
-    """What clients and the proxies in front of them send is usual."""
+def test_common_heads_take_the_fast_path(line: str) -> None:
+    """The regular expression parses the heads of clients and of the proxies in front of them."""
     head = with_lines(UPGRADE, line)
     request = by_expression(head)
     assert request is not None
@@ -120,21 +120,21 @@ def test_a_usual_head_is_read_by_the_expression(line: str) -> None:
         plain("/health", "POST"),
     ],
 )
-def test_another_is_left_to_h11(head: bytes) -> None:
-    """Where more than the form of a line matters, h11 is asked."""
+def test_unusual_heads_are_left_to_h11(head: bytes) -> None:
+    """h11 parses each head in which more than the form of a line matters."""
     assert by_expression(head) is None
 
 
 @given(st.sampled_from(FIRST_LINES), st.lists(st.sampled_from(LINES)), st.binary(max_size=9))
 @example(FIRST_LINES[0], [LINES[0]], b"\r\n")
-def test_usual_is_what_h11_makes_of_it(first: bytes, lines: list[bytes], behind: bytes) -> None:
-    """A head that the expression accepts is one for h11, too, and the same one."""
+def test_fast_path_agrees_with_h11(first: bytes, lines: list[bytes], behind: bytes) -> None:
+    """A head that the expression accepts is the same head to h11."""
     check_both_paths(b"".join((first, *lines, b"\r\n", behind)))
 
 
 @given(st.binary(max_size=40), st.integers(0, len(UPGRADE)), st.integers(0, 40))
-def test_noise_is_what_h11_makes_of_it(noise: bytes, at: int, cut: int) -> None:
-    """The same holds for a good head with anything in it."""
+def test_fast_path_agrees_with_h11_on_noise(noise: bytes, at: int, cut: int) -> None:
+    """The same holds for a valid head with random changes."""
     check_both_paths(UPGRADE[:at] + noise + UPGRADE[at + cut :])
 
 
@@ -145,7 +145,7 @@ CONTROLS = bytes((*range(9), *range(11, 32), 127))
 @given(st.binary(max_size=40).filter(lambda value: not set(value) & {*CONTROLS, ord("\n")}))
 @example(b"\ta\t b\t")
 def test_any_value_passes_both_paths(value: bytes) -> None:
-    """A header may have any value without control characters, and tabs, whoever reads it."""
+    """A header value without control characters, except tabs, passes on both paths."""
     head = UPGRADE.removesuffix(b"\r\n") + b"X: " + value + b"\r\n\r\n"
     for path in (head, head.replace(b"\r\n", b"\n")):
         request = parse_head(path)
@@ -155,7 +155,7 @@ def test_any_value_passes_both_paths(value: bytes) -> None:
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_control_character_in_a_value(control: int) -> None:
-    """No control character but a tab passes on either path (RFC 9110 section 5.5)."""
+    """No control character except a tab passes on either path (RFC 9110 section 5.5)."""
     head = UPGRADE.removesuffix(b"\r\n") + b"X: a" + bytes((control,)) + b"b\r\n\r\n"
     for path in (head, head.replace(b"\r\n", b"\n").replace(b"\r", b"\r\r")):
         assert RequestParser().feed(path) is NOT_HTTP
@@ -163,7 +163,7 @@ def test_control_character_in_a_value(control: int) -> None:
 
 @pytest.mark.parametrize("name", ["Content-Length", "content-length"])
 def test_long_list_of_lengths(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Content-Length that is a long list is refused without h11, which is slow for it."""
+    """A Content-Length with a long list is refused without h11, which is slow for it."""
     assert isinstance(RequestParser().feed(with_lines(UPGRADE, f"{name}: 0, 0")), Request)
     monkeypatch.setattr("relay.protocol.request.h11", None)
     assert RequestParser().feed(with_lines(UPGRADE, f"{name}: 0{',0' * 50}")) is NOT_HTTP
@@ -191,7 +191,7 @@ def refusal_of(*pieces: bytes) -> Response:
     ids=["no-host", "control", "version", "fields", "size"],
 )
 def test_refusal_of_head_has_no_body(before: bytes, rest: bytes, status: int) -> None:
-    """The refusal of a HEAD request has no body, also where its head cannot be parsed."""
+    """The refusal of a HEAD request has no body, also if its head cannot be parsed."""
     for method in (b"HEAD ", b"GET "):
         response = refusal_of(before + method[:2], method[2:] + rest)
         assert (response.status, response.omit_body) == (status, method == b"HEAD ")
@@ -200,13 +200,13 @@ def test_refusal_of_head_has_no_body(before: bytes, rest: bytes, status: int) ->
 @pytest.mark.parametrize("size", [1, 2, 5, 11])
 @pytest.mark.parametrize("signature", [PROXY_V1 + b"TCP4 ::1 ::1 1 2\r\n", PROXY_V2])
 def test_proxy_protocol_in_pieces(signature: bytes, size: int) -> None:
-    """A header of the PROXY protocol is named in however many pieces it arrives."""
+    """A header of the PROXY protocol is recognized in any number of pieces."""
     pieces = [signature[at : at + size] for at in range(0, len(signature), size)]
     assert refusal_of(*pieces) is PROXY_PROTOCOL
 
 
 def test_begun() -> None:
-    """Empty lines begin no head."""
+    """Empty lines do not begin a head."""
     reader = RequestParser()
     for piece, begun in ((b"\r", False), (b"\n", False), (b"G", True), (b"\r\n", True)):
         reader.feed(piece)
@@ -214,7 +214,7 @@ def test_begun() -> None:
 
 
 def check_both_paths(data: bytes) -> None:
-    """Assert that the expression, and the reader as a whole, make of data what h11 does."""
+    """Assert that the expression, and the parser as a whole, agree with h11."""
     head, behind = whole(data)
     request = by_expression(head)
     expected = by_h11(data)
@@ -235,7 +235,7 @@ def check_both_paths(data: bytes) -> None:
     st.data(),
 )
 def test_in_pieces(head: bytes, before: bytes, data: st.DataObject) -> None:
-    """A head in pieces is the same request, and what is behind it is not lost."""
+    """A head in pieces is the same request, and the data behind it is kept."""
     behind = b"behind"
     cuts = sorted(data.draw(st.sets(st.integers(1, len(before + head) - 1), max_size=5)))
     reader, at_once = RequestParser(), RequestParser()
@@ -262,7 +262,7 @@ def test_in_pieces(head: bytes, before: bytes, data: st.DataObject) -> None:
     ],
 )
 def test_not_http(noise: bytes) -> None:
-    """What cannot become a head is told from its first byte, or the first line that is none."""
+    """Bytes that cannot become a head are refused at the first byte, or at the first wrong line."""
     assert RequestParser().feed(noise) is NOT_HTTP
 
 
@@ -274,7 +274,7 @@ def head_of(fields: int, line: bytes = b"a:") -> bytes:
 
 @pytest.mark.parametrize("line", [b"a:", b"a:\xff", b"a:\t", b" folded"])
 def test_number_of_fields(line: bytes) -> None:
-    """A head has so many fields at most, whichever way it is parsed, and in however many pieces."""
+    """A head has a maximum number of fields, on both paths and in any number of pieces."""
     assert isinstance(RequestParser().feed(head_of(MAX_FIELDS, line)), Request)
     head = head_of(MAX_FIELDS + 1, line)
     assert RequestParser().feed(head) is TOO_MANY_FIELDS
@@ -293,12 +293,12 @@ def test_hopeless_head_is_not_parsed(byte: bytes, monkeypatch: pytest.MonkeyPatc
 
 
 def test_bytes_behind_the_head_are_no_fields() -> None:
-    """Lines in what follows the head do not count."""
+    """Lines behind the head do not count as fields."""
     assert isinstance(RequestParser().feed(head_of(MAX_FIELDS) + b"\n" * 1000), Request)
 
 
 def test_too_many_fields_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused for its size costs no parsing, nor does what is not complete."""
+    """A head that is too large or incomplete is not parsed."""
     monkeypatch.setattr("relay.protocol.request.parse_head", None)
     assert RequestParser().feed(head_of(5000)) is TOO_MANY_FIELDS
     reader = RequestParser()
@@ -321,7 +321,7 @@ def test_too_many_fields_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_absolute_form(target: bytes, origin_form: bytes, host: bytes) -> None:
-    """A target in absolute form is understood, and its host counts (RFC 9112 section 3.2.2)."""
+    """The host of a target in absolute form counts (RFC 9112 section 3.2.2)."""
     for end in (b"\r\n", b"\n"):
         request = RequestParser().feed(b"GET " + target + b" HTTP/1.1\r\nHost: other" + end + end)
         assert isinstance(request, Request)

@@ -1,4 +1,4 @@
-"""What the relay says to those it does not let in, and to those who ask how it is."""
+"""Responses to refused requests, and to requests for the health of the relay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW = 784111777  # as in RFC 9110 section 5.6.7
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: answer.body)
 def test_answer_is_http(answer: Response) -> None:
-    """Every answer says that the connection ends, and has one line of text of a known length."""
+    """Every response announces the end of the connection, and has one line with its length."""
     client = h11.Connection(h11.CLIENT)
     client.send(h11.Request(method="GET", target="/", headers=[("Host", "relay")]))
     client.receive_data(answer.encode(NOW))
@@ -74,26 +74,26 @@ CONTRACT: list[tuple[int, str, dict[str, str]]] = [
 ]
 
 
-def test_contract() -> None:
-    """The answers that need no request to be looked at are those of the contract."""
+def test_constant_responses() -> None:
+    """The responses that do not depend on the request are the documented ones."""
     said = [(int(response.status), response.body, dict(response.headers)) for response in ANSWERS]
     assert sorted(said, key=repr) == sorted(CONTRACT, key=repr)
 
 
 def test_date_is_of_the_answer() -> None:
-    """The date is that of the second in which the answer is sent."""
+    """The date is the second in which the response is sent."""
     first, second = (relay.protocol.response.NOT_FOUND.encode(NOW + later) for later in (0, 1))
     assert second == first.replace(b"08:49:37", b"08:49:38") != first
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0.0, "1"), (0.001, "1"), (1.0, "1"), (1.001, "2"), (59.9, "60")]
+    ("seconds", "expected"), [(0.0, "1"), (0.001, "1"), (1.0, "1"), (1.001, "2"), (59.9, "60")]
 )
-def test_retry_after(seconds: float, told: str) -> None:
+def test_retry_after(seconds: float, expected: str) -> None:
     """A client over its limit is told a whole number of seconds, which is never too early."""
     response = try_later(HTTPStatus.TOO_MANY_REQUESTS, "too many").with_retry_after(seconds)
     assert (response.status, response.body) == (429, "too many")
-    assert response.headers == (("Retry-After", told),)
+    assert response.headers == (("Retry-After", expected),)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_retry_after(seconds: float, told: str) -> None:
     ],
 )
 def test_health_answer(draining: bool, full: bool, status: int, body: str) -> None:
-    """The health of a relay is one line of JSON, and its status says whether it is good."""
+    """The health is one line of JSON, and the status code says if it is good."""
     response = health_response(7, draining=draining, full=full)
     assert (response.status, response.body, response.headers) == (
         status,

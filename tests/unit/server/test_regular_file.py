@@ -1,4 +1,4 @@
-"""Small files, and paths that lead to something else."""
+"""Reading of small files, and refusal of other kinds of file."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ FIFO = "is a FIFO or pipe, not a regular file"
 
 
 def refusal(path: Path | str, max_size: int = 10) -> str:
-    """Return why a path is refused."""
+    """Return the reason for which a path is refused."""
     with pytest.raises(ValueError, match=r"^is a") as caught:
         read_regular_file(str(path), max_size)
     return str(caught.value)
 
 
 def test_content(tmp_path: Path) -> None:
-    """A file is read, also through symbolic links, as a secret of Kubernetes is."""
+    """A file is read, also through symbolic links, such as a secret of Kubernetes."""
     file, folder, link = tmp_path / "file", tmp_path / "..data", tmp_path / "token"
     (tmp_path / "2026").mkdir()
     file = tmp_path / "2026" / "token"
@@ -34,7 +34,7 @@ def test_content(tmp_path: Path) -> None:
 
 
 def test_size(tmp_path: Path) -> None:
-    """A file that is too large is refused, and so is one that has no size beforehand."""
+    """A file that is too large is refused, and so is a file without a size."""
     (tmp_path / "file").write_bytes(b"0123456789")
     with pytest.raises(ValueError, match=r"^is larger than 9 bytes$"):
         read_regular_file(str(tmp_path / "file"), 9)
@@ -43,7 +43,7 @@ def test_size(tmp_path: Path) -> None:
 
 
 def test_other_kinds(tmp_path: Path) -> None:
-    """Another kind of file is refused by its name, and nothing waits for it."""
+    """Another kind of file is refused with its kind, and without waiting."""
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "socket"))
@@ -54,7 +54,7 @@ def test_other_kinds(tmp_path: Path) -> None:
 
 
 def test_descriptor_of_a_pipe() -> None:
-    """A path as the shell makes it of ``<(command)`` is that of a pipe."""
+    """A pipe, such as ``<(command)`` in a shell, is refused."""
     reader, writer = os.pipe()
     assert refusal(f"/dev/fd/{reader}") == FIFO
     os.close(reader)
@@ -62,7 +62,7 @@ def test_descriptor_of_a_pipe() -> None:
 
 
 def test_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A FIFO that takes the place of a file just before it is opened holds nothing up."""
+    """A FIFO that replaces the file just before it is opened delays nothing."""
     os.mkfifo(tmp_path / "fifo")
 
     stale = SimpleNamespace(stat=Path(__file__).stat)
@@ -71,17 +71,17 @@ def test_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_unknown_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kind of file that this system has and others do not is refused, too."""
+    """A file of an unknown kind is refused."""
     monkeypatch.setattr(regular_file, "Path", lambda _: SimpleNamespace(stat=odd))
     assert refusal("/odd") == "is a special file, not a regular file"
 
 
 def odd() -> SimpleNamespace:
-    """Return what tells about a file of a kind that Linux does not have."""
+    """Return the status of a file of a kind that Linux does not have."""
     return SimpleNamespace(st_mode=0o150000)
 
 
 def test_missing(tmp_path: Path) -> None:
-    """A file that is not there is an error of the system."""
+    """A missing file raises the OSError of the kernel."""
     with pytest.raises(FileNotFoundError):
         read_regular_file(str(tmp_path / "file"), 9)

@@ -1,4 +1,4 @@
-"""Content of a file that is taken for a token."""
+"""Token in the content of a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.server.token_file import is_token, read_token, token_in
+from relay.server.token_file import is_token, read_token, token_in, token_weaknesses
 from tests.support.running_relay import running
 
 BAD = [
@@ -37,12 +37,12 @@ BAD = [
     [b"s3cret", b"s3cret\n", b" s3cret\r\n", codecs.BOM_UTF8 + b"s3cret\r\n", b"\n\ns3cret\n\n"],
 )
 def test_good(content: bytes) -> None:
-    """White space and a mark of UTF-8 around the token are left out."""
+    """White space and a byte-order mark around the token are removed."""
     assert token_in(content) == b"s3cret"
 
 
 def test_every_character_that_a_header_can_hold() -> None:
-    """A token may be of any visible ASCII."""
+    """A token may have any visible ASCII character."""
     visible = bytes(range(0x21, 0x7F))
     assert token_in(visible) == visible
     assert is_token(visible)
@@ -63,7 +63,7 @@ def test_bad(tmp_path: Path, content: bytes, why: str) -> None:
 
 
 def test_too_large(tmp_path: Path) -> None:
-    """A file that is no token, such as a picture, is not read to its end."""
+    """A large file, such as a picture, is not read to its end."""
     path = tmp_path / "token"
     path.write_bytes(b"x" * 5000)
     with pytest.raises(ValueError, match=r"' is larger than 4096 bytes$"):
@@ -72,7 +72,7 @@ def test_too_large(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("content", "why"), BAD)
 async def test_reload(tmp_path: Path, content: bytes, why: str) -> None:
-    """The same holds for a reload, which leaves the old token in force."""
+    """A reload refuses the same content, and the old token stays in force."""
     path = tmp_path / "token"
     path.write_bytes(b"s3cret")
     async with running(token_file=str(path)) as relay:
@@ -82,4 +82,31 @@ async def test_reload(tmp_path: Path, content: bytes, why: str) -> None:
         await relay.refused(401, "opening a new code needs a token")
         client = await relay.connect()
         assert (await client.upgrade("/?pair=code&token=s3cret")).status == 101
-        await relay.gone(client)
+        await relay.disconnect(client)
+
+
+@pytest.mark.parametrize(
+    ("token", "mode", "reasons"),
+    [
+        ("x" * 16, 0o640, []),
+        ("x" * 15, 0o600, ["it has fewer than 16 characters"]),
+        ("x" * 16 + "\n", 0o644, ["every user of the machine can read its file"]),
+        (
+            "x",
+            0o604,
+            ["it has fewer than 16 characters", "every user of the machine can read its file"],
+        ),
+    ],
+)
+def test_weaknesses(tmp_path: Path, token: str, mode: int, reasons: list[str]) -> None:
+    """A token that is short, or that every user can read, has weaknesses."""
+    path = tmp_path / "token"
+    path.write_text(token)
+    path.chmod(mode)
+    assert token_weaknesses(str(path)) == reasons
+
+
+def test_weaknesses_of_no_token(tmp_path: Path) -> None:
+    """A file that holds no token has no weaknesses to tell."""
+    with pytest.raises(OSError, match="token"):
+        token_weaknesses(str(tmp_path / "token"))

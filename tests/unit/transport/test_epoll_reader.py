@@ -1,4 +1,4 @@
-"""One task reads for whoever left it a call, and wakes them when the call says so."""
+"""One task reads for all waiting tasks, and wakes a task when its function returns True."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.transport import epoll_reader as lookout_module
+from relay.transport import epoll_reader as epoll_module
 from relay.transport.epoll_reader import TURN, EpollReader, open_epoll_reader
 from relay.transport.read_size import MIN_READ, READ_SIZE, READ_TIME, ReadSize
 from relay.transport.wrap import wrap_stream
@@ -36,8 +36,8 @@ def connected() -> Iterator[tuple[int, socket.socket]]:
 
 
 @pytest.fixture
-async def lookout() -> AsyncIterator[EpollReader]:
-    """Return a lookout that watches."""
+async def reader() -> AsyncIterator[EpollReader]:
+    """Return an epoll reader that runs."""
     with open_epoll_reader() as opened:
         assert opened is not None
         async with trio.open_nursery() as nursery:
@@ -47,7 +47,7 @@ async def lookout() -> AsyncIterator[EpollReader]:
 
 
 class Taker:
-    """Takes what comes, and has enough of it at a word."""
+    """Function that collects data until it has enough."""
 
     def __init__(self, enough: bytes = b"enough") -> None:
         self.taken: list[bytes] = []
@@ -58,12 +58,12 @@ class Taker:
         return data == self._enough
 
 
-async def test_until_enough(lookout: EpollReader, nursery: trio.Nursery) -> None:
-    """What comes is given to the call; its task sleeps until the call returns True."""
+async def test_until_enough(reader: EpollReader, nursery: trio.Nursery) -> None:
+    """Received data is passed to the function; the task sleeps until the function returns True."""
     taker, woken = Taker(), trio.Event()
 
     async def wait(fd: int) -> None:
-        await lookout.read_until(fd, taker, SIZE, ReadSize())
+        await reader.read_until(fd, taker, SIZE, ReadSize())
         woken.set()
 
     with connected() as (fd, theirs):
@@ -81,51 +81,51 @@ async def test_until_enough(lookout: EpollReader, nursery: trio.Nursery) -> None
         assert os.read(fd, SIZE) == b"more"
 
 
-async def test_max_bytes(lookout: EpollReader) -> None:
+async def test_max_bytes(reader: EpollReader) -> None:
     """No more than max_bytes is read at once, and the rest with the next call."""
     taker = Taker(b"cc")
     with connected() as (fd, theirs):
         theirs.send(b"aabbcc")
-        await lookout.read_until(fd, taker, 2, ReadSize())
+        await reader.read_until(fd, taker, 2, ReadSize())
     assert taker.taken == [b"aa", b"bb", b"cc"]
 
 
-async def test_again(lookout: EpollReader) -> None:
-    """Whoever was woken may wait for the same descriptor again."""
+async def test_again(reader: EpollReader) -> None:
+    """A task that was woken may wait for the same descriptor again."""
     taker = Taker()
     with connected() as (fd, theirs):
         for _ in range(3):
             theirs.send(b"enough")
-            await lookout.read_until(fd, taker, SIZE, ReadSize())
+            await reader.read_until(fd, taker, SIZE, ReadSize())
     assert taker.taken == [b"enough"] * 3
 
 
-async def test_end_of_the_stream(lookout: EpollReader) -> None:
-    """The end of a stream is given to the call as no bytes."""
+async def test_end_of_the_stream(reader: EpollReader) -> None:
+    """The end of a stream is passed to the function as no bytes."""
     taker = Taker(b"")
     with connected() as (fd, theirs):
         theirs.send(b"last")
         theirs.close()
-        await lookout.read_until(fd, taker, SIZE, ReadSize())
+        await reader.read_until(fd, taker, SIZE, ReadSize())
     assert taker.taken == [b"last", b""]
 
 
-async def test_cancelled(lookout: EpollReader) -> None:
-    """Whoever is cancelled loses nothing, is called no more, and may wait again."""
+async def test_cancelled(reader: EpollReader) -> None:
+    """A cancelled wait loses no data, calls no function, and can be repeated."""
     taker = Taker(b"late")
     with connected() as (fd, theirs):
         with trio.move_on_after(0.01) as scope:
-            await lookout.read_until(fd, taker, SIZE, ReadSize())
+            await reader.read_until(fd, taker, SIZE, ReadSize())
         assert scope.cancelled_caught
         theirs.send(b"late")
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert taker.taken == []
-        await lookout.read_until(fd, taker, SIZE, ReadSize())
+        await reader.read_until(fd, taker, SIZE, ReadSize())
     assert taker.taken == [b"late"]
 
 
-async def test_one_ends_another(lookout: EpollReader) -> None:
-    """A call may end the wait for a descriptor that has something to read in the same moment."""
+async def test_one_ends_another(reader: EpollReader) -> None:
+    """A function may end the wait for another descriptor that is ready in the same moment."""
     called = []
     with connected() as (one, ones), connected() as (two, twos):
         async with trio.open_nursery() as nursery:
@@ -136,15 +136,15 @@ async def test_one_ends_another(lookout: EpollReader) -> None:
                 return False
 
             for fd in (one, two):
-                nursery.start_soon(lookout.read_until, fd, take, SIZE, ReadSize())
+                nursery.start_soon(reader.read_until, fd, take, SIZE, ReadSize())
             await trio.testing.wait_all_tasks_blocked()
             ones.send(b"something")
             twos.send(b"something")
     assert called == [b"something"]
 
 
-async def test_a_call_that_raises(lookout: EpollReader) -> None:
-    """What a call raises is raised where somebody waits for it, and the lookout goes on."""
+async def test_a_call_that_raises(reader: EpollReader) -> None:
+    """An exception of the function is raised in the waiting task, and the epoll reader goes on."""
 
     def fail(_: bytes) -> bool:
         raise ZeroDivisionError
@@ -152,15 +152,15 @@ async def test_a_call_that_raises(lookout: EpollReader) -> None:
     with connected() as (fd, theirs):
         theirs.send(b"enough")
         with pytest.raises(ZeroDivisionError):
-            await lookout.read_until(fd, fail, SIZE, ReadSize())
+            await reader.read_until(fd, fail, SIZE, ReadSize())
         theirs.send(b"enough")
-        await lookout.read_until(fd, Taker(), SIZE, ReadSize())
+        await reader.read_until(fd, Taker(), SIZE, ReadSize())
 
 
 async def test_nothing_to_read_after_all(
-    lookout: EpollReader, monkeypatch: pytest.MonkeyPatch
+    reader: EpollReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That there is something to read is a hint; the call is for what there is."""
+    """A ready descriptor without data does not call the function."""
     taker, reads, really_read = Taker(), 0, os.read
 
     def read(fd: int, size: int) -> bytes:
@@ -173,56 +173,56 @@ async def test_nothing_to_read_after_all(
     with connected() as (fd, theirs):
         monkeypatch.setattr(os, "read", read)
         theirs.send(b"enough")
-        await lookout.read_until(fd, taker, SIZE, ReadSize())
+        await reader.read_until(fd, taker, SIZE, ReadSize())
     assert taker.taken == [b"enough"]
 
 
-async def test_a_failure_keeps_nobody(lookout: EpollReader) -> None:
-    """What was raised is gone with whoever waited, without the cyclic garbage collector."""
+async def test_a_failure_keeps_nobody(reader: EpollReader) -> None:
+    """A raised exception is freed with the waiting task, without the cyclic garbage collector."""
 
     class Fails:
         def __call__(self, data: bytes) -> bool:
             raise ZeroDivisionError
 
     fails = Fails()
-    gone = weakref.ref(fails)
+    reference = weakref.ref(fails)
     gc.disable()
     try:
         with connected() as (fd, theirs):
             theirs.send(b"something")
             with pytest.raises(ZeroDivisionError):
-                await lookout.read_until(fd, fails, SIZE, ReadSize())
+                await reader.read_until(fd, fails, SIZE, ReadSize())
             del fails
-            assert gone() is None
+            assert reference() is None
     finally:
         gc.enable()
 
 
-async def test_the_last_one_is_forgotten(lookout: EpollReader) -> None:
-    """Whoever was read last is not kept until something else comes."""
+async def test_last_registration_is_freed(reader: EpollReader) -> None:
+    """The registration that was read last is not kept until the next event."""
     taker = Taker()
-    gone = weakref.ref(taker)
+    reference = weakref.ref(taker)
     with connected() as (fd, theirs):
         theirs.send(b"enough")
-        await lookout.read_until(fd, taker, SIZE, ReadSize())
+        await reader.read_until(fd, taker, SIZE, ReadSize())
         del taker
-        assert gone() is None
+        assert reference() is None
 
 
-async def test_closed_by_somebody_else(lookout: EpollReader, nursery: trio.Nursery) -> None:
-    """A number that the system gave to another one is that one's, and the first can be ended."""
+async def test_closed_descriptor(reader: EpollReader, nursery: trio.Nursery) -> None:
+    """A descriptor number that the kernel gave to another socket is that socket's."""
     first, second, scope = Taker(), Taker(), trio.CancelScope()
 
     async def wait(fd: int) -> None:
         with scope:
-            await lookout.read_until(fd, first, SIZE, ReadSize())
+            await reader.read_until(fd, first, SIZE, ReadSize())
 
     with connected() as (fd, _):
         nursery.start_soon(wait, fd)
         await trio.testing.wait_all_tasks_blocked()
         with connected() as (another, theirs):
             os.dup2(another, fd)
-            nursery.start_soon(lookout.read_until, fd, second, SIZE, ReadSize())
+            nursery.start_soon(reader.read_until, fd, second, SIZE, ReadSize())
             await trio.testing.wait_all_tasks_blocked()
             scope.cancel()
             theirs.send(b"enough")
@@ -230,24 +230,24 @@ async def test_closed_by_somebody_else(lookout: EpollReader, nursery: trio.Nurse
     assert (first.taken, second.taken) == ([], [b"enough"])
 
 
-async def test_closed_and_cancelled(lookout: EpollReader) -> None:
-    """Whoever waits for a descriptor that is closed already can be cancelled like any other."""
+async def test_closed_and_cancelled(reader: EpollReader) -> None:
+    """A wait for a closed descriptor can be cancelled like any other."""
     with trio.CancelScope() as scope, connected() as (fd, _):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(lookout.read_until, fd, Taker(), SIZE, ReadSize())
+            nursery.start_soon(reader.read_until, fd, Taker(), SIZE, ReadSize())
             await trio.testing.wait_all_tasks_blocked()
             os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), fd)
             scope.cancel()
     assert scope.cancelled_caught
 
 
-async def test_copy_of_a_closed_descriptor(lookout: EpollReader) -> None:
-    """Data for a descriptor that somebody else replaced disturbs no other one."""
+async def test_copy_of_a_closed_descriptor(reader: EpollReader) -> None:
+    """Data for a descriptor that another owner replaced disturbs no other wait."""
     with connected() as (fd, theirs), connected() as (other, others):
         copy = os.dup(fd)  # the set keeps its entry as long as there is a copy
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(lookout.read_until, fd, Taker(), SIZE, ReadSize())
+                nursery.start_soon(reader.read_until, fd, Taker(), SIZE, ReadSize())
                 await trio.testing.wait_all_tasks_blocked()
                 os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), fd)
                 nursery.cancel_scope.cancel()
@@ -255,14 +255,14 @@ async def test_copy_of_a_closed_descriptor(lookout: EpollReader) -> None:
             others.send(b"enough")
             taker = Taker()
             with trio.fail_after(5):
-                await lookout.read_until(other, taker, SIZE, ReadSize())
+                await reader.read_until(other, taker, SIZE, ReadSize())
         finally:
             os.close(copy)
     assert taker.taken == [b"enough"]
 
 
-async def test_it_ends_first() -> None:
-    """If the lookout fails, whoever waits in it is cancelled, and nothing else comes of it."""
+async def test_reader_ends_first() -> None:
+    """If the epoll reader fails, the waiting tasks are cancelled, without another exception."""
     with open_epoll_reader() as opened, connected() as (fd, theirs):
         assert opened is not None
 
@@ -281,15 +281,15 @@ async def test_it_ends_first() -> None:
 
 
 class Clock:
-    """A clock that goes on when a test says so."""
+    """Clock that a test advances."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(lookout_module, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(epoll_module, "perf_counter", lambda: self.now)
 
 
 async def test_time_bounds_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other tasks run once the turn is over, and sockets that were left out are read first."""
+    """Other tasks run after each turn, and the next turn starts with the remaining sockets."""
     clock, reads, most, turns = Clock(monkeypatch), list[int](), 0, 0
     with open_epoll_reader() as opened, ExitStack() as stack:
         assert opened is not None
@@ -313,16 +313,16 @@ async def test_time_bounds_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
             nursery.cancel_scope.cancel()
     assert (
         most <= 2 * 4
-    )  # two turns, if trio ran the lookout last in one round and first in the next
+    )  # two turns, if trio ran the reader last in one round and first in the next
     assert turns >= 4
     for start in (0, 11, 22):
         assert sorted(reads[start : start + 11]) == list(range(11))
 
 
 async def test_expensive_reads_become_small(
-    lookout: EpollReader, monkeypatch: pytest.MonkeyPatch
+    reader: EpollReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A side whose data takes long to handle gets smaller reads, and larger ones afterwards."""
+    """A side whose data is expensive gets smaller reads, and larger ones afterwards."""
     clock, sizes, size = Clock(monkeypatch), list[int](), ReadSize()
     cost = 1e-6
 
@@ -333,16 +333,16 @@ async def test_expensive_reads_become_small(
 
     with connected() as (fd, theirs):
         theirs.send(bytes(100_000))
-        await lookout.read_until(fd, take, 20_000, size)
+        await reader.read_until(fd, take, 20_000, size)
         assert sizes == [16 * 1024, 1024, 1024, 1024, 1024]
         sizes.clear()
         cost = 1e-9
-        await lookout.read_until(fd, take, READ_SIZE, size)
+        await reader.read_until(fd, take, READ_SIZE, size)
     assert sizes == [MIN_READ * 2**n for n in range(5)]
 
 
-async def test_more_than_the_descriptor_has(lookout: EpollReader) -> None:
-    """A source that has more is read on, in turn with others, though nothing else comes."""
+async def test_more_than_the_descriptor_has(reader: EpollReader) -> None:
+    """A source with more data is read on, in turn with others, without a further event."""
     order, left = list[str](), [b"two", b"three", b"enough"]
 
     with connected() as (one, ones), connected() as (two, twos):
@@ -359,7 +359,7 @@ async def test_more_than_the_descriptor_has(lookout: EpollReader) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(
                 partial(
-                    lookout.read_until,
+                    reader.read_until,
                     one,
                     partial(take, "one"),
                     SIZE,
@@ -368,7 +368,7 @@ async def test_more_than_the_descriptor_has(lookout: EpollReader) -> None:
                     has_more=lambda: bool(left),
                 )
             )
-            nursery.start_soon(lookout.read_until, two, partial(take, "two"), 1, ReadSize())
+            nursery.start_soon(reader.read_until, two, partial(take, "two"), 1, ReadSize())
             await trio.sleep(0.05)
             nursery.cancel_scope.cancel()
     assert order.count("one") == 3
@@ -376,7 +376,7 @@ async def test_more_than_the_descriptor_has(lookout: EpollReader) -> None:
 
 
 def test_read_size_has_bounds() -> None:
-    """No read is smaller than `MIN_READ` or larger than `READ_SIZE`, whatever it costs."""
+    """No read is smaller than `MIN_READ` or larger than `READ_SIZE`, whatever its cost."""
     size = ReadSize()
     size.adapt(3600.0)
     assert size.bytes == MIN_READ
@@ -387,29 +387,29 @@ def test_read_size_has_bounds() -> None:
     assert size.bytes == READ_SIZE
 
 
-async def test_hangup(lookout: EpollReader) -> None:
-    """The end of a stream is noticed behind data that is not read, and not before it is there."""
+async def test_hangup(reader: EpollReader) -> None:
+    """The end of a stream is noticed behind unread data, and not before it arrives."""
     with connected() as (fd, theirs):
         theirs.send(b"unread")
         with trio.move_on_after(0.01) as early:
-            await lookout.wait_hangup(fd)
+            await reader.wait_hangup(fd)
         assert early.cancelled_caught
         theirs.shutdown(socket.SHUT_WR)
-        assert not await lookout.wait_hangup(fd)
+        assert not await reader.wait_hangup(fd)
         assert os.read(fd, SIZE) == b"unread"
 
 
-async def test_reset(lookout: EpollReader) -> None:
-    """A reset is told from an end."""
+async def test_reset(reader: EpollReader) -> None:
+    """A reset and an end are told apart."""
     ours, theirs = await pair_of_streams()
     async with ours:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         await theirs.aclose()
-        assert await lookout.wait_hangup(ours.socket.fileno())
+        assert await reader.wait_hangup(ours.socket.fileno())
 
 
 async def test_data_is_no_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event that was taken from the system before the wait began does not end it."""
+    """An event from before the wait does not end the wait."""
     with open_epoll_reader() as opened, connected() as (one, ones), connected() as (two, twos):
         assert opened is not None
         clock, taken = Clock(monkeypatch), list[int]()
@@ -443,14 +443,14 @@ async def test_data_is_no_hangup(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_epoll(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system has no epoll there is no lookout."""
+    """A platform without epoll has no epoll reader."""
     monkeypatch.delattr(select, "epoll")
     with open_epoll_reader() as opened:
         assert opened is None
 
 
 async def pair_of_streams() -> tuple[trio.SocketStream, trio.SocketStream]:
-    """Return two ends of a connection on TCP, which can be reset."""
+    """Return two ends of a TCP connection, which can be reset."""
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         theirs = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
@@ -458,11 +458,11 @@ async def pair_of_streams() -> tuple[trio.SocketStream, trio.SocketStream]:
 
 
 @pytest.mark.parametrize("watched", [True, False])
-async def test_wire(lookout: EpollReader, nursery: trio.Nursery, *, watched: bool) -> None:
-    """A wire gives first what was put back, and does the same with a lookout and without."""
+async def test_transport(reader: EpollReader, nursery: trio.Nursery, *, watched: bool) -> None:
+    """A transport returns pushed-back data first, with and without an epoll reader."""
     ours, theirs = await pair_of_streams()
     async with ours, theirs:
-        transport = wrap_stream(ours, nursery, lookout if watched else None)
+        transport = wrap_stream(ours, nursery, reader if watched else None)
         taker = Taker(b"ack")
         transport.push_back(b"put back")
         await theirs.send_all(b"ack")
@@ -473,13 +473,13 @@ async def test_wire(lookout: EpollReader, nursery: trio.Nursery, *, watched: boo
 
 
 @pytest.mark.parametrize("watched", [True, False])
-async def test_wire_that_breaks(
-    lookout: EpollReader, nursery: trio.Nursery, *, watched: bool
+async def test_transport_that_breaks(
+    reader: EpollReader, nursery: trio.Nursery, *, watched: bool
 ) -> None:
-    """A reset is trio's BrokenResourceError, and noted."""
+    """A reset raises trio's BrokenResourceError, and is recorded."""
     ours, theirs = await pair_of_streams()
     async with ours:
-        transport = wrap_stream(ours, nursery, lookout if watched else None)
+        transport = wrap_stream(ours, nursery, reader if watched else None)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         await theirs.aclose()
         with pytest.raises(trio.BrokenResourceError):

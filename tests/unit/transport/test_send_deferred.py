@@ -1,4 +1,4 @@
-"""What a wire sends without being waited for lands at a frame border, and the latest counts."""
+"""Deferred bytes are sent between frames, and only the latest ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ends = tuple[Transport, trio.abc.Stream]
 
 @pytest.fixture(params=["socket", "TLS", "memory"])
 async def ends(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIterator[Ends]:
-    """Return a wire, and the other end of its stream, which takes nothing by itself."""
+    """Return a transport, and the other end of its stream, which does not read by itself."""
     ours: trio.abc.Stream
     theirs: trio.abc.Stream
     if request.param == "memory":
@@ -52,7 +52,7 @@ async def receive(stream: trio.abc.ReceiveStream, size: int) -> bytes:
 
 
 async def test_room(ends: Ends) -> None:
-    """Where there is room it goes out at once, and nothing is blocked afterwards."""
+    """A socket with room gets the bytes at once, and the transport is not blocked."""
     transport, theirs = ends
     assert not transport.write_blocked
     transport.send_deferred(b"first")
@@ -63,7 +63,7 @@ async def test_room(ends: Ends) -> None:
 
 
 async def test_latest(ends: Ends) -> None:
-    """While data waits, it is kept for behind that, and a later call replaces it."""
+    """Deferred bytes wait behind pending data, and a later call replaces them."""
     transport, theirs = ends
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.send_all, BLOCK)
@@ -78,7 +78,7 @@ async def test_latest(ends: Ends) -> None:
 
 
 async def test_between_writers(ends: Ends) -> None:
-    """It comes before what others send later."""
+    """Deferred bytes precede the data of later writers."""
     transport, theirs = ends
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.send_all, BLOCK)
@@ -89,7 +89,7 @@ async def test_between_writers(ends: Ends) -> None:
 
 
 async def test_no_room(nursery: trio.Nursery) -> None:
-    """Where there is no room though nobody waits, it goes out as soon as there is."""
+    """A socket without room gets the bytes as soon as it has room, although no writer waits."""
     ours, theirs = sockets()
     async with ours, theirs:
         transport, size = wrap_stream(ours, nursery), 0
@@ -104,7 +104,7 @@ async def test_no_room(nursery: trio.Nursery) -> None:
 
 
 async def test_queued(nursery: trio.Nursery) -> None:
-    """A wire tells what its socket has not got rid of; of memory nothing is known."""
+    """A transport knows the unsent bytes of its socket; for a memory stream it knows none."""
     ours, theirs = sockets()
     async with ours, theirs:
         await wrap_stream(ours, nursery).send_all(b"on its way")
@@ -113,7 +113,7 @@ async def test_queued(nursery: trio.Nursery) -> None:
 
 
 async def test_broken(ends: Ends) -> None:
-    """What goes wrong is not its matter."""
+    """A failed write raises nothing."""
     transport, theirs = ends
     await trio.aclose_forcefully(theirs)
     transport.send_deferred(b"in vain")
@@ -124,7 +124,7 @@ async def test_broken(ends: Ends) -> None:
 
 
 async def test_closed(ends: Ends) -> None:
-    """Nor is that the wire is closed, also while it waits."""
+    """A closed transport raises nothing either, also if it is closed while bytes wait."""
     transport, _ = ends
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fail, transport)
@@ -136,13 +136,13 @@ async def test_closed(ends: Ends) -> None:
 
 
 async def fail(transport: Transport) -> None:
-    """Send until the wire is closed."""
+    """Send until the transport is closed."""
     with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
         await transport.send_all(BLOCK)
 
 
 async def expect_nothing(stream: trio.abc.ReceiveStream) -> None:
-    """See to it that nothing more is sent."""
+    """Assert that nothing more is sent."""
     with trio.move_on_after(0) as nothing:
         await stream.receive_some(1)
     assert nothing.cancelled_caught

@@ -1,4 +1,4 @@
-"""What the system knows of a connection, asked of real sockets; and what it does not know."""
+"""Facts that the kernel knows about real sockets, and facts that it does not know."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from relay.transport.socket_info import (
 SocketPair = tuple[trio.SocketStream, trio.SocketStream]
 
 TCP_INFO_SIZE = 232
-"""Of struct tcp_info in linux/tcp.h, or more."""
+"""Size of struct tcp_info in linux/tcp.h, or more."""
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def unix(time_limit: None) -> AsyncIterator[SocketPair]:
 
 @pytest.fixture
 def pair(request: pytest.FixtureRequest) -> SocketPair:
-    """Return the connection of the kind that the test asks for."""
+    """Return a connection of the kind of the test."""
     found: SocketPair = request.getfixturevalue(request.param)
     return found
 
@@ -63,7 +63,7 @@ async def open_listener(host: str) -> trio.SocketListener:
 
 
 def fill(stream: trio.SocketStream) -> int:
-    """Send until the system takes no more, and return how much that was."""
+    """Send until the kernel accepts no more, and return the number of bytes."""
     size = 0
     with suppress(BlockingIOError):
         while True:
@@ -78,11 +78,11 @@ async def drain(stream: trio.SocketStream, size: int) -> None:
 
 
 class TestQueued:
-    """Bytes that the client's system has not taken."""
+    """Bytes that the client's kernel has not acknowledged."""
 
     @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
-    async def test_queued(self, pair: SocketPair) -> None:
-        """They are there while the client does not read, and gone once it has read all."""
+    async def test_unread(self, pair: SocketPair) -> None:
+        """Bytes are unsent while the client does not read, and none are once it has read all."""
         ours, theirs = pair
         assert unsent_bytes(ours.socket) == 0
         size = fill(ours)
@@ -94,13 +94,13 @@ class TestQueued:
 
     @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
     async def test_closed(self, pair: SocketPair) -> None:
-        """A closed socket has none."""
+        """A closed socket has no unsent bytes."""
         fill(pair[0])
         pair[0].socket.close()
         assert unsent_bytes(pair[0].socket) == 0
 
     async def test_unknown(self, tcp: SocketPair, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nor has one of a system that cannot tell."""
+        """A socket on a platform without this ioctl has no unsent bytes."""
 
         def ioctl(*args: object) -> bytes:
             raise OSError(errno.ENOTTY, "no such request")
@@ -111,7 +111,7 @@ class TestQueued:
 
 @pytest.mark.parametrize("pair", ["tcp", "unix"], indirect=True)
 async def test_pending(pair: SocketPair) -> None:
-    """Bytes that were received and not read are counted; a closed socket has none."""
+    """Received bytes that were not read are counted; a closed socket has none."""
     ours, theirs = pair
     assert pending(ours.socket) == 0
     await theirs.send_all(bytes(1000))
@@ -125,10 +125,10 @@ async def test_pending(pair: SocketPair) -> None:
 
 
 class TestUptake:
-    """How the client's system takes what it is sent."""
+    """Acknowledgements by the client's kernel."""
 
     async def test_taken(self, tcp: SocketPair) -> None:
-        """What the client's system acknowledged is counted, and it owes nothing."""
+        """Bytes that the client's kernel acknowledged are counted, and none is outstanding."""
         ours, theirs = tcp
         before = ack_state(ours.socket)
         assert before.seconds_since_ack == before.unacked_probes == 0
@@ -140,7 +140,7 @@ class TestUptake:
         assert ack_state(ours.socket) == AckState(before.acked_bytes + 1000)
 
     async def test_not_read(self, tcp: SocketPair) -> None:
-        """A client that does not read takes no more at some point, and then again if it does."""
+        """A client that does not read stops acknowledging, and goes on when it reads."""
         ours, theirs = tcp
         size = fill(ours)
         before = ack_state(ours.socket).acked_bytes
@@ -151,7 +151,7 @@ class TestUptake:
                 await trio.sleep(0.001)
 
     async def test_unix(self, unix: SocketPair) -> None:
-        """Progress of a reader on a Unix socket is seen in steps smaller than its buffer."""
+        """Progress of a reader on a Unix socket is visible in steps smaller than its buffer."""
         ours, theirs = unix
         size = fill(ours)
         taken = [ack_state(ours.socket).acked_bytes]
@@ -162,13 +162,13 @@ class TestUptake:
         assert ack_state(ours.socket)[1:] == (0.0, 0)
 
     async def test_closed(self, tcp: SocketPair) -> None:
-        """Of a closed socket nothing is known."""
+        """A closed socket has no state."""
         fill(tcp[0])
         tcp[0].socket.close()
         assert ack_state(tcp[0].socket) == AckState()
 
     async def test_another_system(self, tcp: SocketPair, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the system is not Linux, what is queued tells how much the client takes."""
+        """On a platform other than Linux, the unsent bytes show the progress of the client."""
         fill(tcp[0])
         monkeypatch.delattr(trio.socket, "TCP_INFO")
         assert ack_state(tcp[0].socket) == AckState(-unsent_bytes(tcp[0].socket))
@@ -182,7 +182,7 @@ class TestUptake:
         ],
     )
     async def test_unanswered(self, retransmits: int, probes: int, expected: AckState) -> None:
-        """Silence means something only while the client's system is asked in vain."""
+        """The time without an acknowledgement counts only while data or a probe is outstanding."""
         info = bytearray(TCP_INFO_SIZE)
         info[2], info[3] = retransmits, probes
         struct.pack_into("=I", info, 56, 1500)  # tcpi_last_ack_recv, in milliseconds
@@ -190,12 +190,12 @@ class TestUptake:
         assert ack_state(Known(bytes(info))) == expected
 
     async def test_old_kernel(self) -> None:
-        """Likewise with a kernel that tells less."""
+        """An older kernel, which reports less, gives the same result."""
         assert ack_state(Known(bytes(104))) == AckState()
 
 
 class Known(trio.socket.SocketType):
-    """A socket of which the system says what it is told to."""
+    """Socket whose kernel state is given."""
 
     def __init__(self, info: bytes) -> None:
         self.info = info
@@ -209,11 +209,11 @@ class Known(trio.socket.SocketType):
 
 
 class TestPeer:
-    """Where a client comes from."""
+    """Address of a client."""
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
     async def test_tcp(self, host: str) -> None:
-        """It is the address, without the port, also under TLS."""
+        """The address has no port, also under TLS."""
         async with await open_listener(host) as listener:
             theirs = await trio.testing.open_stream_to_socket_listener(listener)
             ours = await listener.accept()
@@ -224,11 +224,11 @@ class TestPeer:
                 assert socket_of(tls) is ours.socket
 
     async def test_unix(self, unix: SocketPair) -> None:
-        """It is a word of its own for a Unix socket, named or not."""
+        """A Unix socket has the word unix, with or without a path."""
         assert peer_address(unix[0]) == (trio.socket.AF_UNIX, "")
 
     async def test_named_unix(self, tmp_path: Path) -> None:
-        """A client on a path has no address either."""
+        """A client that is bound to a path has no address either."""
         sock = trio.socket.socket(trio.socket.AF_UNIX)
         with sock:
             await sock.bind(str(tmp_path / "relay"))
@@ -239,15 +239,15 @@ class TestPeer:
                 assert peer_address(ours) == (trio.socket.AF_UNIX, "")
 
     async def test_memory(self) -> None:
-        """There is none of a stream in memory, also under TLS."""
+        """A memory stream has no address, also under TLS."""
         ours, _ = trio.testing.memory_stream_pair()
         assert peer_address(ours) == (trio.socket.AF_UNSPEC, "")
         assert socket_of(ours) is None
         tls = trio.SSLStream(ours, ssl.create_default_context(), server_side=False)
         assert peer_address(tls) == (trio.socket.AF_UNSPEC, "")
 
-    async def test_gone(self, tcp: SocketPair) -> None:
-        """Nor of a client that is gone already."""
+    async def test_disconnected(self, tcp: SocketPair) -> None:
+        """A client that has disconnected has no address."""
         ours, theirs = tcp
         linger = struct.pack("ii", 1, 0)
         theirs.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, linger)
@@ -258,7 +258,7 @@ class TestPeer:
 
 
 def test_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is the soft one, and 0 stands for none."""
+    """The limit is the soft one, and 0 stands for no limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert descriptor_limit() == soft
     monkeypatch.setattr(resource, "getrlimit", lambda _: (17, 18))

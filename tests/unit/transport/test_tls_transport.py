@@ -1,4 +1,4 @@
-"""The wire that speaks TLS itself: its records, its end, and what it keeps."""
+"""TLS in the socket transport: records, ends, and buffers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("time_limit")
 
 
 async def connected() -> tuple[trio.SocketStream, trio.SocketStream]:
-    """Return both ends of a connection over TCP."""
+    """Return both ends of a TCP connection."""
     [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with listener:
         theirs = await trio.open_tcp_stream("127.0.0.1", listener.socket.getsockname()[1])
@@ -36,14 +36,14 @@ async def connected() -> tuple[trio.SocketStream, trio.SocketStream]:
 
 
 @asynccontextmanager
-async def wired(
+async def over_tls_pair(
     nursery: trio.Nursery,
     *,
     reader: EpollReader | None = None,
     behind: bytes = b"",
     context: ssl.SSLContext | None = None,
 ) -> AsyncIterator[tuple[TLSTransport, TlsPeer]]:
-    """Give a wire and its client, after their handshake."""
+    """Return a transport and its client, after their handshake."""
     ours, theirs = await connected()
     peer = TlsPeer(theirs, context)
     async with theirs, TLSTransport(TLSSocket(ours, CONTEXT), nursery, reader) as transport:
@@ -54,10 +54,10 @@ async def wired(
 
 
 @pytest.fixture(params=["own task", "epoll reader"])
-async def lookout(
+async def reader(
     request: pytest.FixtureRequest, nursery: trio.Nursery
 ) -> AsyncIterator[EpollReader | None]:
-    """Read by the task that waits, or by the epoll reader."""
+    """Read by the waiting task, or by the epoll reader."""
     if request.param == "own task":
         yield None
         return
@@ -69,7 +69,7 @@ async def lookout(
 
 
 class Taken:
-    """Takes what a wire receives, until there is as much as a test wants, or the end."""
+    """Function that collects data from a transport, up to a size or the end."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -88,18 +88,18 @@ async def receive(transport: TLSTransport, size: int, max_bytes: int = 1 << 20) 
     return taken.pieces
 
 
-async def test_behind_the_handshake(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
-    """Data in the segment of the last handshake message makes no descriptor readable."""
-    async with wired(nursery, reader=lookout, behind=b"request") as (wire, _):
-        assert await receive(wire, 1) == [b"request"]
-    async with wired(nursery, reader=lookout, behind=b"request") as (transport, _):
+async def test_behind_the_handshake(nursery: trio.Nursery, reader: EpollReader | None) -> None:
+    """Data in the segment of the last handshake message is found without a readable descriptor."""
+    async with over_tls_pair(nursery, reader=reader, behind=b"request") as (transport, _):
+        assert await receive(transport, 1) == [b"request"]
+    async with over_tls_pair(nursery, reader=reader, behind=b"request") as (transport, _):
         with trio.fail_after(5):
             assert await transport.receive_some(3) == b"req"
             assert await transport.receive_some(9) == b"uest"
 
 
 async def test_no_room_for_the_handshake(nursery: trio.Nursery) -> None:
-    """The handshake waits for room, as everything that is sent does."""
+    """The handshake waits for room, like all sent data."""
     ours, theirs = await connected()
     filling = 0
     with suppress(BlockingIOError):
@@ -118,9 +118,9 @@ async def test_no_room_for_the_handshake(nursery: trio.Nursery) -> None:
         assert transport.handshake_done
 
 
-async def test_several_records(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
-    """All records of one read come in one piece, but for what exceeds the limit."""
-    async with wired(nursery, reader=lookout) as (transport, peer):
+async def test_several_records(nursery: trio.Nursery, reader: EpollReader | None) -> None:
+    """All records of one read are returned in one piece, up to the limit."""
+    async with over_tls_pair(nursery, reader=reader) as (transport, peer):
         await peer.stream.send_all(peer.records(b"one", b"two", b"three"))
         assert await receive(transport, 11) == [b"onetwothree"]
         await peer.stream.send_all(peer.records(b"one", b"two", b"three"))
@@ -132,9 +132,9 @@ async def test_several_records(nursery: trio.Nursery, lookout: EpollReader | Non
         assert await transport.receive_some(1000) == b"x" * 600
 
 
-async def test_partial_record(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
-    """A record is delivered when its last byte is there."""
-    async with wired(nursery, reader=lookout) as (transport, peer):
+async def test_partial_record(nursery: trio.Nursery, reader: EpollReader | None) -> None:
+    """A record is delivered once its last byte has arrived."""
+    async with over_tls_pair(nursery, reader=reader) as (transport, peer):
         record = peer.records(b"whole")
         async with trio.open_nursery() as reading:
             taken = Taken(5)
@@ -146,9 +146,9 @@ async def test_partial_record(nursery: trio.Nursery, lookout: EpollReader | None
         assert taken.pieces == [b"whole"]
 
 
-async def test_large(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
-    """What the socket does not take at once goes out as there is room, in both directions."""
-    async with wired(nursery, reader=lookout) as (transport, peer):
+async def test_large(nursery: trio.Nursery, reader: EpollReader | None) -> None:
+    """Data that the socket does not accept at once is sent as it gets room, in both directions."""
+    async with over_tls_pair(nursery, reader=reader) as (transport, peer):
         async with trio.open_nursery() as sending:
             sending.start_soon(transport.send_all, BLOCK)
             assert await peer.receive_exactly(len(BLOCK)) == BLOCK
@@ -160,9 +160,9 @@ async def test_large(nursery: trio.Nursery, lookout: EpollReader | None) -> None
 
 
 @pytest.mark.parametrize("notify", [True, False])
-async def test_end(nursery: trio.Nursery, lookout: EpollReader | None, *, notify: bool) -> None:
-    """The end of TLS and the end of TCP end the stream, behind what was sent before."""
-    async with wired(nursery, reader=lookout) as (transport, peer):
+async def test_end(nursery: trio.Nursery, reader: EpollReader | None, *, notify: bool) -> None:
+    """The end of TLS and the end of TCP end the stream, behind the earlier data."""
+    async with over_tls_pair(nursery, reader=reader) as (transport, peer):
         last = peer.records(b"last")
         await peer.stream.send_all(last + (peer.close_notify() if notify else b""))
         if not notify:
@@ -173,16 +173,16 @@ async def test_end(nursery: trio.Nursery, lookout: EpollReader | None, *, notify
         assert not transport.broken
 
 
-async def test_end_with_data(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
-    """Data and the end that come in one read are both delivered at once."""
-    async with wired(nursery, reader=lookout) as (transport, peer):
+async def test_end_with_data(nursery: trio.Nursery, reader: EpollReader | None) -> None:
+    """Data and the end in one read are both delivered at once."""
+    async with over_tls_pair(nursery, reader=reader) as (transport, peer):
         await peer.stream.send_all(peer.records(b"last") + peer.close_notify() + b"ignored")
         assert await receive(transport, 100) == [b"last", b""]
 
 
-async def test_not_tls_any_more(nursery: trio.Nursery, lookout: EpollReader | None) -> None:
-    """A forged record breaks the wire, and the client gets an alert."""
-    async with wired(nursery, reader=lookout) as (transport, peer):
+async def test_forged_record(nursery: trio.Nursery, reader: EpollReader | None) -> None:
+    """A forged record breaks the transport, and the client gets an alert."""
+    async with over_tls_pair(nursery, reader=reader) as (transport, peer):
         record = bytearray(peer.records(b"forged"))
         record[-1] ^= 1
         await peer.stream.send_all(record)
@@ -196,8 +196,8 @@ async def test_not_tls_any_more(nursery: trio.Nursery, lookout: EpollReader | No
 
 
 async def test_alert(nursery: trio.Nursery) -> None:
-    """A fatal alert of the client breaks the wire."""
-    async with wired(nursery) as (transport, peer):
+    """A fatal alert of the client breaks the transport."""
+    async with over_tls_pair(nursery) as (transport, peer):
         await peer.stream.send_all(peer.alert())
         with pytest.raises(trio.BrokenResourceError):
             await transport.receive_some(1)
@@ -207,7 +207,7 @@ async def test_alert(nursery: trio.Nursery) -> None:
 @pytest.mark.parametrize("lingering", [True, False])
 async def test_close_notify(nursery: trio.Nursery, *, lingering: bool) -> None:
     """The relay ends TLS behind the last frame, and reads on until the client leaves."""
-    async with wired(nursery) as (transport, peer):
+    async with over_tls_pair(nursery) as (transport, peer):
         await transport.send_all(b"last")
         if lingering:
             async with trio.open_nursery() as leaving:
@@ -232,7 +232,7 @@ async def test_close_notify(nursery: trio.Nursery, *, lingering: bool) -> None:
 
 async def test_close_with_unread_data(nursery: trio.Nursery) -> None:
     """A client that ended TLS in time gets the end of TCP, and no reset."""
-    async with wired(nursery) as (transport, peer):
+    async with over_tls_pair(nursery) as (transport, peer):
         await peer.stream.send_all(peer.close_notify())
         await trio.sleep(0.01)
         await transport.aclose()
@@ -243,8 +243,8 @@ async def test_close_with_unread_data(nursery: trio.Nursery) -> None:
 
 
 async def test_no_close_notify_inside_a_record(nursery: trio.Nursery) -> None:
-    """A wire that is closed while frames wait ends where it is, and claims no good end."""
-    async with wired(nursery) as (transport, peer):
+    """A transport that is closed while frames wait stops there, without close_notify."""
+    async with over_tls_pair(nursery) as (transport, peer):
         assert not transport.try_send(BLOCK)
         await transport.aclose()
         with pytest.raises(ssl.SSLEOFError):
@@ -253,7 +253,7 @@ async def test_no_close_notify_inside_a_record(nursery: trio.Nursery) -> None:
 
 async def test_nothing_after_a_reset(nursery: trio.Nursery) -> None:
     """A connection that was reset is closed without another write."""
-    async with wired(nursery) as (transport, peer):
+    async with over_tls_pair(nursery) as (transport, peer):
         peer.stream.setsockopt(
             trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0)
         )
@@ -268,7 +268,7 @@ async def test_nothing_after_a_reset(nursery: trio.Nursery) -> None:
 
 
 async def test_nothing_before_the_handshake(nursery: trio.Nursery) -> None:
-    """Frames are not sent before the handshake is complete, not even in clear."""
+    """Frames are not sent before the handshake is complete, not even in clear text."""
     ours, theirs = await connected()
     async with theirs:
         transport = TLSTransport(TLSSocket(ours, CONTEXT), nursery)
@@ -284,7 +284,7 @@ async def test_nothing_before_the_handshake(nursery: trio.Nursery) -> None:
 
 async def test_waiting_frames_are_plaintext(nursery: trio.Nursery) -> None:
     """Frames that wait are encrypted in the order in which they are written."""
-    async with wired(nursery) as (transport, peer):
+    async with over_tls_pair(nursery) as (transport, peer):
         assert not transport.try_send(BLOCK)
         transport.send_deferred(b"first pong")
         assert not transport.try_send(b"frame")
@@ -299,15 +299,15 @@ async def test_waiting_frames_are_plaintext(nursery: trio.Nursery) -> None:
 
 @pytest.fixture
 def key_log(tmp_path: Path) -> ssl.SSLContext:
-    """Return how a client speaks TLS that tells its secrets."""
+    """Return a context of a client that logs its secrets."""
     context = client_context()
     context.keylog_filename = str(tmp_path / "keys")
     return context
 
 
 async def test_key_update(nursery: trio.Nursery, key_log: ssl.SSLContext) -> None:
-    """A client that asks for new keys gets them with what it is sent next."""
-    async with wired(nursery, context=key_log) as (transport, peer):
+    """A client that requests new keys gets them with the next data."""
+    async with over_tls_pair(nursery, context=key_log) as (transport, peer):
         forger = Forger(Path(key_log.keylog_filename))
         await peer.stream.send_all(
             forger.key_update() + forger.record(APPLICATION_DATA, b"with new keys")
@@ -318,8 +318,8 @@ async def test_key_update(nursery: trio.Nursery, key_log: ssl.SSLContext) -> Non
 
 
 async def test_key_update_behind_frames(nursery: trio.Nursery, key_log: ssl.SSLContext) -> None:
-    """While frames wait, the answer is sent behind their records."""
-    async with wired(nursery, context=key_log) as (transport, peer):
+    """While frames wait, the reply is sent behind their records."""
+    async with over_tls_pair(nursery, context=key_log) as (transport, peer):
         forger = Forger(Path(key_log.keylog_filename))
         assert not transport.try_send(BLOCK)
         await peer.stream.send_all(
@@ -335,15 +335,15 @@ async def test_key_update_behind_frames(nursery: trio.Nursery, key_log: ssl.SSLC
 
 @pytest.fixture
 def old_key_log(key_log: ssl.SSLContext) -> ssl.SSLContext:
-    """Return how a client speaks TLS 1.2 that tells its secrets."""
+    """Return a context of a client of TLS 1.2 that logs its secrets."""
     key_log.maximum_version = ssl.TLSVersion.TLSv1_2
     key_log.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
     return key_log
 
 
 async def test_renegotiation(nursery: trio.Nursery, old_key_log: ssl.SSLContext) -> None:
-    """A client that begins another handshake is told at once that there is none."""
-    async with wired(nursery, context=old_key_log) as (transport, peer):
+    """A client that begins another handshake gets the refusal at once."""
+    async with over_tls_pair(nursery, context=old_key_log) as (transport, peer):
         forger = OldForger(Path(old_key_log.keylog_filename), peer.server_random)
         async with trio.open_nursery() as reading:
             reading.start_soon(transport.receive_some, 100)
@@ -356,8 +356,8 @@ async def test_renegotiation(nursery: trio.Nursery, old_key_log: ssl.SSLContext)
 async def test_renegotiation_behind_frames(
     nursery: trio.Nursery, old_key_log: ssl.SSLContext
 ) -> None:
-    """While frames wait, the answer is sent behind their records, though nothing else is."""
-    async with wired(nursery, context=old_key_log) as (transport, peer):
+    """While frames wait, the reply is sent behind their records, without further data."""
+    async with over_tls_pair(nursery, context=old_key_log) as (transport, peer):
         forger = OldForger(Path(old_key_log.keylog_filename), peer.server_random)
         assert not transport.try_send(BLOCK)
         await peer.stream.send_all(forger.hello())
@@ -373,8 +373,8 @@ async def test_renegotiation_behind_frames(
 async def test_renegotiation_without_end(
     nursery: trio.Nursery, old_key_log: ssl.SSLContext
 ) -> None:
-    """A client that asks for more than it takes is disconnected, and nothing is kept for it."""
-    async with wired(nursery, context=old_key_log) as (transport, peer):
+    """A client that requests more than it reads is disconnected; no reply is buffered for it."""
+    async with over_tls_pair(nursery, context=old_key_log) as (transport, peer):
         forger = OldForger(Path(old_key_log.keylog_filename), peer.server_random)
         assert not transport.try_send(BLOCK)
         hellos = b"".join(forger.hello() for _ in range(MAX_REPLIES // 20))
@@ -397,7 +397,7 @@ async def reset_before_a_byte() -> trio.SocketStream:
 
 
 async def test_reset_before_a_byte(nursery: trio.Nursery) -> None:
-    """A reset that came before the first read is found by that read, and is no end."""
+    """A reset before the first read is found by that read, and is no end."""
     async with TLSTransport(TLSSocket(await reset_before_a_byte(), CONTEXT), nursery) as transport:
         with pytest.raises(trio.BrokenResourceError):
             await transport.handshake()

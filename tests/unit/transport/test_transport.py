@@ -1,4 +1,4 @@
-"""A wire loses nothing, mixes nothing up, and never touches a descriptor that is not its own."""
+"""A transport loses no bytes, mixes no writers, and never uses a descriptor of another owner."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Ends = tuple[SocketTransport, trio.abc.Stream]
 
 @pytest.fixture(params=["plain", "TLS"])
 async def sockets(request: pytest.FixtureRequest, nursery: trio.Nursery) -> AsyncIterator[Ends]:
-    """Return a wire over a real socket, plain or with TLS, and the other end."""
+    """Return a transport over a real socket, plain or with TLS, and the other end."""
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
         if request.param == "TLS":
@@ -44,8 +44,8 @@ async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
     return bytes(data)
 
 
-async def test_fastest_wire_for_a_stream(nursery: trio.Nursery) -> None:
-    """A socket gets the wire for sockets, any other stream the one for any stream."""
+async def test_transport_of_a_stream(nursery: trio.Nursery) -> None:
+    """A socket gets a SocketTransport, any other stream a StreamTransport."""
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
         assert isinstance(wrap_stream(ours, nursery), SocketTransport)
@@ -53,8 +53,8 @@ async def test_fastest_wire_for_a_stream(nursery: trio.Nursery) -> None:
     assert isinstance(wrap_stream(trio.testing.memory_stream_pair()[0], nursery), StreamTransport)
 
 
-async def test_unread(sockets: Ends) -> None:
-    """What was put back is received first, in pieces of the size that is asked for."""
+async def test_push_back(sockets: Ends) -> None:
+    """Data that was pushed back is received first, in pieces of the requested size."""
     transport, theirs = sockets
     await theirs.send_all(b"behind")
     transport.push_back(b"before")
@@ -65,7 +65,7 @@ async def test_unread(sockets: Ends) -> None:
 
 
 async def test_backpressure(sockets: Ends) -> None:
-    """What the socket does not take at once goes out as there is room."""
+    """Data that the socket does not accept at once is sent as the socket gets room."""
     transport, theirs = sockets
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.send_all, BLOCK)
@@ -75,7 +75,7 @@ async def test_backpressure(sockets: Ends) -> None:
 
 
 async def test_cancelled_writer(sockets: Ends) -> None:
-    """The rest of what a cancelled writer had begun goes out before the next writer's bytes."""
+    """The rest of a cancelled writer's bytes is sent before the next writer's bytes."""
     transport, theirs = sockets
     with trio.move_on_after(0):
         await transport.send_all(BLOCK)
@@ -85,7 +85,7 @@ async def test_cancelled_writer(sockets: Ends) -> None:
 
 
 async def test_several_writers(sockets: Ends) -> None:
-    """The bytes of writers that wait at the same time are not mixed."""
+    """The bytes of concurrent writers are not mixed."""
     transport, theirs = sockets
     async with trio.open_nursery() as nursery:
         nursery.start_soon(transport.send_all, BLOCK)
@@ -99,7 +99,7 @@ async def test_several_writers(sockets: Ends) -> None:
 
 
 async def test_reset(sockets: Ends) -> None:
-    """Once writing failed, the wire is broken and takes nothing more."""
+    """After a failed write, the transport is broken and accepts nothing."""
     transport, theirs = sockets
     await theirs.aclose()
     with pytest.raises(trio.BrokenResourceError):
@@ -111,7 +111,7 @@ async def test_reset(sockets: Ends) -> None:
 
 
 async def test_reset_while_waiting(sockets: Ends) -> None:
-    """A writer that waits for room learns that there will be none."""
+    """A writer that waits for room gets the error of a broken transport."""
     transport, theirs = sockets
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expect_broken, transport)
@@ -126,7 +126,7 @@ async def expect_broken(transport: Transport) -> None:
 
 
 async def test_closed(sockets: Ends) -> None:
-    """A closed wire forgets its descriptor, which may be another connection's by then."""
+    """A closed transport drops its descriptor, whose number may be reused."""
     transport, _ = sockets
     await transport.aclose()
     with pytest.raises(trio.ClosedResourceError):
@@ -136,7 +136,7 @@ async def test_closed(sockets: Ends) -> None:
 
 
 async def test_closed_while_waiting(sockets: Ends) -> None:
-    """Whoever waits for a wire that is closed is woken."""
+    """A task that waits for a closed transport is woken."""
     transport, _ = sockets
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expect_closed, partial(transport.receive_some, 100))
@@ -146,18 +146,18 @@ async def test_closed_while_waiting(sockets: Ends) -> None:
 
 
 async def expect_closed(use: Callable[[], Awaitable[object]]) -> None:
-    """Use a wire until it is closed."""
+    """Use a transport until it is closed."""
     with pytest.raises(trio.ClosedResourceError):
         await use()
 
 
 async def test_spurious_readiness(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A socket that is readable, and then is not, is waited for again."""
+    """A socket that is readable, and then has no data, is waited for again."""
     transport, theirs = sockets
     surprises = [BlockingIOError()]
 
     class Os:
-        """The calls of the system, the first of which finds nothing."""
+        """System calls, the first of which finds no data."""
 
         @staticmethod
         def read(descriptor: int, size: int) -> bytes:
@@ -171,11 +171,11 @@ async def test_spurious_readiness(sockets: Ends, monkeypatch: pytest.MonkeyPatch
 
 
 async def test_read_fails(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read that the system refuses breaks the wire."""
+    """A read that the kernel refuses breaks the transport."""
     transport, theirs = sockets
 
     class Os:
-        """A system in which the connection was reset."""
+        """System calls on a connection that was reset."""
 
         @staticmethod
         def read(descriptor: int, size: int) -> bytes:
@@ -190,7 +190,7 @@ async def test_read_fails(sockets: Ends, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("watched", [True, False])
 async def test_hangup(nursery: trio.Nursery, autojump_clock: object, *, watched: bool) -> None:
-    """A hang-up is noticed behind data that nobody reads, or never where nobody can tell."""
+    """A hang-up is noticed behind unread data, or never without epoll."""
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
         with open_epoll_reader() as reader:
@@ -208,10 +208,10 @@ async def test_hangup(nursery: trio.Nursery, autojump_clock: object, *, watched:
         assert transport.look(100) == b"unread"
 
 
-async def test_hangup_where_the_system_watches_no_more(
+async def test_hangup_beyond_the_limit_of_epoll(
     nursery: trio.Nursery, autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the system watches no further socket, a hang-up is not noticed, and that is all."""
+    """If the kernel refuses to watch another socket, a hang-up goes unnoticed without a failure."""
 
     async def refuse(self: EpollReader, fd: int) -> bool:
         raise OSError(errno.ENOSPC, "no space")
@@ -227,8 +227,8 @@ async def test_hangup_where_the_system_watches_no_more(
     assert not transport.broken
 
 
-async def test_stream_wire(nursery: trio.Nursery) -> None:
-    """Over any stream, too, a cancelled writer's bytes come whole and first."""
+async def test_stream_transport(nursery: trio.Nursery) -> None:
+    """Over any stream, a cancelled writer's bytes arrive whole and first."""
     ours, theirs = trio.testing.lockstep_stream_pair()
     transport = StreamTransport(ours, nursery)
     nursery.start_soon(transport.send_all, b"first")
@@ -242,8 +242,8 @@ async def test_stream_wire(nursery: trio.Nursery) -> None:
     assert await receive_exactly(theirs, 16) == b"firstsecondthird"
 
 
-async def test_stream_wire_breaks(nursery: trio.Nursery) -> None:
-    """Over any stream, too, a failed write breaks the wire and lingering ends."""
+async def test_stream_transport_breaks(nursery: trio.Nursery) -> None:
+    """Over any stream, a failed write breaks the transport, and the wait for the end returns."""
     ours, theirs = trio.testing.memory_stream_pair()
     transport = StreamTransport(ours, nursery)
     await theirs.aclose()
@@ -254,7 +254,7 @@ async def test_stream_wire_breaks(nursery: trio.Nursery) -> None:
 
 
 async def test_broken_keeps_nothing(sockets: Ends) -> None:
-    """What is sent to a wire that is broken is not kept, however much there was before."""
+    """Data for a broken transport is not kept, however much was sent before."""
     transport, theirs = sockets
     assert not transport.try_send(BLOCK)
     await theirs.aclose()
@@ -264,10 +264,10 @@ async def test_broken_keeps_nothing(sockets: Ends) -> None:
         assert not transport.write_blocked
 
 
-async def test_two_that_wait_for_a_broken_wire(
+async def test_two_writers_of_a_broken_transport(
     sockets: Ends,
 ) -> None:
-    """Each of several writers that wait learns that there will be no room."""
+    """Each of several waiting writers gets the error of a broken transport."""
     transport, theirs = sockets
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expect_broken, transport)

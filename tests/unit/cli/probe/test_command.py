@@ -20,7 +20,8 @@ import typer
 from typer.testing import CliRunner
 
 from relay import RelayHandle, serve_relay
-from relay.cli.probe.command import add_pair_code, probe, run
+from relay.cli.options import WrongUsage
+from relay.cli.probe.command import add_pair_code, authorization, probe, run
 from relay.cli.probe.report import JsonReport, TextReport, duration
 from relay.cli.probe.runner import Result
 from relay.daemon.standard_streams import OutputFailed
@@ -34,7 +35,7 @@ SHORT = ("--size", "1000")
 
 @pytest.fixture
 def tls_port() -> Iterator[int]:
-    """Run a relay with a certificate for localhost, in a thread: the command has this one."""
+    """Run a relay with a certificate for localhost in a thread, as the command uses this one."""
     started: Queue[tuple[int, trio.lowlevel.TrioToken, trio.CancelScope]] = Queue()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("localhost").configure_cert(context)
@@ -54,16 +55,18 @@ def tls_port() -> Iterator[int]:
     thread.join(30)
 
 
-def invoke(*arguments: str) -> tuple[int, str, str]:
+def invoke(*arguments: str, **variables: str) -> tuple[int, str, str]:
     """Run the command; return its status, standard output and standard error."""
     app = typer.Typer(rich_markup_mode=None)
     app.command()(probe)
-    done = CliRunner().invoke(app, arguments)
+    done = CliRunner().invoke(app, arguments, env=variables)
+    if isinstance(done.exception, WrongUsage):
+        return done.exception.exit_code, done.stdout, str(done.exception)
     return done.exit_code, done.stdout, done.stderr
 
 
 def test_text(tls_port: int, tmp_path: Path) -> None:
-    """It prints a line for each step, and whether it all works; the code is not printed."""
+    """The output has a line for each step, and the result; it does not have the code."""
     file = tmp_path / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(file)
     url = f"wss://localhost:{tls_port}/relay"
@@ -79,7 +82,7 @@ def test_text(tls_port: int, tmp_path: Path) -> None:
 
 
 def test_json(tls_port: int) -> None:
-    """With --json there is one object, and nothing else."""
+    """With --json the output is one object."""
     url = f"wss://localhost:{tls_port}/"
     status, out, err = invoke(url, "--insecure", "--json", *SHORT)
     assert (status, err) == (0, "")
@@ -87,7 +90,15 @@ def test_json(tls_port: int) -> None:
     assert report["url"] == url
     assert report["ok"] is True
     assert [step["ok"] for step in report["steps"]] == [True] * len(report["steps"])
-    assert set(report["steps"][0]) == {"name", "ok", "seconds", "figures", "error", "hint"}
+    assert set(report["steps"][0]) == {
+        "name",
+        "ok",
+        "seconds",
+        "figures",
+        "error",
+        "hint",
+        "answered_by",
+    }
 
 
 def test_failure(tls_port: int) -> None:
@@ -124,8 +135,18 @@ def test_failure(tls_port: int) -> None:
         (("ws://relay.example", "--insecure"), "wss://"),
         (("ws://relay.example", "--ca", "file"), "wss://"),
         (("wss://relay.example", "--ca", "file", "--insecure"), "--ca"),
-        (("wss://relay.example", "--ca", "/no/such/file"), "no such file"),
+        (("wss://relay.example", "--ca", "/no/such/file"), "cannot read --ca '/no/such/file': No"),
         (("wss://relay.example", "--ca", __file__), "no certificate"),
+        (("ws://relay.example/?x=1&pair=",), "URL must hold a pair code"),
+        (("ws://relay.example/?pair=canary%FF",), "URL must hold a pair code"),
+        (("ws://relay.example", "--token-file", "/no"), "cannot read --token-file '/no': No such"),
+        (("ws://relay.example", "--token-file", "/"), "--token-file '/' is a directory"),
+        (
+            ("ws://relay.example", "--token", "canary", "--token-file", "/no"),
+            "--token must be left",
+        ),
+        (("unix:",), "URL must have the path of a socket"),
+        (("unix:/no", "--insecure"), "--insecure must be left out without wss://"),
     ],
 )
 def test_wrong_usage(arguments: Sequence[str], expected: str) -> None:
@@ -136,13 +157,31 @@ def test_wrong_usage(arguments: Sequence[str], expected: str) -> None:
     assert "canary" not in err
 
 
+def test_bad_token_in_the_environment() -> None:
+    """The message names the variable, without the token."""
+    status, _, err = invoke("ws://relay.example", ARC_PROBE_TOKEN="canary other")  # noqa: S106
+    assert (status, err) == (2, "ARC_PROBE_TOKEN must be visible ASCII characters")
+
+
+def test_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token is that of the option, of the file, or else of the variable."""
+    file = tmp_path / "token"
+    file.write_text("filed\n")
+    monkeypatch.delenv("ARC_PROBE_TOKEN", raising=False)
+    assert authorization("", "") == ()
+    monkeypatch.setenv("ARC_PROBE_TOKEN", "variable")
+    assert authorization("", "") == ((b"Authorization", b"Bearer variable"),)
+    assert authorization("", str(file)) == ((b"Authorization", b"Bearer filed"),)
+    assert authorization("option", "") == ((b"Authorization", b"Bearer option"),)
+
+
 @pytest.mark.parametrize(
     ("query", "pattern"),
     [
         ("", r"pair=[0-9a-f]{32}"),
         ("token=x", r"token=x&pair=[0-9a-f]{32}"),
         ("pair=mine", r"pair=mine"),
-        ("x=1&pair=", r"x=1&pair="),
+        ("x=1&pair=%C3%A9", r"x=1&pair=%C3%A9"),
     ],
 )
 def test_code(query: str, pattern: str) -> None:
@@ -151,7 +190,7 @@ def test_code(query: str, pattern: str) -> None:
 
 
 async def test_interrupt(nursery: trio.Nursery, capsys: pytest.CaptureFixture[str]) -> None:
-    """SIGINT ends it with one line, no report, and the status of a program that was interrupted."""
+    """SIGINT ends the command with one line, without a report; the status says interrupted."""
 
     class Interrupting(JsonReport):
         def step(self, result: Result) -> None:
@@ -165,7 +204,7 @@ async def test_interrupt(nursery: trio.Nursery, capsys: pytest.CaptureFixture[st
 async def test_interrupt_that_is_ignored(
     memory_relay: MemoryRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGINT has no effect on a job in the background, for which the shell had it ignored."""
+    """SIGINT has no effect on a background job, in which the shell ignores it."""
 
     class Interrupting(JsonReport):
         def step(self, result: Result) -> None:
@@ -197,8 +236,8 @@ def test_step_without_figures(capsys: pytest.CaptureFixture[str]) -> None:
     assert duration(9.9994) == "9999 ms"
 
 
-def test_nothing_there() -> None:
-    """A relay that is not there is no reason for a traceback."""
+def test_no_relay() -> None:
+    """A missing relay causes no traceback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     status, out, err = invoke(f"ws://127.0.0.1:{port}")

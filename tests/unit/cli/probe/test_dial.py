@@ -24,7 +24,7 @@ def trusting(tmp_path: Path) -> ssl.SSLContext:
     """Return a context that trusts the test's authority."""
     file = tmp_path / "ca.pem"
     AUTHORITY.cert_pem.write_to_path(file)
-    return client_context(ca=file)
+    return client_context(ca=str(file))
 
 
 async def read(stream: trio.abc.Stream) -> None:
@@ -75,7 +75,7 @@ async def failure_of(target: ConnectTarget) -> Failure:
 
 
 async def test_tls(nursery: trio.Nursery, trusting: ssl.SSLContext) -> None:
-    """With a good certificate there is a stream."""
+    """A valid certificate gives a stream."""
     port = await serve_tls(nursery, AUTHORITY.issue_cert("localhost"))
     async with await dial(at(port, trusting), Awaited()) as stream:
         assert await stream.receive_some() == b"well"
@@ -153,7 +153,7 @@ async def test_refused() -> None:
 
 
 def test_unreachable() -> None:
-    """Each way to be unreachable is named once, in the system's words."""
+    """Each reason of an unreachable host is named once, in the words of the kernel."""
     error = OSError("all attempts failed")
     numbers = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETUNREACH)
     error.__cause__ = ExceptionGroup("", [OSError(number, "") for number in numbers])
@@ -161,6 +161,12 @@ def test_unreachable() -> None:
     assert failure.text == "network is unreachable, no route to host"
     assert failure.causes == ("unreachable",)
     assert tcp_failure(OSError("odd")).text == "odd"
+
+
+def test_denied() -> None:
+    """A Unix socket that the user may not open is distinguished from one without a listener."""
+    failure = tcp_failure(PermissionError(errno.EACCES, "Permission denied"))
+    assert (failure.text, failure.causes) == ("permission denied", ("denied",))
 
 
 def test_odd_certificate() -> None:
@@ -173,7 +179,7 @@ def test_odd_certificate() -> None:
 
 
 def test_hints() -> None:
-    """The most specific cause counts, in its phase or in any; not every cause has a hint."""
+    """The most specific cause has precedence, in its phase or in any; some causes have no hint."""
     cut = Failure("", "closed 1006", "closed")
     assert hint_for("idle", cut, 61.2) == HINTS["idle: closed 1006"].format(seconds="61 s")
     assert hint_for("small", cut, 1) == HINTS["closed 1006"]

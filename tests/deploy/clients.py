@@ -1,4 +1,4 @@
-"""Clients by the hundred, over TLS through a proxy, each from an address of its own."""
+"""Hundreds of clients, over TLS through a proxy, each from an address of its own."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from .certificates import HOST
 __all__ = ["GONE", "Entry", "Refused", "Side", "address", "each"]
 
 AT_ONCE = 32
-"""Codes that are dealt with at a time."""
-PATIENCE = 5.0
-"""Seconds in which the sides of a pair must have met."""
+"""Number of codes that are used concurrently."""
+MEETING_TIMEOUT = 5.0
+"""Maximum number of seconds until the sides of a pair are joined."""
 FORGED = "203.0.113.9"
-"""What every client says it is, to no avail."""
+"""Address in the forged X-Forwarded-For of every client. Proxies must ignore it."""
 GONE = (trio.EndOfChannel, trio.BrokenResourceError)
-"""How a client learns that a connection was cut."""
+"""Exceptions of a client whose connection was cut."""
 
 
 class Refused(Exception):
-    """No place was to be had; by HTTP status, and body."""
+    """Refusal, with the HTTP status and the body."""
 
 
 def address(network: int, number: int) -> str:
-    """Return the address of a client: by its network, from 1 on, and its number in it."""
+    """Return the address of a client, from the number of its network, from 1 on, and its own."""
     return f"127.{network}.{number // 250}.{number % 250 + 1}"
 
 
 class Side(Client):
-    """A client that answers pings."""
+    """Client that answers pings."""
 
     async def event(self) -> Frame:
         """Return the next frame that is no ping."""
@@ -44,7 +44,7 @@ class Side(Client):
         return frame
 
     async def leave(self) -> None:
-        """Close, and wait for the answer."""
+        """Do a closing handshake."""
         await self.send(encode_close(1000))
         while (await self.event()).opcode != CLOSE:
             pass
@@ -52,16 +52,16 @@ class Side(Client):
 
 @dataclass(frozen=True)
 class Entry:
-    """Where clients connect to, and every code that any of them had."""
+    """Address of the proxy, and all codes that the clients used."""
 
     port: int
     trust: ssl.SSLContext
     codes: set[str] = field(default_factory=set)
     sides: list[Side] = field(default_factory=list)
-    """Every client that connected."""
+    """All connected clients."""
 
     async def connect(self, source: str) -> Side:
-        """Return a client that has sent nothing yet."""
+        """Return a client that has sent nothing."""
         socket = trio.socket.socket()
         socket.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY, 1)
         try:
@@ -82,7 +82,7 @@ class Entry:
             await trio.aclose_forcefully(side.stream)
 
     async def join(self, code: str, source: str) -> Side:
-        """Return a client that has a place in a pair; raise Refused if it has none."""
+        """Return a client that has joined; raise Refused if it is refused."""
         self.codes.add(code)
         side = await self.connect(source)
         try:
@@ -96,8 +96,8 @@ class Entry:
         return side
 
     async def meet(self, code: str, a_source: str, b_source: str) -> None:
-        """Join both sides of a code, pass a message each way, and leave."""
-        with trio.fail_after(PATIENCE):
+        """Join both sides of a code, send a message in each direction, and leave."""
+        with trio.fail_after(MEETING_TIMEOUT):
             async with await self.join(code, a_source) as a, await self.join(code, b_source) as b:
                 await exchange(a, b)
                 await exchange(b, a)
@@ -105,12 +105,12 @@ class Entry:
                 assert (await b.event()).opcode == CLOSE
 
     async def visit(self, code: str, source: str) -> None:
-        """Take a place, and leave."""
+        """Join a code, and leave."""
         async with await self.join(code, source) as side:
             await side.leave()
 
     async def insist(self, code: str, a_source: str, b_source: str) -> None:
-        """Meet, and try again if that fails."""
+        """Join both sides, and retry after a failure."""
         while True:
             with suppress(OSError, Refused, trio.TooSlowError, *GONE):
                 await self.meet(code, a_source, b_source)
@@ -119,7 +119,7 @@ class Entry:
 
 
 async def exchange(source: Side, target: Side) -> None:
-    """Pass a message from one side to the other."""
+    """Send a message from one side to the other."""
     await source.send_message(b"still here")
     assert await target.event() == Frame(fin=True, opcode=BINARY, payload=b"still here")
 
@@ -127,7 +127,7 @@ async def exchange(source: Side, target: Side) -> None:
 async def each(
     task: Callable[..., Awaitable[None]], *arguments: Iterable[object], at_once: int = AT_ONCE
 ) -> None:
-    """Run a task for each tuple of arguments, so many at a time."""
+    """Run a task for each tuple of arguments, with a limit of concurrent tasks."""
     limit = trio.Semaphore(at_once)
 
     async def run(*given: object) -> None:

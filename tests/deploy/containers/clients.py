@@ -1,4 +1,4 @@
-"""Clients of a relay that runs in a container."""
+"""Clients of a relay in a container."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .podman import Container
 PORT = 8765
 
 
-class Visitor(Client):
-    """A client that answers pings."""
+class AnsweringClient(Client):
+    """Client that answers pings."""
 
     async def frame(self) -> Frame:
         """Return the next frame that is no ping."""
@@ -23,20 +23,20 @@ class Visitor(Client):
         return frame
 
 
-async def join(container: Container, code: str = "code", port: int = PORT) -> Visitor:
+async def join(container: Container, code: str = "code", port: int = PORT) -> AnsweringClient:
     """Return a client that has joined."""
     return await upgraded(await container.connect(port), code)
 
 
-async def upgraded(stream: trio.SocketStream, code: str = "code") -> Visitor:
-    """Return a client that has joined by this connection."""
-    client = Visitor(stream)
+async def upgraded(stream: trio.SocketStream, code: str = "code") -> AnsweringClient:
+    """Return a client that has joined on this connection."""
+    client = AnsweringClient(stream)
     assert (await client.upgrade(f"/?pair={code}")).status == 101
     return client
 
 
-async def exchange(a: Visitor, b: Visitor) -> None:
-    """Have both sides say something to the other."""
+async def exchange(a: AnsweringClient, b: AnsweringClient) -> None:
+    """Send a message in each direction."""
     long = os.urandom(500_000)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(a.send_message, b"from a")
@@ -46,13 +46,13 @@ async def exchange(a: Visitor, b: Visitor) -> None:
 
 
 async def expect_exchange(container: Container, port: int = PORT) -> None:
-    """Have two clients join, say something to each other, and leave."""
+    """Join two clients, exchange messages, and leave."""
     async with await join(container, port=port) as a, await join(container, port=port) as b:
         await exchange(a, b)
 
 
-class Meeting:
-    """Two sides of a code, who come again, whenever the relay stops, until each heard the other."""
+class RetryingPair:
+    """Two sides of a code, which join again after each stop until each got a message."""
 
     def __init__(self, container: Container, code: str) -> None:
         self._container = container
@@ -62,8 +62,8 @@ class Meeting:
         self.closed = 0
         """Connections that ended because the relay stopped."""
 
-    async def come(self) -> None:
-        """Be both sides."""
+    async def run(self) -> None:
+        """Run both sides."""
         async with trio.open_nursery() as nursery:
             for side in "ab":
                 nursery.start_soon(self._be, side)
@@ -81,8 +81,8 @@ class Meeting:
         await self._over.wait()
         scope.cancel()
 
-    async def _listen(self, client: Visitor, side: str) -> None:
-        """Listen until the relay stops, and nothing else may end it."""
+    async def _listen(self, client: AnsweringClient, side: str) -> None:
+        """Read until the relay stops; no other end is allowed."""
         while (frame := await client.frame()).opcode == BINARY:
             self._heard.add(side)
             if len(self._heard) == len("ab"):

@@ -1,0 +1,103 @@
+"""`arc-relay hash`: print the hash by which the log of the running relay names a pair code."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import replace
+from functools import partial
+from getpass import getpass
+from http import HTTPStatus
+from typing import Annotated, Final
+
+import h11
+import trio
+import typer
+
+from ..daemon.errors import StartError
+from ..daemon.settings import DaemonSettings
+from .client import ConnectTarget, connect, request, start_tls
+from .health import describe_failure
+from .options import WrongUsage, read_settings
+from .url import LOOPBACK_FOR, parse_target
+
+PATH: Final = "/hash"
+TIMEOUT: Final = 5.0
+"""Seconds in which the relay must answer."""
+
+HASH: Final = re.compile("[0-9a-f]+")
+
+
+def hash_code(
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="URL",
+            help="The metrics of a relay, as http://HOST:PORT; by default those of the relay on"
+            " this machine, from the variable ARC_RELAY_METRICS.",
+        ),
+    ] = None,
+) -> None:
+    """Print the hash of a pair code, by which the log of the running relay names the pair.
+
+    The code is read from standard input.
+    """
+    try:
+        target = metrics_target(url)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from None
+    typer.echo(trio.run(fetch_hash, target, read_code()))
+
+
+def metrics_target(url: str | None) -> ConnectTarget:
+    """Return the target for the metrics at a URL, or for those that the environment configures.
+
+    Raises ValueError like `parse_target`, and WrongUsage if nothing is configured.
+    """
+    if url is not None:
+        return replace(parse_target(url), path=PATH)
+    address = read_settings(DaemonSettings, {}).metrics_address
+    if address is None:
+        raise WrongUsage(
+            "give the URL of the relay's metrics, or set ARC_RELAY_METRICS as for the relay"
+        )
+    host, port = address
+    return ConnectTarget(LOOPBACK_FOR.get(host, (host,)), port, path=PATH)
+
+
+def read_code() -> bytes:
+    """Read a code from standard input: from a terminal without echo, because it is a secret."""
+    ask = partial(getpass, "Pair code: ") if sys.stdin.isatty() else sys.stdin.readline
+    return ask().rstrip("\r\n").encode(errors="surrogateescape")
+
+
+async def fetch_hash(target: ConnectTarget, code: bytes) -> str:
+    """Return the hash of a code from the relay whose metrics are at a target.
+
+    Raises `StartError` with the cause if there is none. Cancellation closes the connection.
+    """
+    try:
+        with trio.fail_after(TIMEOUT):
+            async with await start_tls(await connect(target), target) as stream:
+                status, body = await request(stream, target, code)
+    except trio.TooSlowError:
+        raise StartError(f"no answer within {TIMEOUT:g} s from {target}") from None
+    except h11.ProtocolError:
+        raise StartError(f"no HTTP answer from {target}") from None
+    except (trio.BrokenResourceError, OSError, ValueError) as error:
+        raise StartError(describe_failure(error, target)) from None
+    return parse_hash(target, status, body)
+
+
+def parse_hash(target: ConnectTarget, status: int, body: bytes) -> str:
+    """Return the hash in a response; raise `StartError` if it has none."""
+    if status == HTTPStatus.BAD_REQUEST:
+        raise StartError("this is no pair code: it must have 1 to 256 characters")
+    try:
+        found = json.loads(body)["pair"] if status == HTTPStatus.OK else ""
+    except (ValueError, RecursionError, TypeError, KeyError):
+        found = ""
+    if not isinstance(found, str) or not HASH.fullmatch(found):
+        raise StartError(f"HTTP {status}, and not from the metrics of an arc-relay, at {target}")
+    return found

@@ -1,0 +1,23 @@
+"""Values of fields in log lines."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+DIGITS: Final = 3
+"""Decimal places of seconds in log lines: milliseconds."""
+
+
+def rounded(seconds: float) -> float:
+    """Round seconds for a log line."""
+    return round(seconds, DIGITS)
+
+
+def drop_empty(**values: Any) -> dict[str, Any]:
+    """Return the fields whose value is not empty and not 0."""
+    return {name: value for name, value in values.items() if value}
+
+
+def as_text(value: object) -> object:
+    """Return a value in the form that its flag accepts."""
+    return ",".join(value) if isinstance(value, tuple) else value

@@ -1,0 +1,100 @@
+"""Log lines of the process around a relay: start, files, signals and end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from structlog.typing import FilteringBoundLogger
+
+from ..fields import non_defaults
+from ..statistics import RelayStatistics
+from .certificate import Certificate
+from .log_fields import as_text, drop_empty, rounded
+
+DAY: Final = 86400.0
+
+FEW_DAYS: Final = 14.0
+"""Days before the end of a certificate from which its line is a warning."""
+
+
+def log_started(  # noqa: PLR0913 - the fields of the line
+    log: FilteringBoundLogger,
+    addresses: Iterable[str],
+    *,
+    version: str,
+    pid: int,
+    ipv6: bool | None = None,
+    metrics: Iterable[str] = (),
+) -> None:
+    """Log that the relay accepts connections, with its addresses and those of its metrics.
+
+    ``ipv6`` is True if a listener serves IPv6, and None if no listener is on TCP.
+    """
+    log.info(
+        "started",
+        listening=",".join(addresses),
+        **({} if ipv6 is None else {"ipv6": ipv6}),
+        **drop_empty(metrics=",".join(metrics)),
+        version=version,
+        pid=pid,
+    )
+
+
+def log_limits(log: FilteringBoundLogger, limits: Mapping[str, float], *, descriptors: int) -> None:
+    """Log the limits in force, and the descriptor limit, from which one of them may be derived."""
+    log.info("limits", **drop_empty(descriptors=descriptors), **limits)
+
+
+def log_settings(log: FilteringBoundLogger, *settings: Any) -> None:
+    """Log the settings that differ from their defaults, if there are any."""
+    changed = {name: as_text(value) for name, value in non_defaults(*settings)}
+    if changed:
+        log.info("settings", **changed)
+
+
+def log_certificate(log: FilteringBoundLogger, certificate: Certificate, now: float) -> None:
+    """Log the names and the end of a certificate; ``now`` is the Unix time in seconds."""
+    days = (certificate.expiry - now) / DAY
+    (log.info if days > FEW_DAYS else log.warning)(
+        "certificate",
+        names=",".join(certificate.names),
+        ends=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(certificate.expiry)),
+        days=int(days),
+    )
+
+
+def log_weak_token(log: FilteringBoundLogger, weaknesses: Iterable[str]) -> None:
+    """Warn of a token that strangers can guess or read, if there is a reason to."""
+    if why := ", ".join(weaknesses):
+        log.warning("weak token", why=why)
+
+
+def log_signal(log: FilteringBoundLogger, name: str) -> None:
+    """Log the name of a signal, such as SIGTERM."""
+    log.info("signal", name=name)
+
+
+def log_reloaded(log: FilteringBoundLogger, what: Iterable[str]) -> None:
+    """Log the names of the reloaded files, such as certificate."""
+    log.info("reloaded", what=",".join(what))
+
+
+def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
+    """Log the failed reload of a file, whose old content stays in use."""
+    log.error("not reloaded", what=what, why=why)
+
+
+def log_stopped(log: FilteringBoundLogger, totals: RelayStatistics, uptime: float) -> None:
+    """Log the end of the relay, after every connection is closed, with its counters."""
+    log.info(
+        "stopped",
+        uptime=rounded(uptime),
+        connections_accepted=totals.connections_accepted,
+        pairs_ended=sum(totals.pairs_ended.values()),
+        waiting_ended=sum(totals.waiting_ended.values()),
+        requests_refused=sum(totals.requests_refused.values()),
+        bytes_a=totals.bytes[0],
+        bytes_b=totals.bytes[1],
+    )

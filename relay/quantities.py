@@ -1,0 +1,66 @@
+"""Text form of numbers, with the units of times and sizes.
+
+Pure. A number without a unit is in the basic unit: seconds or bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Final
+
+MAX_FLOAT: Final = math.nextafter(math.inf, 0)
+"""Largest finite float."""
+
+DIGITS: Final[Mapping[type[int | float], str]] = {
+    int: r"[+-]?[0-9]+",
+    float: r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?",
+}
+"""Syntax of a number. Python's own parsers also accept underscores and non-ASCII digits."""
+
+Units = tuple[tuple[str, int], ...]
+"""Units and their factors, in ascending order."""
+
+TIME: Final[Units] = (("s", 1), ("m", 60), ("h", 3600), ("d", 86400))
+SIZE: Final[Units] = (
+    ("kB", 10**3),
+    ("KiB", 2**10),
+    ("MB", 10**6),
+    ("MiB", 2**20),
+    ("GB", 10**9),
+    ("GiB", 2**30),
+)
+
+
+def read_number(text: str, kind: type[int | float], units: Units = ()) -> int | float:
+    """Parse a number in ASCII digits, and the unit after it, if any, in any case.
+
+    White space around the number and the unit is ignored. Raises ValueError if the text is not a
+    number with an allowed unit.
+    """
+    found = re.fullmatch(rf"({DIGITS[kind]})\s*([A-Za-z]*)", text.strip())
+    factors = {"": 1} | {unit.lower(): factor for unit, factor in units}
+    if found is None or (unit := found[2].lower()) not in factors:
+        raise ValueError
+    return kind(found[1]) * factors[unit]
+
+
+def format_number(number: float, units: Units = ()) -> str:
+    """Return a text that `read_number` parses to this number, if possible with a unit."""
+    for unit, factor in reversed(units):
+        if number and number % factor == 0:
+            return plain(number // factor) + unit
+    return plain(number)
+
+
+def plain(number: float) -> str:
+    """Return a number without a unit, and without the fraction ``.0``."""
+    return str(number).removesuffix(".0")
+
+
+def in_range(value: float, minimum: float, maximum: float = MAX_FLOAT) -> float:
+    """Return a number; raise ValueError if it is out of its range."""
+    if not minimum <= value <= maximum:
+        raise ValueError
+    return value

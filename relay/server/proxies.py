@@ -1,0 +1,42 @@
+"""Addresses of clients behind proxies, and the first proxy that is not trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..limits.client_address import TrustedProxies
+from ..protocol.request import Request
+
+
+class Proxies:
+    """The proxies in front of a relay.
+
+    ``trusted`` is the setting ``trusted_proxies``. Raises ValueError like `TrustedProxies`.
+    """
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        entries = tuple(trusted)
+        self._trusted = TrustedProxies(entries)
+        self._none_trusted = not entries
+        self._reported = False
+
+    def client_of(self, peer: str, request: Request) -> str:
+        """Return the address of the client that sent a request which a peer may have forwarded."""
+        return peer if self._none_trusted else self._trusted.resolve(peer, forwarded_for(request))
+
+    def reports(self, peer: str, request: Request) -> bool:
+        """Return True for the first request that a proxy forwarded which is not trusted."""
+        if self._reported or not is_forwarded(request) or self._trusted.trusts(peer):
+            return False
+        self._reported = True
+        return True
+
+
+def forwarded_for(request: Request) -> str:
+    """Return X-Forwarded-For, which any client can spoof. Bytes outside ASCII are replaced."""
+    return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
+
+
+def is_forwarded(request: Request) -> bool:
+    """Return True if a proxy says that it forwarded the request, in either of two headers."""
+    return b"x-forwarded-for" in request.headers or b"forwarded" in request.headers
