@@ -110,7 +110,10 @@ def test_certificate(island: Island) -> None:
 
     authority = island.caddy("authority", AUTHORITY)
     root = authority / "caddy/pki/authorities/local/root.crt"
-    wait_until(lambda: root.exists() and root.stat().st_size, authority)
+    # Caddy retries only after a minute, so the authority must be ready before the site starts.
+    wait_until(
+        lambda: "serving initial configuration" in (authority / "log").read_text(), authority
+    )
 
     text = (SHIPPED / "Caddyfile").read_text()
     text = text.replace("/var/log/caddy/", f"{island.directory}/access-")

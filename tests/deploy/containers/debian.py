@@ -24,7 +24,7 @@ from .http_proxy import forward_proxy
 from .machine import boot
 from .podman import SETTINGS, Container, Podman
 
-__all__ = ["Debian", "build_debian", "start_debian"]
+__all__ = ["Debian", "build_debian", "start_debian", "write_images"]
 
 # runc, because this container may not run the crun of Debian: see podman.SETTINGS.
 PACKAGES: Final = "systemd,systemd-sysv,dbus,procps,iproute2,ca-certificates,runc"
@@ -63,7 +63,10 @@ echo 127.0.0.1 {HOST} authority.example >>/etc/hosts
 systemd-run --quiet --unit=authority --setenv=HOME=/root/authority \\
   /share/caddy run --adapter caddyfile --config /share/authority
 root=/root/authority/.local/share/caddy/pki/authorities/local/root.crt
-for attempt in $(seq 100); do [ -s $root ] && break; sleep 0.1; done
+for attempt in $(seq 100); do
+  journalctl --quiet --unit=authority | grep --quiet 'serving initial configuration' && break
+  sleep 0.1
+done
 cp $root /usr/local/share/ca-certificates/authority.crt
 update-ca-certificates >/dev/null
 cp -r /share/clone /root/arc-relay
@@ -102,7 +105,7 @@ class Debian:
         return self.container.attempt("timeout", *limit, "bash", "-c", script)
 
     def load_images(self) -> None:
-        """Load the images that a registry would provide; podman must be installed."""
+        """Load the images of `write_images`; podman must be installed."""
         entry = '["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"]'
         changes = (
             f"CMD {entry}",
@@ -117,29 +120,25 @@ class Debian:
 
 
 @contextmanager
-def start_debian(podman: Podman, image: str, base: str, share: Path) -> Iterator[Debian]:
-    """Start a system from an image of `build_debian`."""
-    write_share(podman, base, share)
+def start_debian(podman: Podman, image: str, share: Path) -> Iterator[Debian]:
+    """Start a system from an image of `build_debian`, with a folder for the files that it needs."""
+    write_share(share)
     options = (f"--volume={share}:/share:ro", "--volume=/var/lib/containers")
     with boot(podman, image, *options) as container, forward_proxy(container.process) as url:
         container.do("bash", "-c", PREPARE.replace("PROXY", url))
         yield Debian(container)
 
 
-def write_share(podman: Podman, base: str, share: Path) -> None:
-    """Write the files that the system needs: a clone, settings, images and the authority."""
+def write_share(share: Path) -> None:
+    """Write a clone, settings, and the files of the authority."""
     clone = share / "clone"
-    if clone.exists():
-        return
-    clone.mkdir(parents=True)
+    clone.mkdir()
     for name in CLONE:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, clone / name)
-    substitute(
-        clone / "Containerfile", r"(?m)^(FROM |ARG BASE_IMAGE=)docker\.io/\S+", r"\1localhost/base"
-    )
+    substitute(clone / "Containerfile", r"(?m)^FROM docker\.io/\S+", "FROM localhost/base")
     substitute(clone / "deploy/proxy/Caddyfile", r"\n\{\n", f"\n{{\n\tacme_ca {DIRECTORY}\n")
     settings = pip_settings()
     kept = (f"{name} = {settings[name]}\n" for name in ("index-url", "timeout") if name in settings)
@@ -149,6 +148,10 @@ def write_share(podman: Podman, base: str, share: Path) -> None:
     (share / "containers.conf").write_text(inner)
     (share / "authority").write_text(AUTHORITY)
     shutil.copy(find_program("caddy"), share / "caddy")
+
+
+def write_images(podman: Podman, base: str, share: Path) -> None:
+    """Write the images that a registry would provide: one with Python, and one with Caddy."""
     with tarfile.open(share / "caddy.tar", "w") as archive:
         archive.add(share / "caddy", "usr/bin/caddy")
     podman("tag", base, "localhost/base:latest")

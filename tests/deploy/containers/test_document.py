@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from .building import ROOT
-from .debian import Debian, build_debian, start_debian
+from .debian import Debian, build_debian, start_debian, write_images
 from .documented import Block, read_blocks
 from .podman import Podman
 
@@ -56,9 +56,9 @@ def new_image(podman: Podman, work: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def debian(podman: Podman, new_image: str, base: str, work: Path) -> Iterator[Debian]:
+def debian(podman: Podman, new_image: str, tmp_path: Path) -> Iterator[Debian]:
     """Start a new Debian."""
-    with start_debian(podman, new_image, base, work / "share") as debian:
+    with start_debian(podman, new_image, tmp_path) as debian:
         yield debian
 
 
@@ -127,18 +127,20 @@ def test_systemd(debian: Debian) -> None:
     run(debian, "/opt/arc-relay/bin/arc-relay health unix:/run/arc-relay/relay.sock")
 
 
-def test_containers(debian: Debian) -> None:
+def test_containers(debian: Debian, podman: Podman, base: str, tmp_path: Path) -> None:
     """The sections about containers work, and the token applies."""
+    write_images(podman, base, tmp_path)
     blocks = select(ALONE, container=True)
     follow(debian, blocks[:1], ALONE)
     run(debian, blocks[1].commands.splitlines()[0])
     debian.load_images()
+    (tmp_path / "base.tar").unlink()
     follow(debian, blocks[1:], ALONE)
     run(debian, WITH_TOKEN[blocks[2].section])
     if blocks[2].section == "podman run":
         run(debian, blocks[2].commands)
-    assert "401" in debian.run(PROBE).stdout
     repeat(debian, f'{PROBE} --token "$(cat /etc/arc-relay/token)"')
+    assert "401" in debian.run(PROBE).stdout
     follow(debian, select(UPGRADE, container=True), UPGRADE)
     run(debian, "systemctl stop arc-relay || podman rm -f arc-relay")
     run(debian, "sed -i '/^ARC_RELAY_TOKEN_FILE/d' /etc/arc-relay/relay.env")
