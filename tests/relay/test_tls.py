@@ -119,6 +119,7 @@ async def test_stop_between_frames(tls_relay: TlsRelay) -> None:
             frame = await a.frame()
         assert frame.payload == b"\x03\xe9relay stopping"
         await a.send(encode_close(1001))
+        await trio.aclose_forcefully(b.stream)  # it would not answer the close frame
 
 
 async def send_until_it_fails(client: Client) -> None:
