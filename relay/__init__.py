@@ -49,16 +49,16 @@ if TYPE_CHECKING:
     )
     from .outcomes import Outcome
     from .server.serve import RelayHandle, serve_relay
+    from .server.statistics import OpenPair, RelayStatistics
     from .settings import RelaySettings
-    from .statistics import OpenPair, RelayStatistics
     from .transport.tls_failure import TlsFailure
 else:
     _MODULES = {
-        "OpenPair": "statistics",
+        "OpenPair": "server.statistics",
         "Outcome": "outcomes",
         "RelayHandle": "server.serve",
         "RelaySettings": "settings",
-        "RelayStatistics": "statistics",
+        "RelayStatistics": "server.statistics",
         "TlsFailure": "transport.tls_failure",
         "serve_relay": "server.serve",
     }

@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 
 from ..events import Event, PairEnded, PairJoined
 from ..outcomes import Outcome
-from ..statistics import RelayStatistics
+from ..server.statistics import RelayStatistics
 from ..transport.tls_failure import TlsFailure
 from .process_metrics import ProcessStatistics, process_metrics
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from structlog.typing import FilteringBoundLogger
 
 from ..fields import non_defaults
-from ..statistics import RelayStatistics
+from ..server.statistics import RelayStatistics
 from .certificate import Certificate
 from .log_fields import as_text, drop_empty, rounded
 

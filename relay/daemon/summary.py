@@ -7,8 +7,8 @@ from structlog.typing import FilteringBoundLogger
 
 from ..limits.client_address import redact_address
 from ..server.serve import RelayHandle
+from ..server.statistics import OpenPair
 from ..settings import RelaySettings
-from ..statistics import OpenPair
 from .effective_limits import effective_limits
 from .log_fields import drop_empty, rounded
 from .settings import DaemonSettings

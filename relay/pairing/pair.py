@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import trio
 
 from ..outcomes import Outcome
 from ..protocol.frames import BINARY, TEXT
-from ..statistics import Traffic
 from .early_data import EarlyData
 from .side import Side
+
+
+class Traffic(NamedTuple):
+    """Traffic of a pair, or of all pairs; the first item of each tuple belongs to side A."""
+
+    bytes: tuple[int, int] = (0, 0)
+    messages: tuple[int, int] = (0, 0)
+    text_messages_dropped: tuple[int, int] = (0, 0)
+
+    def plus(self, other: Traffic) -> Traffic:
+        """Return the sum of each counter, side by side."""
+        pairs = zip(self, other, strict=True)
+        return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
 
 
 @dataclass(eq=False, slots=True, repr=False)

@@ -19,12 +19,12 @@ import trio
 from ..events import Observer
 from ..pairing.sweeper import sweep
 from ..settings import RelaySettings
-from ..statistics import OpenPair, RelayStatistics
 from ..transport.epoll_reader import EpollReader, open_epoll_reader
 from .accept import accept
 from .connection import Connection
 from .shutdown import stop_at_once, stop_gracefully
 from .state import RelayState
+from .statistics import OpenPair, RelayStatistics
 
 DEFAULT_SETTINGS: Final = RelaySettings()
 

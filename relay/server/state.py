@@ -25,12 +25,12 @@ from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, witho
 from ..protocol.request import Request
 from ..protocol.response import Response, health_response
 from ..settings import RelaySettings
-from ..statistics import Counters, OpenPair, RelayStatistics
 from ..transport.epoll_reader import EpollReader
 from ..transport.socket_info import descriptor_limit
 from .accept import AcceptErrors
 from .code_hash import CodeHash
 from .proxies import Proxies
+from .statistics import Counters, OpenPair, RelayStatistics
 from .token_file import read_token
 
 logger = logging.getLogger("relay")

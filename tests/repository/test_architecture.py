@@ -168,6 +168,11 @@ def test_rooms() -> None:
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} <= {*ROOMS}
 
 
+def test_few_files_beside_the_rooms() -> None:
+    """The package itself has at most seven modules."""
+    assert len([*PACKAGE.glob("*.py")]) <= 7
+
+
 def test_order() -> None:
     """A module imports its own room and the rooms before it, and nothing else of the relay."""
     against = {

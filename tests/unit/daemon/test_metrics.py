@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from relay.daemon.metrics import CONTENT_TYPE, MetricsObserver
 from relay.daemon.process_metrics import ProcessStatistics
 from relay.outcomes import Outcome
-from relay.statistics import RelayStatistics
+from relay.server.statistics import RelayStatistics
 from relay.transport.tls_failure import TlsFailure
 from tests.support.recorded_events import (
     ALONE,

@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
-from .events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
-from .outcomes import Outcome
+from ..events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
+from ..outcomes import Outcome
+from ..pairing.pair import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +75,6 @@ class OpenPair:
     """Bytes of frames forwarded from each side."""
     clients: tuple[str, str] = field(default=("", ""), repr=False)
     """Addresses of the clients; "" if unknown."""
-
-
-class Traffic(NamedTuple):
-    """Traffic of a pair, or of all pairs; the first item of each tuple belongs to side A."""
-
-    bytes: tuple[int, int] = (0, 0)
-    messages: tuple[int, int] = (0, 0)
-    text_messages_dropped: tuple[int, int] = (0, 0)
-
-    def plus(self, other: Traffic) -> Traffic:
-        """Return the sum of each counter, side by side."""
-        pairs = zip(self, other, strict=True)
-        return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
 
 
 @dataclass(slots=True, eq=False)
