@@ -11,7 +11,7 @@ import select
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Final
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             self.send_error(502)
             return
-        with response, suppress(OSError):
+        with closing(upstream), response, suppress(OSError):
             self.send_response_only(response.status)
             for name, text in response.getheaders():
                 if name.lower() not in HOP_BY_HOP:
