@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
-from .protocol.errors import CloseCode
+from .protocol.violations import CloseCode
 
 
 class Close(NamedTuple):

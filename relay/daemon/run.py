@@ -13,7 +13,7 @@ import trio
 from structlog.typing import FilteringBoundLogger
 
 from ..events import Event, Observer
-from ..protocol.errors import leaves
+from ..server.exception_groups import leaves
 from ..server.serve import serve_relay
 from ..server.token_file import read_token
 from ..settings import RelaySettings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..transport.read_size import MIN_READ
+from .pongs import answer_pings
 from .side import Side
 
 EARLY_DATA_LIMIT: Final = 64 * 1024
@@ -41,7 +42,7 @@ class EarlyData:
         """Buffer the frames of one read; return True if the task has to act."""
         side = self._side
         frames, control = side.parse(data)
-        side.answer(control)
+        answer_pings(side.transport, control)
         side.note_life()
         self._frames += frames
         kept = bool(frames) or side.reframer.buffered > 0  # the next read must be smaller

@@ -13,6 +13,7 @@ import trio
 from ..outcomes import Outcome
 from ..settings import RelaySettings
 from .pair import Pair
+from .pongs import answer_pings
 from .side import Side
 
 
@@ -85,7 +86,7 @@ class Pump:
         source = self._source
         frames, control = source.parse(data)
         if control:
-            source.answer(control)
+            answer_pings(source.transport, control)
         if frames:
             try:
                 self._sent = self._sink.transport.try_send(frames)

@@ -11,14 +11,14 @@ import trio
 
 from ..limits.token_bucket import Pacer
 from ..outcomes import Close, Outcome
-from ..protocol.errors import Violation
-from ..protocol.frames import OPCODE, PING, PING_FRAME, pong_or_close_reply
-from ..protocol.reframer import MAX_CONTROLS, Control, End, Reframer
+from ..protocol.frames import PING_FRAME
+from ..protocol.reframer import Control, End, Reframer
+from ..protocol.violations import Violation
 from ..settings import RelaySettings
 from ..transport.base import Transport
 from ..transport.read_size import READ_SIZE
 from ..transport.registration import Take
-from .closing import closing_handshake
+from .closing_handshake import closing_handshake
 from .keepalive import KeepaliveState
 
 DISCARDED: Final = 2**20
@@ -172,11 +172,6 @@ class Side:
         frames = b"".join(pieces)
         self.passed_on += len(frames)
         return frames, control
-
-    def answer(self, control: Control) -> None:
-        """Send pongs for the latest pings among these control frames."""
-        if pings := [frame for frame in control if frame[0] & OPCODE == PING]:
-            self.transport.send_deferred(b"".join(map(pong_or_close_reply, pings[-MAX_CONTROLS:])))
 
     def note_life(self) -> None:
         """Record a sign of life, for takeover checks."""

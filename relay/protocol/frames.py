@@ -8,7 +8,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from .errors import CloseCode, ProtocolError
+from .violations import CloseCode, ProtocolError
 
 try:
     from websockets.speedups import apply_mask

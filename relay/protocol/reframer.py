@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from .errors import CloseCode, ProtocolError, Violation
 from .frames import (
     BINARY,
     CLOSE,
@@ -38,6 +37,7 @@ from .frames import (
     server_header,
     validate_close_payload,
 )
+from .violations import CloseCode, ProtocolError, Violation
 
 Pieces = list[bytes | bytearray]
 """Bytes whose concatenation is a sequence of complete frames for the peer."""

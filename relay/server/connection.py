@@ -18,13 +18,13 @@ from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.pump import run_pair
 from ..pairing.side import Side
-from ..protocol.errors import leaves
 from ..protocol.handshake import Handshake, asks_for_websocket, pair_code
 from ..protocol.request import Request
 from ..protocol.response import RELAY_IS_STOPPING, Response
 from ..transport.base import Transport
 from ..transport.socket_info import peer_address
 from ..transport.wrap import wrap_stream
+from .exception_groups import leaves
 from .http_io import read_request, send_response
 from .join import check_join, response_to, with_token_detail
 from .state import Phase, RelayState

@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from relay import RelayHandle, RelaySettings, serve_relay
-from relay.protocol.errors import leaves
+from relay.server.exception_groups import leaves
 from relay.server.serve import start_connection
 from relay.server.shutdown import stop_at_once
 from relay.server.state import RelayState

@@ -15,8 +15,8 @@ import typer
 from ...daemon.errors import os_error_text, start_problem
 from ...daemon.standard_streams import OutputFailed
 from ...fields import Field, integer, seconds
-from ...protocol.errors import leaves
 from ...protocol.query import decode_code, find_parameters
+from ...server.exception_groups import leaves
 from ...server.token_file import is_token, read_token
 from ..client import client_context
 from ..errors import print_error

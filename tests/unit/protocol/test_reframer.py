@@ -9,9 +9,9 @@ import struct
 
 import pytest
 
-from relay.protocol.errors import CloseCode, ProtocolError, Violation
 from relay.protocol.frames import PING_FRAME, apply_mask, server_header, validate_close_payload
 from relay.protocol.reframer import MAX_CONTROLS, MAX_EMPTY_FRAGMENTS, End, Parsed, Reframer
+from relay.protocol.violations import CloseCode, ProtocolError, Violation
 from tests.support.raw_client import (
     BINARY,
     CLOSE,

@@ -25,7 +25,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed
 
-from relay.protocol.errors import CloseCode, Violation
 from relay.protocol.frames import MAX_CONTROL
 from relay.protocol.reframer import (
     MAX_BUFFERED,
@@ -33,6 +32,7 @@ from relay.protocol.reframer import (
     TARGET_FRAGMENTS_PER_MESSAGE,
     Reframer,
 )
+from relay.protocol.violations import CloseCode, Violation
 from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 
 from .test_reframer import Recorder

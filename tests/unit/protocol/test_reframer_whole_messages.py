@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.protocol.errors import Violation
 from relay.protocol.frames import MAX_CONTROL
 from relay.protocol.reframer import (
     MAX_BUFFERED,
@@ -17,6 +16,7 @@ from relay.protocol.reframer import (
     TARGET_FRAGMENTS_PER_MESSAGE,
     Reframer,
 )
+from relay.protocol.violations import Violation
 from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, TEXT, encode, encode_close
 
 from .test_reframer import KEY, MAX_LENGTH, WRONG, Recorder, fed, mask, one_by_one, refusal, sent

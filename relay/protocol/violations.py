@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from websockets.frames import CloseCode as CloseCode  # noqa: PLC0414 - other rooms do not import websockets
@@ -30,12 +29,3 @@ class Violation(NamedTuple):
 
     code: CloseCode
     reason: str
-
-
-def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    """Yield the exceptions of a group and of its nested groups, without the groups."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..outcomes import Close
-from ..protocol.errors import Violation
 from ..protocol.frames import close_frame, pong_or_close_reply
 from ..protocol.reframer import End, Reframer
+from ..protocol.violations import Violation
 from ..transport.base import Transport, is_end
 from ..transport.registration import Take
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.protocol.errors import CloseCode, ProtocolError
+from relay.protocol.violations import CloseCode, ProtocolError
 
 
 def test_violation_has_the_close_code() -> None:
