@@ -6,7 +6,6 @@ import json
 import re
 import sys
 from dataclasses import replace
-from functools import partial
 from getpass import getpass
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -68,8 +67,11 @@ def metrics_target(url: str | None) -> ConnectTarget:
 
 def read_code() -> bytes:
     """Read a code from standard input: from a terminal without echo, because it is a secret."""
-    ask = partial(getpass, "Pair code: ") if sys.stdin.isatty() else sys.stdin.readline
-    return ask().rstrip("\r\n").encode(errors="surrogateescape")
+    if sys.stdin is None:  # the shell closed it
+        raise WrongUsage("the pair code is read from standard input, which is closed")
+    if sys.stdin.isatty():
+        return getpass("Pair code: ").encode(errors="surrogateescape")
+    return sys.stdin.buffer.readline().rstrip(b"\r\n")
 
 
 async def fetch_hash(target: ConnectTarget, code: bytes) -> str:

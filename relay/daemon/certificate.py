@@ -15,8 +15,11 @@ from typing import Any, Final, NamedTuple
 NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which the ssl module has no name."""
 
-ROUND_TRIPS: Final = 2
-"""Round trips of a TLS handshake in memory, for TLS 1.2 and newer."""
+ROUND_TRIPS: Final = 3
+"""Steps of the client in a TLS handshake in memory: 3 in TLS 1.2, and 2 in TLS 1.3."""
+
+NAME_KINDS: Final = {"DNS", "IP Address"}
+"""Kinds of a subjectAltName that clients compare with the host of a URL."""
 
 
 class Certificate(NamedTuple):
@@ -35,11 +38,12 @@ def read_certificate(context: ssl.SSLContext, path: str) -> Certificate | None:
     """
     try:
         fields: Any = handshake_in_memory(context, trusting(path)).getpeercert()
+        expiry = ssl.cert_time_to_seconds(fields["notAfter"])
     except (OSError, ValueError):  # ValueError: the handshake is not complete
         return None
+    # The value of another kind, such as a directory name, may be no text.
     alternatives: Iterable[tuple[str, str]] = fields.get("subjectAltName", ())
-    expiry = ssl.cert_time_to_seconds(fields["notAfter"])
-    return Certificate(tuple(name for _, name in alternatives), expiry)
+    return Certificate(tuple(name for kind, name in alternatives if kind in NAME_KINDS), expiry)
 
 
 def trusting(path: str) -> ssl.SSLContext:

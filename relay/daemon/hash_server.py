@@ -12,6 +12,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
+from ..protocol.handshake import without_body_for_head
 from ..protocol.query import MAX_CODE
 from ..protocol.request import Request
 from ..protocol.response import Response, bad_request
@@ -36,11 +37,13 @@ async def answer_hash(
     The caller bounds the time. Raises the exceptions of `Transport.receive_some`.
     """
     if request.method != b"POST":
-        return ONLY_POST
+        return without_body_for_head(request, ONLY_POST)
     length = request.headers.get(b"content-length", b"")
     if not length.isdigit() or not 0 < int(length) <= MAX_BODY:
         return NO_CODE
     body = await receive_exactly(transport, int(length))
+    if len(body) < int(length):
+        return NO_CODE
     try:
         code = body.decode().rstrip("\r\n")
     except UnicodeDecodeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -71,10 +72,13 @@ async def respond(
     render: Callable[[], bytes],
     hash_code: Callable[[str], str],
 ) -> Response | None:
-    """Return the response to a request; None if its body does not arrive in time."""
+    """Return the response to a request; None if its body does not arrive, or not in time."""
     if request.target != PATH:
         return scraped(request, render)
-    with trio.move_on_after(HEAD_TIMEOUT):
+    with (
+        trio.move_on_after(HEAD_TIMEOUT),
+        suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+    ):
         return await answer_hash(request, transport, hash_code)
     return None
 

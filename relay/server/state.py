@@ -188,6 +188,7 @@ class RelayState:
     def note_ended(self, pair: Pair) -> None:
         """Publish the outcome of a pair and move its traffic to the counters."""
         self.report_text(pair)
+        pair.text_reported = True  # the closing handshake still counts text
         self.live_pairs.discard(pair)
         now = trio.current_time()
         joined = now if pair.joined is None else pair.joined

@@ -14,8 +14,8 @@ next one, so no socket starves.
 
 A wake of the trio loop costs more than forwarding a message as well. So after several turns that
 woke no task, the reader task lingers: it sleeps in its own epoll call instead of returning to trio.
-While it lingers, other tasks do not run, for at most `LINGER` plus `SHORT_POLL`. New connections,
-responses and blocked writes wake tasks, so the reader does not linger meanwhile.
+While it lingers, other tasks do not run, for at most `LINGER`, `SHORT_POLL` and a turn. A new
+connection, a response or a write that becomes blocked wakes a task, which ends the lingering.
 """
 
 from __future__ import annotations

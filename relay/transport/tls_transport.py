@@ -197,11 +197,7 @@ class TLSTransport(SocketTransport):
     def try_send(self, data: bytes) -> bool:
         if not self.broken and not self._unsent:
             self._descriptor()  # raises if the transport is closed
-            try:
-                data = self._encrypt(data)
-            except ssl.SSLError as error:
-                self._break()
-                raise trio.BrokenResourceError from error
+            data = self._encrypt(data)
         return super().try_send(data)
 
     def _next(self) -> bytes:
@@ -209,17 +205,24 @@ class TLSTransport(SocketTransport):
         return self._encrypt(data)
 
     def _encrypt(self, data: bytes) -> bytes:
-        """Return the pending records of OpenSSL, such as an alert, and then the encrypted data."""
-        if len(data) <= RECORD:
-            if data:
-                self._tls.write(data)
-            return self._outgoing.read()
-        records = []
-        view = memoryview(data)
-        for at in range(0, len(data), RECORD):
-            self._tls.write(view[at : at + RECORD])
-            records.append(self._outgoing.read())
-        return b"".join(records)
+        """Return the records of OpenSSL itself, followed by the encrypted data.
+
+        Raises trio.BrokenResourceError if the TLS connection failed or is shut down.
+        """
+        try:
+            if len(data) <= RECORD:
+                if data:
+                    self._tls.write(data)
+                return self._outgoing.read()
+            records = []
+            view = memoryview(data)
+            for at in range(0, len(data), RECORD):
+                self._tls.write(view[at : at + RECORD])
+                records.append(self._outgoing.read())
+            return b"".join(records)
+        except ssl.SSLError as error:
+            self._break()
+            raise trio.BrokenResourceError from error
 
     def _send_records(self) -> None:
         """Send the pending records of OpenSSL, such as an alert; ignore a failed connection."""

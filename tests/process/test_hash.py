@@ -139,8 +139,21 @@ def test_code_is_read_without_echo(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stdin", terminal)
         monkeypatch.setattr(hash_code, "getpass", lambda prompt: f"{prompt}secret")
         assert read_code() == b"Pair code: secret"
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a b\nc"))
-    assert read_code() == b"a b"
+
+
+@pytest.mark.parametrize("code", [b"a b", b"a\xff", b""])
+def test_code_from_a_pipe(monkeypatch: pytest.MonkeyPatch, code: bytes) -> None:
+    """The code is the first line of standard input, whatever its bytes are."""
+    pipe = io.TextIOWrapper(io.BytesIO(code + b"\r\nrest"), "utf-8")
+    monkeypatch.setattr(sys, "stdin", pipe)
+    assert read_code() == code
+
+
+def test_closed_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed standard input is wrong usage."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(WrongUsage, match="which is closed"):
+        read_code()
 
 
 def test_target(monkeypatch: pytest.MonkeyPatch) -> None:

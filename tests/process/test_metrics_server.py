@@ -285,6 +285,29 @@ class TestInMemory:
             assert (await client.response()).status == status
         assert not caplog.text
 
+    async def test_head_of_hash(self, listener: MemoryListener) -> None:
+        """The response to a HEAD request has no body."""
+        async with Client(await listener.connect(trio.testing.memory_stream_pair)) as client:
+            await client.send(b"HEAD /hash HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await client.rest()).endswith(b"\r\n\r\n")
+
+    @pytest.mark.parametrize("reset", [False, True])
+    async def test_body_is_cut_off(
+        self, listener: MemoryListener, caplog: pytest.LogCaptureFixture, *, reset: bool
+    ) -> None:
+        """A part of a code gets no hash, and a client that resets is not logged."""
+        client = await listener.connect(trio.testing.memory_stream_pair)
+        assert isinstance(client, trio.StapledStream)
+        await client.send_all(b"POST /hash HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc")
+        await trio.testing.wait_all_tasks_blocked()
+        if reset:
+            await client.aclose()
+        else:
+            await client.send_eof()
+            assert b" 400 " in await client.receive_some()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not caplog.text
+
     async def test_body_does_not_arrive(
         self, listener: MemoryListener, autojump_clock: trio.testing.MockClock
     ) -> None:

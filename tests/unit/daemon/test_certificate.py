@@ -68,6 +68,25 @@ def test_self_signed(tmp_path: Path, expiry: datetime) -> None:
     assert found == (("0:0:0:0:0:0:0:1",), expiry.timestamp())
 
 
+def test_names_of_other_kinds(tmp_path: Path) -> None:
+    """Only host names and addresses are names: the value of another kind may be no text."""
+    person = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "person")])
+    names = [x509.DirectoryName(person), x509.DNSName("relay.example"), x509.RFC822Name("a@b.c")]
+    found = self_signed(tmp_path, x509.SubjectAlternativeName(names))
+    assert found == (("relay.example",), END.timestamp())
+
+
+def test_tls_1_2(tmp_path: Path) -> None:
+    """A certificate is also read from a context that only speaks TLS 1.2."""
+    certificate = certificates.Certificate(tmp_path)
+    context = new_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate.cert, certificate.key)
+    found = read_certificate(context, str(certificate.cert))
+    assert found is not None
+    assert found.names == ("localhost", "127.0.0.1")
+
+
 def test_not_for_servers(tmp_path: Path) -> None:
     """A certificate that every client refuses is not read, which is no error."""
     usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])

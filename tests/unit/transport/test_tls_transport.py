@@ -406,3 +406,43 @@ async def test_reset_before_a_byte(nursery: trio.Nursery) -> None:
         with pytest.raises(trio.BrokenResourceError):
             plain.look(100)
         assert plain.broken
+
+
+async def fill(transport: TLSTransport) -> None:
+    """Send until the socket is full."""
+    while transport.try_send(bytes(5000)):
+        await trio.lowlevel.checkpoint()
+
+
+async def test_forceful_close_with_a_frame_behind(nursery: trio.Nursery) -> None:
+    """A close while frames are unsent raises nothing, though TLS is shut down before them."""
+    async with over_tls_pair(nursery) as (transport, peer):
+        await fill(transport)
+        assert not transport.try_send(b"close frame")
+        with trio.move_on_after(0.5):  # until there is room for the record and the frame behind it
+            await discard(peer.stream)
+        await trio.aclose_forcefully(transport)
+        assert transport.broken
+
+
+async def test_flush_after_a_failure(nursery: trio.Nursery) -> None:
+    """A deferred pong that cannot be encrypted any more breaks the transport."""
+    async with over_tls_pair(nursery) as (transport, peer):
+        await fill(transport)
+        transport.send_deferred(b"pong")
+        bad_record = struct.pack("!BHH", APPLICATION_DATA, 0x0303, 32) + bytes(32)
+        await peer.stream.send_all(peer.records(b"data") + bad_record)
+        assert await receive(transport, 4) == [b"data"]
+        async with trio.open_nursery() as reading:
+            reading.start_soon(discard, peer.stream)
+            with pytest.raises(trio.BrokenResourceError):
+                await transport.flush()
+            reading.cancel_scope.cancel()
+        assert transport.broken
+
+
+async def discard(stream: trio.SocketStream) -> None:
+    """Receive and discard until cancelled."""
+    while await stream.receive_some(1 << 16):
+        pass
+    await trio.sleep_forever()
