@@ -111,7 +111,7 @@ class Reframer:
         self._opcode_out = BINARY  # opcode of the next frame to the peer
         self._end: End | None = None
         self.message_counts = {TEXT: 0, BINARY: 0}
-        """Number of complete messages by opcode: text messages dropped, binary messages forwarded."""
+        """Number of complete messages by opcode. Text was dropped, and binary was forwarded."""
 
     @property
     def buffered(self) -> int:

@@ -99,8 +99,8 @@ def try_later(status: HTTPStatus, reason: str) -> Response:
 def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
     """Return the response to a health request; ``pairs`` is the number of codes in use.
 
-    ``draining`` is True if the relay is draining or stopping. ``full`` is True if the request is for
-    /ready and ``max_connections`` is reached; /health does not report a full relay.
+    ``draining`` is True if the relay refuses new sides because of a shutdown. ``full`` is True if
+    the request is for /ready and ``max_connections`` is reached; /health does not report this.
     """
     problem = {"draining": True} if draining else {"full": True} if full else {}
     return Response(
