@@ -1,4 +1,4 @@
-"""arc-relay: a blind WebSocket relay that joins two endpoints that use the same pair code.
+"""arc-relay: a blind WebSocket relay, which joins two endpoints with the same pair code.
 
 The public API consists of the names in ``__all__``. All other names may change in any version.
 

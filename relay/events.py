@@ -40,8 +40,8 @@ class SideWaiting:
     """Side A was admitted and waits for side B.
 
     Args:
-        pair: Hash of the pair code. The relay hashes all codes with one random key, which it keeps
-            until it ends.
+        pair: Hash of the pair code. The key of the hash is random, and is the same for all codes
+            until the relay ends.
         client: Address of the client; "" if unknown.
     """
 
@@ -76,10 +76,10 @@ class PairEnded:
         joined: True if side B had joined.
         wait_time: Seconds that side A waited, until side B joined or the pair ended.
         duration: Seconds that the pair was joined; 0 if side B never joined.
-        bytes: Number of bytes of frames that the relay forwarded from each side to its peer.
+        bytes: Bytes in the frames that the relay forwarded from each side to its peer.
         messages: Number of binary messages that the relay forwarded from each side to its peer.
         text_messages_dropped: Number of text messages from each side that the relay dropped.
-        blocked_time: Seconds for which data from each side waited because the peer accepted none.
+        blocked_time: Seconds for which data from each side waited until the peer accepted it.
         clients: Address of the client of each side; "" if unknown.
     """
 
@@ -99,7 +99,7 @@ class PairEnded:
 class TextDropped:
     """The relay dropped the first text message of a pair.
 
-    The relay reports the event within about a second, and before the `PairEnded` of the pair.
+    The relay reports the event within about a second, and before `PairEnded`.
 
     Args:
         pair: Hash of the pair code, see `SideWaiting`.
@@ -145,7 +145,7 @@ class RelayStopping:
     """The relay began to stop.
 
     Args:
-        pairs: Number of codes in use, by waiting and joined pairs.
+        pairs: Number of pairs, waiting or joined.
         waiting: Number of codes with a waiting side.
     """
 

@@ -31,17 +31,17 @@ class Field:
     convert: Callable[[str], Any] = str
     """Function that converts text to `kind`; it raises ValueError if the syntax is wrong."""
     check: Callable[[Any], Any]
-    """Function that returns the normal form of a value; it raises ValueError for other values."""
+    """Function that returns an allowed value in normal form; it raises ValueError for any other."""
     metavar: str = "TEXT"
     """Placeholder for the value in the output of ``--help``."""
     units: Units = ()
     """Units that may follow a number in text form."""
     zero: str = ""
-    """Meaning of the value 0 in words; "" if 0 has no special meaning."""
+    """Words for the meaning of the value 0; "" if 0 has no special meaning."""
     choices: tuple[str, ...] = ()
     """The allowed values, for a setting that takes one of a few fixed words."""
     absent: str = "none"
-    """Meaning in words of a value that is None, an empty text or an empty list."""
+    """Words for a value that is None, an empty text or an empty list."""
     short: str = ""
     """Short flag, such as -p; "" if there is none."""
     optional: bool = False
@@ -207,7 +207,7 @@ def choice(default: str, choices: tuple[str, ...], help: str, **about: Any) -> A
 
 
 def text(default: Any, help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a text setting; ``normal`` returns the normal form of a text, as in `Field.check`."""
+    """Declare a text setting; ``normal`` becomes `Field.check` and returns the normal form."""
     return define(default, kind=str, help=help, values=values, check=normal, **about)
 
 
@@ -217,7 +217,7 @@ def path(help: str, **about: Any) -> Any:
 
 
 def listing(help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a list of texts; ``normal`` returns the normal form of an item, as in `text`."""
+    """Declare a list of texts; ``normal`` becomes `Field.check` and normalizes one item."""
     return text((), help, values, normal, metavar="LIST", many=True, **about)
 
 

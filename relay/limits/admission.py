@@ -15,8 +15,8 @@ from .refusal import Reason, Refusal
 CLIENT_SHARE: Final = 0.9
 """Share of the descriptor limit that admitted connections may use by default.
 
-The relay itself uses the other descriptors, also for connections that have no slot, because their
-request head is incomplete or was refused.
+The other descriptors are for the relay itself and for connections without a slot. Such a connection
+has not completed its request head, or was refused.
 """
 
 
@@ -55,7 +55,7 @@ class AdmissionControl:
         return 0 < self.max_connections <= len(self.slots)
 
     def admit(self, connection: object, client: str, now: float) -> Refusal | None:
-        """Give a connection a slot until `release`; return None, or the refusal if it gets no slot.
+        """Give a connection a slot until `release`; return None on success, otherwise the refusal.
 
         The result depends on the address of the client and the slots in use, not on the request.
         """
@@ -84,7 +84,7 @@ class AdmissionControl:
             self._token_number += 1
 
     def authorize(self, token: bytes | None) -> int:
-        """Return the authorization of a client; 0 if its token is missing or wrong."""
+        """Return the authorization that ``token`` gives; 0 if the token is missing or wrong."""
         return self._token_number if token_matches(token, self._token) else 0
 
     def is_authorized(self, authorization: int) -> bool:

@@ -30,8 +30,8 @@ class ClientLimits:
     """Connection counts and token buckets per client; 0 is no limit.
 
     A client has a bucket of ``max_connects_per_minute`` tokens that refills evenly within a minute.
-    Each attempt takes one token, even if it exceeds ``max_connections_per_client``. If there is no
-    token, the refused attempt takes none, so the retry time in its refusal stays valid.
+    Each attempt takes one token, even if the attempt exceeds ``max_connections_per_client``. If
+    there is no token, the attempt takes none, so the retry time in its refusal stays valid.
     """
 
     __slots__ = ("_connections", "_full_at", "_interval", "_max_per_client")
@@ -73,7 +73,7 @@ class ClientLimits:
                 del self._connections[client]
 
     def prune(self, now: float) -> None:
-        """Drop the oldest buckets, up to the first that has not all its tokens again.
+        """Drop the oldest buckets; stop at the first bucket that does not have all its tokens yet.
 
         The caller does this at intervals, because otherwise only new connections drop buckets.
         """

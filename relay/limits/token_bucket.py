@@ -15,10 +15,10 @@ REFILL_PER_SECOND: Final = 1.0
 """Tokens that a bucket gains per second."""
 
 MAX_CREDIT_SECONDS: Final = 1 / 32
-"""Maximum credit, expressed as the seconds of data at the configured rate.
+"""Maximum credit, expressed in seconds of data at the configured rate.
 
-The credit compensates for a delay or a write that took too long. An idle side gains no further
-credit.
+Credit is data that is read without a delay. It compensates for a delay or a write that took too
+long. The credit of an idle side does not grow beyond the maximum.
 """
 
 SECONDS_PER_READ: Final = 1 / 16
@@ -78,7 +78,7 @@ class Pacer:
     def delay_for(self, total: int, now: float) -> float:
         """Charge the bytes since the last call; return the seconds to wait before reading again.
 
-        ``total`` is the number of all bytes since the start.
+        ``total`` is the number of all bytes since the start, including these bytes.
         """
         count, self._total = total - self._total, total
         return self.delay(count, now)

@@ -63,8 +63,8 @@ Some clients treat each fragment as a message. Messages of terminals and agents 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
 """Approximate maximum number of fragments per message, unless `MAX_BUFFERED` requires more.
 
-Otherwise each read would produce a fragment. Clients limit the number of fragments: websockets 17
-accepts 4,096.
+Without this target, each read would produce a fragment. Clients limit the number of fragments:
+websockets 17 accepts 4,096.
 """
 
 MAX_CONTROLS: Final = 16
@@ -111,7 +111,7 @@ class Reframer:
         self._opcode_out = BINARY  # opcode of the next frame to the peer
         self._end: End | None = None
         self.message_counts = {TEXT: 0, BINARY: 0}
-        """Number of complete messages by opcode. Text was dropped, and binary was forwarded."""
+        """Number of complete messages by opcode: dropped for TEXT, and forwarded for BINARY."""
 
     @property
     def buffered(self) -> int:

@@ -105,7 +105,7 @@ class EpollReader:
     def _poll(self, seconds: float) -> bool:
         """Queue descriptors that are ready within ``seconds``; return False if none is queued."""
         for fd, mask in self._epoll.poll(seconds, BATCH):
-            # If a copy of a closed descriptor is open, it stays in the set without a registration.
+            # A closed descriptor of which a copy is open stays in the set without a registration.
             if (found := self._registrations.get(fd)) is not None:
                 self._ready.append((found, mask))
         return bool(self._ready)
@@ -174,7 +174,8 @@ class EpollReader:
     async def wait_readable(self, fd: int) -> None:
         """Wait until a descriptor is readable, without reading it.
 
-        Unlike with `trio.lowlevel.wait_readable`, a readable descriptor ends lingering.
+        Unlike `trio.lowlevel.wait_readable`, this method does not delay the task while the reader
+        task lingers.
         """
         await self._wait(EventRegistration(fd), select.EPOLLIN)
 

@@ -12,9 +12,9 @@ from .tls_failure import classify_failure
 class StreamTransport(Transport):
     """Transport over a generic `trio.abc.Stream`.
 
-    If `send_all` of such a stream is cancelled, it has sent an unknown part of its data. So each
-    call of `send_all` runs in its own task in ``nursery``, where the cancellation of a writer does
-    not affect the call.
+    A cancelled call of the stream's `send_all` has sent an unknown part of its data. So the writers
+    do not call `send_all`. A task in ``nursery`` calls it, and cancelling a writer does not cancel
+    that task.
     """
 
     __slots__ = ("_flushed",)
@@ -82,7 +82,7 @@ class StreamTransport(Transport):
         return data
 
     async def aclose(self) -> None:
-        # To close an SSLStream gracefully would start the TLS handshake again.
+        # A graceful close of an `SSLStream` would start the TLS handshake again.
         if self.handshake_done:
             await super().aclose()
         else:

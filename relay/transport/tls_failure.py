@@ -72,7 +72,7 @@ CERTIFICATE_ALERTS: Final = {
 
 
 def classify_failure(error: BaseException | None) -> HandshakeFailure:
-    """Return the kind and the reason of a failed handshake; without a reason it was a reset."""
+    """Return the kind and reason of a failed handshake; an error without a reason is a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""

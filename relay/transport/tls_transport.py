@@ -49,7 +49,7 @@ class TLSSocket(trio.abc.AsyncResource):
 class TLSTransport(SocketTransport):
     """TLS server over a TCP or Unix socket.
 
-    The client ends its stream with close_notify, or by ending the socket's stream. The relay sends
+    The client's stream ends with a close_notify, or with the end of the TCP stream. The relay sends
     close_notify after the last frame of every connection that did not fail.
     """
 
@@ -148,7 +148,7 @@ class TLSTransport(SocketTransport):
         return bool(self._pushed_back) or self._ended or self._failed
 
     def _decrypt(self, data: bytes) -> bytes:
-        """Decrypt received bytes; b"" is the end of the socket's stream, and sets `_ended`.
+        """Decrypt received bytes; b"" is the end of the TCP stream, and sets `_ended`.
 
         The result is b"" if no record is complete. After an invalid record, send an alert and set
         `_failed`. `_read_now` first returns the plaintext before that record, and then raises.
@@ -241,7 +241,7 @@ class TLSTransport(SocketTransport):
     async def aclose(self) -> None:
         if self._fd >= 0:
             self._notify()
-            # To close a socket with unread data, such as a close_notify, resets the connection.
+            # The kernel resets a connection that is closed with unread data, such as close_notify.
             with suppress(OSError):
                 os.read(self._fd, RECORD)
         await super().aclose()
