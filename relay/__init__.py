@@ -1,9 +1,10 @@
-"""arc-relay: a blind WebSocket relay that joins two endpoints with the same pair code.
+"""arc-relay: a blind WebSocket relay, which joins two endpoints with the same pair code.
 
-The public API is what this package exports. Everything else may change between two versions.
+The public API consists of the names in ``__all__``. All other names may change in any version.
 
-A public name is imported at its first use. The command imports this package before anything else,
-and must set its signal dispositions before it imports trio, which takes most of the start-up time.
+A public name is imported when it is first used. Python imports this package before the entry point
+of the command ``arc-relay``, and the entry point must set the signal dispositions before the slow
+import of trio.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ __all__ = [
     "serve_relay",
 ]
 
-TYPE_CHECKING = False  # type checkers assume True; to import typing takes as long as Python's start
+# Type checkers assume True. The import of typing would take as long as the start of Python.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from .events import (
@@ -65,7 +67,7 @@ else:
     """Module of each public name that is not in ``events``."""
 
     def __getattr__(name: str) -> object:
-        """Import a public name (PEP 562)."""
+        """Import a public name when it is first used (PEP 562)."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = import_module(f".{_MODULES.get(name, 'events')}", __name__)

@@ -1,8 +1,8 @@
-"""Events of a relay, and the protocol of the observer.
+"""Events that a relay reports, and the interface of an observer that receives them.
 
-Pure. Events are frozen records. Metrics and logs are observers, and the relay knows neither. No
-record holds a pair code or a payload. Records hold client addresses, so that an observer can count
-or log them, but ``repr`` omits them.
+Pure. Each event is a frozen record. The metrics and the log are observers; the relay itself imports
+neither. No record holds a pair code or a payload. Some records hold client addresses, so that an
+observer can count or log clients, but the ``repr`` of a record omits the addresses.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from .transport.tls_failure import TlsFailure
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """A request was refused.
+    """The relay refused a request.
 
     Args:
         status: HTTP status of the response.
         reason: Body of the response, one line of fixed text.
-        client: Address of the client; that of its proxy if the request head was invalid; "" if
+        client: Address of the client, or of its proxy if the request head was invalid; "" if
             unknown.
-        pair: Hash of the code, as in `SideWaiting`; "" if the request has no valid code.
-        detail: Addition to the reason that the client does not get; "" if there is none. With 401
-            it is ``no token`` or ``wrong token``.
+        pair: Hash of the pair code, see `SideWaiting`; "" if the request has no valid code.
+        detail: Detail that the relay does not send to the client; "" if there is none. With status
+            401, the detail is ``no token`` or ``wrong token``.
     """
 
     status: int
@@ -40,7 +40,8 @@ class SideWaiting:
     """Side A was admitted and waits for side B.
 
     Args:
-        pair: Hash of the code. Its key is random and valid until the relay ends.
+        pair: Hash of the pair code. The key of the hash is random, and is the same for all codes
+            until the relay ends.
         client: Address of the client; "" if unknown.
     """
 
@@ -53,9 +54,9 @@ class PairJoined:
     """Side B joined side A.
 
     Args:
-        pair: Hash of the code, as in `SideWaiting`.
+        pair: Hash of the pair code, see `SideWaiting`.
         wait_time: Seconds that side A waited for side B.
-        client: Address of side B; "" if unknown.
+        client: Address of the client that is side B; "" if unknown.
     """
 
     pair: str
@@ -65,21 +66,21 @@ class PairJoined:
 
 @dataclass(frozen=True, slots=True)
 class PairEnded:
-    """A pair ended, joined or waiting.
+    """A joined or waiting pair ended.
 
     The first item of each tuple belongs to side A, the second to side B.
 
     Args:
-        pair: Hash of the code, as in `SideWaiting`.
-        outcome: Cause of the end.
+        pair: Hash of the pair code, see `SideWaiting`.
+        outcome: Cause for which the pair ended.
         joined: True if side B had joined.
         wait_time: Seconds that side A waited, until side B joined or the pair ended.
-        duration: Seconds from the joining to the end; 0 if side B never joined.
-        bytes: Bytes of frames from this side that were forwarded to its peer.
-        messages: Binary messages from this side that were forwarded.
-        text_messages_dropped: Text messages from this side that were dropped.
-        blocked_time: Seconds for which data from this side waited for its peer to accept it.
-        clients: Addresses of the clients; "" if unknown.
+        duration: Seconds that the pair was joined; 0 if side B never joined.
+        bytes: Bytes in the frames that the relay forwarded from each side to its peer.
+        messages: Number of binary messages that the relay forwarded from each side to its peer.
+        text_messages_dropped: Number of text messages from each side that the relay dropped.
+        blocked_time: Seconds for which data from each side waited until the peer accepted it.
+        clients: Address of the client of each side; "" if unknown.
     """
 
     pair: str
@@ -96,12 +97,12 @@ class PairEnded:
 
 @dataclass(frozen=True, slots=True)
 class TextDropped:
-    """A side sent the first text message of its pair, which the relay dropped.
+    """The relay dropped the first text message of a pair.
 
-    The relay notices the message within a second, and before `PairEnded`.
+    The relay reports the event within about a second, and before `PairEnded`.
 
     Args:
-        pair: Hash of the code, as in `SideWaiting`.
+        pair: Hash of the pair code, see `SideWaiting`.
         side: Side that sent the message: ``a`` or ``b``.
     """
 
@@ -111,11 +112,13 @@ class TextDropped:
 
 @dataclass(frozen=True, slots=True)
 class TakeoverChecked:
-    """A takeover check ended: the relay pinged the sides of a code that a new client asked for.
+    """A takeover check ended.
+
+    If a client arrives with a code that is in use, the relay pings the sides that use the code.
 
     Args:
-        pair: Hash of the code, as in `SideWaiting`.
-        answered: True if every side answered. If False, the pair is evicted.
+        pair: Hash of the pair code, see `SideWaiting`.
+        answered: True if every pinged side answered; if False, the relay evicts the pair.
     """
 
     pair: str
@@ -126,8 +129,9 @@ class TakeoverChecked:
 class ProxyNotTrusted:
     """A proxy that is not in ``trusted_proxies`` forwarded an upgrade request.
 
-    The relay ignores X-Forwarded-For of this proxy, so all of its clients count as one. A client
-    that sends the header itself looks the same. Only the first such request causes this event.
+    The relay ignores the header X-Forwarded-For of this proxy, so all clients behind the proxy
+    count as one client. The relay cannot distinguish such a proxy from a client that sends the
+    header itself. Only the first such request causes this event.
 
     Args:
         peer: Address of the proxy; ``unix`` for a Unix socket; "" if unknown.
@@ -141,8 +145,8 @@ class RelayStopping:
     """The relay began to stop.
 
     Args:
-        pairs: Codes in use, waiting or joined.
-        waiting: Codes with a waiting side.
+        pairs: Number of pairs, waiting or joined.
+        waiting: Number of codes with a waiting side.
     """
 
     pairs: int
@@ -178,17 +182,18 @@ Event = (
 
 
 class Observer(Protocol):
-    """Receiver of the events of a relay."""
+    """Interface of an object that receives the events of a relay."""
 
     def on_event(self, event: Event) -> None:
         """Receive an event.
 
-        The relay calls this method in its own thread, one event at a time. The method must not
-        block: the event loop would wait for it. It is not async, so it cannot be cancelled.
+        The relay calls this method in the thread of its event loop, with one event at a time. The
+        method must not block, because the event loop would block too. The method is not async, so
+        it cannot be cancelled.
 
         Args:
             event: The event, a frozen record.
 
         Raises:
-            Exception: The relay logs the type of the exception and goes on.
+            Exception: The relay catches any exception, logs its type and continues.
         """

@@ -1,8 +1,8 @@
-"""Declaration of settings as fields of a frozen dataclass, once for each setting.
+"""Declare each setting once, as a field of a frozen dataclass.
 
 Pure. `seconds`, `integer`, `flag`, `choice`, `text`, `path` and `listing` declare a dataclass field
-and store its `Field` in the metadata. The dataclass calls `validate` from ``__post_init__``. The
-command line options and the settings table of the documents are generated with `iter_fields`.
+with a `Field` in its metadata. The dataclass calls `validate` from ``__post_init__``. The command
+line options and the table in docs/settings.md are generated from the result of `iter_fields`.
 """
 
 from __future__ import annotations
@@ -20,45 +20,45 @@ FALSE: Final = frozenset({"false", "0", "no", "off"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
-    """Meaning of a setting, its allowed values and their text form."""
+    """Type, help text, allowed values and text form of a setting."""
 
     kind: type
-    """Type of a value, or of an item of a list. An int is accepted for a float."""
+    """Type of the value, or of each item if the value is a list. A float may also be an int."""
     help: str
     """Meaning of the setting, in one sentence."""
     values: str
-    """Allowed values in words, to follow "must be" in an error message."""
+    """Description of the allowed values, which follows "must be" in an error message."""
     convert: Callable[[str], Any] = str
-    """Converts text to the type; raises ValueError if the syntax is wrong."""
+    """Function that converts text to `kind`; it raises ValueError if the syntax is wrong."""
     check: Callable[[Any], Any]
-    """Returns the normal form of a value; raises ValueError if the value is not allowed."""
+    """Function that returns an allowed value in normal form; it raises ValueError for any other."""
     metavar: str = "TEXT"
-    """Placeholder for a value in a line of ``--help``."""
+    """Placeholder for the value in the output of ``--help``."""
     units: Units = ()
-    """Units that may follow a number in its text form."""
+    """Units that may follow a number in text form."""
     zero: str = ""
-    """Meaning of 0, in words."""
+    """Words for the meaning of the value 0; "" if 0 has no special meaning."""
     choices: tuple[str, ...] = ()
-    """All allowed values, if these are a few words."""
+    """The allowed values, for a setting that takes one of a few fixed words."""
     absent: str = "none"
-    """Meaning of None, an empty text or an empty list, in words."""
+    """Words for a value that is None, an empty text or an empty list."""
     short: str = ""
-    """Short flag, such as -p."""
+    """Short flag, such as -p; "" if there is none."""
     optional: bool = False
     """True if None is allowed."""
     many: bool = False
-    """True if a value is a list; its text form separates the items by commas."""
+    """True if the value is a list. In text form, commas separate the items."""
 
     @property
     def texts(self) -> str:
-        """The values, with the units that are allowed in the text form."""
+        """Description of the allowed values in text form, with their units."""
         units = ", ".join(unit for unit, _ in self.units)
         return f"{self.values} (units: {units})" if units else self.values
 
     def parse(self, name: str, text: str) -> Any:
-        """Parse and validate the text of a value.
+        """Parse and validate a value in text form; ``name`` is the name of the setting.
 
-        Raises ValueError, with the name and the text, if the text is not an allowed value.
+        Raises ValueError if a value is not allowed. The message has the name and the value.
         """
         if self.many:
             return self.validate(name, [part for part in map(str.strip, text.split(",")) if part])
@@ -68,9 +68,10 @@ class Field:
             raise ValueError(f"{name} must be {self.texts}, not {text!r}") from None
 
     def validate(self, name: str, value: Any) -> Any:
-        """Return the value in its normal form.
+        """Return a value in its normal form; ``name`` is the name of the setting.
 
-        Raises TypeError or ValueError, with the name and the value, if it is not allowed.
+        Raises TypeError or ValueError if the value is not allowed. The message has the name and the
+        value.
         """
         if value is None and self.optional:
             return None
@@ -81,7 +82,7 @@ class Field:
         return tuple(self._validate_one(name, item) for item in value)
 
     def format(self, value: Any) -> str:
-        """Return the text that `parse` turns into this value."""
+        """Return a value in text form, which `parse` accepts."""
         if self.many:
             return ",".join(value)
         if self.kind in {int, float}:
@@ -89,12 +90,12 @@ class Field:
         return str(value).lower() if self.kind is bool else str(value)
 
     def display(self, value: Any) -> str:
-        """Return the text of a value for documents and ``--help``."""
+        """Return a value as the documents and ``--help`` show it."""
         return self.absent if value in (None, "", ()) else self.format(value)
 
     def _validate_one(self, name: str, value: Any) -> Any:
         types = (int, float) if self.kind is float else self.kind
-        # bool is a subclass of int, but True is no number of seconds.
+        # bool is a subclass of int, but True is not a number of seconds.
         if not isinstance(value, types) or isinstance(value, bool) is not (self.kind is bool):
             raise TypeError(self._error(name, value))
         try:
@@ -115,19 +116,20 @@ class Definition(NamedTuple):
 
 
 def iter_fields(settings: Any) -> Iterator[Definition]:
-    """Yield the settings of a dataclass or of its instance, in the order of declaration."""
+    """Yield the settings of a dataclass or an instance of it, in the order of declaration."""
     for item in fields(settings):
         if "field" in item.metadata:
             yield Definition(item.name, item.default, item.metadata["field"])
 
 
 def validate(settings: Any) -> None:
-    """Validate every setting of a new instance and replace it by its normal form.
+    """Validate each setting of a new instance, and replace its value with the normal form.
 
-    Raises TypeError or ValueError, with the name of the setting and the value.
+    Raises TypeError or ValueError if a value is not allowed. The message has the name of the
+    setting and the value.
     """
     for name, _, about in iter_fields(settings):
-        # A frozen dataclass refuses setattr, also from its own __post_init__.
+        # A frozen dataclass refuses setattr, even from its own __post_init__.
         object.__setattr__(settings, name, about.validate(name, getattr(settings, name)))
 
 
@@ -142,12 +144,12 @@ def non_defaults(*settings: Any) -> list[tuple[str, Any]]:
 
 
 def define(default: Any, **about: Any) -> Any:
-    """Declare a setting with the arguments of its `Field`."""
+    """Declare a setting; ``about`` has the arguments of `Field`."""
     return field(default=default, metadata={"field": Field(**about)})
 
 
 def seconds(default: float, help: str, *, zero: str = "", **about: Any) -> Any:
-    """Declare a time in seconds; 0 is allowed if ``zero`` gives its meaning."""
+    """Declare a time in seconds; 0 is allowed only if ``zero`` describes the meaning of 0."""
     return define(
         default,
         kind=float,
@@ -171,7 +173,7 @@ def integer(
     metavar: str = "NUMBER",
     **about: Any,
 ) -> Any:
-    """Declare a whole number; without a maximum, 0 means no limit. ``of`` is its unit: bytes."""
+    """Declare a whole number, in the unit ``of``. Without a ``maximum``, 0 means no limit."""
     zero = "no limit" if maximum == MAX_FLOAT else ""
     units = SIZE if of else ()
     return define(
@@ -198,46 +200,46 @@ def flag(default: bool, help: str, **about: Any) -> Any:
 
 
 def choice(default: str, choices: tuple[str, ...], help: str, **about: Any) -> Any:
-    """Declare a choice between several words."""
+    """Declare a setting that takes one of a few fixed words."""
     values, check = f"one of {', '.join(choices)}", partial(member, choices)
     about |= {"choices": choices, "convert": read_word, "metavar": "WORD"}
     return text(default, help, values, check, **about)
 
 
 def text(default: Any, help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a text; ``normal`` is the `Field.check` of the text."""
+    """Declare a text setting; ``normal`` becomes `Field.check` and returns the normal form."""
     return define(default, kind=str, help=help, values=values, check=normal, **about)
 
 
 def path(help: str, **about: Any) -> Any:
-    """Declare the path of a file; the default is no file."""
+    """Declare a file path; the default is no file."""
     return text("", help, "a path", without_nul, metavar="PATH", **about)
 
 
 def listing(help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a list of texts, each as in `text`."""
+    """Declare a list of texts; ``normal`` becomes `Field.check` and normalizes one item."""
     return text((), help, values, normal, metavar="LIST", many=True, **about)
 
 
 def read_word(text: str) -> str:
-    """Parse a word in any case; surrounding white space is ignored."""
+    """Return a word in lower case, without surrounding white space."""
     return text.strip().lower()
 
 
 def read_bool(text: str) -> bool:
-    """Parse a boolean; raise ValueError if the text is none of its words."""
+    """Parse a boolean; raise ValueError if the text is neither in `TRUE` nor in `FALSE`."""
     return member(TRUE | FALSE, read_word(text)) in TRUE
 
 
 def member(allowed: Collection[str], word: str) -> str:
-    """Return a word; raise ValueError if it is not allowed."""
+    """Return the word unchanged; raise ValueError if ``allowed`` does not contain it."""
     if word not in allowed:
         raise ValueError
     return word
 
 
 def without_nul(path: str) -> str:
-    """Return a path; raise ValueError if no file can have it."""
+    """Return the path unchanged; raise ValueError if it contains NUL, which no path can."""
     if "\0" in path:
         raise ValueError
     return path

@@ -1,4 +1,4 @@
-"""Outcomes of pairs: the causes of their ends, with the close code of each side."""
+"""Outcomes: each cause for which a pair can end, with the close frames for its two sides."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ RELAY_STOPPING: Final = Close(CloseCode.GOING_AWAY, "relay stopping")
 
 
 class Outcome(Enum):
-    """Cause of the end of a pair. It decides the close codes (RFC 6455 section 7.4.1) of its sides.
+    """Cause for which a pair ended, with the close code for each side (RFC 6455 section 7.4.1).
 
-    ``label`` is its name in logs and metrics. ``close_for_cause`` is the close frame for the side
-    that caused the end, and ``close_for_peer`` that for the other side. A side that sent a close
-    frame gets its own code back, and a side that violated RFC 6455 gets the code for the violation.
+    ``label`` names the outcome in logs and metrics. ``close_for_cause`` is for the side that caused
+    the end, and ``close_for_peer`` is for the other side. There are two exceptions. A side that
+    sent a close frame gets the code of that frame, and a side that violated RFC 6455 or a limit
+    gets the code for the violation.
     """
 
     CLOSED = "closed", PEER_LEFT, PEER_LEFT
@@ -36,17 +37,17 @@ class Outcome(Enum):
     ENDED = "ended", PEER_LEFT, PEER_LEFT
     """A side ended its stream without a close frame."""
     BROKEN = "broken", PEER_FAILED, PEER_FAILED
-    """A connection was reset, or a side did not read its 101 response."""
+    """The connection of a side was reset, or a side did not read its 101 response."""
     VIOLATED = "violated", PEER_FAILED, PEER_FAILED
     """A side violated RFC 6455 or exceeded a limit for messages."""
     UNRESPONSIVE = "unresponsive", Close(CloseCode.INTERNAL_ERROR, "keepalive timeout"), PEER_FAILED
     """A silent side did not answer a keepalive ping within ``ping_timeout``."""
     STALLED = "stalled", Close(CloseCode.INTERNAL_ERROR, "stall timeout"), PEER_FAILED
-    """A side accepted none of the data that waited for it within ``stall_timeout``."""
+    """A side accepted none of its pending data for ``stall_timeout``."""
     EVICTED = "evicted", Close(CloseCode.INTERNAL_ERROR, "takeover timeout"), PEER_FAILED
     """A side did not answer a takeover check within ``takeover_timeout``."""
     EXPIRED = "expired", PAIR_EXPIRED, PAIR_EXPIRED
-    """A side waited for its peer for longer than ``pair_ttl``."""
+    """Side A waited for side B for longer than ``pair_ttl``."""
     OVER_TIME = "over_time", LASTED_TOO_LONG, LASTED_TOO_LONG
     """The pair reached ``max_pair_seconds``."""
     OVER_BYTES = "over_bytes", SENT_TOO_MUCH, SENT_TOO_MUCH

@@ -1,6 +1,6 @@
-"""Text form of numbers, with the units of times and sizes.
+"""Parse and format numbers with units of time or size.
 
-Pure. A number without a unit is in the basic unit: seconds or bytes.
+Pure. A time without a unit is in seconds, a size without a unit in bytes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ DIGITS: Final[Mapping[type[int | float], str]] = {
     int: r"[+-]?[0-9]+",
     float: r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?",
 }
-"""Syntax of a number. Python's own parsers also accept underscores and non-ASCII digits."""
+"""Syntax of a number. ``int`` and ``float`` also accept underscores and non-ASCII digits."""
 
 Units = tuple[tuple[str, int], ...]
-"""Units and their factors, in ascending order."""
+"""Units with their factors, the smallest unit first."""
 
 TIME: Final[Units] = (("s", 1), ("m", 60), ("h", 3600), ("d", 86400))
 SIZE: Final[Units] = (
@@ -34,10 +34,10 @@ SIZE: Final[Units] = (
 
 
 def read_number(text: str, kind: type[int | float], units: Units = ()) -> int | float:
-    """Parse a number in ASCII digits, and the unit after it, if any, in any case.
+    """Parse a number in ASCII digits, with or without a unit in upper or lower case.
 
-    White space around the number and the unit is ignored. Raises ValueError if the text is not a
-    number with an allowed unit.
+    White space around the number and the unit is ignored. Raises ValueError if the syntax is wrong
+    or ``units`` does not contain the unit.
     """
     found = re.fullmatch(rf"({DIGITS[kind]})\s*([A-Za-z]*)", text.strip())
     factors = {"": 1} | {unit.lower(): factor for unit, factor in units}
@@ -47,7 +47,7 @@ def read_number(text: str, kind: type[int | float], units: Units = ()) -> int | 
 
 
 def format_number(number: float, units: Units = ()) -> str:
-    """Return a text that `read_number` parses to this number, if possible with a unit."""
+    """Return a number as text for `read_number`, with the largest unit that divides it, if any."""
     for unit, factor in reversed(units):
         if number and number % factor == 0:
             return plain(number // factor) + unit
@@ -55,12 +55,12 @@ def format_number(number: float, units: Units = ()) -> str:
 
 
 def plain(number: float) -> str:
-    """Return a number without a unit, and without the fraction ``.0``."""
+    """Return a number as text, without a unit and without the fraction ``.0``."""
     return str(number).removesuffix(".0")
 
 
 def in_range(value: float, minimum: float, maximum: float = MAX_FLOAT) -> float:
-    """Return a number; raise ValueError if it is out of its range."""
+    """Return the number unchanged; raise ValueError if it is outside the range."""
     if not minimum <= value <= maximum:
         raise ValueError
     return value

@@ -22,11 +22,11 @@ MAX_PORT: Final = 65535
 
 
 def proxy(text: str) -> str:
-    """Return the normal form of a trusted proxy; raise ValueError if the text is invalid."""
+    """Return an entry of ``trusted_proxies`` in normal form; raise ValueError if it is invalid."""
     text = text.lower()
     if text == UNIX:
         return text
-    if "%" in text:  # a zone names an interface of this machine only
+    if "%" in text:  # an IPv6 zone has a meaning on this machine only
         raise ValueError
     found = parse_network(text)
     return str(found if "/" in text else found.network_address)
@@ -50,16 +50,17 @@ def origin(text: str) -> str:
 class RelaySettings:
     """Settings of a relay. Times are in seconds and sizes in bytes.
 
-    Addresses and origins are stored in their normal form: in lower case, and origins without the
-    default port. Construction neither blocks nor is a point of cancellation.
+    Addresses and origins are stored in lower case, and origins without a default port. The
+    constructor does not wait, so it cannot be cancelled.
 
     Args:
         **settings: A value for each setting that differs from its default. docs/settings.md lists
             the names, defaults, ranges and meanings.
 
     Raises:
-        TypeError: A value has the wrong type. The message has the name and the value.
-        ValueError: A value is out of its range. The message has the name and the value.
+        TypeError: A value has the wrong type. The message has the name of the setting and the
+            value.
+        ValueError: A value is not allowed. The message has the name of the setting and the value.
     """
 
     pair_ttl: float = seconds(300.0, "Time that a side may wait for its peer.")

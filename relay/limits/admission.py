@@ -1,6 +1,6 @@
 """Admit connections within the limits of the relay, and check the token.
 
-Pure: time is an argument, in seconds of the caller's clock, and a connection is any object.
+Pure: the caller passes the time, in seconds of its own clock. A connection is any hashable object.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from .per_client import ClientLimits
 from .refusal import Reason, Refusal
 
 CLIENT_SHARE: Final = 0.9
-"""Default share of the descriptor limit for connections.
+"""Share of the descriptor limit that admitted connections may use by default.
 
-The rest is for the relay itself, and for connections without a slot: handshakes and refusals.
+The other descriptors are for the relay itself and for connections without a slot. Such a connection
+has not completed its request head, or was refused.
 """
 
 
 class AdmissionControl:
     """Admission control of one relay: slots, limits per client, and the token.
 
-    The limits are the settings of the same name; 0 is no limit. The default of ``max_connections``
-    depends on ``descriptors``, the descriptor limit of the process.
+    The limits are the settings of the same names; 0 is no limit. If ``max_connections`` is None,
+    the limit is `CLIENT_SHARE` of ``descriptors``, the descriptor limit of the process. A client
+    that shows the token gets an authorization: a number that is valid until the token changes.
     """
 
     def __init__(
@@ -53,9 +55,9 @@ class AdmissionControl:
         return 0 < self.max_connections <= len(self.slots)
 
     def admit(self, connection: object, client: str, now: float) -> Refusal | None:
-        """Give a connection a slot until `release` and return None, or return the refusal.
+        """Give a connection a slot until `release`; return None on success, otherwise the refusal.
 
-        The check depends on the client address and the state of the relay, not on the request.
+        The result depends on the address of the client and the slots in use, not on the request.
         """
         if self.full:
             return Refusal(Reason.RELAY_IS_FULL)
@@ -66,7 +68,7 @@ class AdmissionControl:
         return refusal
 
     def release(self, connection: object) -> None:
-        """Release the slot of a connection, if it was admitted."""
+        """Release the slot of a connection, if the connection has one."""
         if (key := self.slots.pop(connection, None)) is not None:
             self.client_limits.release(key)
 
@@ -76,43 +78,43 @@ class AdmissionControl:
         return bool(self._token)
 
     def set_token(self, token: bytes) -> None:
-        """Set the token in force. A new token revokes all authorizations."""
+        """Replace the token. If the new token differs, all authorizations become invalid."""
         if token != self._token:
             self._token = token
             self._token_number += 1
 
     def authorize(self, token: bytes | None) -> int:
-        """Return the authorization of a client that shows this token; 0 if it is another token."""
+        """Return the authorization that ``token`` gives; 0 if the token is missing or wrong."""
         return self._token_number if token_matches(token, self._token) else 0
 
     def is_authorized(self, authorization: int) -> bool:
-        """Return True if the authorization is for the token in force, or the relay has no token."""
+        """Return True if the authorization is still valid, or if the relay has no token."""
         return not self._token or authorization == self._token_number
 
     def check_new_code(
         self, authorization: int, waiting: int, *, reopened: bool = False
     ) -> Refusal | None:
-        """Return the refusal of a client that would open a new code, or None.
+        """Return the refusal if a client must not open a new code, otherwise None.
 
-        ``waiting`` is the number of other codes with a waiting side. ``reopened`` is true if the
-        code was in use when the request arrived.
+        ``waiting`` is the number of other codes with a waiting side. ``reopened`` is True if the
+        code was in use when the request arrived, and is free now.
         """
         if not self.is_authorized(authorization):
             return Refusal(Reason.NO_AUTHORIZED_HOST if reopened else Reason.TOKEN_REQUIRED)
         return Refusal(Reason.TOO_MANY_WAITING) if 0 < self._max_waiting <= waiting else None
 
     def check_join(self, authorization: int, host: int) -> Refusal | None:
-        """Return the refusal of a client that would join a waiting side, or None.
+        """Return the refusal if a client must not join a waiting side, otherwise None.
 
-        The client or the waiting side must be authorized. ``host`` is the authorization of the
-        waiting side.
+        The client or the waiting side must be authorized. ``authorization`` is that of the client,
+        and ``host`` is the authorization of the waiting side.
         """
         allowed = self.is_authorized(authorization) or self.is_authorized(host)
         return None if allowed else Refusal(Reason.NO_AUTHORIZED_HOST)
 
 
 def token_matches(given: bytes | None, expected: bytes) -> bool:
-    """Return True if the given token is the expected one. An empty given token never matches.
+    """Return True if ``given`` equals ``expected``. A missing or empty token never matches.
 
     The comparison time depends on the lengths of the tokens, not on their bytes.
     """

@@ -1,6 +1,7 @@
-"""Resolve the address of a client behind trusted proxies, derive its rate-limit key, redact it.
+"""Resolve client addresses behind trusted proxies, derive rate-limit keys, redact addresses.
 
-Pure. A client can spoof X-Forwarded-For, so an address counts only if a trusted proxy appended it.
+Pure. A client can spoof X-Forwarded-For, so an address in it counts only if a trusted proxy
+appended the address.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ UNIX: Final = "unix"
 
 MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 in IPv6, RFC 4291 section 2.5.5.2
 NAT64: Final = IPv6Network("64:ff9b::/96")
-"""Prefix of IPv4 clients behind a NAT64 translator (RFC 6052 section 2.1)."""
+"""Prefix of the IPv6 addresses that NAT64 gives to IPv4 clients (RFC 6052 section 2.1)."""
 COUNTED_BITS: Final = 64
-"""Bits of an IPv6 address that identify a client, which can choose the other bits freely."""
+"""Leading bits of an IPv6 address that identify a client. A client can choose the other bits."""
 
 MAX_HOPS: Final = 32
-"""Maximum number of X-Forwarded-For entries that are read, from the right."""
+"""Maximum number of X-Forwarded-For entries that are read, starting with the right-most."""
 MAX_ENTRY: Final = 100
-"""Maximum length of an entry in characters. IPv6 with a scope and a port has about 70."""
+"""Maximum length of an entry in characters. An IPv6 address with scope and port has about 70."""
 
 SHOWN_BITS: Final = {4: 24, 6: 48}
-"""Bits of a truncated address by IP version. A household has an IPv6 /56 or /64."""
+"""Leading bits that truncation keeps, by IP version. A household has an IPv6 /56 or /64."""
 
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 
@@ -45,7 +46,7 @@ class TrustedProxies:
 
     Each entry is an address, a network such as 10.0.0.0/8, or `UNIX` for every peer on a Unix
     socket. An IPv4 address mapped into IPv6 equals the IPv4 address, here and in X-Forwarded-For.
-    Raises ValueError with the entry if it is none of these.
+    Raises ValueError if an entry is none of these. The message has the entry.
     """
 
     __slots__ = ("_networks", "_unix")
@@ -59,18 +60,18 @@ class TrustedProxies:
         """Return the address of the client behind a peer.
 
         ``peer`` is the remote address of the connection, or `UNIX`. ``forwarded`` is the complete
-        X-Forwarded-For. Each proxy appends the address of its own peer on the right. So the entries
-        are read from the right, after ``peer``, as long as each address is that of a trusted proxy.
-        The first other address is the client. If all addresses are trusted, the left-most is the
-        client. At most `MAX_HOPS` entries are read.
+        value of X-Forwarded-For, in which each proxy appends the address of its own peer on the
+        right. The method checks ``peer`` first, and then the entries from right to left. The first
+        address that does not belong to a trusted proxy is the client. If all addresses belong to
+        trusted proxies, the left-most is the client. At most `MAX_HOPS` entries are read.
 
-        Entries left of the first untrusted address may be spoofed and are ignored. If an entry is
-        not an address, such as "unknown" or an empty entry, the trusted proxy that appended it
-        counts as the client. So such an entry neither avoids the limits nor spoofs an address: all
-        clients of that proxy with such entries share one rate-limit key.
+        Entries left of the client's address may be spoofed, and are ignored. If an entry is not an
+        address, such as "unknown" or an empty entry, the trusted proxy that appended the entry
+        counts as the client. So a client can neither avoid the limits nor spoof an address with
+        such an entry: all clients of that proxy with such entries share one rate-limit key.
 
-        An entry may have a port, brackets, quotes and a scope; the result has none of them. A peer
-        without an address is returned unchanged, and never trusted.
+        An entry may have a port, brackets, quotes and a scope; the result has none of them. If
+        ``peer`` is not an address, it is never trusted, and is returned unchanged.
         """
         nearest = parse_forwarded_entry(peer)
         if nearest is None:
@@ -98,8 +99,8 @@ class TrustedProxies:
 def rate_limit_key(client: str) -> str:
     """Return the rate-limit key of a client.
 
-    The key of an IPv4 client, also behind NAT64, is its address. The key of an IPv6 client is its
-    /64 network. Text that is no address is its own key.
+    The key of an IPv4 client is its IPv4 address, even behind NAT64. The key of an IPv6 client is
+    its /64 network. Text that is not an address is returned unchanged.
     """
     known = parse_forwarded_entry(client)
     if isinstance(known, IPv6Address) and known in NAT64:
@@ -111,7 +112,7 @@ def rate_limit_key(client: str) -> str:
 
 
 def parse_forwarded_entry(text: str) -> ForwardedEntry | None:
-    """Return the address in an entry of X-Forwarded-For, or None."""
+    """Return the address in an X-Forwarded-For entry; None if the entry is not an address."""
     if len(text) > MAX_ENTRY:
         return None
     text = text.strip().strip('"')
@@ -128,7 +129,7 @@ def parse_forwarded_entry(text: str) -> ForwardedEntry | None:
 
 
 def parse_network(text: str) -> IPv4Network | IPv6Network:
-    """Return the network of a setting entry; a single address is a network of one."""
+    """Parse an entry of ``trusted_proxies``; a single address becomes a network of one address."""
     try:
         found = ip_network(text)
     except ValueError:
@@ -139,10 +140,10 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
 
 
 def redact_address(client: str, how: str) -> str:
-    """Return the form of a client address for the log; "" if the log must not show it.
+    """Return a client address as the log may show it; "" if the log must not show the address.
 
-    ``client`` is an address or the network that is its rate-limit key; other text is never shown.
-    ``how`` is "off" for no address, "truncated" for its network (`SHOWN_BITS`), or "full".
+    ``client`` is an address or a network; the log shows no other text. ``how`` is "off" to show no
+    address, "truncated" to show its first bits (`SHOWN_BITS`), or "full" to show all of it.
     """
     if how == "off":
         return ""
@@ -157,7 +158,7 @@ def redact_address(client: str, how: str) -> str:
 
 
 def unmap(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Return the IPv4 network that is mapped into an IPv6 network; other networks unchanged."""
+    """Convert an IPv6 network of mapped IPv4 addresses to IPv4; return other networks unchanged."""
     if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
         address = int(network.network_address) - int(MAPPED.network_address)
         return IPv4Network((address, network.prefixlen - MAPPED.prefixlen))

@@ -1,13 +1,14 @@
 """Limits per client: open connections, and connection attempts per minute.
 
-Pure: time is an argument, in seconds of the caller's clock, and a client is any text.
+Pure: the caller passes the time, in seconds of its own clock. A client is any text.
 
 Memory is bounded. A connection count is kept only while the client has connections. A token bucket
-is one number: the time at which the bucket is full again, at most a minute ahead. The bucket is
-dropped after that time. Beyond `MAX_CLIENTS` buckets, that of the client with the oldest admitted
-attempt is dropped early, and the client starts again with a full bucket. To bypass the limit in
-this way, an attacker needs more than `MAX_CLIENTS` addresses within a minute, and over 1,000
-connections a second. Each operation except `ClientLimits.prune` takes constant time.
+is stored as one number: the time at which the bucket will have all its tokens again, at most a
+minute ahead. After that time, the bucket is dropped. If there are more than `MAX_CLIENTS` buckets,
+the bucket with the oldest admitted attempt is dropped early, and its client starts with all tokens
+again. To bypass the limit in this way, an attacker needs over `MAX_CLIENTS` addresses in a minute,
+which is over 1,000 connections a second. Each operation except `ClientLimits.prune` takes constant
+time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Final
 from .refusal import Reason, Refusal
 
 MAX_CLIENTS: Final = 2**16
-"""Maximum number of clients with a token bucket. Their buckets take 11 MiB."""
+"""Maximum number of clients with a token bucket. That many buckets take 11 MiB of memory."""
 
 MINUTE: Final = 60.0
 ROUNDING: Final = 1e-6
@@ -26,11 +27,11 @@ ROUNDING: Final = 1e-6
 
 
 class ClientLimits:
-    """Connection counts and token buckets per client; a limit of 0 is off.
+    """Connection counts and token buckets per client; 0 is no limit.
 
     A client has a bucket of ``max_connects_per_minute`` tokens that refills evenly within a minute.
-    Each attempt takes one token. A refused attempt takes none, so the retry time in the
-    refusal stays valid. An attempt that exceeds ``max_connections_per_client`` takes a token.
+    Each attempt takes one token, even if the attempt exceeds ``max_connections_per_client``. If
+    there is no token, the attempt takes none, so the retry time in its refusal stays valid.
     """
 
     __slots__ = ("_connections", "_full_at", "_interval", "_max_per_client")
@@ -41,15 +42,15 @@ class ClientLimits:
         self._max_per_client = max_connections_per_client
         self._interval = MINUTE / max_connects_per_minute if max_connects_per_minute else 0.0
         self._connections: dict[str, int] = {}
-        # Time at which each bucket is full again, ordered by the last admitted attempt.
+        # Time at which each bucket has all its tokens again, ordered by the last admitted attempt.
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
-        """Return the number of connection counts and buckets that are kept."""
+        """Return the number of connection counts and token buckets in memory."""
         return len(self._connections) + len(self._full_at)
 
     def acquire(self, client: str, now: float) -> Refusal | None:
-        """Count a new connection of a client and return None, or return the refusal.
+        """Count a client's new connection and return None, or return the refusal.
 
         The caller must `release` an admitted connection, and must not release a refused one.
         """
@@ -72,19 +73,22 @@ class ClientLimits:
                 del self._connections[client]
 
     def prune(self, now: float) -> None:
-        """Drop full buckets, oldest first. Call it at intervals, also without new connections."""
+        """Drop the oldest buckets; stop at the first bucket that does not have all its tokens yet.
+
+        The caller does this at intervals, because otherwise only new connections drop buckets.
+        """
         while self._prune_first(now):
             pass
 
     def _attempt(self, client: str, now: float) -> float:
-        """Take a token of a client and return 0, or return the seconds until one is available."""
+        """Take a token from a client's bucket; return 0, or the seconds until there is a token."""
         full_at = max(self._full_at.get(client, now), now) + self._interval
         wait = full_at - MINUTE - now
         if wait > ROUNDING:
             return wait - ROUNDING / 2
         self._full_at[client] = full_at
         self._full_at.move_to_end(client)
-        # One bucket is added and up to two are dropped, so the table shrinks in small steps.
+        # Each attempt adds at most one bucket and drops up to two, so the table shrinks gradually.
         self._prune_first(now)
         self._prune_first(now)
         if len(self._full_at) > MAX_CLIENTS:
@@ -92,7 +96,7 @@ class ClientLimits:
         return 0.0
 
     def _prune_first(self, now: float) -> bool:
-        """Drop the bucket with the oldest admitted attempt if it is full; return True if it was."""
+        """Drop the oldest bucket if it has all its tokens again; return True if it was dropped."""
         client = next(iter(self._full_at), None)
         if client is None or self._full_at[client] > now:
             return False

@@ -1,4 +1,4 @@
-"""Reasons for which a limit refuses a client. Pure: the server chooses the response."""
+"""Reasons for which a limit refuses a client. Pure: the server chooses the HTTP response."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Reason(Enum):
-    """Limit that refuses a client."""
+    """Reason for which a client is refused."""
 
     RELAY_IS_FULL = auto()
     TOO_MANY_CONNECTIONS = auto()
@@ -20,7 +20,7 @@ class Reason(Enum):
 
 
 class Refusal(NamedTuple):
-    """Reason of a refusal, and the seconds after which the client may retry, if known."""
+    """Reason for a refusal, and the seconds after which the client may retry, if known."""
 
     reason: Reason
     retry_after: float | None = None

@@ -1,6 +1,6 @@
-"""Rate limits of the log lines that clients can cause, and of one direction of a pair.
+"""Rate limits for log lines that clients can cause, and for the data in one direction of a pair.
 
-Pure: time is an argument, in seconds of the caller's clock.
+Pure: the caller passes the time, in seconds of its own clock.
 """
 
 from __future__ import annotations
@@ -9,26 +9,27 @@ import math
 from typing import Final
 
 BURST: Final = 10.0
-"""Capacity of the bucket: lines that may be written in one burst."""
+"""Capacity of a token bucket: the number of lines that may be written in one burst."""
 
 REFILL_PER_SECOND: Final = 1.0
-"""Lines per second after a burst."""
+"""Tokens that a bucket gains per second."""
 
 MAX_CREDIT_SECONDS: Final = 1 / 32
-"""Maximum credit in seconds at the configured rate.
+"""Maximum credit, expressed in seconds of data at the configured rate.
 
-The credit compensates for a sleep or a write that took too long. An idle side gets no more.
+Credit is data that is read without a delay. It compensates for a delay or a write that took too
+long. The credit of an idle side does not grow beyond the maximum.
 """
 
 SECONDS_PER_READ: Final = 1 / 16
-"""Maximum size of one read, in seconds at the configured rate. Small reads avoid bursts."""
+"""Maximum size of one read, in seconds of data at the configured rate. Small reads avoid bursts."""
 
 MIN_CHUNK: Final = 512
-"""Minimum size of a read in bytes at any rate, because each read has a fixed CPU cost."""
+"""Lower bound in bytes for the maximum size of one read: each read has a fixed CPU cost."""
 
 
 class TokenBucket:
-    """A bucket of `BURST` tokens that counts suppressed lines."""
+    """Token bucket for log lines, which also counts the suppressed lines."""
 
     def __init__(self, now: float) -> None:
         self._left = BURST
@@ -36,7 +37,10 @@ class TokenBucket:
         self._suppressed = 0
 
     def take(self, now: float) -> bool:
-        """Take a token; return True if a line may be written. ``now`` is in monotonic seconds."""
+        """Return True if a line may be written; otherwise count the line as suppressed.
+
+        ``now`` is a monotonic time in seconds.
+        """
         self._left = min(BURST, self._left + (now - self._since) * REFILL_PER_SECOND)
         self._since = now
         if self._left < 1:
@@ -46,19 +50,20 @@ class TokenBucket:
         return True
 
     def take_suppressed(self) -> int:
-        """Return the number of lines suppressed since the last call, and reset it."""
+        """Return the number of lines that were suppressed since the last call."""
         suppressed, self._suppressed = self._suppressed, 0
         return suppressed
 
 
 class Pacer:
-    """Delays that limit one direction to a rate above 0, in bytes per second.
+    """Delays that limit the data in one direction of a pair to a rate.
 
-    An infinite rate is no limit.
+    ``rate`` is above 0, in bytes per second. An infinite rate is no limit.
 
-    In any interval the direction forwards at most the bytes of the rate, plus one ``chunk``, plus
-    the bytes of `MAX_CREDIT_SECONDS`. From 8 KiB per second on, the excess is below 2 % in any five
-    seconds, also after an idle time. Below that rate, a chunk takes longer.
+    The data of an interval can exceed the rate by one ``chunk`` and by the data of
+    `MAX_CREDIT_SECONDS`. At 8 KiB per second or more, this excess is below 2 % in any five seconds,
+    even after an idle time. At lower rates, the excess is greater, because the size of a chunk has
+    the lower bound `MIN_CHUNK`.
     """
 
     __slots__ = ("_paid_at", "_rate", "_total", "chunk")
@@ -68,14 +73,17 @@ class Pacer:
         self._paid_at = -math.inf
         self._total = 0
         self.chunk = int(min(read_size, max(MIN_CHUNK, rate * SECONDS_PER_READ)))
-        """Maximum size of one read in bytes, at most read_size."""
+        """Maximum size of one read in bytes, never above ``read_size``."""
 
     def delay_for(self, total: int, now: float) -> float:
-        """Return the seconds until the next read; ``total`` is the sum of all bytes charged."""
+        """Charge the bytes since the last call; return the seconds to wait before reading again.
+
+        ``total`` is the number of all bytes since the start, including these bytes.
+        """
         count, self._total = total - self._total, total
         return self.delay(count, now)
 
     def delay(self, count: int, now: float) -> float:
-        """Charge ``count`` more bytes and return the seconds until the next read."""
+        """Charge ``count`` bytes; return the seconds to wait before reading again."""
         self._paid_at = max(self._paid_at, now - MAX_CREDIT_SECONDS) + count / self._rate
         return max(0.0, self._paid_at - now)

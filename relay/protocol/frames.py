@@ -76,9 +76,9 @@ OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 REPLY_OPCODES: Final = {PING: PONG, CLOSE: CLOSE}
 PING_FRAME: Final = bytes((FIN | PING, 5)) + b"relay"
-"""Ping frame of the relay, with a payload because some libcurl versions hide empty pings.
+"""Ping frame that the relay sends. It has a payload because some libcurl versions hide empty pings.
 
-Any bytes of the client count as the answer, so the payload needs no number.
+All pings have the same payload, because the relay accepts any data from the client as an answer.
 """
 
 MAX_SHORT: Final = 125
@@ -94,22 +94,24 @@ MEDIUM_HEADER: Final = SHORT_HEADER + LENGTH_16.size
 MAX_CONTROL: Final = SHORT_HEADER + MAX_SHORT
 EXTENDED_LENGTH_SIZES: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
 
-# Most messages of a terminal or an agent are unfragmented binary messages. The header for the peer
-# is looked up by the payload length, or reuses the 16-bit length field of the received header.
+# Most messages of a terminal or an agent are unfragmented binary messages. For a short payload, the
+# header for the peer is in a table. For a longer payload, the header reuses the 16-bit length field
+# of the received header.
 WHOLE_BINARY: Final = FIN | BINARY
 SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, length)) for length in range(MAX_SHORT + 1)]
 MEDIUM_HEADER_OUT: Final = bytes((WHOLE_BINARY, LENGTH_IS_16))
 
-# Close codes that a client may send: section 7.4 and the IANA registry that it established.
+# Close codes that a client may send (RFC 6455 section 7.4 and the IANA registry of close codes).
 CLOSE_CODES: Final = frozenset((*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)))
 CLOSE_STATUS: Final = Struct("!H")
 
 
 def bytes_needed(data: bytes, pos: int, message: int) -> int:
-    """Return the number of bytes needed at pos: a complete header, or a complete control frame.
+    """Return the size of the data frame's header, or of the complete control frame, at ``pos``.
 
-    ``message`` is the opcode of the incomplete message that precedes the frame, or 0. Raises
-    ProtocolError if the first two bytes of the frame break a rule (sections 5.2, 5.4, 5.5).
+    If the first two bytes of the frame are incomplete, the result is 2. ``message`` is the opcode
+    of a message that is still incomplete, or 0 if there is none. Raises ProtocolError if the first
+    two bytes violate RFC 6455 sections 5.2, 5.4 or 5.5.
     """
     if len(data) - pos < MIN_HEADER:
         return MIN_HEADER
@@ -135,9 +137,9 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
 
 
 def payload_length(header: bytes) -> int:
-    """Return the payload length that a complete header announces (section 5.2).
+    """Return the payload length from a complete header (RFC 6455 section 5.2).
 
-    Raises ProtocolError if the length is negative or not in its shortest encoding.
+    Raises ProtocolError if the length is negative or does not have its shortest encoding.
     """
     length = header[1] & ~MASK
     if length == LENGTH_IS_16:
@@ -154,7 +156,7 @@ def payload_length(header: bytes) -> int:
 
 
 def server_header(first: int, length: int) -> bytes:
-    """Return the header of an unmasked frame (RFC 6455 section 5.2)."""
+    """Return the header of an unmasked frame from its first byte and its payload length."""
     if length <= MAX_SHORT:
         return bytes((first, length))
     if length <= MAX_16:
@@ -163,24 +165,24 @@ def server_header(first: int, length: int) -> bytes:
 
 
 def control_payload(frame: bytes) -> bytes:
-    """Return the unmasked payload of a complete control frame of a client."""
+    """Return the unmasked payload of a complete control frame from a client."""
     return apply_mask(frame[SHORT_HEADER:], frame[MIN_HEADER:SHORT_HEADER])
 
 
 def close_frame(code: CloseCode, reason: str) -> bytes:
-    """Return a close frame with this code and reason (section 5.5.1)."""
+    """Return a close frame with this code and reason (RFC 6455 section 5.5.1)."""
     payload = CLOSE_STATUS.pack(code) + reason.encode()
     return server_header(FIN | CLOSE, len(payload)) + payload
 
 
 def pong_or_close_reply(frame: bytes) -> bytes:
-    """Return the pong or close frame that answers a ping or close frame (section 5.5)."""
+    """Return the reply to a ping or close frame from a client (RFC 6455 section 5.5)."""
     payload = control_payload(frame)
     return server_header(FIN | REPLY_OPCODES[frame[0] & OPCODE], len(payload)) + payload
 
 
 def validate_close_payload(payload: bytes) -> None:
-    """Raise ProtocolError if the payload of a close frame is invalid (sections 5.5.1, 7.4)."""
+    """Raise ProtocolError if a close frame has an invalid payload (RFC 6455 5.5.1, 7.4)."""
     if not payload:
         return
     if len(payload) == 1:
@@ -195,5 +197,5 @@ def validate_close_payload(payload: bytes) -> None:
 
 
 def protocol_error(reason: str) -> ProtocolError:
-    """Return the ProtocolError for a broken framing rule, with close code 1002."""
+    """Return a ProtocolError with close code 1002, for a violation of the framing rules."""
     return ProtocolError(CloseCode.PROTOCOL_ERROR, reason)

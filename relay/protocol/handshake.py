@@ -1,7 +1,7 @@
 """Validate a request head: a WebSocket upgrade, a health request, or an error.
 
-Pure. The result depends on the request alone; the caller checks the state of the relay. The result
-has no data of the client except the fields of `Handshake`.
+Pure. The result depends on the request alone; the caller checks the state of the relay. The only
+data from the client in the result are the fields of `Handshake`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ KEY_SIZE: Final = 16  # bytes, RFC 6455 section 4.1
 SUBPROTOCOL: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 BEARER: Final = re.compile(rb"bearer +(.+)", re.IGNORECASE)  # RFC 6750 section 2.1
 MAX_ITEMS: Final = 100
-"""Maximum number of items that are read from a list in a header. Usual lists have one or two."""
+"""Maximum number of list items read from one header. Most lists have one or two items."""
 
 ASCII_HEADERS: Final = (
     b"host",
@@ -49,22 +49,22 @@ ASCII_HEADERS: Final = (
     b"sec-websocket-key",
     b"sec-websocket-protocol",
 )
-"""Headers of an upgrade that must be ASCII. Other headers may have any bytes (RFC 9110 5.5)."""
+"""Headers of an upgrade that must be ASCII. Others may have any bytes (RFC 9110 section 5.5)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Handshake:
-    """A valid upgrade request. Its repr is that of object, so that no secret reaches a log."""
+    """A valid upgrade request. Its ``repr`` shows no field, so that no secret reaches a log."""
 
     code: str
     key: bytes
     """Value of Sec-WebSocket-Key."""
     subprotocol: bytes | None
-    """The first offered subprotocol. The relay accepts it: browsers fail the connection otherwise.
-    """
+    """The first offered subprotocol, or None. The relay selects it, because a browser fails the
+    connection if the server selects none."""
     token: bytes | None = None
-    """Token of the request. None if the request has no token, or if `with_token` was False. Empty
-    if the token is longer than `MAX_TOKEN`."""
+    """Token of the request. None if the request has no token, or if ``with_token`` was False. Empty
+    if the received token is longer than `MAX_TOKEN`."""
 
     def response(self, pair: str) -> bytes:
         """Return the 101 response (RFC 6455 section 4.2.2); ``pair`` is the hash of the code."""
@@ -81,7 +81,7 @@ class Handshake:
 
 
 class PlainRequest(Enum):
-    """A resource for plain HTTP requests. The value of a member is the tuple of its paths."""
+    """A resource that a plain HTTP request can name. Each value is the tuple of its paths."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"
@@ -91,7 +91,7 @@ PLAIN_REQUESTS: Final = {path: resource for resource in PlainRequest for path in
 
 
 def asks_for_websocket(request: Request) -> bool:
-    """Return True if a request is an upgrade to WebSocket. A HEAD request never is."""
+    """Return True if a request is an upgrade to WebSocket. A HEAD request is never an upgrade."""
     upgrade = request.headers.get(b"upgrade", b"")
     return request.method != b"HEAD" and b"websocket" in lowercase_items(upgrade)
 
@@ -108,11 +108,12 @@ def parse_handshake(
     Args:
         request: The parsed head.
         strict_codes: True to require a pair code that `is_strict_code` accepts.
-        allowed_origins: Origins in the form of `normalize_origin`. An empty set allows all.
+        allowed_origins: Origins, normalized with `normalize_origin`. An empty set allows every
+            origin.
         with_token: True to read the token of the client.
 
     Returns:
-        A valid upgrade, the resource of a plain request, or the error response.
+        The valid upgrade, the resource that a plain request names, or another response.
     """
     if asks_for_websocket(request):
         return (
@@ -130,7 +131,7 @@ def parse_handshake(
 
 
 def asks_for_page(request: Request) -> bool:
-    """Return True if a browser requests the root, with or without a query."""
+    """Return True if a browser requests the path ``/``, with or without a query."""
     return (
         request.target.partition(b"?")[0] == b"/"
         and request.method in {b"GET", b"HEAD"}
@@ -139,7 +140,7 @@ def asks_for_page(request: Request) -> bool:
 
 
 def upgrade_error(request: Request) -> Response | None:
-    """Return the error response to an upgrade that breaks RFC 6455 section 4.2.1, or None."""
+    """Return the error response if an upgrade violates RFC 6455 section 4.2.1, otherwise None."""
     headers = request.headers
     if request.method != b"GET":
         return METHOD_NOT_ALLOWED
@@ -162,9 +163,9 @@ def upgrade_error(request: Request) -> Response | None:
 
 
 def origin_error(request: Request, allowed_origins: AbstractSet[str]) -> Response | None:
-    """Return the error response to a page whose origin is not allowed, or None.
+    """Return the error response if the Origin of a request is not allowed, otherwise None.
 
-    The values of a repeated Origin field are joined to a list, which equals no allowed origin.
+    If the header Origin is repeated, its values are joined to a list, which is never allowed.
     """
     origin = request.headers.get(b"origin")
     if not allowed_origins or origin is None:
@@ -174,7 +175,7 @@ def origin_error(request: Request, allowed_origins: AbstractSet[str]) -> Respons
 
 
 def parse_query(request: Request, *, strict_codes: bool, with_token: bool) -> Handshake | Response:
-    """Validate the query of an upgrade whose headers are valid."""
+    """Validate the query of an upgrade whose headers are valid; return a handshake or an error."""
     parameters = find_parameters(request.target)
     if parameters is None:
         return TOO_MANY_PARAMETERS
@@ -193,7 +194,7 @@ def parse_query(request: Request, *, strict_codes: bool, with_token: bool) -> Ha
 
 
 def pair_code(request: Request) -> str | None:
-    """Return the pair code of a request of any kind, or None if it has no valid one."""
+    """Return the pair code of any request, or None if the request has no valid code."""
     parameters = find_parameters(request.target) or {}
     return decode_code(parameters.get(b"pair"))
 
@@ -204,12 +205,12 @@ def without_body_for_head(request: Request, response: Response) -> Response:
 
 
 def lowercase_items(value: bytes) -> list[bytes]:
-    """Return at most `MAX_ITEMS` items of a comma-separated header, in lower case."""
+    """Return the first `MAX_ITEMS` items of a comma-separated header, in lower case."""
     return list_items(value.lower())
 
 
 def list_items(value: bytes) -> list[bytes]:
-    """Return at most `MAX_ITEMS` items of a comma-separated header, with the empty items."""
+    """Return the first `MAX_ITEMS` items of a comma-separated header, including empty items."""
     return [item.strip() for item in value.split(b",", MAX_ITEMS)[:MAX_ITEMS]]
 
 
@@ -222,7 +223,7 @@ def is_key(key: bytes) -> bool:
 
 
 def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
-    """Return the first offered subprotocol, None if the client offers none.
+    """Return the first offered subprotocol, or None if the client offers none.
 
     Empty items of the list are skipped (RFC 9110 section 5.6.1.2).
     """
@@ -232,8 +233,9 @@ def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
 def client_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
     """Return the bearer token of the header Authorization, or else the ``token`` parameter.
 
-    An Authorization of another scheme is ignored, because it may be meant for a proxy. A token that
-    is longer than `MAX_TOKEN` counts as empty, which no relay accepts.
+    If the header Authorization has another scheme, it is ignored, because it may be meant for a
+    proxy. If the token is longer than `MAX_TOKEN`, the result is an empty token, which no relay
+    accepts.
     """
     bearer = BEARER.fullmatch(headers.get(b"authorization", b""))
     if bearer is None:

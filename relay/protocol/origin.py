@@ -1,6 +1,6 @@
 """Compare the origins of web pages.
 
-Pure. In the header Origin, a browser sends the origin of the page that opens the connection.
+Pure. A browser sends the origin of the page that opens the connection in the header Origin.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 FILE: Final = "file://"
-"""Origin that a WebView sends for a page from the files of its application."""
+"""Origin that a WebView sends for a page loaded from the app's own files."""
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SCHEME: Final = re.compile(r"(https?|wss?)://")
 MAX_LENGTH: Final = 512
-"""Maximum length of an Origin or a Host in characters. A host name has 253 at most."""
+"""Maximum length of Origin or Host in characters. A host name has at most 253 characters."""
 AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:/@\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
 def normalize_origin(text: str) -> str:
-    """Return an origin in the form in which browsers send it.
+    """Return an origin in the form that browsers send.
 
-    The result is in lower case, without the default port of http and https (RFC 6454 section 6.2)
-    and without a final slash, which users sometimes add. Text that is not an origin is converted to
-    lower case only.
+    The result is in lower case. It has no default port of http or https (RFC 6454 section 6.2), and
+    no final slash, which users sometimes add.
     """
     origin = text.strip().lower()
     if not origin.endswith("://"):
@@ -38,18 +37,18 @@ def normalize_origin(text: str) -> str:
 def is_allowed(origin: str, host: str, allowed: AbstractSet[str]) -> bool:
     """Return True if a page of this origin may connect.
 
-    ``allowed`` has origins in the form of `normalize_origin`; ``host`` is the Host field of the
-    request. The relay's own origin is always allowed, because applications without a page, such as
-    React Native on Android, derive the Origin from the URL of the relay.
+    ``host`` is the header Host of the request. ``allowed`` contains origins that are normalized
+    with `normalize_origin`. The relay's own origin is always allowed, because apps without a web
+    page, such as React Native apps on Android, derive the Origin from the URL of the relay.
     """
     return normalize_origin(origin) in allowed or is_own(origin, host)
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Return True if an origin and the Host field of the request have the same host and port.
+    """Return True if an origin and the header Host have the same host name and port.
 
-    A Host without a port has the default port of the origin's scheme, because behind a TLS proxy
-    the relay does not know the scheme that the client used.
+    If Host has no port, the default port of the origin's scheme is assumed, because a relay behind
+    a TLS proxy does not know the scheme that the client used.
     """
     if max(len(origin), len(host)) > MAX_LENGTH:
         return False

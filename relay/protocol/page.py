@@ -1,7 +1,8 @@
 """Page for people who open the address of the relay in a browser.
 
-Pure. Only a request that prefers HTML to plain text gets the page. Programs get the 404 response of
-their contract. The page contains no data of the request, runs no script and loads nothing.
+Pure. Only a request that prefers HTML to plain text gets the page. Other requests get the 404
+response that programs expect. The page contains no data from the request, runs no script and loads
+nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 34rem }
 body { margin: 15vh auto; padding: 0 1.5rem }
 h1 { font-size: 1.5rem }
 """
-"""Style sheet. The colours are those of the browser, for its light or its dark scheme."""
+"""Style sheet of the page. The browser's light or dark colour scheme gives the colours."""
 
 HTML: Final = f"""<!doctype html>
 <html lang="en">
@@ -43,7 +44,7 @@ forwards their encrypted messages without reading them.</p>
 </body>
 </html>
 """
-"""Document. The empty icon keeps the browser from requesting one."""
+"""HTML of the page. The empty icon prevents a request for /favicon.ico."""
 
 STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
@@ -51,7 +52,7 @@ POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""Content-Security-Policy: one style sheet and the empty icon, and nothing else."""
+"""Content-Security-Policy of the page. It allows only the style sheet and the empty icon."""
 
 PAGE: Final = Response(
     HTTPStatus.OK,
@@ -75,8 +76,8 @@ def prefers_html(accept: Iterable[bytes]) -> bool:
     """Return True if a request prefers HTML to plain text.
 
     Args:
-        accept: Items of the header Accept, in lower case. A range such as ``*/*`` is no preference
-            for HTML: programs send it by default.
+        accept: Items of the header Accept, in lower case. The item ``*/*`` does not count as a
+            preference for HTML, because many programs send it by default.
     """
     weights = dict(map(media_range, accept))
     plain = next((weights[name] for name in PLAIN_TYPES if name in weights), 0.0)
@@ -84,7 +85,7 @@ def prefers_html(accept: Iterable[bytes]) -> bool:
 
 
 def media_range(item: bytes) -> tuple[bytes, float]:
-    """Return the media range of an item and its weight; 0 for a weight that is not a number."""
+    """Return the media range of an item, and its weight; an invalid weight becomes 0."""
     name, *parameters = (part.strip() for part in item.split(b";"))
     weight = next((part[2:] for part in parameters if part.startswith(b"q=")), b"1")
     try:

@@ -1,7 +1,7 @@
 """Find the pair code and the token in the query of a request target.
 
-Pure. Bounds on the number of parameters, and on the length of each value that is decoded, limit the
-CPU time of a query.
+Pure. The CPU time for a query is bounded, because the number of parameters and the length of each
+decoded value are limited.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ MAX_CODE: Final = 256
 """Maximum length of a pair code in characters."""
 
 MAX_TOKEN: Final = 4096
-"""Maximum length of a token in bytes, percent-encoding included. No secret needs more."""
+"""Maximum length of a token in bytes, before percent-decoding. No secret needs more."""
 
 PARAMETERS: Final = frozenset((b"pair", b"token"))
 MAX_ENCODED_NAME: Final = len("%70") * len("token")  # every character percent-encoded
-MAX_ENCODED_CODE: Final = len("%70") * 4 * MAX_CODE  # UTF-8 has up to four bytes a character
+MAX_ENCODED_CODE: Final = len("%70") * 4 * MAX_CODE  # UTF-8 has up to four bytes per character
 
 ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 ESCAPED_BYTES: Final = {
     f"{high}{low}".encode(): bytes.fromhex(high + low)
     for high, low in product("0123456789ABCDEFabcdef", repeat=2)
 }
-"""Byte for each pair of hexadecimal digits."""
+"""The byte that each pair of hexadecimal digits represents."""
 STRICT_CODE: Final = re.compile(r"[A-Za-z0-9._~-]+")
 SEPARATORS: Final = re.compile(rb"[&;]")
 
 
 def find_parameters(target: bytes) -> dict[bytes, bytes] | None:
-    """Return the first ``pair`` and the first ``token`` parameter of a target, still encoded.
+    """Return the first ``pair`` and the first ``token`` parameter of a target, not yet decoded.
 
     Return None if the query has more than `MAX_PARAMETERS` parameters.
     """
@@ -50,12 +50,12 @@ def find_parameters(target: bytes) -> dict[bytes, bytes] | None:
 
 
 def unquote(value: bytes) -> bytes:
-    """Decode percent-encoding. A percent sign without two hexadecimal digits stays as it is."""
+    """Decode percent-encoding; keep each percent sign that no two hexadecimal digits follow."""
     return ESCAPE.sub(lambda escape: ESCAPED_BYTES[escape[1]], value) if b"%" in value else value
 
 
 def decode_code(value: bytes | None) -> str | None:
-    """Decode the value of a ``pair`` parameter; return None if the code is invalid."""
+    """Decode the value of a ``pair`` parameter; return None if it is missing or invalid."""
     if value is None or len(value) > MAX_ENCODED_CODE:
         return None
     try:
@@ -66,11 +66,12 @@ def decode_code(value: bytes | None) -> str | None:
 
 
 def decode_token(value: bytes | None) -> bytes | None:
-    """Decode the value of a ``token`` parameter; None if it is missing or empty.
+    """Decode the value of a ``token`` parameter; return None if it is missing or empty.
 
     The result is empty if the value is longer than `MAX_TOKEN`.
 
-    A ``+`` is not decoded to a space: a token may have a ``+`` but no space (RFC 6750 section 2.1).
+    A ``+`` is not decoded to a space, because a token may contain ``+`` but no space (RFC 6750
+    section 2.1).
     """
     if not value:
         return None
@@ -78,10 +79,11 @@ def decode_token(value: bytes | None) -> bytes | None:
 
 
 def is_strict_code(code: str, target: bytes) -> bool:
-    """Return True if every parser of a target finds the same pair code in it.
+    """Return True if every parser finds the same pair code in a request target.
 
-    A balancer in front of several relays may decode nothing, use the last of two parameters, end a
-    parameter at a semicolon, or ignore the case of its name.
+    The parser of a load balancer in front of several relays may differ from that of the relay. It
+    may decode nothing, use the last of two ``pair`` parameters, end a parameter at a semicolon, or
+    ignore the case of the parameter name.
     """
     items = SEPARATORS.split(target.partition(b"?")[2], MAX_PARAMETERS)
     if len(items) > MAX_PARAMETERS:

@@ -1,11 +1,11 @@
 """Convert the bytes of one client into frames for its peer. Pure: no I/O, no clock, no trio.
 
-Cut-through: RFC 6455 section 5.4 lets an intermediary fragment messages when no extension is in
-use. A message of up to `MAX_BUFFERED` bytes is forwarded in one frame once it is complete. A longer
-message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. Once the final
-frame has announced the size, the minimum is the size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, if
-that is less. So neither memory nor latency grows with the size. Each fragment is a complete frame,
-so a control frame can follow it.
+RFC 6455 section 5.4 lets an intermediary fragment messages when no extension is in use. A message
+of up to `MAX_BUFFERED` bytes is forwarded in one frame once the message is complete. A longer
+message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. Once the
+header of the final frame has arrived, the message size is known. The minimum for a fragment is then
+the message size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, if this is less. So neither memory nor
+latency grows with the message size. A control frame can follow each fragment.
 """
 
 from __future__ import annotations
@@ -40,46 +40,47 @@ from .frames import (
 from .violations import CloseCode, ProtocolError, Violation
 
 Pieces = list[bytes | bytearray]
-"""Bytes whose concatenation is a sequence of complete frames for the peer."""
+"""Parts of frames for the peer; the concatenation of all parts has complete frames only."""
 
 Control = list[bytes] | tuple[()]
-"""Complete pings and pongs of one read, still masked; none if the read has the end."""
+"""Complete pings and pongs from one read, still masked; none if the input ended in this read."""
 
 End = bytes | Violation
-"""End of the input of a client: its complete close frame, still masked, or its violation."""
+"""End of a client's input: the complete close frame, still masked, or a violation."""
 
 Parsed = tuple[Pieces, Control, End | None]
-"""Result of one read. A plain tuple: a named tuple would add a tenth to the cost of a message."""
+"""Result for the bytes of one read. A named tuple would cost a tenth more CPU time per message."""
 
 MAX_EMPTY_FRAGMENTS: Final = 1024
-"""Maximum number of empty fragments in one message. No byte limit bounds a flood of them."""
+"""Maximum number of empty fragments in one message. Limits on bytes do not bound this number."""
 
 MAX_BUFFERED: Final = 64 * 1024
-"""Maximum size in bytes of a message that is always forwarded in one frame, and of the buffer.
+"""Maximum size in bytes of the buffer, and of a message that is always forwarded in one frame.
 
-Some clients take each fragment for a message. Messages of terminals and agents are far smaller.
+Some clients treat each fragment as a message. Messages of terminals and agents are far smaller.
 """
 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
-"""Approximate maximum of fragments of a message, unless `MAX_BUFFERED` requires more.
+"""Approximate maximum number of fragments per message, unless `MAX_BUFFERED` requires more.
 
-Otherwise each read would make a fragment, and clients limit them: websockets 17 accepts 4,096.
+Without this target, each read would produce a fragment. Clients limit the number of fragments:
+websockets 17 accepts 4,096.
 """
 
 MAX_CONTROLS: Final = 16
-"""Maximum number of pings of one read that are answered: the latest ones.
+"""Maximum number of pings from one read that the relay answers; it skips earlier pings.
 
-RFC 6455 section 5.5.3 allows this. The limit bounds memory and the delay of data in a ping flood.
+RFC 6455 section 5.5.3 allows this. The limit bounds memory and delays in a flood of pings.
 """
 
 
 class Reframer:
     """Incremental parser of client frames that returns frames for the peer.
 
-    It unmasks binary messages without reading them, and drops text messages without unmasking them.
+    Binary messages are unmasked but not interpreted. Text messages are dropped without unmasking.
 
-    ``max_message_size`` limits a binary message in bytes; 0 is no limit. The announced length is
-    checked, so no part of the offending frame is forwarded.
+    ``max_message_size`` is the limit of a binary message in bytes; 0 is no limit. The length in the
+    frame header is checked first, so no part of a frame that exceeds the limit is forwarded.
     """
 
     __slots__ = (
@@ -110,17 +111,17 @@ class Reframer:
         self._opcode_out = BINARY  # opcode of the next frame to the peer
         self._end: End | None = None
         self.message_counts = {TEXT: 0, BINARY: 0}
-        """Number of complete messages: text dropped, binary forwarded."""
+        """Number of complete messages by opcode: dropped for TEXT, and forwarded for BINARY."""
 
     @property
     def buffered(self) -> int:
-        """Number of bytes kept for the next call of `feed`."""
+        """Number of received bytes that are kept for the next call of `feed`."""
         return len(self._head) + len(self._part)
 
     def feed(self, data: bytes) -> Parsed:
         """Parse the next bytes; return frames for the peer, pings and pongs, and the end or None.
 
-        The frames are complete, so the caller may write a control frame to the peer after them. The
+        The frames for the peer are complete, so the caller may send a control frame after them. All
         input after the end is ignored, and each further call returns the same end.
         """
         out: Pieces = []
@@ -155,10 +156,10 @@ class Reframer:
         return out, control, self._end
 
     def _fast_path(self, data: bytes, pos: int, size: int, out: Pieces) -> int:
-        """Forward the binary messages at pos that need no state; return the end of the last one.
+        """Forward binary messages at ``pos`` until one needs the slow path; return the new offset.
 
-        Such a message is one complete frame with a 7-bit or 16-bit length. The slow path handles
-        all other frames, valid or not.
+        This method handles complete unfragmented messages with a 7-bit or 16-bit length. The slow
+        path in `feed` handles all other frames, valid or not.
         """
         limit, before = self._fast_limit, len(out)
         while size - pos >= SHORT_HEADER and data[pos] == WHOLE_BINARY:
@@ -184,7 +185,7 @@ class Reframer:
         return pos
 
     def _begin(self, header: bytes) -> None:
-        """Start the data frame with this complete header."""
+        """Start the data frame to which this complete header belongs."""
         length = payload_length(header)
         fin, opcode = header[0] & FIN, header[0] & OPCODE
         if opcode != CONTINUATION:
@@ -199,7 +200,7 @@ class Reframer:
         self._left, self._fin, self._key = length, fin, header[-4:]
 
     def _payload(self, data: bytes, pos: int, out: Pieces) -> int:
-        """Consume available payload of the current data frame; return the offset behind it."""
+        """Consume the available payload of the current data frame; return the offset after it."""
         stop = min(len(data), pos + self._left)
         count = stop - pos
         self._left -= count
@@ -209,7 +210,7 @@ class Reframer:
             piece = apply_mask(memoryview(data)[pos:stop], self._key)
             length = len(part) + count
             enough = MAX_BUFFERED
-            if self._fin:  # the size is final only once the header of the last frame was parsed
+            if self._fin:  # the message size is known only after the header of the last frame
                 enough = min(enough, size // TARGET_FRAGMENTS_PER_MESSAGE)
             if fin or (size > MAX_BUFFERED and length >= enough):
                 out.append(server_header(fin | self._opcode_out, length))
@@ -219,7 +220,7 @@ class Reframer:
                 out.append(piece)
                 self._opcode_out = CONTINUATION
             elif not part:
-                self._part = piece  # mostly the next read completes the message: no copy
+                self._part = piece  # no copy: in most cases, the next read completes the message
             else:
                 self._part = part = bytearray(part) if isinstance(part, bytes) else part
                 part += piece
@@ -233,7 +234,7 @@ class Reframer:
         return stop
 
     def _control(self, frame: bytes, control: Control) -> Control:
-        """Return the pings and pongs of the read with this one, or none after a close frame."""
+        """Add a ping or pong to those of this read; return none after a close frame."""
         opcode = frame[0] & OPCODE
         if opcode == CLOSE:
             validate_close_payload(control_payload(frame))

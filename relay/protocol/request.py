@@ -1,11 +1,11 @@
 """Parse the head of an HTTP/1.1 request.
 
-Pure. A regular expression handles common heads; h11 parses all others. The expression accepts a
-subset of the heads that h11 accepts and gives the same result. It checks the syntax only, not
-whether the relay can serve the request.
+Pure. A regular expression parses common heads, and h11 parses all others. The regular expression
+accepts a subset of the heads that h11 accepts, with the same result. This module checks only the
+syntax of a request, not whether the relay can serve the request.
 
-Each byte is scanned once for the empty line that ends the head. Only a complete head of at most
-`MAX_FIELDS` fields is parsed. So the CPU time of a head is bounded, and does not depend on the
+Each byte is scanned once for the empty line that ends the head. Only a complete head with at most
+`MAX_FIELDS` fields is parsed. So the CPU time for a head is bounded, and does not depend on the
 number of reads in which the head arrives.
 """
 
@@ -31,7 +31,7 @@ from .response import (
 REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 HEAD_END: Final = re.compile(rb"\n\r?\n")
 OVERLAP: Final = 2
-"""Bytes of earlier reads that may be part of the final empty line: LF and CR."""
+"""Number of already scanned bytes that the end of the head may include: LF and CR."""
 
 FAST_PATH: Final = re.compile(
     rb"GET ([!-~]++) HTTP/1\.1\r\n"
@@ -42,12 +42,12 @@ SLOW_PATH_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding"))
 FORBIDDEN: Final = re.compile(rb"[\0-\x08\v\f\x0e-\x1f\x7f]|\r(?!\n)")
 """Control characters that are invalid in a head (RFC 9110 section 5.5).
 
-h11 accepts most of them in a value, and needs quadratic time to refuse a NUL, a vertical tab or a
-form feed that follows many spaces.
+h11 accepts most of these characters in a header value. To refuse NUL, vertical tab or form feed
+after many spaces, h11 needs quadratic time.
 """
 
 LONG_LENGTH: Final = re.compile(rb"\ncontent-length:[^\n]{100}", re.IGNORECASE)
-"""Content-Length of 100 characters or more. It is refused, because h11 needs 0.8 ms for 16 KiB."""
+"""Content-Length of 100 characters or more, which is refused: h11 needs 0.8 ms to parse 16 KiB."""
 
 ABSOLUTE_FORM: Final = re.compile(rb"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -56,7 +56,7 @@ PROXY_V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 """Signatures of the PROXY protocol, versions 1 and 2."""
 
 HEAD_METHOD: Final = b"HEAD "
-"""Prefix of a request whose response has no body (RFC 9110 section 9.3.2)."""
+"""Start of a HEAD request, whose response has no body (RFC 9110 section 9.3.2)."""
 
 MIN_FIRST_BYTE: Final = 0x21
 """Lowest byte value with which a request line can begin."""
@@ -64,14 +64,14 @@ MIN_FIRST_BYTE: Final = 0x21
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Request:
-    """The parsed head of a request. Its repr is that of object, so that no secret reaches a log."""
+    """The parsed head of a request. Its ``repr`` shows no field, so no secret reaches a log."""
 
     method: bytes
     target: bytes
-    """Request target in origin form, unless it is ``*`` or invalid."""
+    """Request target, in origin form unless the client sent ``*`` or an invalid target."""
     http_version: bytes
     headers: dict[bytes, bytes]
-    """Header fields by name in lower case. Repeated fields are joined by commas (RFC 9110 5.3)."""
+    """Field values by lower-case name. Repeated fields are joined by commas (RFC 9110 5.3)."""
 
 
 class RequestParser:
@@ -81,7 +81,7 @@ class RequestParser:
         self._data = bytearray()
         self._begin = 0  # offset of the request line
         self._searched = 0  # bytes scanned so far
-        self._fields = -1  # lines after the request line; -1 while that is incomplete
+        self._fields = -1  # lines after the request line; -1 until it is complete
         self.begun = False
         """True after the first byte that is neither CR nor LF."""
         self.trailing_data = b""
@@ -89,14 +89,14 @@ class RequestParser:
 
     @property
     def missing(self) -> int:
-        """Number of further bytes that the head may have."""
+        """Maximum number of bytes that may still be added to the head."""
         return MAX_HEAD - len(self._data)
 
     def feed(self, data: bytes) -> Request | Response | None:
-        """Add at least one received byte; return the request once its head is complete.
+        """Add received bytes, at least one; return the request once its head is complete.
 
-        Return an error response as soon as the bytes cannot become a valid head within the limits,
-        and None while the head is incomplete.
+        The result is None while the head is incomplete, and an error response as soon as the
+        received bytes cannot be the beginning of a valid head within the limits.
         """
         # Nearly every head arrives in one read and in the common form.
         if not self._data and (match := FAST_PATH.match(data)) is not None:
@@ -111,13 +111,13 @@ class RequestParser:
         return self.for_head_method(result) if isinstance(result, Response) else result
 
     def for_head_method(self, response: Response) -> Response:
-        """Return the response, without its body if the received method is HEAD."""
+        """Return the response, but without a body if the request method is HEAD."""
         if self._data.startswith(HEAD_METHOD, self._begin):
             return replace(response, omit_body=True)
         return response
 
     def _scan(self) -> Request | Response | None:
-        """Search the new bytes for the end of the head. The result is that of `feed`."""
+        """Search the new bytes for the end of the head; return the result for `feed`."""
         if self._fields < 0:
             if (error := self._begin_head()) is not None:
                 return error
@@ -127,7 +127,7 @@ class RequestParser:
         end = len(self._data) if found is None else found.end()
         self._fields += self._data.count(b"\n", self._searched, end)
         self._searched = end
-        if self._fields > MAX_FIELDS + (found is not None):  # the empty line is counted too
+        if self._fields > MAX_FIELDS + (found is not None):  # the final empty line is counted too
             return TOO_MANY_FIELDS
         if found is None:
             return None if self.missing > 0 else HEAD_TOO_BIG
@@ -135,7 +135,7 @@ class RequestParser:
         return parse_head(bytes(self._data[self._begin : end]))
 
     def _begin_head(self) -> Response | None:
-        """Check the request line once it is complete; return an error response if it is invalid.
+        """Check the request line once it is complete; return an error response or None.
 
         One empty line before the request line is ignored (RFC 9112 section 2.2).
         """
@@ -161,15 +161,15 @@ class RequestParser:
 
 
 def parse_head(head: bytes) -> Request | Response:
-    """Parse a complete head of at most `MAX_FIELDS` fields, or return an error response."""
+    """Parse a complete head with at most `MAX_FIELDS` fields; return a request or an error."""
     match = FAST_PATH.fullmatch(head)
     return in_origin_form((match and parse_common(match)) or parse_with_h11(head))
 
 
 def parse_common(match: re.Match[bytes]) -> Request | None:
-    """Return the request of a head that `FAST_PATH` matched.
+    """Return the request from a head that `FAST_PATH` matched, or None if h11 must parse the head.
 
-    Return None if h11 has to check the head: Host is missing or repeated, or the head has one of
+    h11 must parse the head if Host is missing or repeated, or if the head has one of
     `SLOW_PATH_HEADERS`.
     """
     target, lines = match.groups()
@@ -184,7 +184,7 @@ def parse_common(match: re.Match[bytes]) -> Request | None:
 
 
 def parse_with_h11(head: bytes) -> Request | Response:
-    """Parse a head with h11."""
+    """Parse a complete head with h11; return a request or an error."""
     if FORBIDDEN.search(head) or LONG_LENGTH.search(head):
         return NOT_HTTP
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
@@ -192,19 +192,19 @@ def parse_with_h11(head: bytes) -> Request | Response:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        # The traceback refers to the error through a stack frame: a cycle that keeps the head.
+        # The traceback refers to the error through a stack frame. The cycle would keep the head.
         error.__traceback__ = None
         return NOT_HTTP
     return from_h11(event) if isinstance(event, h11.Request) else NOT_HTTP
 
 
 def from_h11(event: h11.Request) -> Request:
-    """Convert the request event of h11."""
+    """Convert the request event of h11 to a `Request`."""
     return Request(event.method, event.target, event.http_version, combine_fields(event.headers))
 
 
 def combine_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return header fields by name, with repeated fields joined by commas."""
+    """Return the field values by name, with the values of repeated fields joined by commas."""
     headers: dict[bytes, bytes] = {}
     for name, value in fields:
         headers[name] = headers[name] + b", " + value if name in headers else value
@@ -212,9 +212,10 @@ def combine_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def in_origin_form(request: Request | Response) -> Request | Response:
-    """Convert a target in absolute form to origin form (RFC 9112 section 3.2).
+    """Convert a request target in absolute form to origin form (RFC 9112 section 3.2).
 
-    The authority of the absolute form replaces the Host field.
+    The authority in the absolute form replaces the value of Host. Other targets and error responses
+    are returned unchanged.
     """
     if not isinstance(request, Request):
         return request

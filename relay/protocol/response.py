@@ -1,7 +1,7 @@
-"""HTTP responses other than 101: errors and the health of the relay.
+"""HTTP responses other than 101: error responses and health responses.
 
-Pure. The body of an error is a fixed line, which is also the reason in logs and metrics. So neither
-logs nor metrics contain data of a client.
+Pure. The body of an error response is a fixed line of text, which is also the reason in logs and
+metrics. So the reason contains no data from a client.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Final
 
 MAX_HEAD: Final = 16 * 1024
-"""Maximum size of a request head in bytes, with its final empty line."""
+"""Maximum size of a request head in bytes, including the final empty line."""
 
 MAX_FIELDS: Final = 100
 """Maximum number of header fields. Browsers behind several proxies send about 40."""
@@ -24,45 +24,45 @@ MAX_PARAMETERS: Final = 100
 """Maximum number of parameters in the query of an upgrade."""
 
 RETRY_AFTER: Final = 5
-"""Default `Retry-After` in seconds."""
+"""Default value of ``Retry-After`` in seconds."""
 
 PAIR_HEADER: Final = "Arc-Relay-Pair"
-"""Header with the hash of the pair code, by which the log names the pair."""
+"""Name of the header with the hash of the pair code. The log names the pair by this hash."""
 
 PLAIN: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response other than 101. The connection is closed after it."""
+    """A response other than 101. The relay closes the connection after the response."""
 
     status: HTTPStatus
     body: str
     content_type: str = PLAIN
     headers: tuple[tuple[str, str], ...] = ()
     omit_body: bool = False
-    """True if the body is omitted, because the request method is HEAD."""
+    """True if the response is sent without its body, because the request method is HEAD."""
     pair: str = ""
-    """Hash of the pair code of the request; "" if it has none."""
+    """Hash of the pair code in the request; "" if the request has no valid code."""
     detail: str = ""
-    """Addition to the body for the log. The client does not get it."""
+    """Detail that is logged together with the body, but not sent to the client."""
 
     @property
     def is_error(self) -> bool:
-        """True for an error response. No other response has the content type `PLAIN`."""
+        """True if this is an error response. Only error responses have the content type `PLAIN`."""
         return self.content_type == PLAIN
 
     def with_retry_after(self, seconds: float) -> Response:
-        """Return this response with `Retry-After`, which is rounded up to at least 1 second."""
+        """Return this response with ``Retry-After``: the seconds, rounded up, and at least 1."""
         return replace(self, headers=(("Retry-After", str(max(1, math.ceil(seconds)))),))
 
     @property
     def _hop_by_hop(self) -> list[str]:
-        """Names of the fields that Connection must list: Upgrade (RFC 9110 section 7.8)."""
+        """Header names that the header Connection must list: Upgrade (RFC 9110 section 7.8)."""
         return [name for name, _ in self.headers if name == "Upgrade"]
 
     def encode(self, now: int) -> bytes:
-        """Return the bytes of the response; ``now`` is the Unix time in seconds, for Date."""
+        """Return the response as bytes; ``now`` is the Unix time in seconds for the header Date."""
         body = self.body.encode()
         headers = (
             ("Date", http_date(now)),
@@ -82,25 +82,25 @@ class Response:
 
 @lru_cache(maxsize=1)
 def http_date(now: int) -> str:
-    """Return a Unix time in the format of the Date field (RFC 9110 section 5.6.7)."""
+    """Return a Unix time in the format of the header Date (RFC 9110 section 5.6.7)."""
     return formatdate(now, usegmt=True)
 
 
 def bad_request(reason: str) -> Response:
-    """Return a 400 response to an invalid request, which the client should not retry."""
+    """Return a 400 response to an invalid request, with the reason as its body."""
     return Response(HTTPStatus.BAD_REQUEST, reason)
 
 
 def try_later(status: HTTPStatus, reason: str) -> Response:
-    """Return the response to a valid request that the client should retry later."""
+    """Return an error response with ``Retry-After``, to a request that may succeed later."""
     return Response(status, reason).with_retry_after(RETRY_AFTER)
 
 
 def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
     """Return the response to a health request; ``pairs`` is the number of codes in use.
 
-    ``draining`` is true if the relay stops. ``full`` is true if `max_connections` is reached and
-    the request is for /ready; /health does not report it.
+    ``draining`` is True if the relay refuses new sides because of a shutdown. ``full`` is True if
+    the request is for /ready and ``max_connections`` is reached; /health does not report this.
     """
     problem = {"draining": True} if draining else {"full": True} if full else {}
     return Response(
@@ -145,7 +145,7 @@ WRONG_VERSION: Final = Response(
     headers=(("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket")),
 )
 
-# The client is refused: its origin or its token.
+# The client is refused because of its origin or its token.
 
 ORIGIN_NOT_ALLOWED: Final = Response(HTTPStatus.FORBIDDEN, "origin is not allowed")
 TOKEN_REQUIRED: Final = Response(

@@ -8,10 +8,10 @@ from websockets.frames import CloseCode as CloseCode  # noqa: PLC0414 - other ro
 
 
 class ProtocolError(Exception):
-    """A client broke RFC 6455 or a limit.
+    """A client violated RFC 6455 or a limit.
 
     The close frame to the client has ``code`` and ``reason``. The reason is a fixed text of at most
-    123 bytes (RFC 6455 section 5.5) that never quotes bytes of the client.
+    123 bytes (RFC 6455 section 5.5), which never quotes data from the client.
     """
 
     def __init__(self, code: CloseCode, reason: str) -> None:
@@ -21,10 +21,10 @@ class ProtocolError(Exception):
 
 
 class Violation(NamedTuple):
-    """The close code and the reason for a client that broke a rule.
+    """The close code and the reason for a client that violated RFC 6455 or a limit.
 
-    A reframer stores this record and not the `ProtocolError`: the traceback of an exception refers
-    to the stack frames that raised it, which would form a reference cycle with the reframer.
+    A reframer stores this record instead of the `ProtocolError`. The traceback of a stored
+    exception would refer to the reframer, which would form a reference cycle.
     """
 
     code: CloseCode

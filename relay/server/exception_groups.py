@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    """Yield the exceptions of a group and of its nested groups, without the groups."""
+    """Yield all exceptions in an exception group and its nested groups, but not the groups."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             yield from leaves(error)

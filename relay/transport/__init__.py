@@ -1,1 +1,1 @@
-"""Sockets, TLS and other streams, the epoll reader, and the state of a socket."""
+"""Byte streams of clients: sockets, TLS, other streams, the epoll reader, facts about a socket."""

@@ -1,14 +1,14 @@
-"""The byte stream of one client: one task reads it, several tasks write complete frames to it.
+"""Byte stream of one client. One task reads the stream, and several tasks write frames to it.
 
 A `Transport` adds guarantees that a `trio.abc.Stream` does not give:
 
-- The bytes of each write stay together and in order. No lock is taken unless the stream is blocked.
-- A writer may be cancelled at any time. Its unsent bytes are buffered and sent before the next
-  write, so a frame is always completed and a close frame never interrupts another frame.
+- The bytes of each write stay together and in order. A lock is only taken if the stream is blocked.
+- A writer may be cancelled at any time. The unsent bytes of the writer are buffered, and are sent
+  before the next write. So each frame is sent completely, and no close frame interrupts a frame.
 - `Transport.send_deferred` sends a ping or a pong without waiting, at the next frame boundary.
 
-The buffer has at most one write of each writer, because a writer waits until its bytes are sent. A
-cancelled writer never writes again.
+A writer waits until all its bytes are sent, and a cancelled writer never writes again. So the
+buffer has at most one write from each writer.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Transport(trio.abc.AsyncResource):
     def __init__(
         self, stream: trio.abc.Stream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        """Wrap a stream. The nursery runs the writes for which no caller waits."""
+        """Wrap a stream. ``nursery`` runs the writes for which no caller waits."""
         self._stream = stream
         self._socket = socket_of(stream)
         self._nursery = nursery
@@ -60,20 +60,20 @@ class Transport(trio.abc.AsyncResource):
         self._deferred = b""
         self._completed_writes = 0
         self.handshake_done = True
-        """True if frames can be sent: always, except before the end of a TLS handshake."""
+        """True if frames can be sent. False only until a TLS handshake is complete."""
         self.heard = False
         """True if the client sent at least one byte of the TLS handshake."""
         self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
-        """Cause of a failed TLS handshake. It is a timeout unless `handshake` set another cause."""
+        """Cause of a failed TLS handshake: a timeout, unless `handshake` sets another cause."""
         self.overhead = 0
-        """Number of received bytes that were not plaintext: the overhead of TLS."""
+        """Number of bytes that TLS added to the received plaintext."""
         self.broken = False
         """True after a read or a write failed. No more bytes can be sent."""
         self.seconds_blocked = 0.0
-        """Total time in seconds for which writers waited, because the stream was blocked."""
+        """Total time in seconds for which writers waited because the stream was blocked."""
 
     def push_back(self, data: bytes) -> None:
-        """Return received bytes to the transport, for the next read."""
+        """Put received bytes back, so that the next read returns them first."""
         self._pushed_back = data + self._pushed_back
 
     def _take_pushed_back(self, max_bytes: int) -> bytes:
@@ -83,7 +83,7 @@ class Transport(trio.abc.AsyncResource):
     @property
     @abstractmethod
     def write_blocked(self) -> bool:
-        """True if frames are buffered because the stream has no room for them."""
+        """True if frames are buffered because the stream did not accept them yet."""
 
     @property
     def unsent_bytes(self) -> int:
@@ -97,7 +97,7 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def ack_state(self) -> AckState:
-        """Acknowledgements of the client, with completed writes added to the acknowledged bytes."""
+        """Acknowledgements by the client's kernel. Each completed write also counts as one byte."""
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(
             found.acked_bytes + self._completed_writes,
@@ -107,34 +107,35 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def half_closeable(self) -> bool:
-        """True if the send direction can end alone, which a `trio.SSLStream` does not support."""
+        """True if the stream can end its send direction alone. A `trio.SSLStream` cannot."""
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def drain_and_wait_eof(self) -> None:
-        """End the send direction. Then discard received bytes until the client ends its direction.
+        """End the send direction, then discard received bytes until the client ends its stream.
 
-        Closing a socket with unread data resets it. The reset can destroy the last frame or
-        response if the client is still sending. The caller bounds the time.
+        If the relay closed a socket with unread data, the kernel would reset the connection. The
+        reset can destroy the last frame or response before the client reads it. The caller must
+        limit the time that this method takes.
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self.send_eof()
             await self.receive_until(is_end, READ_SIZE)
 
     async def send_eof(self) -> None:
-        """End the send direction, if the stream supports that."""
+        """End the send direction, if the stream can end it alone."""
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             await self._stream.send_eof()
 
     async def wait_hangup(self) -> None:
-        """Wait without reading until the client ends its stream; set `broken` after a reset.
+        """Wait, without reading, until the client ends its stream; set `broken` after a reset.
 
-        Never returns if the platform or the stream does not report the end.
+        Wait forever if the platform or the stream does not report the end.
         """
         if self._socket is None or self._epoll_reader is None:
             await trio.sleep_forever()
         try:
             self.broken = await self._epoll_reader.wait_hangup(self._socket.fileno())
-        except OSError:  # the epoll set is full; unread data stays in the socket
+        except OSError:  # no descriptor can be added to the epoll set
             await trio.sleep_forever()
 
     async def aclose(self) -> None:
@@ -142,25 +143,25 @@ class Transport(trio.abc.AsyncResource):
         await self._stream.aclose()
 
     async def handshake(self) -> None:
-        """Do the TLS handshake, if the transport has TLS. It precedes all reads and writes.
+        """Do the TLS handshake, if the transport has TLS. All reads and writes come after it.
 
         Raises trio.BrokenResourceError if the handshake fails.
         """
 
     @abstractmethod
     async def receive_some(self, max_bytes: int) -> bytes:
-        """Wait for the next bytes, at most max_bytes; b"" is the end of the stream.
+        """Wait for the next bytes and return at most ``max_bytes``; b"" is the end of the stream.
 
         Cancellation loses no bytes. Raises trio.BrokenResourceError and sets `broken` if the stream
-        failed; raises trio.ClosedResourceError if the relay closed it.
+        failed. Raises trio.ClosedResourceError if the relay closed the stream.
         """
 
     async def receive_until(self, take: Callable[[bytes], bool], max_bytes: int) -> None:
-        """Read and call ``take`` with the bytes, until it returns True.
+        """Read repeatedly, and call ``take`` with the bytes of each read until it returns True.
 
-        b"" is the end of the stream. A read has at most max_bytes, and fewer if ``take`` runs for
-        long, so that other tasks run in time. ``take`` must not wait. Cancellation and exceptions
-        are those of `receive_some`.
+        ``take`` gets b"" at the end of the stream, and must not wait. A read returns at most
+        ``max_bytes``. If ``take`` needs much time, the next reads are smaller, so that other tasks
+        run in between. Cancellation and exceptions are those of `receive_some`.
         """
         over, size = False, self._size
         while not over:
@@ -170,20 +171,20 @@ class Transport(trio.abc.AsyncResource):
             size.adapt(trio.current_time() - began)
 
     def look(self, max_bytes: int) -> bytes | None:
-        """Return at most max_bytes without waiting, or None if no bytes are available.
+        """Read at most ``max_bytes`` without waiting; return None if no bytes are available.
 
-        Always None for a generic stream, which cannot be read without waiting.
-
-        Raises trio.BrokenResourceError if the stream failed.
+        The result is always None for a generic stream, which cannot be read without waiting. Raises
+        trio.BrokenResourceError if the stream failed.
         """
         return None
 
     async def send_all(self, data: bytes) -> None:
         """Send complete frames, and return when all bytes are sent.
 
-        After a cancellation the unsent bytes stay buffered, and the next call sends them. Not
-        always a checkpoint. Raises trio.BrokenResourceError and sets `broken` if the stream failed;
-        raises trio.ClosedResourceError if the relay closed it.
+        After a cancellation, the unsent bytes stay buffered, and the next write sends them first.
+        This method is a checkpoint only if it has to wait. Raises trio.BrokenResourceError and sets
+        `broken` if the stream failed. Raises trio.ClosedResourceError if the relay closed the
+        stream.
         """
         if not self.try_send(data):
             await self.flush()
@@ -200,7 +201,8 @@ class Transport(trio.abc.AsyncResource):
         """Send complete frames without waiting.
 
         While writes are blocked, the frames are deferred to the next frame boundary, and replace
-        frames that are already deferred. The next read raises the error of a failed write.
+        any frames that are already deferred. This method does not raise the error of a failed
+        write; the next read raises it.
         """
         if self.write_blocked:
             self._deferred = data
@@ -217,14 +219,14 @@ class Transport(trio.abc.AsyncResource):
     def try_send(self, data: bytes) -> bool:
         """Send as many bytes as possible without waiting; return True if all bytes are sent.
 
-        Otherwise the caller must call `flush`. Raises the exceptions of `send_all`.
+        If the result is False, the caller must call `flush`. Exceptions are those of `send_all`.
         """
 
     @abstractmethod
     async def _flush(self) -> None:
-        """Send the buffered bytes. Only `flush` calls this method, and measures its time."""
+        """Send the buffered bytes, like `flush`, but without adding to `seconds_blocked`."""
 
 
 def is_end(data: bytes) -> bool:
-    """Return True if a read returned b"", the end of the stream."""
+    """Return True if ``data`` is b"", which marks the end of the stream."""
     return not data

@@ -1,21 +1,22 @@
 """Read the sockets of all pairs from a single task.
 
 Waking a task for each message costs more CPU time than forwarding the message. So the task of a
-pump does not read. It registers the descriptor of its source with a function, and sleeps. The
-reader task waits for an epoll set of all registered descriptors, reads, and calls the function with
-the bytes. The function forwards them without waiting. It returns True if its task has to continue,
-because the sink is blocked or the source ended; only then does the reader wake that task. Streams
-without a descriptor, such as those of an embedding program, are read by the waiting task itself.
+pump does not read. It registers the descriptor of its source together with a function, and sleeps.
+The reader task waits for an epoll set of all registered descriptors, reads each ready descriptor,
+and calls the function with the bytes. The function forwards the bytes without waiting. It returns
+True if the task of the pump has to continue, because the sink is blocked or the source ended. Only
+then does the reader task wake the task of the pump. A stream without a descriptor, such as one from
+an embedding program, is read by the task of the pump itself.
 
-The reader delays all other tasks of the thread between two checkpoints. Clients choose the number
-of bytes and the CPU time per byte. So a turn is bounded in time, not in reads: after `TURN`, every
-other task runs before the next read. Ready sockets that a turn did not reach are read first in the
-next one, so no socket starves.
+A turn is a series of reads, during which no other task runs. Clients choose the number of bytes and
+the CPU time per byte, so a turn is bounded in time and not in reads. After `TURN`, every other task
+runs before the next read. The next turn begins with the ready sockets that the last turn did not
+reach, so no ready socket is passed over.
 
-A wake of the trio loop costs more than forwarding a message as well. So after several turns that
-woke no task, the reader task lingers: it sleeps in its own epoll call instead of returning to trio.
-While it lingers, other tasks do not run, for at most `LINGER`, `SHORT_POLL` and a turn. A new
-connection, a response or a write that becomes blocked wakes a task, which ends the lingering.
+A wake of the trio loop also costs more than forwarding a message. So after several turns that woke
+no task, the reader task lingers: it sleeps in its own epoll call instead of returning to trio.
+Lingering delays other tasks by at most `LINGER`, `SHORT_POLL` and a turn. A new connection, a
+response or a write that becomes blocked wakes a task, which ends the lingering.
 """
 
 from __future__ import annotations
@@ -38,31 +39,31 @@ TURN: Final = 0.01
 """Seconds of reading after which every other task of the relay runs."""
 
 LINGER: Final = 0.0005
-"""Seconds for which the reader task goes on in its own epoll call, instead of the trio loop.
+"""Seconds for which the reader task polls its own epoll set before it returns to the trio loop.
 
-A wake of the trio loop costs more CPU time than forwarding a message. Longer times save no more.
+A longer time would save no further CPU time.
 """
 
 SHORT_POLL: Final = 0.001
-"""Seconds of one such epoll call, in which the thread sleeps: the shortest timeout of epoll."""
+"""Timeout in seconds of an epoll call while lingering: the shortest timeout of epoll above 0."""
 
 QUIET_TURNS: Final = 4
-"""Number of turns that woke no task, after which the reader task lingers.
+"""The reader task lingers after more than this number of turns that woke no task.
 
-A task that was woken wakes others: an accepted connection needs several turns of the trio loop
-until its response is sent.
+A woken task wakes other tasks. For example, an accepted connection needs several turns of the trio
+loop until its response is sent.
 """
 
 BATCH: Final = 1024
-"""Maximum number of ready descriptors of one epoll call. The next call returns the others."""
+"""Maximum number of ready descriptors that one epoll call returns. The next call returns others."""
 
 
 @contextmanager
 def open_epoll_reader() -> Iterator[EpollReader | None]:
     """Yield an epoll reader, or None on a platform without epoll.
 
-    No task may wait in the reader after the context ends. Raises OSError if the descriptor limit is
-    reached.
+    When the context ends, no task may wait for the epoll reader any more. Raises OSError if the
+    descriptor limit is reached.
     """
     if not hasattr(select, "epoll"):
         yield None
@@ -72,7 +73,7 @@ def open_epoll_reader() -> Iterator[EpollReader | None]:
 
 
 class EpollReader:
-    """Reader of all registered descriptors; `run` is its task."""
+    """Reader of all registered descriptors. One task, the reader task, must execute `run`."""
 
     def __init__(self, epoll: select.epoll) -> None:
         self._epoll = epoll
@@ -80,7 +81,7 @@ class EpollReader:
         self._ready: deque[tuple[Registration, int]] = deque()
 
     async def run(self) -> None:
-        """Read ready descriptors and call their functions, until cancelled."""
+        """Read ready descriptors and call their registered functions, until cancelled."""
         quiet_turns = 0
         while True:
             if self._ready:
@@ -95,29 +96,29 @@ class EpollReader:
                 quiet_turns = 0
 
     def _linger(self, end: float) -> bool:
-        """Go on reading until the time ``end``; return False if a task was woken."""
+        """Poll and read until the time ``end``; return False if a task was woken."""
         while not self._ready and perf_counter() < end and self._poll(SHORT_POLL):
             if self._take_turn():
                 return False
         return True
 
     def _poll(self, seconds: float) -> bool:
-        """Wait until descriptors are ready, and queue them; return False if there are none."""
+        """Queue descriptors that are ready within ``seconds``; return False if none is queued."""
         for fd, mask in self._epoll.poll(seconds, BATCH):
-            # A closed descriptor of which a copy is still in the set has no registration.
+            # A closed descriptor of which a copy is open stays in the set without a registration.
             if (found := self._registrations.get(fd)) is not None:
                 self._ready.append((found, mask))
         return bool(self._ready)
 
     def _take_turn(self) -> bool:
-        """Read ready sockets until all are read or `TURN` is over; return True if a task woke."""
+        """Read all ready sockets, or stop after `TURN`; return True if a task was woken."""
         ready, registrations, woke = self._ready, self._registrations, False
         now = perf_counter()
         end = now + TURN
         while ready and now < end:
             registration, mask = ready.popleft()
             if registrations.get(registration.fd) is not registration:
-                continue  # an earlier callback removed the registration
+                continue  # an earlier call in this turn removed the registration
             over = registration.read_once(mask)
             began, now = now, perf_counter()
             if over is None:
@@ -143,19 +144,21 @@ class EpollReader:
         read: Read | None = None,
         has_more: Callable[[], bool] | None = None,
     ) -> None:
-        """Sleep while the reader task calls ``take`` with the bytes read, until it returns True.
+        """Sleep while the reader task reads ``fd`` and calls ``take``, until ``take`` returns True.
 
         Args:
-            fd: The descriptor. Only one task at a time may wait for it, and must be cancelled
-                before the descriptor is closed.
-            take: A function that must not wait. b"" is the end of the stream.
-            max_bytes: The maximum size of one read.
-            size: A second maximum, which is adapted to the time that ``take`` needs.
-            read: Reads at most the given number of bytes, by default with `os.read`. It raises
-                BlockingIOError if there are none.
-            has_more: Returns True if ``read`` has bytes although the descriptor is not readable.
+            fd: The descriptor. Only one task at a time may wait for a descriptor. The task must be
+                cancelled before the descriptor is closed.
+            take: A function that the reader task calls with the bytes of each read; b"" is the end
+                of the stream. The function must not wait.
+            max_bytes: The maximum number of bytes in one read.
+            size: A second maximum, which adapts to the time that ``take`` needs.
+            read: A function that reads at most the given number of bytes, by default `os.read`. It
+                raises BlockingIOError if no bytes are available.
+            has_more: A function that returns True if ``read`` has bytes although the descriptor is
+                not readable.
 
-        Exceptions of ``take`` and ``read`` are raised here. Cancellation loses no bytes.
+        This method raises the exceptions of ``take`` and ``read``. Cancellation loses no bytes.
         """
         registration = Registration(
             fd, size, take, max_bytes, read or partial(os.read, fd), has_more
@@ -163,7 +166,7 @@ class EpollReader:
         await self._wait(registration, select.EPOLLIN)
 
     async def wait_hangup(self, fd: int) -> bool:
-        """Wait without reading until the peer of a socket closes it; return True after a reset."""
+        """Wait, without reading, until the client ends its stream; return True after a reset."""
         registration = EventRegistration(fd)
         await self._wait(registration, select.EPOLLRDHUP)
         return bool(registration.events & select.EPOLLERR)
@@ -171,7 +174,8 @@ class EpollReader:
     async def wait_readable(self, fd: int) -> None:
         """Wait until a descriptor is readable, without reading it.
 
-        Unlike `trio.lowlevel.wait_readable`, this does not wait for the end of lingering.
+        Unlike `trio.lowlevel.wait_readable`, this method does not delay the task while the reader
+        task lingers.
         """
         await self._wait(EventRegistration(fd), select.EPOLLIN)
 
@@ -185,8 +189,8 @@ class EpollReader:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
-        # Its traceback refers to the registration and to this stack frame. A reference from either
-        # would be a cycle that keeps the pair in memory.
+        # The traceback of the failure refers to the registration and to this stack frame. If either
+        # kept a reference to the failure, the cycle would keep the pair in memory.
         failure, registration.failure = registration.failure, None
         try:
             if failure is not None:
@@ -195,7 +199,7 @@ class EpollReader:
             del failure
 
     def _end(self, registration: Registration) -> None:
-        # A new connection may have the number already, if the descriptor was closed meanwhile.
+        # If the descriptor was closed meanwhile, a new connection may already have the same number.
         if self._registrations.get(registration.fd) is registration:
             del self._registrations[registration.fd]
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Descriptors that the epoll reader watches for sleeping tasks."""
+"""Registrations of descriptors in the epoll reader, each for one sleeping task."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Read = Callable[[int], bytes]
 
 
 class Registration:
-    """A registered descriptor, its callback, and the task that sleeps meanwhile."""
+    """A registered descriptor, the function that gets its bytes, and the task that sleeps."""
 
     __slots__ = ("_max_bytes", "_read", "_take", "failure", "fd", "has_more", "size", "task")
 
@@ -37,7 +37,7 @@ class Registration:
         self.failure: Exception | None = None
 
     def read_once(self, events: int) -> bool | None:
-        """Read once; return True if the task has to be woken, None if no bytes were available."""
+        """Read once; return True if the task must be woken, None if no bytes were available."""
         try:
             size, limit = self.size.bytes, self._max_bytes
             return self._take(self._read(size if size < limit else limit))  # noqa: FURB136 - half the time
@@ -49,7 +49,7 @@ class Registration:
 
 
 class EventRegistration(Registration):
-    """A registered descriptor that is not read; its task sleeps until the first event."""
+    """A registered descriptor that is not read. The task sleeps until the first epoll event."""
 
     __slots__ = ("events",)
 

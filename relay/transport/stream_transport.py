@@ -1,4 +1,4 @@
-"""Transport over a stream that is not a plain socket: `trio.SSLStream` or a memory stream."""
+"""Transport over a stream that is not a socket, such as `trio.SSLStream` or a memory stream."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from .tls_failure import classify_failure
 class StreamTransport(Transport):
     """Transport over a generic `trio.abc.Stream`.
 
-    A cancelled `send_all` of such a stream has sent an unknown part of its data. So each call runs
-    in a task of the given nursery, where the cancellation of a writer does not affect it.
+    A cancelled call of the stream's `send_all` has sent an unknown part of its data. So the writers
+    do not call `send_all`. A task in ``nursery`` calls it, and cancelling a writer does not cancel
+    that task.
     """
 
     __slots__ = ("_flushed",)
@@ -27,7 +28,7 @@ class StreamTransport(Transport):
 
     async def handshake(self) -> None:
         if isinstance(self._stream, trio.SSLStream):
-            self.heard = True  # assumed: an SSLStream does not report it
+            self.heard = True  # assumed, because an SSLStream does not report the first byte
             try:
                 await self._stream.do_handshake()
             except trio.BrokenResourceError as error:
@@ -73,7 +74,7 @@ class StreamTransport(Transport):
             flushed.set()
 
     def _take(self) -> bytes | memoryview:
-        """Return and clear the next bytes to send: unsent frames before deferred ones."""
+        """Remove and return the next bytes to send: first unsent frames, then deferred frames."""
         if self._unsent:
             data, self._unsent = self._unsent, b""
         else:
@@ -81,7 +82,7 @@ class StreamTransport(Transport):
         return data
 
     async def aclose(self) -> None:
-        # A graceful close of an SSLStream would start the handshake again.
+        # A graceful close of an `SSLStream` would start the TLS handshake again.
         if self.handshake_done:
             await super().aclose()
         else:

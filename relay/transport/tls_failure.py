@@ -1,7 +1,7 @@
-"""Kinds of failed TLS handshakes, as logs and metrics name them.
+"""Classify failed TLS handshakes for logs and metrics.
 
-Pure. The result depends only on the reason code of OpenSSL, which is from a fixed table. So the
-result contains no data of the client.
+Pure. The result depends only on the reason code from OpenSSL, which comes from a fixed table. So
+the result contains no data from the client.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class TlsFailure(StrEnum):
     NO_SHARED_VERSION = "no_shared_version"
     """The client offered no TLS version that the relay accepts."""
     NO_SHARED_CIPHER = "no_shared_cipher"
-    """The client offered no cipher suite, group or signature that the relay has."""
+    """The client offered no cipher suite, group or signature algorithm that the relay accepts."""
     CERTIFICATE_REFUSED = "certificate_refused"
-    """The client sent an alert that refuses the certificate."""
+    """The client sent an alert because it does not accept the relay's certificate."""
     CLIENT_ALERT = "client_alert"
-    """The client sent another alert."""
+    """The client sent an alert of another kind."""
     ENDED = "ended"
     """The client ended the connection before the handshake was complete."""
     RESET = "reset"
@@ -36,7 +36,7 @@ class TlsFailure(StrEnum):
 
 
 class HandshakeFailure(NamedTuple):
-    """Kind of a failed handshake, and the reason text of OpenSSL, if any."""
+    """Kind of a failed TLS handshake, and the reason text from OpenSSL; "" if there is none."""
 
     kind: TlsFailure
     detail: str = ""
@@ -58,7 +58,7 @@ KIND_OF_REASON: Final = {
 }
 
 ALERT: Final = "_ALERT_"
-"""Substring of the reasons that are alerts of the client, such as TLSV1_ALERT_UNKNOWN_CA."""
+"""Text in each reason code that is an alert from the client, such as TLSV1_ALERT_UNKNOWN_CA."""
 
 VERSION_ALERTS: Final = {"PROTOCOL_VERSION"}
 CERTIFICATE_ALERTS: Final = {
@@ -72,7 +72,7 @@ CERTIFICATE_ALERTS: Final = {
 
 
 def classify_failure(error: BaseException | None) -> HandshakeFailure:
-    """Return the kind of a failed handshake; an exception without a reason is a reset."""
+    """Return the kind and reason of a failed handshake; an error without a reason is a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""

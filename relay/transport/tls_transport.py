@@ -1,17 +1,17 @@
-"""Transport over the descriptor of a socket, with the TLS of the relay.
+"""Transport over the descriptor of a socket, with the relay's own TLS.
 
-An `ssl.SSLObject` does no I/O: it reads ciphertext from one buffer and writes ciphertext to
-another. `SocketTransport` reads and writes the descriptor. This module decrypts within each read,
+An `ssl.SSLObject` does no I/O. It reads ciphertext from one buffer and writes ciphertext to another
+buffer. `SocketTransport` reads and writes the descriptor. This module decrypts within each read,
 and encrypts once the socket has accepted all earlier ciphertext.
 
-- Each read empties the buffer of received ciphertext, because the descriptor does not become
-  readable for buffered data. Plaintext beyond the limit of the caller is kept in `_pushed_back`.
+- Each read empties the buffer of received ciphertext, because buffered data does not make the
+  descriptor readable. Plaintext that exceeds the caller's limit is kept in `_pushed_back`.
 - Frames that are sent while the socket is full are buffered as plaintext. So a deferred frame can
-  still be replaced, and each record is encrypted when it is written.
-- The buffers of OpenSSL never shrink. They stay small, because input is in pieces of one record.
-- A read may produce records, such as the reply to a KeyUpdate. They are sent at once, or after the
-  buffered ciphertext. A client that causes more than `MAX_REPLIES` bytes of such records, and reads
-  none of them, is disconnected.
+  still be replaced, and each record is encrypted when the record is written.
+- OpenSSL never shrinks its buffers. They stay small, because they get at most one record at a time.
+- A read may produce records, such as the reply to a KeyUpdate. These records are sent at once, or
+  after the buffered ciphertext. If a client causes more than `MAX_REPLIES` bytes of such records
+  and reads none of them, the relay disconnects the client.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from .socket_transport import SocketTransport
 from .tls_failure import classify_failure
 
 RECORD: Final = 16 * 1024
-"""Maximum plaintext of a TLS record in bytes (RFC 8446 section 5.1)."""
+"""Maximum size in bytes of the plaintext in one TLS record (RFC 8446 section 5.1)."""
 
 MAX_REPLIES: Final = 64 * 1024
-"""Maximum size in bytes of the records that reads produce while writes are blocked."""
+"""Maximum total size in bytes of the records that reads produce while writes are blocked."""
 
 
 class TLSSocket(trio.abc.AsyncResource):
-    """An accepted socket before its TLS handshake."""
+    """An accepted socket before the TLS handshake, with the TLS context for the connection."""
 
     def __init__(self, transport_stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         self.transport_stream = transport_stream
@@ -49,7 +49,7 @@ class TLSSocket(trio.abc.AsyncResource):
 class TLSTransport(SocketTransport):
     """TLS server over a TCP or Unix socket.
 
-    The stream of the client ends with its close_notify, or with the end of TCP. The relay sends
+    The client's stream ends with a close_notify, or with the end of the TCP stream. The relay sends
     close_notify after the last frame of every connection that did not fail.
     """
 
@@ -71,7 +71,7 @@ class TLSTransport(SocketTransport):
         self._tls = stream.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._handshake_complete = False  # True once the handshake is complete
         self._ended = False  # True if no plaintext follows `_pushed_back`
-        self._failed = False  # the same, because of an error
+        self._failed = False  # the same, but because of an error
         self._notified = False  # True once close_notify was sent
         self.handshake_done = False
 
@@ -83,11 +83,11 @@ class TLSTransport(SocketTransport):
                 self.failure = classify_failure(error)
             raise
         self.handshake_done = True
-        # The last read may have application data after the handshake.
+        # The last read may contain application data after the handshake.
         self._pushed_back = self._plaintext()
 
     async def _handshake(self) -> None:
-        """Exchange the handshake messages; `_step` processes each read.
+        """Exchange the handshake messages; `_step` processes the bytes of each read.
 
         Raises trio.BrokenResourceError if the handshake or the connection fails.
         """
@@ -107,7 +107,7 @@ class TLSTransport(SocketTransport):
         await self.flush()
 
     def _step(self, data: bytes) -> bool:
-        """Continue the handshake; return True if it ended, or if the socket is full."""
+        """Continue the handshake; return True if the handshake ended or if the socket is full."""
         if data:
             self.heard = True
             self._incoming.write(data)
@@ -148,10 +148,10 @@ class TLSTransport(SocketTransport):
         return bool(self._pushed_back) or self._ended or self._failed
 
     def _decrypt(self, data: bytes) -> bytes:
-        """Decrypt received bytes; b"" is the end of TCP. Set `_ended` at the end of the stream.
+        """Decrypt received bytes; b"" is the end of the TCP stream, and sets `_ended`.
 
-        Returns b"" if no record is complete. After an invalid record, send an alert and set
-        `_failed`. `_read_now` raises the failure after the plaintext that precedes the record.
+        The result is b"" if no record is complete. After an invalid record, send an alert and set
+        `_failed`. `_read_now` first returns the plaintext before that record, and then raises.
         """
         if not data:
             self._ended = True
@@ -170,11 +170,11 @@ class TLSTransport(SocketTransport):
         return plaintext
 
     def _plaintext(self) -> bytes:
-        """Decrypt and return all complete records."""
+        """Return the plaintext of all complete records; set `_ended` after a close_notify."""
         plaintext = b""
         try:
             # OpenSSL consumes only the record that it returns. So an empty buffer means that no
-            # plaintext is left, without an SSLWantReadError for each read.
+            # plaintext is left, and avoids a read that would raise SSLWantReadError.
             while self._incoming.pending and not self._ended:
                 if piece := self._tls.read(RECORD):
                     plaintext = plaintext + piece if plaintext else piece
@@ -188,7 +188,7 @@ class TLSTransport(SocketTransport):
         return plaintext
 
     def _reply(self) -> None:
-        """Send the records that a read produced; fail if the client does not read them."""
+        """Send the records that a read produced; set `_failed` if the client does not read them."""
         if not self._unsent:
             self.send_deferred(b"")
         elif self._outgoing.pending > MAX_REPLIES:
@@ -205,10 +205,7 @@ class TLSTransport(SocketTransport):
         return self._encrypt(data)
 
     def _encrypt(self, data: bytes) -> bytes:
-        """Return the records of OpenSSL itself, followed by the encrypted data.
-
-        Raises trio.BrokenResourceError if the TLS connection failed or is shut down.
-        """
+        """Encrypt the data; return it after the pending records of OpenSSL, such as an alert."""
         try:
             if len(data) <= RECORD:
                 if data:
@@ -225,7 +222,7 @@ class TLSTransport(SocketTransport):
             raise trio.BrokenResourceError from error
 
     def _send_records(self) -> None:
-        """Send the pending records of OpenSSL, such as an alert; ignore a failed connection."""
+        """Send the pending records of OpenSSL, such as an alert; ignore a failure to send."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             self.try_send(b"")
 
@@ -233,7 +230,7 @@ class TLSTransport(SocketTransport):
         """Send close_notify once, unless the handshake is incomplete."""
         if self.handshake_done and not self._notified:
             self._notified = True
-            with suppress(ssl.SSLError):  # do not wait for the close_notify of the client
+            with suppress(ssl.SSLError):  # without waiting for the client's close_notify
                 self._tls.unwrap()
             self._send_records()
 
@@ -244,7 +241,7 @@ class TLSTransport(SocketTransport):
     async def aclose(self) -> None:
         if self._fd >= 0:
             self._notify()
-            # Closing a socket with unread data, such as a close_notify, resets it.
+            # The kernel resets a connection that is closed with unread data, such as close_notify.
             with suppress(OSError):
                 os.read(self._fd, RECORD)
         await super().aclose()

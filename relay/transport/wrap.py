@@ -16,8 +16,9 @@ def wrap_stream(
 ) -> Transport:
     """Return the fastest transport for a stream.
 
-    The nursery runs the writes for which no caller waits. The nursery and the epoll reader must
-    outlive the transport. Without an epoll reader, the waiting task reads the descriptor.
+    ``nursery`` runs the writes for which no caller waits. The nursery and the epoll reader must
+    remain open until the transport is closed. Without an epoll reader, the task that waits for data
+    reads the descriptor itself.
     """
     if isinstance(stream, TLSSocket):
         return TLSTransport(stream, nursery, reader)
