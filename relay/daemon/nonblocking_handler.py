@@ -20,7 +20,7 @@ import select
 from typing import Final, TextIO
 
 PIECE: Final = select.PIPE_BUF
-"""Maximum size of a write in bytes. A pipe accepts up to PIPE_BUF bytes as a whole or not at all."""
+"""Maximum size of a write in bytes. A pipe accepts so many bytes as a whole or not at all."""
 
 
 class NonBlockingHandler(logging.Handler):
