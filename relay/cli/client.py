@@ -76,7 +76,8 @@ async def connect(target: ConnectTarget) -> trio.SocketStream:
 async def start_tls(stream: trio.SocketStream, target: ConnectTarget) -> trio.abc.Stream:
     """Do the TLS handshake, if the target has a context; close the stream if the handshake fails.
 
-    The failure is a trio.BrokenResourceError whose cause is an OSError, such as ssl.SSLError.
+    Raises trio.BrokenResourceError if the handshake fails. The cause of the exception is an
+    OSError, such as ssl.SSLError.
     """
     if target.tls is None:
         return stream

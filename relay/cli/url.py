@@ -20,7 +20,7 @@ LOOPBACK_FOR: Final = {
     "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - a key; nothing is bound to it
     "::": ("::1",),
 }
-"""Loopback addresses for a relay on this machine, by the wildcard address that it listens on."""
+"""Loopback addresses of a relay on this machine, keyed by the wildcard address of its listener."""
 
 
 @dataclass(frozen=True, slots=True)

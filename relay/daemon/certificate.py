@@ -29,7 +29,7 @@ class Certificate(NamedTuple):
 
 
 def read_certificate(context: ssl.SSLContext, path: str) -> Certificate | None:
-    """Return facts about the certificate that a server context uses; ``path`` is its PEM file.
+    """Return facts about the certificate that a server context uses; ``path`` is the PEM file.
 
     Return None if every client refuses the certificate, for example because it is not for servers.
     """

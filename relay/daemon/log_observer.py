@@ -168,7 +168,7 @@ class LogObserver:
         )
 
     def _shown(self, client: str) -> str:
-        """Return a client address in the form that ``log_addresses`` permits; "" for none."""
+        """Return a client address in the form that ``log_addresses`` permits, or ""."""
         return redact_address(client, self._addresses)
 
     def _limited(

@@ -54,7 +54,7 @@ def configure_logging(
 
     ``format`` is ``auto``, ``text`` (logfmt) or ``json`` (one object per line). ``level`` is a key
     of `LEVELS` and applies to the relay. Only warnings and errors of other libraries are logged,
-    because their messages of lower levels quote client data. Only the type of an exception is
+    because messages of lower levels quote client data. Only the type of an exception is
     logged, without a traceback. ``stream`` replaces standard error. A further call replaces the
     configuration of the previous call.
     """

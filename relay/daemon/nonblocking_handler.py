@@ -20,7 +20,7 @@ import select
 from typing import Final, TextIO
 
 PIECE: Final = select.PIPE_BUF
-"""Maximum size of a write in bytes. A pipe accepts so many bytes as a whole or not at all."""
+"""Maximum size of a write in bytes. A pipe accepts a write of this size whole or not at all."""
 
 
 class NonBlockingHandler(logging.Handler):
@@ -76,7 +76,7 @@ class NonBlockingHandler(logging.Handler):
         )
 
     def _write(self, line: str) -> None:
-        """Write a line; raise OSError or ValueError if part of it was not written."""
+        """Write a line; raise OSError or ValueError if part of the line was not written."""
         if self._descriptor is not None:
             self._write_pieces(self._descriptor, line.encode(errors="backslashreplace") + b"\n")
         elif self._stream is not None:
@@ -93,7 +93,7 @@ class NonBlockingHandler(logging.Handler):
 
 
 def descriptor_of(stream: TextIO | None) -> int | None:
-    """Return the descriptor of a stream, or None if it has none."""
+    """Return the descriptor of a stream, or None if the stream has no descriptor."""
     try:
         return None if stream is None else stream.fileno()
     except (OSError, ValueError):  # io.UnsupportedOperation is a subclass of both

@@ -109,7 +109,7 @@ def load_files(
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
-    """Register listeners with an exit stack, which closes them at its end if they are open."""
+    """Make an exit stack close these listeners at its end, unless they are closed by then."""
     for listener in listeners:
         stack.push_async_callback(trio.aclose_forcefully, listener)
 

@@ -23,10 +23,9 @@ SEND_TIMEOUT: Final = 1.0
 class SystemdNotifier:
     """Sender of notifications to the service manager.
 
-    Without a service manager, every method does nothing.
-
-    A context manager that keeps one socket open, because watchdog notifications must not depend on
-    a free descriptor. Reads ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
+    Without a service manager, every method does nothing. The constructor reads ``NOTIFY_SOCKET``,
+    ``WATCHDOG_USEC`` and ``WATCHDOG_PID``. The object is a context manager, and keeps one socket
+    open, because watchdog notifications must not depend on a free descriptor.
 
     Raises `StartError` if one of these variables is malformed. If the service manager is gone or
     busy, no method raises, and no notification waits longer than `SEND_TIMEOUT` seconds.
@@ -67,7 +66,7 @@ class SystemdNotifier:
         await self._send("STOPPING=1", f"STATUS={one_line(status)}")
 
     async def feed_watchdog(self) -> None:
-        """Send watchdog notifications at half of the watchdog timeout, until cancelled.
+        """Send two watchdog notifications per watchdog timeout, until cancelled.
 
         The event loop sends the notifications. If the event loop hangs, the service manager kills
         and restarts the relay. Returns at once if the service manager has no watchdog for this

@@ -45,7 +45,7 @@ class CertificateFiles:
     def reload(self) -> None:
         """Load the files again. New connections use the new context.
 
-        Raises `StartError` if the files cannot be used. The old context stays in use then.
+        Raises `StartError` if a file cannot be used. The old context then stays in use.
         """
         # If a context loads a second certificate whose key has another type, the context keeps the
         # first certificate and may go on to serve the first one. So each load uses a new context.

@@ -34,8 +34,8 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
 
     async def aclose(self) -> None:
         """Remove the socket file, unless another file has replaced it, and close the socket."""
-        # Remove the file first. While the socket is open, no other file can get its inode
-        # number, and a client that finds the file can connect.
+        # Remove the file before closing the socket. While the socket is open, no other file
+        # can get the inode number of this file, and a client that finds the file can connect.
         if self.socket.fileno() >= 0:
             self.remove_file()
         await self._listener.aclose()

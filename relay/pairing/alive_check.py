@@ -27,7 +27,7 @@ def sides_to_check(pair: Pair) -> tuple[Side, ...]:
 
 
 async def find_dead_side(pair: Pair, takeover_timeout: float) -> Side | None:
-    """Ping the sides to check; return a side that is dead after the timeout, or None.
+    """Ping the sides to check; return a side without a sign of life within the timeout, or None.
 
     The caller must ignore the result if the pair has ended meanwhile. Cancellation stops the check.
     """
@@ -61,7 +61,7 @@ class AliveCheck:
         return self._pair.is_reading_paused(side) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
-        """Return True if received bytes, unread bytes or acknowledgements show that a side lives.
+        """Return True if received bytes, unread bytes or acknowledgements are a sign of life.
 
         ``timeout`` is the maximum age of the last acknowledgement in seconds.
         """

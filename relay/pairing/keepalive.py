@@ -102,7 +102,7 @@ class KeepaliveState:
     """Time of the last ping whose pong the relay did not read, because reading was paused."""
     received: int = 0
     pinged_at: float | None = None
-    """Time of the ping that the side has not answered; None without such a ping."""
+    """Time of the last ping; None if the side has answered it, or has not been pinged."""
     pong_delayed_by_data: bool = False
     """True if the last ping waits behind unsent data, which delays the pong."""
     acked_bytes: int | None = None

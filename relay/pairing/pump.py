@@ -37,9 +37,9 @@ async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> Non
 class Pump:
     """Forwarder of one direction, from ``source`` to ``sink``.
 
-    A failed write to the sink does not end the pump. The other pump still reads from the sink, and
-    forwards the sink's remaining data up to its close frame or the end of its stream. If that takes
-    longer than ``close_timeout``, the scope is cancelled anyway.
+    A failed write to the sink does not end the pump. The other pump still reads from the sink, up
+    to the sink's close frame or the end of the stream, and forwards all data before that. If this
+    takes longer than ``close_timeout``, the scope is cancelled anyway.
     """
 
     __slots__ = ("_limited", "_pair", "_scope", "_sent", "_settings", "_sink", "_source")
@@ -94,14 +94,14 @@ class Pump:
         return not self._sent or source.departed is not None or self._limited
 
     async def _finish(self, write: Awaitable[None]) -> None:
-        """Wait for a write to the sink. If it fails, the pumps end within ``close_timeout``."""
+        """Wait for a write to the sink. If the write fails, end within ``close_timeout``."""
         try:
             await write
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._give_up_soon()
 
     async def _keep_to_limits(self) -> None:
-        """End the pair at its byte quota, then wait until the rate limit permits the next read."""
+        """End the pair if it reached its byte quota; wait until the rate limit permits a read."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
             self._pair.end(Outcome.OVER_BYTES)

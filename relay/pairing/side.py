@@ -133,7 +133,7 @@ class Side:
             self.reading_paused = False
 
     async def receive(self, take: Take, max_bytes: int = READ_SIZE) -> None:
-        """Call ``take`` with the bytes of each read, until it returns True or the connection fails.
+        """Pass the bytes of each read to ``take``, until ``take`` returns True or a read fails.
 
         A read has at most ``max_bytes``, and at most one chunk of the rate limit. Cancellation
         loses no bytes.

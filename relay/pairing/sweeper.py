@@ -30,10 +30,10 @@ async def sweep(
     settings: RelaySettings,
     report_text: Callable[[Pair], None],
 ) -> None:
-    """End waiting sides after ``pair_ttl``, and unresponsive and stalled sides.
+    """End expired, unresponsive and stalled sides, until cancelled.
 
-    Runs until cancelled. The code of an ended pair is freed at once; each side's own task closes
-    that side. ``report_text`` is called with each pair every `TEXT_INTERVAL` seconds.
+    The code of an ended pair is freed at once; each side's own task closes that side.
+    ``report_text`` is called with each pair every `TEXT_INTERVAL` seconds.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expire_waiting, pairs, admission, settings)

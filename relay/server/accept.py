@@ -62,7 +62,7 @@ async def accept(
 
 
 class AcceptErrors:
-    """Count of failed accepts, and their rate-limited log."""
+    """Counter of failed accepts, which also logs them at a limited rate."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -70,7 +70,7 @@ class AcceptErrors:
         self._quiet_until = -math.inf
 
     def add(self, error: OSError) -> None:
-        """Count an error, and log it unless one was logged in the last `LOG_INTERVAL` seconds."""
+        """Count an error; log it, unless an error was logged in the last `LOG_INTERVAL` seconds."""
         self.count += 1
         if trio.current_time() >= self._quiet_until:
             self._quiet_until = trio.current_time() + LOG_INTERVAL

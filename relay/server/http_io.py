@@ -65,6 +65,7 @@ async def send_response(transport: Transport, response: Response) -> None:
     with trio.move_on_after(DRAIN_TIMEOUT):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await transport.send_all(response.encode(int(time.time())))
-            # If the stream cannot half-close, the client waits for the relay to close it.
+            # A stream that cannot half-close is not waited for: the client in turn would wait for
+            # the relay to close the stream.
             if transport.half_closeable:
                 await transport.drain_and_wait_eof()

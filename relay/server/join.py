@@ -1,7 +1,7 @@
 """Join a client to the pair of its code, or refuse it.
 
-docs/protocol.md has the rules for the token. They are applied after a pair with a dead side has
-been evicted.
+docs/protocol.md has the rules for the token. The relay applies these rules after it has evicted a
+pair with a dead side.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def response_to(refusal: Refusal) -> Response:
 
 
 def with_token_detail(response: Response, token: bytes | None) -> Response:
-    """Return a response; if it is a 401, add for the log that the token is missing or wrong."""
+    """Return a response; a 401 gets a detail for the log: the token is missing, or is wrong."""
     if response.status is not HTTPStatus.UNAUTHORIZED:
         return response
     return replace(response, detail="no token" if token is None else "wrong token")

@@ -83,7 +83,7 @@ class RelayHandle:
         return self._state.hash_code(code)
 
     def reload_token(self) -> bool:
-        """Read ``token_file`` again. If that fails, the old token stays in force.
+        """Read ``token_file`` again. If the file cannot be used, the old token stays in force.
 
         Returns:
             True if the relay has a token file.
@@ -98,8 +98,9 @@ class RelayHandle:
         """Stop gracefully, and return when the relay has ended.
 
         The relay refuses new sides with 503. After ``drain_delay`` it closes every side with 1001,
-        sides that wait for a peer first. A side gets all data that the relay received for it before
-        its close frame. A client that does not answer delays the end by at most ``close_timeout``.
+        sides that wait for a peer first. Before its close frame, a side gets all data that the
+        relay received for it. A client that does not answer delays the end by at most
+        ``close_timeout``.
         `serve_relay` then returns. The arguments of the first call apply; further calls wait for
         the same end. Cancelling a call does not undo the stop.
 
@@ -121,7 +122,7 @@ async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
     observer: Observer | None = None,
     task_status: trio.TaskStatus[RelayHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a relay until its handle stops it or it is cancelled.
+    """Run a relay until it is stopped by its handle, or this call is cancelled.
 
     Cancellation stops the relay like `RelayHandle.stop`, but without ``drain_delay``: every side is
     closed with 1001, and clients that do not answer delay the end by at most ``close_timeout``.
@@ -167,7 +168,7 @@ async def run_relay(
     listeners: Sequence[trio.abc.Listener[Any]],
     task_status: trio.TaskStatus[RelayHandle],
 ) -> None:
-    """Run a relay on open listeners until a stop is requested or it is cancelled."""
+    """Run a relay on open listeners until a stop is requested, or this call is cancelled."""
     over, handle = trio.Event(), RelayHandle(state, bound_address(listeners[0]))
     async with trio.open_nursery() as hosts:
         connections = await hosts.start(connection_nursery, state.epoll_reader, over)

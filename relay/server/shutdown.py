@@ -4,8 +4,8 @@ A graceful shutdown has these phases. It refuses new sides and waits ``drain_del
 listeners. It then closes the sides that wait for a peer, closes all other sides, and waits up to
 ``close_timeout`` until the clients have disconnected. Cancellation skips these phases. A graceful
 shutdown and a cancellation both end in `stop_at_once`, which closes every side and cancels every
-connection. The closing handshake of a connection runs outside the connection's cancel scope, and
-``close_timeout`` bounds it too, so the relay ends in bounded time.
+connection. A closing handshake runs outside the cancel scope of its connection, but is also bounded
+by ``close_timeout``, so the relay ends in bounded time.
 """
 
 from __future__ import annotations

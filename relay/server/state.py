@@ -180,7 +180,7 @@ class RelayState:
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def report_text(self, pair: Pair) -> None:
-        """Publish once for each pair that the relay dropped text messages, if it did."""
+        """Publish `TextDropped` once for a pair from which text messages were dropped."""
         if not pair.text_reported and (sender := pair.text_sender):
             pair.text_reported = True
             self.publish(TextDropped(self.hash_code(pair.code), sender))

@@ -55,7 +55,7 @@ class RelayStatistics:
     evictions: int = 0
     """Pairs evicted because a side did not answer a takeover check."""
     tls_handshakes_failed: Mapping[str, int] = field(default_factory=dict)
-    """Failed TLS handshakes by kind, a value of `TlsFailure`."""
+    """Failed TLS handshakes by kind; each kind is a value of `TlsFailure`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Classify a response other than a valid 101, and its sender: the relay or another server.
+"""Classify a response other than a valid 101, and find out if it is from the relay.
 
 Pure. The body of an error response of the relay is a fixed line. A response with such a line, or
 with the header Arc-Relay-Pair, is from the relay. Any other response is from another server, such

@@ -14,7 +14,7 @@ from .hints import Failure, hint_for, printable
 from .steps import Figures, Step, steps_for
 
 GRACE: Final = 1.0
-"""Maximum number of seconds to wait for the end of both sides, before the cause is chosen."""
+"""Maximum number of seconds to wait for the end of both sides, before a cause is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
