@@ -13,7 +13,7 @@ import h11
 import trio
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a response body after which `request` stops. A relay sends fewer than a hundred."""
+"""Bytes of a response body after which `request` stops reading. A relay sends under a hundred."""
 
 UNIX: Final = "unix:"
 
@@ -28,7 +28,7 @@ class ConnectTarget:
     tls: ssl.SSLContext | None = None
     """TLS context; None for a connection without TLS."""
     name: str = "localhost"
-    """Host name in the request, and in the certificate if it is verified."""
+    """Host name for the Host header and for the verification of the certificate."""
     path: str = "/health"
 
     def __str__(self) -> str:
@@ -45,8 +45,8 @@ def bracketed(host: str) -> str:
 def client_context(*, verify: bool = True, ca: str | None = None) -> ssl.SSLContext:
     """Return a client context that trusts the authorities of the system, or only those in ``ca``.
 
-    Without ``verify``, every certificate is trusted. Raises OSError if ``ca`` cannot be read, and
-    its subclass ssl.SSLError if it holds no certificate.
+    Without ``verify``, every certificate is trusted. Raises OSError if the file ``ca`` cannot be
+    read, and ssl.SSLError, a subclass of OSError, if the file holds no certificate.
     """
     if verify:
         context = ssl.create_default_context(cafile=ca)
@@ -54,7 +54,7 @@ def client_context(*, verify: bool = True, ca: str | None = None) -> ssl.SSLCont
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    # Browsers offer the same for WebSockets. A proxy could choose HTTP/2 otherwise.
+    # Browsers also offer only HTTP/1.1 for WebSockets. Otherwise, a proxy could choose HTTP/2.
     context.set_alpn_protocols(["http/1.1"])
     return context
 
@@ -74,9 +74,10 @@ async def connect(target: ConnectTarget) -> trio.SocketStream:
 
 
 async def start_tls(stream: trio.SocketStream, target: ConnectTarget) -> trio.abc.Stream:
-    """Do the TLS handshake, if the target has a context; close the stream if it fails.
+    """Do the TLS handshake, if the target has a context; close the stream if the handshake fails.
 
-    Raises trio.BrokenResourceError, whose cause is an OSError such as ssl.SSLError.
+    Raises trio.BrokenResourceError if the handshake fails. The cause of the exception is an
+    OSError, such as ssl.SSLError.
     """
     if target.tls is None:
         return stream
@@ -96,9 +97,9 @@ async def request(
 ) -> tuple[int, bytes]:
     """Request the path of a target; return the status and the body of the response.
 
-    The method is GET, or POST with a body. The returned body may be incomplete. Raises
-    trio.BrokenResourceError if the connection fails, and h11.ProtocolError if the response is not
-    HTTP.
+    The method is POST if there is a request body, and GET otherwise. The returned body may be
+    incomplete. Raises trio.BrokenResourceError if the connection fails, and h11.ProtocolError if
+    the response is not HTTP.
     """
     headers = [("Host", bracketed(target.name)), ("Connection", "close")]
     events: list[h11.Event] = [h11.Request(method="GET", target=target.path, headers=headers)]

@@ -19,7 +19,7 @@ SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
 def print_error(problem: str) -> None:
-    """Write one line to standard error without blocking; the line is lost if it does not fit."""
+    """Write one line to standard error, or drop the line if the write would block."""
     NonBlockingHandler(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
 
 

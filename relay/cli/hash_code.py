@@ -1,4 +1,4 @@
-"""`arc-relay hash`: print the hash by which the log of the running relay names a pair code."""
+"""`arc-relay hash`: print the hash that stands for a pair code in the log of the running relay."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hash_code(
         ),
     ] = None,
 ) -> None:
-    """Print the hash of a pair code, by which the log of the running relay names the pair.
+    """Print the hash that stands for a pair code in the log of the running relay.
 
     The code is read from standard input.
     """
@@ -50,9 +50,10 @@ def hash_code(
 
 
 def metrics_target(url: str | None) -> ConnectTarget:
-    """Return the target for the metrics at a URL, or for those that the environment configures.
+    """Return the target for ``POST /hash`` at a URL, or at the metrics address of the environment.
 
-    Raises ValueError like `parse_target`, and WrongUsage if nothing is configured.
+    Raises ValueError like `parse_target`. Raises WrongUsage if there is neither a URL nor a metrics
+    address.
     """
     if url is not None:
         return replace(parse_target(url), path=PATH)
@@ -66,7 +67,7 @@ def metrics_target(url: str | None) -> ConnectTarget:
 
 
 def read_code() -> bytes:
-    """Read a code from standard input: from a terminal without echo, because it is a secret."""
+    """Read a code from standard input. A terminal does not echo the code, which is a secret."""
     if sys.stdin is None:  # the shell closed it
         raise WrongUsage("the pair code is read from standard input, which is closed")
     if sys.stdin.isatty():
@@ -75,9 +76,10 @@ def read_code() -> bytes:
 
 
 async def fetch_hash(target: ConnectTarget, code: bytes) -> str:
-    """Return the hash of a code from the relay whose metrics are at a target.
+    """Request the hash of a code from a relay; ``target`` is the address of the relay's metrics.
 
-    Raises `StartError` with the cause if there is none. Cancellation closes the connection.
+    Raises `StartError` with the cause if the response has no hash. Cancellation closes the
+    connection.
     """
     try:
         with trio.fail_after(TIMEOUT):
@@ -93,7 +95,7 @@ async def fetch_hash(target: ConnectTarget, code: bytes) -> str:
 
 
 def parse_hash(target: ConnectTarget, status: int, body: bytes) -> str:
-    """Return the hash in a response; raise `StartError` if it has none."""
+    """Return the hash in a response; raise `StartError` if the response has no hash."""
     if status == HTTPStatus.BAD_REQUEST:
         raise StartError("this is no pair code: it must have 1 to 256 characters")
     try:

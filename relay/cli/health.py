@@ -31,7 +31,7 @@ class Health:
     text: str
     """Number of pairs, or the problem, in one line."""
     pairs: int | None = None
-    """Codes in use; None if the relay is not healthy."""
+    """Number of codes in use; None if the relay is not healthy."""
 
     def __str__(self) -> str:
         return f"{'healthy' if self.healthy else 'unhealthy'}: {self.text}"
@@ -67,8 +67,8 @@ def health(
 async def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Health:  # noqa: ASYNC109
     """Request the health of a relay within ``timeout`` seconds.
 
-    A failed connection or an invalid response is a result, not an exception. Cancellation closes
-    the connection.
+    The result is unhealthy if the connection fails or the response is invalid; no exception is
+    raised. Cancellation closes the connection.
     """
     try:
         with trio.fail_after(timeout):

@@ -1,4 +1,4 @@
-"""Settings as command line options: a flag and an environment variable for each.
+"""Settings as command line options, each with a flag and an environment variable.
 
 A flag overrides a variable, and a variable overrides the default.
 """
@@ -52,7 +52,7 @@ def options() -> list[inspect.Parameter]:
     """Return the parameters of a command with one option for each setting.
 
     The command receives a keyword argument for each setting: the text of the option, a bool for a
-    boolean flag, or None if the option is not given. `read_settings` turns them into settings.
+    boolean flag, or None if the option is not given. `read_settings` parses these arguments.
     """
     found = {it.name: it for kind in KINDS for it in iter_fields(kind)}
     return [
@@ -61,11 +61,11 @@ def options() -> list[inspect.Parameter]:
 
 
 Flags = Mapping[str, str | bool | None]
-"""Arguments of a command with `options`, by the names of the settings."""
+"""Arguments of a command with `options`, keyed by the names of the settings."""
 
 
 def sources(flags: Flags) -> dict[str, str]:
-    """Return the flag or else the variable that sets a setting, for each setting that has one."""
+    """Return the source of each setting that is not a default: its flag, or else its variable."""
     found: dict[str, str] = {}
     for name, _, about in (it for kind in KINDS for it in iter_fields(kind)):
         flag, variable = flags.get(name), variable_of(name)
@@ -77,7 +77,7 @@ def sources(flags: Flags) -> dict[str, str]:
 
 
 def read_settings(kind: type[SettingsT], flags: Flags) -> SettingsT:
-    """Return settings from flags, environment variables and defaults, in this order.
+    """Return settings from flags, environment variables and defaults, in this order of precedence.
 
     Raises WrongUsage, with the name of the flag or variable, for a value that is not allowed.
     """
@@ -116,7 +116,7 @@ def flags_of(name: str, about: Field) -> list[str]:
 
 
 def help_text(about: Field) -> str:
-    """Return the meaning of a setting, and its allowed values unless the metavar is enough."""
+    """Return the help of a setting, with the allowed values unless the metavar implies them."""
     if about.zero:
         return f"{about.help} 0 means {about.zero}."
     if about.kind is bool or about.metavar in {"TIME", "PATH"}:

@@ -1,4 +1,4 @@
-"""URLs of the commands, and the targets that they name."""
+"""Parse the URLs that the commands accept, and return targets for connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOPBACK_FOR: Final = {
     "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - a key; nothing is bound to it
     "::": ("::1",),
 }
-"""Addresses that reach, from its own machine, a relay that listens on every interface."""
+"""Loopback addresses of a relay on this machine, keyed by the wildcard address of its listener."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def parse_url(text: str) -> Url:
 def local_target(settings: DaemonSettings) -> ConnectTarget:
     """Return the target for the relay on this machine that has these settings.
 
-    The certificate is not verified, because it is for the public name of this machine.
+    The certificate of the relay is not verified, because it names this machine's public host name.
     """
     context = client_context(verify=False) if settings.tls_cert else None
     if not settings.tcp:
@@ -102,7 +102,7 @@ def local_target(settings: DaemonSettings) -> ConnectTarget:
 
 
 def socket_path(text: str) -> str:
-    """Return the path in a ``unix:`` URL; raise ValueError if there is none."""
+    """Return the path in a ``unix:`` URL; raise ValueError if the path is empty."""
     path = text.removeprefix("//") if text.startswith("///") else text
     if not path:
         raise ValueError("URL must have the path of a socket, as in unix:/run/arc-relay.sock")
@@ -110,7 +110,7 @@ def socket_path(text: str) -> str:
 
 
 def parse_target(text: str) -> ConnectTarget:
-    """Return the target for the health of the relay at a URL; the default path is /health.
+    """Return the target for requests to the relay at a URL; the default path is /health.
 
     The certificate is verified, unless the host is a loopback address. The query is dropped.
     Raises ValueError like `parse_url`.

@@ -1,8 +1,8 @@
 """Read the names and the expiry of the certificate that a TLS context serves.
 
-The ssl module decodes a certificate only for a client that verified it. So this module connects a
-client to the context in memory. The client trusts the certificate itself, and does not check its
-validity period: an expired certificate is decoded, too.
+The ssl module decodes a certificate only for a client that has verified the certificate. So this
+module connects a client to the TLS context, in memory. The client trusts only the certificates in
+the PEM file and ignores their validity periods, so that even an expired certificate is decoded.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Certificate(NamedTuple):
     names: tuple[str, ...]
     """Names and IP addresses that the certificate is valid for."""
     expiry: float
-    """End of its validity, as a Unix time in seconds."""
+    """End of the validity period, as a Unix time in seconds."""
 
 
 def read_certificate(context: ssl.SSLContext, path: str) -> Certificate | None:
-    """Return the facts about the certificate of a server context, whose PEM file is at a path.
+    """Return facts about the certificate that a server context uses; ``path`` is the PEM file.
 
     Return None if every client refuses the certificate, for example because it is not for servers.
     """
@@ -56,7 +56,10 @@ def trusting(path: str) -> ssl.SSLContext:
 
 
 def handshake_in_memory(server: ssl.SSLContext, client: ssl.SSLContext) -> ssl.SSLObject:
-    """Connect two contexts in memory and return the client; raise SSLError if it refuses."""
+    """Connect two contexts in memory and return the client's TLS object.
+
+    Raises ssl.SSLError if the client refuses the server's certificate.
+    """
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     ends = (
         client.wrap_bio(to_client, to_server),

@@ -14,13 +14,16 @@ LIMITS: Final = (
     "max_pair_bytes",
     "max_pair_seconds",
 )
-"""Settings that are limits, and are off at 0. `max_connections` has a derived default."""
+"""Settings that are limits, where 0 means no limit.
+
+``max_connections`` is not one of them, because its default is derived from the descriptor limit.
+"""
 
 
 def effective_limits(settings: RelaySettings, max_connections: int) -> dict[str, float]:
-    """Return each limit in force by the name of its setting, without limits that are off.
+    """Return the limits in force, keyed by the names of their settings; omit limits that are off.
 
-    ``max_connections`` is the value in force, which the setting or the descriptor limit decides.
+    ``max_connections`` is the value in force, from the setting or from the descriptor limit.
     """
     limits = {"max_connections": max_connections}
     limits.update((name, getattr(settings, name)) for name in LIMITS)

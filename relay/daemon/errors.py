@@ -28,8 +28,8 @@ def os_error_text(error: OSError) -> str:
 def start_problem(error: OSError | ValueError, option: str) -> str:
     """Return the error message for a failed start or a failed reload of the token.
 
-    Among the errors of `serve_relay`, each ValueError and each OSError with a file name concerns
-    the token file, which ``option`` names.
+    ``error`` is an exception that `serve_relay` or the reload raised. A ValueError, or an OSError
+    with a file name, concerns the token file. ``option`` is the flag or variable of that file.
     """
     if isinstance(error, ValueError):
         return f"{option} {error}"

@@ -1,8 +1,8 @@
-"""Answer ``POST /hash`` on the listeners of the metrics: the hash of a pair code.
+"""Answer ``POST /hash`` on the metrics listeners with the hash of a pair code.
 
-An operator follows the pair of a user in the log by this hash. The code is in the body of the
-request, because logs of proxies have request targets. The answer does not tell if the code is in
-use, so that nobody can search for codes here.
+By this hash, an operator finds the log lines of a user's pair. The code is in the body of the
+request, because proxies log request targets. The response does not reveal if the code is in use, so
+it is of no use for guessing codes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NO_CODE: Final = bad_request(f"the body must be a pair code of 1 to {MAX_CODE} c
 async def answer_hash(
     request: Request, transport: Transport, hash_code: Callable[[str], str]
 ) -> Response:
-    """Read the code in the body of a request, and return the response with its hash.
+    """Read a code from the body of a request, and return a response with the hash of the code.
 
     The caller bounds the time. Raises the exceptions of `Transport.receive_some`.
     """
@@ -59,7 +59,7 @@ async def answer_hash(
 
 
 async def receive_exactly(transport: Transport, size: int) -> bytes:
-    """Receive this many bytes, or fewer if the stream ends earlier."""
+    """Receive ``size`` bytes, or fewer if the stream ends earlier."""
     received = b""
     while len(received) < size and (data := await transport.receive_some(size - len(received))):
         received += data

@@ -44,7 +44,8 @@ async def open_listeners(
     `open_tcp`). The Unix socket, if its path is set, is opened in either case (see `open_unix`).
     ``DaemonSettings.tcp`` is False if only the Unix socket is configured.
 
-    Raises `StartError` if a listener cannot be opened. All other listeners are closed then.
+    Raises `StartError` if a listener cannot be opened. The listeners that are already open are then
+    closed.
     """
     listeners: list[Plain] = [*inherited_listeners(environment)]
     inherited = bool(listeners)
@@ -68,13 +69,15 @@ async def open_listeners(
 
 
 async def open_tcp(host: str, port: int, *, given: str = "") -> list[trio.SocketListener]:
-    """Return a listener for each address of a host name or address; ``*`` is all interfaces.
+    """Return a listener for each address of ``host``, a name or an address.
 
-    Addresses that this machine does not have are skipped, unless it has none of them. With port 0,
-    the system chooses a port, which is the same for all addresses if possible.
+    The host ``*`` means all interfaces. Addresses that this machine does not have are skipped,
+    unless the machine has none of the addresses. With port 0, the system chooses a port, which is
+    the same for all addresses if possible.
 
-    Raises `StartError` if the host does not resolve or the port cannot be bound. The message has
-    ``given``, the text of the settings, and the address that failed, if it differs from ``host``.
+    Raises `StartError` if the host does not resolve or the port cannot be bound. The message quotes
+    ``given``, the flags and values of the settings. It also quotes the address that failed, if that
+    address differs from ``host``.
     """
     try:
         addresses = await resolve(host)
@@ -111,9 +114,9 @@ async def resolve(host: str) -> list[str]:
 
 
 def with_scope(address: tuple[Any, ...]) -> str:
-    """Return the host of a socket address, with the scope of a link-local IPv6 address.
+    """Return the host of a socket address as text; a link-local IPv6 address includes its scope.
 
-    A socket address in Python has the scope as a separate number; RFC 4007 section 11 defines the
+    A socket address in Python has the scope as a separate number. RFC 4007 section 11 defines the
     text form.
     """
     host, scope = str(address[0]), address[3] if len(address) > SCOPE_INDEX else 0
@@ -121,7 +124,7 @@ def with_scope(address: tuple[Any, ...]) -> str:
 
 
 async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
-    """Return a listener for each address; if port is 0, try to use one port for all."""
+    """Return a listener for each address; if ``port`` is 0, try to use the same port for all."""
     listeners = await open_each(addresses, port)
     for _ in range(PORT_ATTEMPTS):
         ports = {listener.socket.getsockname()[1] for listener in listeners}
@@ -130,7 +133,7 @@ async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.Soc
         close(listeners)
         try:
             listeners = await open_each(addresses, min(ports))
-        except Unbound:  # another program has the port at one of the addresses
+        except Unbound:  # another program uses the port at one of the addresses
             listeners = await open_each(addresses, 0)
     return listeners
 
@@ -138,8 +141,8 @@ async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.Soc
 async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
     """Return a listener for each address that this machine has.
 
-    Raises `Unbound` if the machine has none of the addresses, or if binding fails for another
-    reason.
+    Raises `Unbound` if the machine has none of the addresses, or if binding to one that the machine
+    has fails.
     """
     listeners: list[trio.SocketListener] = []
     absent: list[Unbound] = []
@@ -172,10 +175,10 @@ def close(listeners: Iterable[trio.SocketListener]) -> None:
 
 
 def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
-    """Return the address of a listener of this package, with or without TLS, for log lines.
+    """Return the address of a listener for log lines.
 
-    The form is ``SCHEME://HOST:PORT``, where TLS adds an ``s`` to the scheme, or ``unix:PATH``, or
-    ``unix:PATH (TLS)``.
+    The form of a TCP listener is ``SCHEME://HOST:PORT``, where TLS adds an ``s`` to the scheme. The
+    form of a Unix socket is ``unix:PATH``, or ``unix:PATH (TLS)``.
     """
     plain: Any = getattr(listener, "transport_listener", listener)
     tls = plain is not listener

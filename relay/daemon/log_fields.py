@@ -19,5 +19,5 @@ def drop_empty(**values: Any) -> dict[str, Any]:
 
 
 def as_text(value: object) -> object:
-    """Return a value in the form that its flag accepts."""
+    """Return the value of a setting in the form that the setting's flag accepts."""
     return ",".join(value) if isinstance(value, tuple) else value

@@ -1,6 +1,6 @@
-"""Log lines of the events of a relay: the life of its pairs, and refused requests.
+"""Write log lines for the events of a relay, such as joined pairs and refused requests.
 
-No line holds a code or a payload. A line identifies a pair by the hash from its events.
+No line holds a code or a payload. A line identifies a pair by the hash of the pair's code.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ from .log_fields import drop_empty, rounded
 class LogObserver:
     """Observer that writes a log line for each event of interest to an operator.
 
-    ``addresses`` is the value of the setting ``log_addresses``. Any client can cause refusals,
-    dropped text, takeover checks and failed TLS handshakes, so their lines are rate-limited for
-    each status and each kind. The field ``suppressed`` has the number of lines omitted since the
-    last one. ``limits_clients`` is True if the relay has a limit per client. ``clock`` returns the
-    time in seconds; the default is `trio.current_time`.
+    Any client can cause refusals, dropped text, takeover checks and failed TLS handshakes, so the
+    log lines for these events are rate-limited. Each status of a refusal and each kind of failed
+    TLS handshake has a rate limit of its own. The field ``suppressed`` counts the lines omitted
+    since the last line written under the same limit.
+
+    ``addresses`` is the value of the setting ``log_addresses``. ``limits_clients`` is True if the
+    relay has a limit per client. ``clock`` returns the time in seconds.
     """
 
     def __init__(
@@ -91,7 +93,7 @@ class LogObserver:
                 self._log_stopping(event)
 
     def _log_ended(self, ended: PairEnded) -> None:
-        """Log the end of a pair; a pair that was never joined has a shorter line."""
+        """Log the end of a pair, with fewer fields if side B never joined."""
         a, b = map(self._shown, ended.clients)
         if not ended.joined:
             self._log.info(
@@ -123,7 +125,7 @@ class LogObserver:
         )
 
     def _log_refused(self, refused: RequestRefused) -> None:
-        # Client errors need no action of the operator. A full relay may need one.
+        # Client errors need no action by the operator. A full relay may need one.
         server_error = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         log = self._log.warning if server_error else self._log.info
         self._limited(
@@ -147,7 +149,7 @@ class LogObserver:
         )
 
     def _log_untrusted(self, peer: str) -> None:
-        """Warn of a proxy that hides the addresses of its clients, if an address matters."""
+        """Warn of an untrusted proxy, if log lines or limits depend on client addresses."""
         if self._needs_addresses:
             shown = peer if peer == UNIX else self._shown(peer)
             self._log.warning(
@@ -166,13 +168,13 @@ class LogObserver:
         )
 
     def _shown(self, client: str) -> str:
-        """Return the address of a client as the log shows it; "" if it does not."""
+        """Return a client address in the form that ``log_addresses`` permits, or ""."""
         return redact_address(client, self._addresses)
 
     def _limited(
         self, kind: int | str, log: Callable[..., None], event: str, /, **fields: Any
     ) -> None:
-        """Log a line that any client can cause, unless there are too many of its kind."""
+        """Log a line that any client can cause, unless the rate limit of ``kind`` is reached."""
         now = self._clock()
         bucket = self._buckets.setdefault(kind, TokenBucket(now))
         if bucket.take(now):

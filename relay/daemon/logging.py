@@ -5,8 +5,9 @@ a timestamp (ISO 8601, UTC), a level, an event and fields. The format ``auto`` d
 destination:
 
 - terminal: short lines with the local time, in colours unless NO_COLOR is set;
-- journal of systemd: logfmt after the priority, such as ``<4>``, and no timestamp. The journal
-  strips the priority, for ``journalctl -p warning``, and adds its own timestamp;
+- journal of systemd: logfmt without a timestamp, after a syslog priority such as ``<4>``. The
+  journal removes the priority from the line, filters by it in ``journalctl -p warning``, and adds a
+  timestamp;
 - container, file or pipe: logfmt, that is ``key=value`` without colours, which people, grep and
   log collectors can read.
 """
@@ -52,10 +53,10 @@ def configure_logging(
     """Write every log line of the process to standard error; return the logger of the relay.
 
     ``format`` is ``auto``, ``text`` (logfmt) or ``json`` (one object per line). ``level`` is a key
-    of `LEVELS` and applies to the relay. Other libraries log only warnings and errors, because
-    their lower levels quote client data. Of an exception only the type is logged, without a
-    traceback. ``stream`` replaces standard error. A further call replaces the configuration of the
-    earlier one.
+    of `LEVELS` and applies to the relay. Only warnings and errors of other libraries are logged,
+    because messages of lower levels quote client data. Only the type of an exception is
+    logged, without a traceback. ``stream`` replaces standard error. A further call replaces the
+    configuration of the previous call.
     """
     stream = stream or sys.stderr
     writer = NonBlockingHandler(stream)
@@ -76,8 +77,8 @@ def configure_logging(
     root.addHandler(writer)
     root.setLevel(max(LEVELS[level], logging.WARNING))
     own.setLevel(LEVELS[level])
-    # The relay logs each pair that ends. It bypasses the standard library's logger, which takes
-    # longer than all other steps of writing a line together.
+    # The relay logs each pair that ends. So this logger bypasses the logger of the standard
+    # library, which takes longer than all other steps of writing a line together.
     logger: FilteringBoundLogger = structlog.wrap_logger(
         LineLogger(writer),
         processors=processors,
@@ -98,7 +99,7 @@ def lost_lines() -> int:
 
 
 class LineLogger:
-    """Logger that structlog wraps; writes rendered lines of every level."""
+    """Logger that structlog wraps. The method of each level writes a rendered line."""
 
     def __init__(self, writer: NonBlockingHandler) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = writer.write
@@ -139,7 +140,7 @@ def render_for_journal(logger: WrappedLogger, method: str, event: EventDict) -> 
 
 
 def put_in_order(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Move the fields that every line has to the front."""
+    """Move the timestamp, the level and the event to the front."""
     return {key: event[key] for key in FIRST} | dict(event)
 
 
@@ -152,7 +153,7 @@ def name_origin(logger: WrappedLogger, method: str, event: EventDict) -> EventDi
 
 
 def name_failure(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Replace a traceback, which could quote client data, by the type of the exception."""
+    """Replace a traceback with the type of the exception: a traceback could quote client data."""
     event.pop("stack_info", None)
     failure = event.pop("exc_info", None)
     if failure:

@@ -1,8 +1,9 @@
 """Metrics of a relay for Prometheus.
 
-Counters and gauges are read from the statistics of the relay at scrape time. Histograms, of the
-duration and size of pairs, are updated by events. No label holds a code or an address: label values
-are statuses, fixed reasons, outcomes, kinds of TLS failures, and the sides ``a`` and ``b``.
+Counters and gauges are read from the statistics of the relay at scrape time. Histograms of the
+durations and sizes of pairs are updated by events. No label holds a code or an address: label
+values are statuses, fixed reasons, outcomes, kinds of TLS failures, names of files, and the sides
+``a`` and ``b``.
 """
 
 from __future__ import annotations
@@ -39,22 +40,23 @@ HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 KIB: Final = 2.0**10
 
-# From a QR code scanned at once to the longest useful pair_ttl.
+# The shortest wait is for a QR code that is scanned at once. The longest is the longest useful
+# pair_ttl.
 WAITS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 180, 240, 300, 900, HOUR)
-# From a connection that a proxy closes early to a terminal session of several days. Usual idle
-# timeouts of proxies are 45 to 180 s. The pairs that each of them ends have a bucket of their own.
+# The shortest pair is closed early by a proxy. The longest is a terminal session of several days.
+# Usual idle timeouts of proxies are 45 to 180 s. Each usual timeout is the bound of a bucket.
 DURATIONS: Final = (1, 10, 30, 45, 60, 90, 120, 180, 300, 900, HOUR, 4 * HOUR, DAY, 7 * DAY)
 # Pairs without data, then powers of 4 from 1 KiB to 16 GiB.
 SIZES: Final = (0, *(KIB * 4**power for power in range(13)))
-# From a short delay to a reader that is slow for hours. stall_timeout, by default 240 s, ends a
-# stalled reader.
+# The shortest time is a short delay. The longest is a reader that is slow for hours. stall_timeout,
+# by default 240 s, ends a stalled reader.
 STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 240, 300, HOUR)
 
 
 class MetricsObserver:
-    """Observer that keeps the metrics of one relay in a registry of its own.
+    """Observer that keeps the metrics of one relay in a separate registry.
 
-    Each `render` calls ``statistics`` and ``process`` once. The ``_created`` series of
+    Each call of `render` calls ``statistics`` and ``process`` once. The ``_created`` series of
     prometheus_client are disabled for the whole process.
     """
 
@@ -103,7 +105,7 @@ class MetricsObserver:
                 self._sizes.observe(sum(event.bytes))
                 self._stalls.observe(sum(event.blocked_time))
             case _:
-                pass  # the statistics count it
+                pass  # no histogram
 
     def render(self) -> bytes:
         """Render all metrics in the text format `CONTENT_TYPE`."""
@@ -135,7 +137,7 @@ class StatisticsCollector(Collector):
 
 
 def gauges(stats: RelayStatistics) -> Iterator[Metric]:
-    """Yield the gauges: the state at this moment."""
+    """Yield the metrics of the current state of the relay."""
     for name, about, value in (
         ("pairs", "Codes in use, waiting or joined.", stats.pairs),
         ("waiting", "Codes with a waiting side.", stats.waiting),
@@ -151,7 +153,7 @@ def gauges(stats: RelayStatistics) -> Iterator[Metric]:
 
 
 def counters(stats: RelayStatistics) -> Iterator[Metric]:
-    """Yield the counters since the start."""
+    """Yield the metrics that count events since the relay started."""
     for name, about, value in (
         ("connections_accepted", "Connections accepted.", stats.connections_accepted),
         (

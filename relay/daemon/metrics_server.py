@@ -24,7 +24,7 @@ logger = logging.getLogger("relay")
 
 PATHS: Final = (b"/metrics", b"/")
 HEAD_TIMEOUT: Final = 10.0
-"""Seconds that a client has to send the request head: the default of ``handshake_timeout``."""
+"""Seconds that a client has to send the request head, and to send the body of ``POST /hash``."""
 
 NOT_FOUND: Final = Response(HTTPStatus.NOT_FOUND, "not found: the metrics are at /metrics")
 
@@ -84,7 +84,7 @@ async def respond(
 
 
 def scraped(request: Request, render: Callable[[], bytes]) -> Response:
-    """Return the response to a request."""
+    """Return the metrics, or an error response if the request is not for the metrics."""
     if request.target.partition(b"?")[0] not in PATHS:
         return without_body_for_head(request, NOT_FOUND)
     if request.method not in {b"GET", b"HEAD"}:

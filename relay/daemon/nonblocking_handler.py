@@ -1,14 +1,15 @@
 """Write log lines to a descriptor that may be slow, full or closed.
 
 The relay has one thread. If it waited for the reader of its standard error, a stuck log collector
-would stop every pair. So a line is written if the descriptor accepts it at once, and lost
-otherwise. The next line that can be written is preceded by the number of lost lines. A writer
-thread is no alternative: its queue needs a bound, past which lines are lost too, and a crash loses
-the queued lines just when they are needed.
+would stop every pair. So a line is written if the descriptor accepts the line at once, and lost
+otherwise. Before the next line that can be written, the handler writes the number of lost lines. A
+writer thread is no alternative: its queue needs a bound, past which lines are lost too, and a crash
+loses the queued lines just when they are needed.
 
 The descriptor is not set to non-blocking mode, because that would affect every process that shares
-it. Instead, poll(2) tells if it is writable: a writable pipe or socket accepts `PIECE` bytes. A
-terminal may accept less, so it is opened a second time in non-blocking mode.
+the descriptor. Instead, poll(2) reports if the descriptor is writable: a writable pipe or socket
+accepts `PIECE` bytes. A terminal may accept less, so the terminal is opened a second time, in
+non-blocking mode.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ import select
 from typing import Final, TextIO
 
 PIECE: Final = select.PIPE_BUF
-"""Bytes per write: PIPE_BUF, the most that a pipe accepts as a whole or not at all."""
+"""Maximum size of a write in bytes. A pipe accepts a write of this size whole or not at all."""
 
 
 class NonBlockingHandler(logging.Handler):
     """Handler that writes each record to the descriptor of a stream, and never blocks or raises.
 
     A stream without a descriptor, as in tests, is written to directly. ``stream`` is None if the
-    process was started with standard error closed. Lines are discarded then, because a connection
-    may have got descriptor 2.
+    process was started with standard error closed. Lines are then discarded, because descriptor 2
+    may belong to a connection.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -75,7 +76,7 @@ class NonBlockingHandler(logging.Handler):
         )
 
     def _write(self, line: str) -> None:
-        """Write a line; raise OSError or ValueError if part of it was not written."""
+        """Write a line; raise OSError or ValueError if part of the line was not written."""
         if self._descriptor is not None:
             self._write_pieces(self._descriptor, line.encode(errors="backslashreplace") + b"\n")
         elif self._stream is not None:
@@ -92,7 +93,7 @@ class NonBlockingHandler(logging.Handler):
 
 
 def descriptor_of(stream: TextIO | None) -> int | None:
-    """Return the descriptor of a stream, or None if it has none."""
+    """Return the descriptor of a stream, or None if the stream has no descriptor."""
     try:
         return None if stream is None else stream.fileno()
     except (OSError, ValueError):  # io.UnsupportedOperation is a subclass of both
@@ -100,9 +101,10 @@ def descriptor_of(stream: TextIO | None) -> int | None:
 
 
 def unblocked(descriptor: int | None) -> int | None:
-    """Open the terminal of a descriptor in non-blocking mode; return any other descriptor as it is.
+    """Return a non-blocking descriptor for a terminal; return any other descriptor unchanged.
 
-    The new descriptor is never closed, because a process has only one.
+    The terminal is opened again. The new descriptor is never closed, because a process opens only a
+    few of them.
     """
     if descriptor is None or not os.isatty(descriptor):
         return descriptor

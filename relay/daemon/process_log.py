@@ -16,7 +16,7 @@ from .log_fields import as_text, drop_empty, rounded
 DAY: Final = 86400.0
 
 FEW_DAYS: Final = 14.0
-"""Days before the end of a certificate from which its line is a warning."""
+"""A certificate that expires within this number of days is logged as a warning."""
 
 
 def log_started(  # noqa: PLR0913 - the fields of the line
@@ -28,7 +28,7 @@ def log_started(  # noqa: PLR0913 - the fields of the line
     ipv6: bool | None = None,
     metrics: Iterable[str] = (),
 ) -> None:
-    """Log that the relay accepts connections, with its addresses and those of its metrics.
+    """Log that the relay accepts connections, with its addresses and the URLs of its metrics.
 
     ``ipv6`` is True if a listener serves IPv6, and None if no listener is on TCP.
     """
@@ -43,7 +43,10 @@ def log_started(  # noqa: PLR0913 - the fields of the line
 
 
 def log_limits(log: FilteringBoundLogger, limits: Mapping[str, float], *, descriptors: int) -> None:
-    """Log the limits in force, and the descriptor limit, from which one of them may be derived."""
+    """Log the limits in force, and the descriptor limit.
+
+    The default of ``max_connections`` depends on the descriptor limit.
+    """
     log.info("limits", **drop_empty(descriptors=descriptors), **limits)
 
 
@@ -55,7 +58,7 @@ def log_settings(log: FilteringBoundLogger, *settings: Any) -> None:
 
 
 def log_certificate(log: FilteringBoundLogger, certificate: Certificate, now: float) -> None:
-    """Log the names and the end of a certificate; ``now`` is the Unix time in seconds."""
+    """Log the names and the expiry of a certificate; ``now`` is the Unix time in seconds."""
     days = (certificate.expiry - now) / DAY
     (log.info if days > FEW_DAYS else log.warning)(
         "certificate",
@@ -66,28 +69,28 @@ def log_certificate(log: FilteringBoundLogger, certificate: Certificate, now: fl
 
 
 def log_weak_token(log: FilteringBoundLogger, weaknesses: Iterable[str]) -> None:
-    """Warn of a token that strangers can guess or read, if there is a reason to."""
+    """Warn that strangers could guess or read the token, unless ``weaknesses`` is empty."""
     if why := ", ".join(weaknesses):
         log.warning("weak token", why=why)
 
 
 def log_signal(log: FilteringBoundLogger, name: str) -> None:
-    """Log the name of a signal, such as SIGTERM."""
+    """Log that a signal arrived; ``name`` is its name, such as SIGTERM."""
     log.info("signal", name=name)
 
 
 def log_reloaded(log: FilteringBoundLogger, what: Iterable[str]) -> None:
-    """Log the names of the reloaded files, such as certificate."""
+    """Log the reload of files; ``what`` has their names, such as ``certificate``."""
     log.info("reloaded", what=",".join(what))
 
 
 def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
-    """Log the failed reload of a file, whose old content stays in use."""
+    """Log that a file could not be reloaded. The old content of the file stays in use."""
     log.error("not reloaded", what=what, why=why)
 
 
 def log_stopped(log: FilteringBoundLogger, totals: RelayStatistics, uptime: float) -> None:
-    """Log the end of the relay, after every connection is closed, with its counters."""
+    """Log the end and the counters of the relay, after every connection is closed."""
     log.info(
         "stopped",
         uptime=rounded(uptime),

@@ -1,4 +1,4 @@
-"""Metrics of the process around a relay: its limits, its files and its log."""
+"""Metrics of the process around a relay: limits in force, reloads of files, lost log lines."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ class ProcessStatistics:
     """Snapshot of the process around a relay."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
-    """Limits in force by the names of their settings, without limits that are off."""
+    """Limits in force, keyed by the names of their settings; limits that are off are omitted."""
     reload_failures: Mapping[str, int] = field(default_factory=dict)
     """Number of failed reloads since the start, by file."""
     reload_failed: frozenset[str] = frozenset()
     """Files whose last reload failed."""
     certificate_expiry: float | None = None
-    """Expiry of the certificate in force, as a Unix time; None without a certificate."""
+    """Expiry of the certificate in force, as a Unix time.
+
+    None if there is no certificate or its expiry is unknown.
+    """
     log_lines_lost: int = 0
-    """Log lines since the start that standard error did not accept."""
+    """Number of log lines that standard error did not accept since the start."""
 
 
 def process_metrics(now: ProcessStatistics) -> Iterator[Metric]:

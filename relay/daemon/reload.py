@@ -21,8 +21,8 @@ TOKEN: Final = "token"  # noqa: S105 - the name of a file, not its content
 class Reloader:
     """Reloader of the files of a relay. If a reload fails, the old content stays in force.
 
-    ``token_file`` is the path of the token; "" if the relay has none. ``option`` is the flag or the
-    variable that set it.
+    ``token_file`` is the path of the token file; "" if the relay has no token. ``option`` is the
+    flag or the variable that set this path.
     """
 
     def __init__(
@@ -45,7 +45,10 @@ class Reloader:
 
     @property
     def certificate_expiry(self) -> float | None:
-        """Expiry of the certificate in force, as a Unix time; None if it has none or is unknown."""
+        """Expiry of the certificate in force, as a Unix time.
+
+        None if there is no certificate or its expiry is unknown.
+        """
         certificate = self._tls and self._tls.certificate
         return certificate.expiry if certificate else None
 
@@ -70,11 +73,11 @@ class Reloader:
             self.log_files()
 
     def log_files(self) -> None:
-        """Log the names and the end of the certificate, and the weaknesses of the token."""
+        """Log the names and the expiry of the certificate, and the weaknesses of the token."""
         if self._tls is not None and self._tls.certificate is not None:
             log_certificate(self._log, self._tls.certificate, time.time())
         if self._token_file:
-            with suppress(OSError, ValueError):  # the old token is in force
+            with suppress(OSError, ValueError):  # the old token stays in force
                 log_weak_token(self._log, token_weaknesses(self._token_file))
 
     def _fail(self, file: str, why: str) -> None:

@@ -66,9 +66,10 @@ async def run(
             close_all(stack, metrics_listeners)
             listeners = await open_listeners(daemon_settings)
             close_all(stack, listeners.listeners)
-            # Until here, SIGINT and SIGTERM end the process, and SIGHUP is ignored: a name may
-            # resolve slowly. From here on, signals are queued until they are handled. The files may
-            # have changed meanwhile: reload the certificate here; `serve_relay` reads the token.
+            # Until here, SIGHUP is ignored, and SIGINT and SIGTERM end the process at once, because
+            # a host name may resolve slowly. From here on, signals are queued until they are
+            # handled. The files may have changed since they were loaded. So the certificate is
+            # reloaded here, and `serve_relay` reads the token file again.
             signals = stack.enter_context(trio.open_signal_receiver(*HANDLED))
             if tls:
                 tls.reload()
@@ -93,7 +94,8 @@ def load_files(
 ) -> CertificateFiles | None:
     """Load the certificate and its key, if any, and check the token file.
 
-    This happens before a port is open: no client must connect to a relay that cannot start.
+    The caller loads the files before it opens a port, because no client must connect to a relay
+    that cannot start.
 
     Raises `StartError` if a file cannot be used.
     """
@@ -107,7 +109,7 @@ def load_files(
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
-    """Close listeners at the end of a stack, unless they are closed already."""
+    """Make an exit stack close these listeners at its end, unless they are closed by then."""
     for listener in listeners:
         stack.push_async_callback(trio.aclose_forcefully, listener)
 
@@ -145,7 +147,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
             metrics = MetricsObserver(handle.statistics, process, version=version)
             observers.members.append(metrics)
             nursery.start_soon(serve_metrics, metrics_listeners, metrics.render, handle.hash_code)
-        # For interactive users. Standard output may be full, broken or closed.
+        # This line is for interactive users. Standard output may be full, broken or closed.
         NonBlockingHandler(sys.stdout).write(
             f"{PROGRAM} listening on {', '.join(urls)} (health at /health)"
         )

@@ -17,14 +17,15 @@ from .errors import StartError
 MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # 20 digits hold 64 bits
 
 SEND_TIMEOUT: Final = 1.0
-"""Seconds to wait for space in the socket of the service manager; then a notification is lost."""
+"""Seconds to wait for space in the service manager's socket before a notification is dropped."""
 
 
 class SystemdNotifier:
-    """Sender of notifications to the service manager; without one, every method does nothing.
+    """Sender of notifications to the service manager.
 
-    A context manager that keeps one socket open, because watchdog notifications must not depend on
-    a free descriptor. Reads ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``.
+    Without a service manager, every method does nothing. The constructor reads ``NOTIFY_SOCKET``,
+    ``WATCHDOG_USEC`` and ``WATCHDOG_PID``. The object is a context manager, and keeps one socket
+    open, because watchdog notifications must not depend on a free descriptor.
 
     Raises `StartError` if one of these variables is malformed. If the service manager is gone or
     busy, no method raises, and no notification waits longer than `SEND_TIMEOUT` seconds.
@@ -48,7 +49,7 @@ class SystemdNotifier:
         self._socket.close()
 
     async def ready(self, status: str) -> None:
-        """Notify that the relay accepts connections or has reloaded, with its status."""
+        """Notify that the relay accepts connections or has reloaded its files."""
         await self._send("READY=1", f"STATUS={one_line(status)}")
 
     async def set_status(self, status: str) -> None:
@@ -61,14 +62,15 @@ class SystemdNotifier:
         await self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     async def stopping(self, status: str) -> None:
-        """Notify that the relay begins to stop, with its status."""
+        """Notify that the relay begins to stop."""
         await self._send("STOPPING=1", f"STATUS={one_line(status)}")
 
     async def feed_watchdog(self) -> None:
-        """Send watchdog notifications at half of the watchdog timeout, until cancelled.
+        """Send two watchdog notifications per watchdog timeout, until cancelled.
 
-        They are sent from the event loop: if it hangs, the service manager kills and restarts the
-        relay. Returns at once if the service manager has no watchdog for this process.
+        The event loop sends the notifications. If the event loop hangs, the service manager kills
+        and restarts the relay. Returns at once if the service manager has no watchdog for this
+        process.
         """
         while self._watchdog:
             await self._send("WATCHDOG=1")
@@ -81,7 +83,7 @@ class SystemdNotifier:
         with suppress(OSError), trio.move_on_after(SEND_TIMEOUT):
             async with self._free:
                 # Connect each time, because the service manager may have restarted. Without a
-                # connection, the kernel would not report when its socket has space again.
+                # connection, the kernel would not report that the manager's socket has space again.
                 self._socket.connect(self._address)
                 while True:
                     try:

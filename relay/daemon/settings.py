@@ -18,9 +18,9 @@ BRACKETED: Final = re.compile(r"\[([0-9A-Fa-f:.]*:[^\s\[\]]*)\]")  # IPv6 addres
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Split HOST:PORT into host, without brackets, and port; raise ValueError if malformed.
+    """Split HOST:PORT into the host, without brackets, and the port; an empty host becomes ``*``.
 
-    Without a host, the host is ``*``.
+    Raises ValueError if the text is malformed.
     """
     found = ADDRESS.fullmatch(text)
     if found is None or (port := int(found[3])) > MAX_PORT:
@@ -105,7 +105,7 @@ class DaemonSettings:
     )
 
     given: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
-    """Flag or variable that set a setting, also one of `RelaySettings`, by the setting's name."""
+    """Flag or variable that set a setting, keyed by the setting; includes `RelaySettings`."""
 
     @property
     def tcp(self) -> bool:
@@ -118,7 +118,7 @@ class DaemonSettings:
         return split_address(self.metrics) if self.metrics else None
 
     def option(self, name: str) -> str:
-        """Return the flag or the variable that set a setting; if none did, its flag."""
+        """Return the flag or the variable that set a setting; the flag if neither was given."""
         return self.given.get(name, f"--{name.replace('_', '-')}")
 
     def __post_init__(self) -> None:

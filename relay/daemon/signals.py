@@ -27,7 +27,8 @@ STATUS_INTERVAL: Final = 10.0
 class SignalHandler:
     """Handle the signals of a relay.
 
-    SIGHUP reloads its files, SIGUSR1 writes a summary to the log, and SIGINT and SIGTERM end it.
+    SIGHUP reloads the files of the relay, SIGUSR1 writes a summary to the log, and SIGINT and
+    SIGTERM stop the relay.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class SignalHandler:
 
     @property
     def status(self) -> str:
-        """Number of pairs, as a status line for people."""
+        """Status line with the number of pairs, for people."""
         now = self._handle.statistics()
         return f"{now.pairs} pairs, {now.waiting} of them waiting"
 

@@ -1,6 +1,7 @@
 """Sockets that systemd, or another service manager, opened before it started the relay.
 
-They stay open during a restart of the relay. Clients that connect meanwhile wait in the backlog.
+These sockets stay open while the relay restarts. Clients that connect during the restart wait in
+the backlog.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ def inherited_listeners(
     The variables that describe the sockets are removed, so that no other code uses the sockets. The
     file of a Unix socket is not removed, because it belongs to the service manager.
 
-    Raises `StartError` if a descriptor is not a listening stream socket. The sockets before it are
-    closed then.
+    Raises `StartError` if a variable is malformed, or if a descriptor is not a listening stream
+    socket. The sockets that were already accepted are then closed.
     """
     pid, count, names, _ = (environment.pop(name, "") for name in VARIABLES)
-    if pid != str(os.getpid()):  # the sockets are for a parent process
+    if pid != str(os.getpid()):  # the sockets are for another process
         return []
     if not COUNT.fullmatch(count):
         raise StartError(f"LISTEN_FDS must be a whole number, not {count!r}")
@@ -52,8 +53,11 @@ def inherited_listeners(
 
 
 def inherited_socket(descriptor: int, name: str | None) -> socket.socket:
-    """Return the socket of a descriptor; raise `StartError` if it is no listening stream socket."""
-    with suppress(OSError):  # the descriptor is closed or no socket
+    """Return the socket of a descriptor.
+
+    Raises `StartError` if the descriptor is not a listening stream socket.
+    """
+    with suppress(OSError):  # the descriptor is closed, or is not a socket
         os.set_inheritable(descriptor, False)
         sock = socket.socket(fileno=descriptor)
         if (

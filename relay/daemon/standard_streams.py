@@ -1,6 +1,6 @@
-"""Safe writing to standard streams that may be closed, full or broken.
+"""Write safely to standard streams that may be closed, full or broken.
 
-This module imports nothing that takes long, because it runs before the other imports.
+This module imports nothing that takes long to import, because it runs before the other imports.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ LAST = 2
 
 
 def prepare_streams(*, serving: bool) -> None:
-    """Make the standard streams safe to write to; ``serving`` is true for ``start`` alone.
+    """Make the standard streams safe to write to; ``serving`` is true only for ``start``.
 
-    A closed descriptor is opened on the null device. Otherwise the next socket would get the
+    A closed descriptor is opened on the null device. Otherwise the next socket would get this
     descriptor, and a client would receive the output of a library.
     """
     with suppress(OSError):  # without a null device, descriptors stay closed
@@ -33,7 +33,7 @@ def prepare_streams(*, serving: bool) -> None:
 
 
 def text_stream(raw: StandardStream, encoding: str) -> io.TextIOWrapper:
-    """Return a text stream that flushes lines, and escapes characters that its encoding lacks."""
+    """Return a text stream that flushes each line, and escapes what ``encoding`` cannot encode."""
     binary = io.BufferedWriter(raw)
     return io.TextIOWrapper(binary, encoding, errors="backslashreplace", line_buffering=True)
 
@@ -76,7 +76,7 @@ class StandardOutput(StandardStream):
             return len(data)
         try:
             while True:
-                with suppress(BlockingIOError):  # the parent process made it non-blocking
+                with suppress(BlockingIOError):  # the parent made the descriptor non-blocking
                     return os.write(self._descriptor, data)
                 self._poll.poll()
         except OSError as error:
@@ -90,7 +90,8 @@ class StandardError(StandardStream):
     """Standard error of a relay, which discards output that would block, and raises nothing.
 
     Log lines are written by `NonBlockingHandler`, not by this stream. Other output is rare, such as
-    the interpreter's report of an exception in a destructor. It must not suspend the event loop.
+    the interpreter's report of an exception in a destructor. Such output must not block the event
+    loop.
     """
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]

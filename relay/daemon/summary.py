@@ -15,9 +15,9 @@ from .settings import DaemonSettings
 
 
 class Summary:
-    """Writer of one line about the relay and, at the level debug, one about each of its pairs.
+    """Writer of the summary: a line about the relay and, at log level debug, a line for each pair.
 
-    No line holds a code. ``log_addresses`` decides the form of addresses.
+    No line holds a code. The setting ``log_addresses`` decides the form of addresses.
     """
 
     def __init__(

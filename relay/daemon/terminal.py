@@ -10,11 +10,11 @@ from structlog.typing import EventDict, WrappedLogger
 from .errors import escaped
 
 COLUMNS: Final = 100
-"""Maximum width of a line. A single field that is longer stays whole, so that it can be copied."""
+"""Maximum width of a line. A single longer field is not split, so that users can copy it."""
 
 LEVEL_WIDTH: Final = len("warning")
 INDENT: Final = len("23:59:59 ") + LEVEL_WIDTH
-"""Width of the columns before the event. The further lines of a record begin after them."""
+"""Width of the columns before the event, and indentation of the further lines of a record."""
 
 LEVEL_COLORS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 """ANSI colours of the levels: dim, green, yellow and red."""

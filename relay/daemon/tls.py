@@ -15,13 +15,13 @@ from .errors import StartError, os_error_text
 from .settings import DaemonSettings
 
 MAX_SIZE: Final = 1 << 20
-"""Maximum size in bytes of a certificate file or key file; usual ones have a few thousand."""
+"""Maximum size in bytes of a certificate file or key file. Usual files have a few thousand."""
 
 
 class CertificateFiles:
-    """Files of a certificate with its chain, and of its private key, both in PEM form.
+    """Two PEM files: a certificate with its chain, and the private key of the certificate.
 
-    Raises `StartError` if the files cannot be used. The message names the option of the file.
+    Raises `StartError` if a file cannot be used. The message names the option that set the file.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class CertificateFiles:
         self._cert_name = f"{options[0]} {cert!r}"
         self._key_name = f"{options[1]} {key!r}"
         self.context = self._load()
-        """Context for new connections, with the files as of the last load."""
+        """TLS context for new connections, from the last successful load of the files."""
         self.certificate = read_certificate(self.context, cert)
         """Names and expiry of the certificate; None if they cannot be read."""
 
@@ -43,12 +43,12 @@ class CertificateFiles:
         return cls(settings.tls_cert, settings.tls_key, options) if settings.tls_cert else None
 
     def reload(self) -> None:
-        """Load the files again, for new connections.
+        """Load the files again. New connections use the new context.
 
-        Raises `StartError` if the files cannot be used. The old context stays in use then.
+        Raises `StartError` if a file cannot be used. The old context then stays in use.
         """
-        # If a context loads a second certificate whose key has another type, it keeps the first
-        # certificate and may go on to serve it. So each load uses a new context.
+        # If a context loads a second certificate whose key has another type, the context keeps the
+        # first certificate and may go on to serve the first one. So each load uses a new context.
         self.context = self._load()
         self.certificate = read_certificate(self.context, self._cert)
 
@@ -79,7 +79,7 @@ class CertificateFiles:
     def _load_into(self, context: ssl.SSLContext) -> None:
         """Load the files into a context."""
         try:
-            # This call finds a bad certificate, so that a later error concerns the key.
+            # This call fails if the certificate is bad, so that a later error concerns the key.
             new_context().load_verify_locations(self._cert)
         except ssl.SSLError:
             raise StartError(f"{self._cert_name} holds no certificate in PEM form") from None
@@ -101,11 +101,12 @@ class CertificateFiles:
 
 
 class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
-    """TLS listener on top of a socket listener, with the current context of its certificate.
+    """TLS listener on top of a socket listener; a new connection uses the latest TLS context.
 
     The relay does the TLS handshake as part of reading the request head, under the same timeout.
-    `trio.SSLListener` is not used, because its context is fixed. Only an SNI callback could replace
-    the context. For a server name that is not ASCII, Python then prints a traceback with the name.
+    `trio.SSLListener` is not used, because its context is fixed. Only a callback for the server
+    name (SNI) could replace the context. With such a callback, Python prints a traceback that
+    quotes the server name if the name is not ASCII.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ import trio
 from .errors import StartError, os_error_text
 
 BACKLOG: Final = 0xFFFF
-"""Requested length of the backlog; larger than the maximum of the kernel, which then applies."""
+"""Requested length of the backlog. The kernel lowers the length to its own maximum."""
 
 FileId = tuple[int, int]
 
@@ -33,22 +33,22 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
         return await self._listener.accept()
 
     async def aclose(self) -> None:
-        """Remove the file, unless another socket has replaced it, and close the socket."""
-        # Remove the file first. While the socket is open, no other file can get its inode
-        # number, and a client that finds the file can connect.
+        """Remove the socket file, unless another file has replaced it, and close the socket."""
+        # Remove the file before closing the socket. While the socket is open, no other file
+        # can get the inode number of this file, and a client that finds the file can connect.
         if self.socket.fileno() >= 0:
             self.remove_file()
         await self._listener.aclose()
 
     def remove_file(self) -> None:
-        """Remove the file, unless another socket has replaced it."""
+        """Remove the socket file, unless another file has replaced it."""
         if file_id(self._path) == self._file_id:
             with suppress(OSError):  # the next start removes a stale file
                 Path(self._path).unlink()
 
 
 def open_unix(path: str, mode: int, *, option: str = "--unix-socket") -> UnixListener:
-    """Return a listener on a new socket with a path and permissions.
+    """Create a Unix socket at a path with the permissions ``mode``; return a listener on it.
 
     A stale socket, on which no process listens, is replaced. Error messages name ``option``.
 
@@ -78,7 +78,8 @@ def open_unix(path: str, mode: int, *, option: str = "--unix-socket") -> UnixLis
 def remove_stale_socket(path: str) -> None:
     """Remove the file of a socket on which no process listens; a missing file is no error.
 
-    Raises OSError, with advice for the operator, if a process listens or the file is no socket.
+    Raises OSError if a process listens, or if the file is not a socket. The message has advice for
+    the operator.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)
@@ -97,7 +98,7 @@ def remove_stale_socket(path: str) -> None:
 
 
 def file_id(path: str) -> FileId | None:
-    """Return device and inode number of the file with a path; None if there is no file."""
+    """Return the device and inode number of the file at a path; None if there is no file."""
     try:
         found = os.lstat(path)
     except OSError:

@@ -1,8 +1,8 @@
-"""Takeover check: find the dead side of a pair when a client arrives with its code.
+"""Takeover check: find the dead side of a pair when a client arrives with the pair's code.
 
 A phone that changes its network leaves a connection that looks alive until the keepalive timeout.
-The new connection of the phone must not be refused until then. So the server evicts the pair of a
-side that does not answer this check.
+The phone's new connection must not be refused until then. So the server evicts a pair if one of its
+sides does not answer this check.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ SILENCE_BEFORE_CHECK = 5.0
 
 
 def sides_to_check(pair: Pair) -> tuple[Side, ...]:
-    """Return the sides of a pair that must answer a ping before a client joins or is refused."""
+    """Return the sides to ping when a client arrives with the pair's code.
+
+    Both sides of a joined pair are pinged. Side A alone is pinged only after a silence of
+    `SILENCE_BEFORE_CHECK` seconds.
+    """
     silent = trio.current_time() - pair.a.heard_at > SILENCE_BEFORE_CHECK
     return pair.sides if silent or pair.b is not None else ()
 
 
 async def find_dead_side(pair: Pair, takeover_timeout: float) -> Side | None:
-    """Ping the sides to check; return a side that does not answer within the timeout, or None.
+    """Ping the sides to check; return a side without a sign of life within the timeout, or None.
 
-    The result has no meaning if the pair ended meanwhile. Cancellation stops the check.
+    The caller must ignore the result if the pair has ended meanwhile. Cancellation stops the check.
     """
     pair.checked = trio.Event()
     checks = [AliveCheck(pair, side) for side in sides_to_check(pair)]
@@ -52,12 +56,15 @@ class AliveCheck:
         side.ping()
 
     def _is_excused(self) -> bool:
-        """Return True if no pong is read now, or unsent data delays the ping."""
+        """Return True if no answer can be expected: reading is paused, or writes are blocked."""
         side = self.side
         return self._pair.is_reading_paused(side) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
-        """Return False if a side counts as dead ``timeout`` seconds after its ping."""
+        """Return True if received bytes, unread bytes or acknowledgements are a sign of life.
+
+        ``timeout`` is the maximum age of the last acknowledgement in seconds.
+        """
         side = self.side
         if side.received != self._received:
             return True

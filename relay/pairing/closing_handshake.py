@@ -19,14 +19,15 @@ async def closing_handshake(
     close: Close | None,
     receive_until: Callable[[Take], Awaitable[None]],
 ) -> None:
-    """Send a close frame, and wait for that of the client unless the client closed first.
+    """Send a close frame, then wait for the client's close frame unless the client closed first.
 
-    ``end`` is the close frame or the violation of the client, or None. A close frame is echoed. A
-    violation is answered with its code. Any other client gets ``close``, or no close frame if that
-    is None.
+    ``end`` is the client's close frame or its violation of RFC 6455; None if there was neither. A
+    close frame is echoed. A violation is answered with a close frame that has the code of the
+    violation. Without ``end``, the client gets ``close``; if ``close`` is None too, no close frame.
 
-    ``receive_until`` calls a function with received bytes until the function returns True. Raises
-    the exceptions of ``receive_until`` and `Transport.send_all`. The caller bounds the time.
+    ``receive_until`` takes a function, and calls it with received bytes until the function returns
+    True. Raises the exceptions of ``receive_until`` and `Transport.send_all`. The caller bounds the
+    time.
     """
     if isinstance(end, Violation):
         await transport.send_all(close_frame(*end))

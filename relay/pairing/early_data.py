@@ -9,7 +9,10 @@ from .pongs import answer_pings
 from .side import Side
 
 EARLY_DATA_LIMIT: Final = 64 * 1024
-"""Maximum of early data in bytes, incomplete messages included. A read may add `MIN_READ`."""
+"""Maximum size of the early data in bytes, including incomplete messages.
+
+The last read may exceed the maximum by up to `MIN_READ` bytes.
+"""
 
 
 class EarlyData:
@@ -22,10 +25,10 @@ class EarlyData:
         self._frames = bytearray()
 
     async def receive(self) -> None:
-        """Buffer early data until the side departs. The caller cancels it once side B has joined.
+        """Buffer early data until the side departs; the caller cancels this once side B has joined.
 
-        At `EARLY_DATA_LIMIT` reading is paused, but a hangup is noticed if the platform reports it.
-        Cancellation loses no bytes.
+        Once `EARLY_DATA_LIMIT` is reached, reading is paused. The relay then notices only that the
+        client disconnects, if the platform reports this. Cancellation loses no bytes.
         """
         side = self._side
         while side.departed is None and (
@@ -39,7 +42,7 @@ class EarlyData:
             side.parse(b"")
 
     def _buffer(self, data: bytes) -> bool:
-        """Buffer the frames of one read; return True if the task has to act."""
+        """Buffer the frames of one read; return True if the task of the side has to wake up."""
         side = self._side
         frames, control = side.parse(data)
         answer_pings(side.transport, control)
@@ -49,6 +52,6 @@ class EarlyData:
         return kept or side.departed is not None or side.rate_limited
 
     def take(self) -> bytes:
-        """Return the early data as complete frames for the peer, and release it."""
+        """Return the early data as complete frames for the peer, and empty the buffer."""
         frames, self._frames = bytes(self._frames), bytearray()
         return frames

@@ -4,15 +4,16 @@ Pure: the state of the transport and the time are arguments. The sweeper checks 
 intervals. Forwarding a message does no keepalive work and reads no clock.
 
 Without backpressure, the relay pings a side that was silent for about ``ping_interval``. The side
-is unresponsive if the relay receives no byte from it within ``ping_timeout``.
+is unresponsive if the relay receives no byte from it within ``ping_timeout`` after the ping.
 
-Under backpressure, a live side may be unable to answer in time. There are two cases. The relay does
-not read the side, because its peer is slow, its early data is full or its rate is limited. Or data
-is unsent, and the ping waits behind that data. Silence proves nothing then, so TCP acknowledgements
-replace the pong: the kernel of a live client acknowledges retransmissions and window probes even if
-the program does not read. The side is unresponsive if these stay unacknowledged. It is stalled if
-it accepts none of its unsent data for ``stall_timeout``. On a platform that does not report
-acknowledgements, only the stall timeout applies to such a side.
+Under backpressure, a live side may be unable to answer in time, for one of two reasons. Either the
+relay is not reading from the side, because the peer is slow, the early data is full or the rate
+limit applies. Or the ping waits behind unsent data. Silence then proves nothing, so TCP
+acknowledgements replace the pong: the kernel of a live client acknowledges retransmissions and
+window probes even if the client's program does not read. The side is unresponsive if
+retransmissions and probes stay unacknowledged. The side is stalled if it accepts none of the unsent
+data for ``stall_timeout``. On a platform that does not report acknowledgements, only the stall
+timeout applies under backpressure.
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ from typing import Final, Protocol
 from ..settings import RelaySettings
 
 CHECKS_PER_TIMEOUT: Final = 16
-"""Checks per shortest timeout, so a side ends at most a sixteenth of it too late."""
+"""Number of checks during the shorter of ``ping_interval`` and ``stall_timeout``.
 
-# Bounds of the silence before a ping, in sixteenths of ping_interval. Two errors of up to one check
-# interval each add to it: a check may be late, and bytes received since the last check count as
-# received at that check.
+So a side is ended at most a sixteenth of that time too late.
+"""
+
+# Bounds of the silence before a ping, in sixteenths of ping_interval. The true silence may differ
+# by one check interval in each direction: a ping waits for the next check, and bytes count as
+# received at the check before they arrived.
 EARLIEST: Final = 13
 LATEST: Final = 14
 
 MIN_UNACKED_PROBES: Final = 2
 """Minimum number of unacknowledged probes before a missing acknowledgement counts.
 
-The interval of zero-window probes grows, so one lost packet can cause a long silence.
+The kernel waits longer before each further window probe, so one lost packet can cause a long
+silence.
 """
 
 
@@ -49,7 +54,7 @@ class KeepaliveResult(Enum):
 
 
 class TransportState(Protocol):
-    """State of the transport of a side, as far as keepalive depends on it."""
+    """State of a side's transport, as far as keepalive depends on it."""
 
     @property
     def write_blocked(self) -> bool:
@@ -73,7 +78,7 @@ class TransportState(Protocol):
 
 
 def check_interval(settings: RelaySettings) -> float | None:
-    """Return the seconds between two checks, or None if both timeouts are off."""
+    """Return the seconds between two checks; None if pings and the stall timeout are both off."""
     times = [settings.ping_interval, settings.stall_timeout]
     return min((time / CHECKS_PER_TIMEOUT for time in times if time), default=None)
 
@@ -90,16 +95,16 @@ class KeepaliveState:
     checked_at: float = field(init=False)
     """Time of the last check; before the first check, time of the handshake."""
     silent_since: float = field(init=False)
-    """Start of the current silence. Time in which the relay did not read is excluded."""
+    """Start of the side's current silence; reset while no pong can be expected."""
     probes_acked_at: float = field(init=False)
     """Time of the last check with fewer than `MIN_UNACKED_PROBES` unacknowledged probes."""
     last_blind_ping: float = field(init=False)
     """Time of the last ping whose pong the relay did not read, because reading was paused."""
     received: int = 0
     pinged_at: float | None = None
-    """Time of the ping that the side has not answered; None without such a ping."""
+    """Time of the last ping; None if the side has answered it, or has not been pinged."""
     pong_delayed_by_data: bool = False
-    """True if data was unsent when the side was pinged, which delays its pong."""
+    """True if the last ping waits behind unsent data, which delays the pong."""
     acked_bytes: int | None = None
     """Bytes acknowledged at the last check; None if no data was outstanding then."""
     acked_at: float = 0.0
@@ -122,11 +127,11 @@ class KeepaliveState:
         """Check a side once. The caller must act on the result before the next check.
 
         Args:
-            transport: State of the transport of the side.
+            transport: State of the side's transport.
             settings: Settings with the timeouts.
             now: Current time in seconds.
-            received: Number that changes whenever bytes of the side are received.
-            reading_paused: True if the relay does not read the side now.
+            received: Number that changes whenever the relay receives bytes from the side.
+            reading_paused: True if the relay is not reading from the side now.
             alone: True if the side waits for its peer.
         """
         before, self.checked_at = self.checked_at, now
@@ -136,8 +141,9 @@ class KeepaliveState:
         blocked = transport.write_blocked
         if blocked or reading_paused:
             self.silent_since, self.pinged_at = now, None
-            # The relay reads no pong now. But the kernel of a client that closed its socket answers
-            # a ping with a reset. Without a peer, the reset destroys no data that anyone needs.
+            # The relay reads no pong now. But if the client has closed its socket, the client's
+            # kernel answers a ping with a reset. The reset destroys unread data, but no peer waits
+            # for that data.
             if alone and not blocked and 0 < ping_after <= now - self.last_blind_ping:
                 self.last_blind_ping = now
                 return KeepaliveResult.PING
@@ -159,9 +165,11 @@ class KeepaliveState:
     def _check_acknowledgements(
         self, transport: TransportState, settings: RelaySettings, now: float, *, has_unsent: bool
     ) -> KeepaliveResult:
-        """Check a side by its acknowledgements, because no pong can be expected in time.
+        """Check a side by TCP acknowledgements, because no pong can be expected in time.
 
-        ``has_unsent`` is true if data for the side is unsent, so that the stall timeout applies.
+        Either the relay is not reading from the side, or the ping waits behind unsent data.
+        ``has_unsent`` is true if data for the side is unsent; only then does the stall timeout
+        apply.
         """
         acked_bytes, seconds_since_ack, unacked_probes = transport.ack_state
         if acked_bytes != self.acked_bytes or not has_unsent:
@@ -171,8 +179,9 @@ class KeepaliveState:
         if unacked_probes < MIN_UNACKED_PROBES:
             self.probes_acked_at = now
         ping_after = self._ping_after(settings)
-        # The last acknowledgement may be old because nothing was sent for a while. So probes must
-        # have been unacknowledged for some time too, and a short network outage ends no side.
+        # The last acknowledgement may be old because nothing was sent for a while. So the probes
+        # must also have been unacknowledged for some time. A short network outage then ends no
+        # side.
         probes_overdue = now - self.probes_acked_at >= settings.ping_timeout / 2
         ack_overdue = seconds_since_ack >= ping_after + settings.ping_timeout
         if ping_after and probes_overdue and ack_overdue:

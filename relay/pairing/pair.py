@@ -23,7 +23,7 @@ class Traffic(NamedTuple):
     text_messages_dropped: tuple[int, int] = (0, 0)
 
     def plus(self, other: Traffic) -> Traffic:
-        """Return the sum of each counter, side by side."""
+        """Return the sum of each counter, separately for side A and side B."""
         pairs = zip(self, other, strict=True)
         return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
 
@@ -32,14 +32,14 @@ class Traffic(NamedTuple):
 class Pair:
     """Two sides with the same code, or one side that waits for its peer.
 
-    The task of side A runs the pair. The repr is that of object, so that no log and no traceback
-    has the code.
+    The task of side A runs the pair. The class keeps the repr of ``object``, so that the code
+    appears in no log and no traceback.
     """
 
     code: str
     a: Side
     since: float
-    """Time at which side A opened the code, in seconds of the trio clock."""
+    """Time at which side A started the pair, in seconds of the trio clock."""
     free_code: Callable[[Pair], None]
     """Function that frees the code, unless a newer pair uses it."""
     b: Side | None = None
@@ -48,15 +48,15 @@ class Pair:
     outcome: Outcome | None = None
     """Cause of the end; None until the pair ends."""
     early_data: EarlyData = field(init=False)
-    """Data that side A sent and that side B has not got yet."""
+    """Frames that side A sent before side B joined, and that are not yet forwarded."""
     alone: trio.CancelScope = field(default_factory=trio.CancelScope)
-    """Scope of the wait of side A for its peer."""
+    """Cancel scope around side A's wait for its peer."""
     over: trio.Event = field(default_factory=trio.Event)
     """Event that is set once the task of side A no longer reads or writes either side."""
     checked: trio.Event | None = None
-    """Event that the takeover check in progress sets at its end; None without a check."""
+    """Event that is set when the current takeover check ends; None if there is no check."""
     text_reported: bool = False
-    """True once a dropped text message of the pair was reported."""
+    """True once a dropped text message of the pair has been reported."""
 
     def __post_init__(self) -> None:
         self.early_data = EarlyData(self.a)
@@ -72,16 +72,17 @@ class Pair:
         return self.a.client, self.b.client if self.b else ""
 
     def is_reading_paused(self, side: Side) -> bool:
-        """Return True if the relay does not read a side now, also because its peer is slow."""
+        """Return True if the relay is not reading from a side now; a slow peer is one reason."""
         peer = self.b if side is self.a else self.a
         return side.reading_paused or (peer is not None and peer.transport.write_blocked)
 
     def end(self, outcome: Outcome, cause: Side | None = None) -> None:
         """Free the code and end both sides; only the first call sets the outcome.
 
-        A client that arrives with the code from now on opens a new pair. ``cause`` is the side that
-        caused the end, if any. The task of each side closes it, with the close code that the
-        outcome has for the cause or for its peer.
+        A client that arrives with the code from now on starts a new pair. ``cause`` is the side
+        that caused the end, if any. Each side's own task then closes that side. The outcome has two
+        close frames: one for ``cause``, and one for its peer. Without a cause, both sides get the
+        second one.
         """
         self.free_code(self)
         if self.outcome is None:
@@ -90,13 +91,14 @@ class Pair:
             side.end(outcome.close_for_cause if side is cause else outcome.close_for_peer)
 
     def finish(self) -> None:
-        """Let the tasks of both sides close them; the task of side A calls this at its end.
+        """Let each side's own task close that side; the task of side A calls this at its end.
 
-        Side B first gets the early data that remains if the pair ended at the moment of joining.
+        Early data may remain if the pair ended just as side B joined. It is sent to side B first.
         """
         if self.b is not None and (held := self.early_data.take()):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-                # The transport keeps what does not fit and sends it before the close frame.
+                # The transport buffers bytes that it cannot send yet, and sends them before the
+                # close frame.
                 self.b.transport.try_send(held)
         self.over.set()
 

@@ -1,6 +1,6 @@
 """Run a joined pair: a nursery with two pumps, each forwarding one direction.
 
-A pump that finds its source departed cancels the nursery, and with it the other pump.
+When the source of a pump departs, the pump cancels the nursery, which also ends the other pump.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .side import Side
 async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> None:
     """Forward both directions until a side departs or a quota is reached, then end both sides.
 
-    All frames that a departing side sent before were forwarded by then, as far as its peer can be
-    written. The tasks of the sides do the closing handshakes. Cancellation stops the pumps.
+    All frames of the departing side are forwarded first, unless a write to its peer fails. Each
+    side's own task does the closing handshake. Cancellation stops the pumps.
     """
     over_at = trio.current_time() + (settings.max_pair_seconds or math.inf)
     async with trio.open_nursery() as nursery:
@@ -38,9 +38,9 @@ async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> Non
 class Pump:
     """Forwarder of one direction, from ``source`` to ``sink``.
 
-    A failed write to the sink does not end the pump. The other pump still reads the sink, and finds
-    its close frame or the end of its stream after all its data. If that takes longer than
-    ``close_timeout``, the scope is cancelled anyway.
+    A failed write to the sink does not end the pump. The other pump still reads from the sink, up
+    to the sink's close frame or the end of the stream, and forwards all data before that. If this
+    takes longer than ``close_timeout``, the scope is cancelled anyway.
     """
 
     __slots__ = ("_limited", "_pair", "_scope", "_sent", "_settings", "_sink", "_source")
@@ -64,7 +64,7 @@ class Pump:
     async def run(self) -> None:
         """Forward frames until the source departs, then cancel the scope.
 
-        The task wakes up only to wait for a slow sink, to apply a limit, or after the source
+        The task wakes up only to wait for a slow sink, to apply a limit, or after the source has
         departed. The epoll reader calls `forward` for each read.
         """
         source, transport = self._source, self._sink.transport
@@ -82,7 +82,7 @@ class Pump:
         self._scope.cancel()
 
     def forward(self, data: bytes) -> bool:
-        """Forward the bytes of one read; return True if the task has to wait, limit or end."""
+        """Forward the bytes of one read; return True if the task of the pump has to wake up."""
         source = self._source
         frames, control = source.parse(data)
         if control:
@@ -95,14 +95,14 @@ class Pump:
         return not self._sent or source.departed is not None or self._limited
 
     async def _finish(self, write: Awaitable[None]) -> None:
-        """Wait for a write to the sink; if it fails, bound the time that is left."""
+        """Wait for a write to the sink. If the write fails, end within ``close_timeout``."""
         try:
             await write
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._give_up_soon()
 
     async def _keep_to_limits(self) -> None:
-        """End the pair at its byte quota; wait until the rate limit permits the next read."""
+        """End the pair if it reached its byte quota; wait until the rate limit permits a read."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
             self._pair.end(Outcome.OVER_BYTES)

@@ -1,7 +1,7 @@
-"""Table of the codes in use: join clients with the same code, refuse a third one.
+"""Table of the codes in use: join two clients with the same code, refuse a third client.
 
-No function waits, and time is an argument. *Teardown by identity*: a code is freed only if the
-table still maps it to the pair that ends. So the late end of an old connection never affects a
+No function waits, and time is an argument. *Teardown by identity*: a pair that ends frees its code
+only if the table still maps the code to that pair. So an old pair that ends late never affects a
 newer pair with the same code.
 """
 

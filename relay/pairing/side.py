@@ -22,15 +22,16 @@ from .closing_handshake import closing_handshake
 from .keepalive import KeepaliveState
 
 DISCARDED: Final = 2**20
-"""Bytes that are discarded without a rate limit during the closing handshake."""
+"""Number of bytes that a closing handshake discards before the rate limit applies."""
 
 
 class Side:
-    """One side of a pair, from its accepted handshake on. Only one task reads it at a time.
+    """One side of a pair, from its accepted handshake on.
 
-    The task of the side reads it while it waits and while it closes; a pump reads it in between.
-    ``scope`` encloses all but the closing handshake, and `end` cancels it. ``client`` is the client
-    address. ``authorization`` is that of `AdmissionControl.authorize`.
+    Only one task at a time reads from a side: the side's own task while the side waits for a peer
+    or closes, and a pump in between. ``scope`` covers everything except the closing handshake;
+    `end` cancels the scope. ``client`` is the client address. ``authorization`` is the result of
+    `AdmissionControl.authorize`.
     """
 
     __slots__ = (
@@ -70,13 +71,13 @@ class Side:
         self.reframer = Reframer(settings.max_message_size)
         self._client_end: End | None = None  # close frame or violation of the client
         self.departed: Outcome | None = None  # set if the side itself ended the pair
-        self.close_info: Close = Outcome.STOPPED.close_for_cause  # close frame otherwise
+        self.close_info: Close = Outcome.STOPPED.close_for_cause  # sent if not departed
         self.received = 0  # bytes received from the client
-        self.passed_on = 0  # bytes of the frames for its peer
+        self.passed_on = 0  # bytes of the frames for the peer
         rate = settings.max_bytes_per_second
         self._pacer = Pacer(rate, READ_SIZE) if rate else None
         self.reading_paused = False  # True while reading is paused, not counting a slow peer
-        self.heard_at = trio.current_time()  # last sign of life; with a peer, not of each message
+        self.heard_at = trio.current_time()  # last sign of life; frames for a peer do not count
         self.keepalive = KeepaliveState(random(), self.heard_at)  # noqa: S311 - no secret
         self._answered: trio.Event | None = None
 
@@ -84,7 +85,8 @@ class Side:
         """Send the 101 response.
 
         `departed` is set if the client disconnected or does not read the response within
-        ``close_timeout``. `end` does not interrupt it: a client whose peer left gets a close frame.
+        ``close_timeout``. `end` does not interrupt the write: a client whose peer has left still
+        gets the response, and then a close frame.
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             if self.transport.try_send(response):
@@ -97,7 +99,7 @@ class Side:
             self.departed = Outcome.BROKEN
 
     def end(self, close: Close) -> None:
-        """Make the task of this side close it; the first call sets the close frame."""
+        """Make this side's own task close the side; only the first call sets the close frame."""
         if not self._scope.cancel_called:
             self.close_info = close
             self._scope.cancel()
@@ -105,21 +107,25 @@ class Side:
             self._answered.set()
 
     def ping(self) -> None:
-        """Send a ping unless writes are blocked: a deferred ping could replace a pong."""
+        """Send a ping, unless writes are blocked.
+
+        While writes are blocked, the transport keeps only the latest control frames, so a ping
+        could replace a pong that is waiting.
+        """
         if not self.transport.write_blocked:
             self.transport.send_deferred(PING_FRAME)
 
     def expect_answer(self) -> trio.Event:
         """Return an event that is set when this side ends or sends a control frame.
 
-        Before side B joins, data sets it too.
+        Before side B joins, data sets the event, too.
         """
         self._answered = trio.Event()
         return self._answered
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Mark reading as paused, for keepalive and takeover checks."""
+        """Mark reading as paused during a with block, for keepalive and takeover checks."""
         self.reading_paused = True
         try:
             yield
@@ -127,9 +133,10 @@ class Side:
             self.reading_paused = False
 
     async def receive(self, take: Take, max_bytes: int = READ_SIZE) -> None:
-        """Read and call ``take`` with the bytes, until it returns True or the side fails.
+        """Pass the bytes of each read to ``take``, until ``take`` returns True or a read fails.
 
-        A read has at most max_bytes and one chunk of the rate limit. Cancellation loses no bytes.
+        A read has at most ``max_bytes``, and at most one chunk of the rate limit. Cancellation
+        loses no bytes.
         """
         if self._pacer is not None:
             max_bytes = min(max_bytes, self._pacer.chunk)
@@ -144,7 +151,11 @@ class Side:
         return self._pacer is not None
 
     async def wait_for_rate_limit(self) -> None:
-        """Wait until the rate limit permits the next read. All received bytes count."""
+        """Wait until the rate limit permits the next read.
+
+        The limit applies to the bytes received from this side, including the overhead of TLS, or to
+        the bytes of frames for its peer, whichever are more.
+        """
         if self._pacer is None:
             return
         charged = max(self.received + self.transport.overhead, self.passed_on)
@@ -154,12 +165,12 @@ class Side:
                 await trio.sleep(delay)
 
     def parse(self, data: bytes) -> tuple[bytes, Control]:
-        """Return frames for the peer, and the pings and pongs of this read.
+        """Parse the bytes of one read; return the frames for the peer, and the pings and pongs.
 
-        `departed` is set after a close frame, a violation or b"".
+        `departed` is set after a close frame, a violation of RFC 6455, or b"" (end of the stream).
         """
         if not data:
-            # The end of a stream after a failed write is a reset: the write consumed the error.
+            # After a failed write, the end of the stream is a reset: the write consumed its error.
             self.departed = Outcome.BROKEN if self.transport.broken else Outcome.ENDED
             return b"", ()
         self.received += len(data)
@@ -174,15 +185,16 @@ class Side:
         return frames, control
 
     def note_life(self) -> None:
-        """Record a sign of life, for takeover checks."""
+        """Record a sign of life of the client, for takeover checks."""
         self.heard_at = trio.current_time()
         if self._answered is not None:
             self._answered.set()
 
     async def close(self, over: trio.Event) -> None:
-        """Do the closing handshake once ``over`` is set, the end of all other use of this side.
+        """Wait for ``over``, then do the closing handshake if the 101 response was sent.
 
-        The caller bounds the time, and closes the transport.
+        ``over`` is set once no other task reads from this side or writes to it. The caller bounds
+        the time, and closes the transport.
         """
         if self._accepted:
             await over.wait()
@@ -198,7 +210,7 @@ class Side:
                     )
 
     async def _receive_at_pace(self, take: Take) -> None:
-        """Receive until ``take`` returns True; after `DISCARDED` bytes, at the rate limit."""
+        """Receive until ``take`` returns True; the rate limit applies after `DISCARDED` bytes."""
         over, paced_from = False, self.received + DISCARDED
 
         def count(data: bytes) -> bool:

@@ -1,6 +1,6 @@
-"""The sweeper: end sides that expired, are unresponsive, or stall.
+"""The sweeper: end sides that have expired, do not respond, or have stalled.
 
-It also prunes the token buckets of the limits per client, and reports dropped text messages.
+The sweeper also prunes the limits per client, and reports dropped text messages.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ async def sweep(
     settings: RelaySettings,
     report_text: Callable[[Pair], None],
 ) -> None:
-    """End waiting sides after ``pair_ttl``, and unresponsive and stalled sides.
+    """End expired, unresponsive and stalled sides, until cancelled.
 
-    Runs until it is cancelled. The code is freed at once; the tasks of the sides close them.
-    ``report_text`` is called regularly with each pair.
+    The code of an ended pair is freed at once; each side's own task closes that side.
+    ``report_text`` is called with each pair every `TEXT_INTERVAL` seconds.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expire_waiting, pairs, admission, settings)
@@ -47,9 +47,9 @@ async def sweep(
 async def expire_waiting(
     pairs: Rendezvous, admission: AdmissionControl, settings: RelaySettings
 ) -> None:
-    """End the sides that waited for longer than ``pair_ttl``, every ``sweep_interval``.
+    """Every ``sweep_interval``, end the sides that have waited for longer than ``pair_ttl``.
 
-    Also prune the limits per client, because otherwise only new connections prune them.
+    Also prune the limits per client; otherwise only new connections would prune them.
     """
     while True:
         await trio.sleep(settings.sweep_interval)
@@ -59,7 +59,7 @@ async def expire_waiting(
 
 
 async def visit(pairs: Rendezvous, interval: float, check: Callable[[Pair], None]) -> None:
-    """Call ``check`` with each pair every ``interval`` seconds. A pair may have ended by then."""
+    """Call ``check`` with each pair every ``interval`` seconds, even if the pair has just ended."""
     while True:
         await trio.sleep(interval)
         for number, pair in enumerate(pairs):
@@ -69,7 +69,7 @@ async def visit(pairs: Rendezvous, interval: float, check: Callable[[Pair], None
 
 
 def check_pair(settings: RelaySettings, pair: Pair) -> None:
-    """Ping silent sides of a pair, and end it if a side is unresponsive or stalled."""
+    """Ping silent sides of a pair, and end the pair if a side is unresponsive or stalled."""
     now = trio.current_time()
     for side in pair.sides:
         if pair.outcome is not None:

@@ -17,7 +17,7 @@ from ..transport.socket_info import is_readable
 logger = logging.getLogger("relay")
 
 ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait after a failed accept. A relay without free descriptors would spin otherwise."""
+"""Seconds to wait after a failed accept. Otherwise a relay without free descriptors would spin."""
 
 LOG_INTERVAL: Final = 1.0
 """Seconds between two log lines about failed accepts."""
@@ -47,10 +47,10 @@ async def accept(
     *,
     task_status: trio.TaskStatus[Accepting] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept connections until cancelled, and call ``serve`` with each; ``serve`` must not block.
+    """Accept connections until cancelled, and pass each to ``serve``, which must not block.
 
-    The listeners are closed at the end. The `Accepting` that ``task_status`` reports can also end
-    this function. ``errors`` counts the failed accepts.
+    The listeners are closed at the end. ``task_status`` reports an `Accepting`, whose `stop` also
+    ends this function. ``errors`` counts the failed accepts.
     """
     errors = errors or AcceptErrors()
     async with trio.open_nursery() as nursery:
@@ -62,7 +62,7 @@ async def accept(
 
 
 class AcceptErrors:
-    """Count of failed accepts, and their rate-limited log."""
+    """Counter of failed accepts, which also logs them at a limited rate."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -70,7 +70,7 @@ class AcceptErrors:
         self._quiet_until = -math.inf
 
     def add(self, error: OSError) -> None:
-        """Count an error, and log it unless one was logged in the last `LOG_INTERVAL` seconds."""
+        """Count an error; log it, unless an error was logged in the last `LOG_INTERVAL` seconds."""
         self.count += 1
         if trio.current_time() >= self._quiet_until:
             self._quiet_until = trio.current_time() + LOG_INTERVAL
@@ -99,15 +99,17 @@ async def accept_from(
 
 
 async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader | None) -> None:
-    """Let the epoll reader wait for a connection, if the listener has a socket.
+    """Wait in the epoll reader until a connection arrives, if the listener has a socket.
 
-    The epoll reader notices it at once. `trio.abc.Listener.accept` notices it only after the reader
-    has stopped lingering, and then waits itself if another process took the connection.
+    The epoll reader notices a connection at once, also while it lingers, that is, polls its own
+    epoll set without returning to trio. `trio.abc.Listener.accept` would notice the connection only
+    afterwards. The caller still calls ``accept``, which waits again if another process has taken
+    the connection.
     """
-    listener = getattr(listener, "transport_listener", listener)  # a TLS listener has one
+    listener = getattr(listener, "transport_listener", listener)  # a TLS listener wraps another
     socket = getattr(listener, "socket", None)
     if reader is None or not isinstance(socket, trio.socket.SocketType):
         return
-    if not is_readable(socket.fileno()):  # often more than one connection is in the backlog
+    if not is_readable(socket.fileno()):  # a connection may already be in the backlog
         with suppress(OSError):  # the epoll set is full
             await reader.wait_readable(socket.fileno())

@@ -1,4 +1,4 @@
-"""Name a pair code in public by a keyed hash."""
+"""Keyed hash by which events and responses name a pair code without revealing it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEY_SIZE: Final = 16
 """Size of the key in bytes."""
 
 HASH_SIZE: Final = 5
-"""Size of a hash in bytes. Two of 1,000 codes share it with a chance of 1 to 2 million."""
+"""Size of a hash in bytes. Among 1,000 codes, two have the same hash once in 2 million cases."""
 
 
 class CodeHash:

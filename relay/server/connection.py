@@ -41,11 +41,11 @@ class Joined(NamedTuple):
 
 
 class Connection:
-    """One accepted connection, with or without a pair. It is the key of its admission slot.
+    """One accepted connection, with or without a pair.
 
-    Its task must be shielded from cancellation. The relay ends a connection early by `cancel`. The
-    client then has ``close_timeout`` for the closing handshake, which runs outside the cancel
-    scope.
+    `AdmissionControl.slots` uses the object as its key. The task of a connection must be shielded
+    from cancellation. The relay ends a connection early by `cancel`. The client then has
+    ``close_timeout`` for the closing handshake, which runs outside the cancel scope.
     """
 
     __slots__ = ("_pair", "_scope", "_side", "_state", "_stream", "_transport", "client")
@@ -69,7 +69,7 @@ class Connection:
     async def serve(self, nursery: trio.Nursery) -> None:
         """Serve the connection and close it. An exception is logged and does not leave the method.
 
-        ``nursery`` must be shielded. It hosts the writes of the transport that no task waits for.
+        ``nursery`` must be shielded. It runs those writes of the transport that no task waits for.
         """
         state = self._state
         resource: trio.abc.AsyncResource = self._stream
@@ -96,7 +96,7 @@ class Connection:
             state.remove(self)
 
     def _refused(self, response: Response) -> RequestRefused:
-        """Return the event of a refused request."""
+        """Return the event for a refused request."""
         return RequestRefused(
             response.status.value, response.body, self.client, response.pair, response.detail
         )
@@ -132,7 +132,7 @@ class Connection:
         """Read the request, and join the client to the pair of its code.
 
         A refused connection holds no slot. Limits that depend only on the client address are
-        checked before the request is validated, so that a client over its limit costs little.
+        checked before the request is validated, so that a refusal by them costs little CPU time.
 
         Returns:
             The membership in the pair, the response to a plain or refused request, or None if no
@@ -167,10 +167,10 @@ class Connection:
         return found if code is None else replace(found, pair=state.hash_code(code))
 
     async def _run_pair(self, pair: Pair) -> None:
-        """Hold the early data of side A until side B joins, then run the pair until its end."""
+        """Buffer the early data of side A until side B joins, then run the pair until it ends."""
         with pair.alone:
             await pair.early_data.receive()
-        # A may have departed at the moment of joining. Its early data must still reach B.
+        # Side A may have departed just as side B joined. A's early data must still reach B.
         if pair.b is not None:
             await run_pair(pair, pair.a, pair.b, self._state.settings)
 

@@ -1,6 +1,7 @@
 """Read the request of a connection, and send a response other than 101.
 
-WebSocket libraries have no hook for plain HTTP requests, and do not validate the request head.
+The relay uses no WebSocket library for this: such libraries have no hook for plain HTTP requests,
+and do not validate the request head.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ..transport.base import Transport
 DRAIN_TIMEOUT: Final = 2.0
 """Seconds that a client has to read the response and close the connection.
 
-Closing a socket with unread data resets it, and the client could lose the response.
+Closing a socket with unread data resets the connection. The client could then lose the response.
 """
 
 
 async def read_request(transport: Transport, handshake_timeout: float) -> Request | Response | None:
-    """Read the head of a request, and leave the bytes after it to the next reader.
+    """Read the head of a request, and leave the bytes after the head to the next reader.
 
     Return a response if the head is invalid or incomplete after ``handshake_timeout`` seconds.
     Return None if no response is due: the client disconnected, or sent only empty lines.
@@ -64,6 +65,7 @@ async def send_response(transport: Transport, response: Response) -> None:
     with trio.move_on_after(DRAIN_TIMEOUT):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await transport.send_all(response.encode(int(time.time())))
-            # Without half-close, the client would wait for the relay to close the connection.
+            # A stream that cannot half-close is not waited for: the client in turn would wait for
+            # the relay to close the stream.
             if transport.half_closeable:
                 await transport.drain_and_wait_eof()

@@ -1,7 +1,7 @@
 """Join a client to the pair of its code, or refuse it.
 
-The rules of the token are in docs/protocol.md. They apply to the pair that remains after dead sides
-were evicted.
+docs/protocol.md has the rules for the token. The relay applies these rules after it has evicted a
+pair with a dead side.
 """
 
 from __future__ import annotations
@@ -44,23 +44,24 @@ def response_to(refusal: Refusal) -> Response:
 
 
 def with_token_detail(response: Response, token: bytes | None) -> Response:
-    """Return this response; with 401 it says for the log if the token was missing or wrong."""
+    """Return a response; a 401 gets a detail for the log: the token is missing, or is wrong."""
     if response.status is not HTTPStatus.UNAUTHORIZED:
         return response
     return replace(response, detail="no token" if token is None else "wrong token")
 
 
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:
-    """Return None if a client may join the pair of a code now, or the response that refuses it.
+    """Return None if a client may join with a code now, or the response that refuses the client.
 
-    Dead sides with the code are evicted first. The caller must join before
-    its next checkpoint, because the result holds no longer.
+    A pair with a dead side is evicted first. The caller must add the side to the pair before the
+    next checkpoint, because the result is valid only until then.
     """
     reopened = state.pairs.find(code) is not None
     evicted = await evict_dead(state, code, authorization)
     pair = state.pairs.find(code)
     if pair is None:
-        # The new pair replaces the one that this client evicted, so max_waiting does not apply.
+        # The new pair replaces the pair that was evicted for this client. So max_waiting does not
+        # apply.
         waiting = 0 if evicted else state.pairs.waiting
         refusal = state.admission.check_new_code(authorization, waiting, reopened=reopened)
     elif pair.b is None:

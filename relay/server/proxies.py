@@ -1,4 +1,4 @@
-"""Addresses of clients behind proxies, and the first proxy that is not trusted."""
+"""Find the addresses of clients behind proxies, and report the first untrusted proxy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,17 @@ class Proxies:
         self._reported = False
 
     def client_of(self, peer: str, request: Request) -> str:
-        """Return the address of the client that sent a request which a peer may have forwarded."""
+        """Return the address of the client that sent a request.
+
+        ``peer`` is the address of the client itself, or of the proxy that forwarded the request.
+        """
         return peer if self._none_trusted else self._trusted.resolve(peer, forwarded_for(request))
 
     def reports(self, peer: str, request: Request) -> bool:
-        """Return True for the first request that a proxy forwarded which is not trusted."""
+        """Return True for the first request that an untrusted proxy forwarded, then always False.
+
+        ``peer`` is the remote address of the connection.
+        """
         if self._reported or not is_forwarded(request) or self._trusted.trusts(peer):
             return False
         self._reported = True
@@ -33,10 +39,13 @@ class Proxies:
 
 
 def forwarded_for(request: Request) -> str:
-    """Return X-Forwarded-For, which any client can spoof. Bytes outside ASCII are replaced."""
+    """Return the header X-Forwarded-For, which any client can spoof.
+
+    Bytes outside ASCII are replaced.
+    """
     return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
 
 
 def is_forwarded(request: Request) -> bool:
-    """Return True if a proxy says that it forwarded the request, in either of two headers."""
+    """Return True if the request has a header that proxies add to forwarded requests."""
     return b"x-forwarded-for" in request.headers or b"forwarded" in request.headers

@@ -23,13 +23,14 @@ KINDS: Final = {
 def read_regular_file(path: str, max_size: int) -> bytes:
     """Return the content of a regular file; symbolic links are followed.
 
-    Raises OSError if the file cannot be read. Raises ValueError if it is not a regular file, or has
-    more than ``max_size`` bytes. The message continues a sentence whose subject is the path.
+    Raises OSError if the file cannot be read. Raises ValueError if the file is not a regular file,
+    or has more than ``max_size`` bytes. The message of the ValueError lacks its subject, as in "is
+    a directory, not a regular file": the caller puts the path before the message.
     """
     # Check before opening, because opening a device can have side effects.
     require_regular(Path(path).stat().st_mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - no path has these flags
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open has no flags
         require_regular(os.fstat(file.fileno()).st_mode)  # the path may name another file by now
         content = file.read(max_size + 1)
     if len(content) > max_size:
@@ -38,6 +39,6 @@ def read_regular_file(path: str, max_size: int) -> bytes:
 
 
 def require_regular(mode: int) -> None:
-    """Raise ValueError unless the mode is that of a regular file."""
+    """Raise ValueError unless ``mode`` is the mode of a regular file."""
     if not stat.S_ISREG(mode):
         raise ValueError(f"is a {KINDS.get(stat.S_IFMT(mode), 'special file')}, not a regular file")

@@ -1,11 +1,11 @@
 """Run a relay: `serve_relay`, and the handle that it reports.
 
-A relay runs in nested nurseries. The outer one hosts `connection_nursery`, a task that is shielded
-from cancellation. It contains the epoll reader and one task for each connection. The inner nursery
-of `run_relay` hosts the accept loops and the sweeper, and ends first. So a shutdown, by handle or
-by cancellation, stops accepting while connection tasks still run: each of them owes its client a
-close frame, and a cancelled task could not wait for the closing handshake. shutdown.py has the
-phases of a shutdown.
+`run_relay` runs a relay in two nested nurseries. The outer nursery hosts `connection_nursery`, a
+task that is shielded from cancellation, and that runs the epoll reader and one task for each
+connection. The inner nursery hosts the accept loops and the sweeper, and ends first. So a shutdown,
+by handle or by cancellation, stops accepting while connection tasks still run. Each connection task
+must still send its client a close frame, and a cancelled task could not wait for the closing
+handshake. shutdown.py has the phases of a shutdown.
 """
 
 from __future__ import annotations
@@ -78,19 +78,19 @@ class RelayHandle:
             code: The code, without percent-encoding.
 
         Returns:
-            Ten hexadecimal digits. The key of the hash is random, and ends with the relay.
+            Ten hexadecimal digits. The key of the hash is random, and is lost when the relay ends.
         """
         return self._state.hash_code(code)
 
     def reload_token(self) -> bool:
-        """Read ``token_file`` again. If that fails, the old token stays in force.
+        """Read ``token_file`` again. If the file cannot be used, the old token stays in force.
 
         Returns:
             True if the relay has a token file.
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: The file does not hold one token.
+            ValueError: The file does not hold exactly one token.
         """
         return self._state.reload_token()
 
@@ -98,10 +98,11 @@ class RelayHandle:
         """Stop gracefully, and return when the relay has ended.
 
         The relay refuses new sides with 503. After ``drain_delay`` it closes every side with 1001,
-        sides that wait for a peer first. The close frame follows all data received for the side. A
-        client that does not answer delays the end by at most ``close_timeout``. `serve_relay` then
-        returns. The first call decides; further calls wait for the same end. Cancelling a call
-        does not undo the stop.
+        sides that wait for a peer first. Before its close frame, a side gets all data that the
+        relay received for it. A client that does not answer delays the end by at most
+        ``close_timeout``.
+        `serve_relay` then returns. The arguments of the first call apply; further calls wait for
+        the same end. Cancelling a call does not undo the stop.
 
         Args:
             close_listeners: Stop accepting at once, and skip ``drain_delay``. This is for a
@@ -121,7 +122,7 @@ async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
     observer: Observer | None = None,
     task_status: trio.TaskStatus[RelayHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a relay until its handle stops it or it is cancelled.
+    """Run a relay until it is stopped by its handle, or this call is cancelled.
 
     Cancellation stops the relay like `RelayHandle.stop`, but without ``drain_delay``: every side is
     closed with 1001, and clients that do not answer delay the end by at most ``close_timeout``.
@@ -142,7 +143,7 @@ async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
     Raises:
         OSError: The host does not resolve, the port cannot be bound, no descriptor is left, or
             ``token_file`` cannot be read.
-        ValueError: ``listeners`` is empty, or ``token_file`` does not hold one token.
+        ValueError: ``listeners`` is empty, or ``token_file`` does not hold exactly one token.
     """
     given: list[trio.abc.Listener[Any]] = list(listeners or ())
     if listeners is not None and not given:
@@ -167,7 +168,7 @@ async def run_relay(
     listeners: Sequence[trio.abc.Listener[Any]],
     task_status: trio.TaskStatus[RelayHandle],
 ) -> None:
-    """Run a relay on open listeners until a stop is requested or it is cancelled."""
+    """Run a relay on open listeners until a stop is requested, or this call is cancelled."""
     over, handle = trio.Event(), RelayHandle(state, bound_address(listeners[0]))
     async with trio.open_nursery() as hosts:
         connections = await hosts.start(connection_nursery, state.epoll_reader, over)
@@ -202,7 +203,7 @@ def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.
 async def connection_nursery(
     reader: EpollReader | None, over: trio.Event, *, task_status: trio.TaskStatus[trio.Nursery]
 ) -> None:
-    """Host the epoll reader and the connections until ``over`` is set and all of them are closed.
+    """Run the epoll reader and the connections, until ``over`` is set and no connection is open.
 
     The nursery is shielded, so that a cancelled relay can complete the closing handshake of each
     connection. Each closing handshake is bounded by ``close_timeout``.
@@ -221,6 +222,6 @@ async def connection_nursery(
 
 def bound_address(listener: trio.abc.Listener[Any]) -> tuple[str, int]:
     """Return host and port of a TCP listener, with or without TLS; ("", 0) for other listeners."""
-    listener = getattr(listener, "transport_listener", listener)  # a TLS listener has one
+    listener = getattr(listener, "transport_listener", listener)  # a TLS listener wraps another
     name = listener.socket.getsockname() if isinstance(listener, trio.SocketListener) else None
     return (name[0], name[1]) if isinstance(name, tuple) else ("", 0)

@@ -1,10 +1,11 @@
 """Stop a relay, phase by phase.
 
-A graceful shutdown refuses new sides (or closes the listeners), waits ``drain_delay``, closes the
-sides that wait for a peer, closes all other sides, and waits up to ``close_timeout`` for them to
-leave. Cancellation skips these phases. Both end in `stop_at_once`, which closes every side and
-cancels every connection. The closing handshake of a connection runs outside its cancel scope and is
-itself bounded by ``close_timeout``, so the relay ends in bounded time.
+A graceful shutdown has these phases. It refuses new sides and waits ``drain_delay``, or closes the
+listeners. It then closes the sides that wait for a peer, closes all other sides, and waits up to
+``close_timeout`` until the clients have disconnected. Cancellation skips these phases. A graceful
+shutdown and a cancellation both end in `stop_at_once`, which closes every side and cancels every
+connection. A closing handshake runs outside the cancel scope of its connection, but is also bounded
+by ``close_timeout``, so the relay ends in bounded time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from .state import Phase, RelayState
 
 
 async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
-    """Refuse new sides, close all sides, and wait until they have left or time is up."""
+    """Refuse new sides or close the listeners, close all sides, and wait for the connections.
+
+    The wait is bounded by ``close_timeout``.
+    """
     state.enter(Phase.DRAINING)
     if state.close_listeners:
         accepting.stop()
@@ -33,8 +37,8 @@ async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
         end_pairs(state)
         if state.close_listeners:
             await accepting.finished.wait()
-        # With closed listeners, accepted connections are served to their end. Otherwise those
-        # without a slot, such as those in their handshake, are not waited for.
+        # With closed listeners, every accepted connection is served to its end. Otherwise the relay
+        # does not wait for connections without a slot, such as connections in their handshake.
         while state.admission.slots or (state.close_listeners and state.connections):
             await state.wait_for_release()
 

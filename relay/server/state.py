@@ -1,4 +1,4 @@
-"""State that the connections of one relay share, and its statistics."""
+"""State that the connections of one relay share, and the statistics of the relay."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Phase(IntEnum):
 
     RUNNING = 0
     DRAINING = 1
-    """The relay is about to stop, and refuses new sides, unless it stops accepting connections."""
+    """The relay is about to stop: it refuses new sides, or stops accepting connections."""
     STOPPING = 2
     """Every side is being closed, including sides that join later."""
     STOPPED = 3
@@ -49,7 +49,7 @@ class Phase(IntEnum):
 
 
 class Cancellable(Protocol):
-    """Connection, as far as the state of a relay depends on it."""
+    """Interface of a connection that `RelayState` uses."""
 
     def cancel(self) -> None:
         """End the connection, except for its closing handshake."""
@@ -89,7 +89,7 @@ class RelayState:
         self.phase = Phase.RUNNING
         self.stop_requested = trio.Event()
         self.close_listeners = False
-        """True if the requested stop closes the listeners first, and then refuses no side."""
+        """True if the requested stop closes the listeners, instead of refusing new sides."""
         self.ended = trio.Event()
         self._allowed_origins = frozenset(settings.allowed_origins)
         self._observer = observer
@@ -97,7 +97,7 @@ class RelayState:
         self.reload_token()
 
     def reload_token(self) -> bool:
-        """Read the token file again; return False if the settings have none.
+        """Read the token file again; return False if the settings name no token file.
 
         Raises OSError or ValueError if the file cannot be used; the old token then stays in force.
         """
@@ -129,20 +129,20 @@ class RelayState:
         await self._changed.wait()
 
     def request_stop(self, *, close_listeners: bool) -> None:
-        """Request the stop of the relay; a further request has no effect."""
+        """Ask the relay to stop; only the first request has an effect."""
         if not self.stop_requested.is_set():
             self.close_listeners = close_listeners
             self.stop_requested.set()
 
     def enter(self, phase: Phase) -> None:
-        """Enter a phase. The first phase after `Phase.RUNNING` publishes `RelayStopping`."""
+        """Enter a phase; publish `RelayStopping` when the relay leaves `Phase.RUNNING`."""
         if self.phase is Phase.RUNNING:
             self.publish(RelayStopping(len(self.pairs), self.pairs.waiting))
         self.phase = phase
 
     @property
     def refuses_sides(self) -> bool:
-        """True if every upgrade is refused because the relay stops."""
+        """True if every upgrade is refused because the relay is stopping."""
         return self.phase is not Phase.RUNNING and not self.close_listeners
 
     def respond(self, request: Request) -> Handshake | Response:
@@ -161,7 +161,7 @@ class RelayState:
         return without_body_for_head(request, response)
 
     def publish(self, event: Event) -> None:
-        """Count an event and pass it to the observer, whose exceptions are only logged."""
+        """Count an event and pass it to the observer. An exception of the observer is logged."""
         self.counters.on_event(event)
         if self._observer is not None:
             try:
@@ -180,13 +180,13 @@ class RelayState:
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def report_text(self, pair: Pair) -> None:
-        """Publish the first dropped text message of a pair, if there is one, and only once."""
+        """Publish `TextDropped` once for a pair from which text messages were dropped."""
         if not pair.text_reported and (sender := pair.text_sender):
             pair.text_reported = True
             self.publish(TextDropped(self.hash_code(pair.code), sender))
 
     def note_ended(self, pair: Pair) -> None:
-        """Publish the outcome of a pair and move its traffic to the counters."""
+        """Publish the outcome of a pair, and move the pair's traffic to the counters."""
         self.report_text(pair)
         pair.text_reported = True  # the closing handshake still counts text
         self.live_pairs.discard(pair)

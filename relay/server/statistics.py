@@ -1,6 +1,6 @@
 """Statistics of a relay, for its handle and for metrics.
 
-Pure. Each open pair counts in its own integers, which are summed when a snapshot is taken.
+Pure. Each open pair counts its own traffic, and a snapshot adds these counts up.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class RelayStatistics:
     text_messages_dropped: tuple[int, int] = (0, 0)
     """Text messages from each side that were dropped."""
     takeover_checks: int = 0
-    """Takeover checks: pings to the sides of a code that a new client asked for."""
+    """Takeover checks: a client arrived with a code in use, and the relay pinged the sides."""
     evictions: int = 0
-    """Takeover checks that a side did not answer, so that its pair was evicted."""
+    """Pairs evicted because a side did not answer a takeover check."""
     tls_handshakes_failed: Mapping[str, int] = field(default_factory=dict)
-    """Failed TLS handshakes by kind, a value of `TlsFailure`."""
+    """Failed TLS handshakes by kind; each kind is a value of `TlsFailure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class OpenPair:
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """Counters of a relay since its start, updated by its events."""
+    """Counters of a relay since its start. Events update all but ``connections_accepted``."""
 
     connections_accepted: int = 0
     requests_refused: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -110,9 +110,9 @@ class Counters:
                 pass  # no counter
 
     def snapshot(self, open_pairs: Iterable[Traffic]) -> dict[str, Any]:
-        """Return a copy of each counter by the name of its field in `RelayStatistics`.
+        """Return a copy of the counters, as arguments for `RelayStatistics`.
 
-        The traffic of open pairs is added to that of ended pairs.
+        The traffic of open pairs is added to the traffic of ended pairs.
         """
         found = {each.name: getattr(self, each.name) for each in fields(self)}
         traffic = reduce(Traffic.plus, open_pairs, found.pop("traffic"))

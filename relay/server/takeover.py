@@ -1,4 +1,4 @@
-"""Takeover: evict the pair of a dead side when a client arrives with its code."""
+"""Takeover: evict a pair with a dead side when a client arrives with the pair's code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from .state import RelayState
 
 
 async def evict_dead(state: RelayState, code: str, authorization: int) -> bool:
-    """Evict the pair with this code if a side of it is dead; return True after an eviction.
+    """Evict the pair with this code if one of its sides is dead; return True after an eviction.
 
-    The relay pings the sides that may be dead and waits for ``takeover_timeout``. If one does not
-    answer, the pair ends and the code is free. Other clients that arrive with the code during the
-    check wait for its result. If the relay has a token, no side is pinged unless the new client
-    or a side showed it.
+    The relay pings the sides that may be dead, and waits up to ``takeover_timeout`` for answers. If
+    a side does not answer, the pair ends and the code is free. Other clients that arrive with the
+    code during the check wait for the result of the check. If the relay has a token, no side is
+    pinged unless the new client or a side of the pair showed the token.
     """
     evicted, takeover_timeout = False, state.settings.takeover_timeout
     while takeover_timeout and (pair := state.pairs.find(code)) is not None:

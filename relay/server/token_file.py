@@ -1,4 +1,4 @@
-"""Read the token that a client needs to open a new code."""
+"""Read the token that a client needs to start a new pair."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ MAX_SIZE: Final = 4096
 """Maximum size of a token file in bytes. The token must fit into a request head."""
 
 MIN_LENGTH: Final = 16
-"""Length in characters below which a token is too short: 16 hexadecimal digits have 64 bits."""
+"""Minimum length of a strong token in characters: 16 hexadecimal digits have 64 bits."""
 
 TOKEN: Final = re.compile(rb"[!-~]+")
 """Syntax of a token: visible ASCII, which ``Authorization: Bearer`` and ``?token=`` can carry."""
 
 WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""Byte order marks of UTF-16. The mark of little-endian UTF-32 begins with the first of them."""
+"""Byte order marks of UTF-16. The first mark is also the beginning of the mark of UTF-32-LE."""
 
 
 def read_token(path: str) -> bytes:
     """Read the token from a file.
 
     Raises OSError or ValueError, with the path and the problem, if the file cannot be read or does
-    not hold one token. No message quotes the content.
+    not hold exactly one token. The error messages do not quote the content.
     """
     try:
         return token_in(read_regular_file(path, MAX_SIZE))
@@ -36,7 +36,7 @@ def read_token(path: str) -> bytes:
 
 
 def token_weaknesses(path: str) -> list[str]:
-    """Return the reasons for which strangers could guess or read the token in a file.
+    """Return the reasons why strangers could guess or read the token in a file.
 
     Raises OSError or ValueError like `read_token`.
     """
@@ -49,10 +49,10 @@ def token_weaknesses(path: str) -> list[str]:
 
 
 def token_in(content: bytes) -> bytes:
-    """Return the token in the content of a file, without white space and byte order mark.
+    """Return the token in a file's content, without white space around it and byte order mark.
 
-    Raises ValueError if there is no such token. The message continues a sentence whose subject is
-    the file.
+    Raises ValueError if the content is not exactly one token. The message lacks its subject, as in
+    "is empty": the caller puts the path before the message.
     """
     if content.startswith(WIDE_MARKS):
         raise ValueError("is in UTF-16; save it as plain ASCII")

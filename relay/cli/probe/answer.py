@@ -1,7 +1,8 @@
-"""Response to an upgrade that is not a valid 101, and its sender: the relay or another server.
+"""Classify a response other than a valid 101, and find out if it is from the relay.
 
 Pure. The body of an error response of the relay is a fixed line. A response with such a line, or
-with the header that only the relay sends, is from the relay. Any other is from a server before it.
+with the header Arc-Relay-Pair, is from the relay. Any other response is from another server, such
+as a proxy.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
 PAIR: Final = re.compile(rb"\r\narc-relay-pair: ([0-9a-f]{10})\r\n", re.IGNORECASE)
 SERVER_HEADER: Final = re.compile(rb"\r\nserver: *(\w[\w./ -]{0,40})", re.IGNORECASE)
 HEALTH: Final = b'{"ok":'
-"""Beginning of the body of the relay's health."""
+"""Beginning of the body of the relay's response at /health."""
 PLAIN_WORDS: Final = re.compile(rb"[A-Za-z ,:'-]{1,80}")
 TLS_ALERT: Final = b"\x15\x03"
 
@@ -60,7 +61,7 @@ def pair_in(answer: bytes) -> str:
 
 
 def describe(status: int, sender: str, reason: str) -> str:
-    """Return one line about a response."""
+    """Return one line that describes a response."""
     quoted = f" ({reason})" if reason else ""
     if status == HTTPStatus.SWITCHING_PROTOCOLS:
         return "HTTP 101, but not for this upgrade"

@@ -19,24 +19,24 @@ class Plan:
 
     request: ConnectOptions
     check_health: Callable[[], Awaitable[Health]]
-    """Requests the health of the relay."""
+    """Function that requests the health of the relay."""
     idle: float
     """Duration of the idle step; 0 omits the step."""
     size: int
     """Size of a large message; 0 omits the steps with large messages."""
     timeout: float
-    """Timeout of a step, in addition to its idle time."""
+    """Timeout of a step. The idle step may take this time in addition to its idle time."""
     quick: bool = False
-    """True to omit the health, the pings and all messages of more than a few bytes."""
+    """True to omit the health check, the pings and all messages of more than a few bytes."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """State of a running probe: its open sides, and the object of the current wait."""
+    """State of a running probe: its open sides, and what the current step waits for."""
 
     plan: Plan
     nursery: trio.Nursery
-    """Hosts the connections of both sides."""
+    """Nursery that runs the connections of both sides."""
     awaited: Awaited = field(default_factory=Awaited)
     sides: list[ProbeClient] = field(default_factory=list)
 
@@ -48,7 +48,7 @@ class Attempt:
 
 
 async def transfer(source: ProbeClient, sink: ProbeClient, message: bytes, count: int) -> None:
-    """Send copies of a message from one side to the other, and compare each with the message."""
+    """Send a message ``count`` times to the other side; check that each copy arrives unchanged."""
 
     async def send() -> None:
         for _ in range(count):
@@ -83,12 +83,15 @@ async def measure(task: Awaitable[object]) -> float:
 
 
 def rate(size: int, seconds: float) -> float:
-    """Return the rate in MB/s of a number of bytes and seconds."""
+    """Return the rate in MB/s for ``size`` bytes in ``seconds``."""
     return size / 1e6 / max(seconds, 1e-9)
 
 
 async def until_failure(*tasks: Callable[[], Awaitable[object]]) -> None:
-    """Run tasks at the same time; raise the first Failure, outside an exception group."""
+    """Run tasks concurrently; if one fails, cancel the others and raise its Failure.
+
+    The Failure is not wrapped in an exception group.
+    """
     failures: list[Failure] = []
 
     async def run(task: Callable[[], Awaitable[object]]) -> None:

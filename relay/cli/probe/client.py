@@ -15,12 +15,12 @@ from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure, printable
 
 MAX_ANSWER: Final = 16 * 1024
-"""Maximum bytes of a response to an upgrade."""
+"""Maximum size of a response to an upgrade in bytes."""
 
 READ_SIZE: Final = 64 * 1024
 
 QUEUE: Final = 16
-"""Received messages in the queue of a side; a full queue also delays answers to pings."""
+"""Maximum number of received messages in a side's queue. A full queue also delays pongs."""
 
 ABNORMAL: Final = 1006
 """Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
@@ -31,7 +31,7 @@ class ConnectOptions:
     """Parameters of the handshake of a side."""
 
     open_stream: Callable[[Awaited], Awaitable[trio.abc.Stream]]
-    """Returns a stream to the relay, or raises Failure."""
+    """Function that returns a stream to the relay, or raises Failure."""
     authority: str
     """Value of the Host header."""
     resource: str = field(repr=False)
@@ -45,7 +45,10 @@ class ConnectOptions:
 
 
 class RecordingStream(trio.abc.Stream):
-    """Stream that records its end and the response, which trio-websocket does not report."""
+    """Stream that records the response and the end of the stream.
+
+    trio-websocket reports neither of them.
+    """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
@@ -77,7 +80,7 @@ class RecordingStream(trio.abc.Stream):
 
 
 class ProbeClient:
-    """One open side; after its end, each method raises Failure with the cause."""
+    """One side of the pair. Once it has ended, `send`, `receive` and `ping` raise Failure."""
 
     def __init__(
         self,
@@ -123,7 +126,10 @@ class ProbeClient:
         await self._before_end(self._websocket.aclose)
 
     async def _before_end(self, action: Callable[[], Awaitable[None]]) -> bool:
-        """Return True if an action completed; trio-websocket may wait for ever after the end."""
+        """Run an action until the stream ends; return True if the action completed.
+
+        After the end of the stream, trio-websocket may wait for ever.
+        """
         done = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cancel_after, self.ended, nursery.cancel_scope)
@@ -190,6 +196,6 @@ async def run_client(
 
 
 async def cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
-    """Cancel scope once event is set."""
+    """Cancel ``scope`` once ``event`` is set."""
     await event.wait()
     scope.cancel()

@@ -39,7 +39,7 @@ SIZE: Final[Field] = integer(0, "", of="bytes", maximum=MAX_SIZE).metadata["fiel
 LOOK_TIMEOUT: Final = 5.0
 
 VARIABLE: Final = "ARC_PROBE_TOKEN"
-"""Variable with the token. Names that begin with ``ARC_RELAY_`` are settings."""
+"""Variable with the token. Its prefix differs from ``ARC_RELAY_``, the prefix of the settings."""
 
 INTERRUPTED: Final = 130
 """Exit status of a program that SIGINT ended, as shells report it."""
@@ -120,9 +120,10 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
 
 
 def authorization(token: str, path: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the header with the token of an option, of a file or of the variable, if any.
+    """Return the header with the token, if an option, a file or the variable holds one.
 
-    Raises ValueError with the name of the option or variable, and without the token.
+    Raises ValueError if the token cannot be used. The message names the option or the variable, and
+    does not quote the token.
     """
     if token and path:
         raise ValueError("--token must be left out with --token-file")
@@ -158,7 +159,7 @@ def tls_context(url: Url, ca: str, *, insecure: bool) -> ssl.SSLContext | None:
 
 
 def add_pair_code(query: str) -> str:
-    """Add a new pair code to a query that has none; raise ValueError if it has an invalid code."""
+    """Add a new pair code to a query without a code; raise ValueError for an invalid code."""
     found = find_parameters(f"?{query}".encode())
     if found is not None and b"pair" in found:
         if decode_code(found[b"pair"]) is None:
@@ -171,7 +172,7 @@ def add_pair_code(query: str) -> str:
 async def run(plan: Plan, report: Report) -> int:
     """Run a probe and report its results; return the exit status.
 
-    SIGINT ends it early, unless it was ignored when the command was started.
+    SIGINT ends the probe early, unless the signal was ignored when the command was started.
     """
     results, failure = None, None
     try:
@@ -194,7 +195,7 @@ async def run(plan: Plan, report: Report) -> int:
 async def cancel_at_interrupt(
     scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]
 ) -> None:
-    """Cancel scope at the first SIGINT."""
+    """Cancel ``scope`` at the first SIGINT."""
     with trio.open_signal_receiver(signal.SIGINT) as signals:
         task_status.started()
         await anext(signals)

@@ -1,4 +1,4 @@
-"""Open a stream to the relay with TCP and TLS, and classify the failures of both."""
+"""Open a stream to the relay, and classify the failures of the connection and of TLS."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CERTIFICATE_CAUSES: Final = {
     62: "tls name",
     64: "tls name",  # an address
 }
-"""Cause for each verification error of OpenSSL, by its fixed number (openssl-verify(1))."""
+"""Cause for each verification error of OpenSSL, keyed by its number (openssl-verify(1))."""
 
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 """Reasons of OpenSSL, in its various versions, for a response without TLS."""
@@ -33,7 +33,7 @@ UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
 
 @dataclass(slots=True)
 class Awaited:
-    """Object that the current step waits for, to be named if the step times out."""
+    """Object that the current step waits for. The error message of a timeout names it."""
 
     what: str = ""
 

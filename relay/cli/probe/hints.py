@@ -12,10 +12,10 @@ from typing import Final
 from .relay_hints import RELAY_HINTS
 
 RELAY: Final = "relay: "
-"""Beginning of a cause that is the reason of a refusal by the relay."""
+"""Beginning of a cause that ends with the relay's reason for a refusal."""
 
 ABNORMAL_CLOSURE: Final = "closed 1006"
-"""Cause of a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
+"""Cause for a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
 
 
 class Failure(Exception):
@@ -32,7 +32,10 @@ class Failure(Exception):
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
-    """Return the hint for a failure, from its phase and duration; "" if there is none."""
+    """Return the hint for a failure of a step in a phase; "" if there is none.
+
+    ``seconds`` is the duration of the step, which some hints quote.
+    """
     for cause in failure.causes:
         for key in (f"{phase}: {cause}", cause):
             if key in HINTS:
@@ -41,7 +44,7 @@ def hint_for(phase: str, failure: Failure, seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace the characters of untrusted text that are not printable by ``?``."""
+    """Replace each character of untrusted text that is not printable with ``?``."""
     return "".join(char if char.isprintable() else "?" for char in text)
 
 

@@ -1,4 +1,4 @@
-"""Hints at the usual reasons for which a relay refuses the upgrade of a probe. Pure."""
+"""Hints at the usual reasons why a relay refuses the upgrade of a probe. Pure."""
 
 from __future__ import annotations
 
@@ -79,4 +79,7 @@ RELAY_HINTS: Final[Mapping[str, str]] = {
     TOO_MANY_WAITING.body: "max_waiting of the relay is reached",
     RELAY_IS_STOPPING.body: "the relay is about to stop or to restart",
 }
-"""Hint for each reason of a refusal by the relay. The reasons prove that the relay answered."""
+"""Hint for each reason with which the relay refuses an upgrade.
+
+Only the relay sends these reasons, so they also identify the relay as the sender of a response.
+"""

@@ -22,10 +22,10 @@ FORMATS: Final = {
     "mb_per_s": "{:.1f} MB/s",
     "round_trip_ms": "then a round trip in {:.2f} ms",
 }
-"""Format of each figure in a line of text."""
+"""Format of each measured value in a text report."""
 
 LONG: Final = 10.0
-"""Seconds from which a duration is displayed in seconds instead of milliseconds."""
+"""Duration in seconds below which `duration` displays milliseconds."""
 
 MARKS: Final = {True: "ok", False: "FAIL", None: "note"}
 

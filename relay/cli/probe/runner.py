@@ -14,7 +14,7 @@ from .hints import Failure, hint_for, printable
 from .steps import Figures, Step, steps_for
 
 GRACE: Final = 1.0
-"""Seconds to wait until both sides are closed, before the cause of the failure is chosen."""
+"""Maximum number of seconds to wait for the end of both sides, before a cause is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
 
 
 async def root_cause(failure: Failure, sides: Sequence[ProbeClient]) -> Failure:
-    """Return the failure that ended the pair, if the given one is only its effect."""
+    """Return the failure that ended the pair, if ``failure`` is only an effect of that failure.
+
+    Otherwise, return ``failure``.
+    """
     if not {"closed", "timeout"} & {*failure.causes}:
         return failure
     with trio.move_on_after(GRACE):

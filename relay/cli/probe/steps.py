@@ -25,7 +25,7 @@ from .client import run_client
 from .hints import Failure
 
 Figures = Mapping[str, float | str]
-"""Measurements of a step, whose names end with the unit, and the hash of the pair code."""
+"""Measured values of a step, keyed by names with the unit, and the hash of the pair code."""
 
 ROUNDS: Final = 10
 """Number of round trips, and of pings by each side, that are measured."""
@@ -37,7 +37,7 @@ EARLY, LATER, TEXT, AFTER_TEXT, ECHO = b"early", b"later", "text", b"after text"
 
 
 async def check_health(attempt: Attempt) -> Figures:
-    """Request /health from the same host."""
+    """Request /health from the host at which the probe then opens the pair."""
     attempt.awaited.what = "answer from /health"
     health = await attempt.plan.check_health()
     if health.pairs is None:
@@ -46,7 +46,7 @@ async def check_health(attempt: Attempt) -> Figures:
 
 
 async def connect(attempt: Attempt, name: str) -> Figures:
-    """Open the next side. Side A then waits for side B."""
+    """Open a side of the pair: first side A, which then waits, and later side B."""
     side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
     attempt.sides.append(side)
     return {"pair": side.pair} if side.pair else {}
@@ -60,7 +60,7 @@ async def send_early(attempt: Attempt) -> Figures:
 
 
 async def receive_early(attempt: Attempt) -> Figures:
-    """Check that the early message of side A arrives, and before a later one."""
+    """Check that side A's early message arrives, and that it arrives before a later message."""
     a, b = attempt.both
     attempt.awaited.what = "first message at side B"
     await a.send(LATER)
