@@ -1,13 +1,8 @@
-"""Resolve client addresses behind trusted proxies, derive rate-limit keys, redact addresses.
-
-Pure. A client can spoof X-Forwarded-For, so an address in it counts only if a trusted proxy
-appended the address.
-"""
+"""Parse client addresses, derive rate-limit keys, and redact addresses. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -27,8 +22,6 @@ NAT64: Final = IPv6Network("64:ff9b::/96")
 COUNTED_BITS: Final = 64
 """Leading bits of an IPv6 address that identify a client. A client can choose the other bits."""
 
-MAX_HOPS: Final = 32
-"""Maximum number of X-Forwarded-For entries that are read, starting with the right-most."""
 MAX_ENTRY: Final = 100
 """Maximum length of an entry in characters. An IPv6 address with scope and port has about 70."""
 
@@ -39,61 +32,6 @@ WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+)
 
 Address = IPv4Address | IPv6Address
 ForwardedEntry = Address | Literal["unix"]
-
-
-class TrustedProxies:
-    """The proxies whose X-Forwarded-For is trusted.
-
-    Each entry is an address, a network such as 10.0.0.0/8, or `UNIX` for every peer on a Unix
-    socket. An IPv4 address mapped into IPv6 equals the IPv4 address, here and in X-Forwarded-For.
-    Raises ValueError if an entry is none of these. The message has the entry.
-    """
-
-    __slots__ = ("_networks", "_unix")
-
-    def __init__(self, entries: Iterable[str] = ()) -> None:
-        names = {entry.strip() for entry in entries}
-        self._unix = UNIX in names
-        self._networks = [parse_network(name) for name in names - {UNIX}]
-
-    def resolve(self, peer: str, forwarded: str) -> str:
-        """Return the address of the client behind a peer.
-
-        ``peer`` is the remote address of the connection, or `UNIX`. ``forwarded`` is the complete
-        value of X-Forwarded-For, in which each proxy appends the address of its own peer on the
-        right. The method checks ``peer`` first, and then the entries from right to left. The first
-        address that does not belong to a trusted proxy is the client. If all addresses belong to
-        trusted proxies, the left-most is the client. At most `MAX_HOPS` entries are read.
-
-        Entries left of the client's address may be spoofed, and are ignored. If an entry is not an
-        address, such as "unknown" or an empty entry, the trusted proxy that appended the entry
-        counts as the client. So a client can neither avoid the limits nor spoof an address with
-        such an entry: all clients of that proxy with such entries share one rate-limit key.
-
-        An entry may have a port, brackets, quotes and a scope; the result has none of them. If
-        ``peer`` is not an address, it is never trusted, and is returned unchanged.
-        """
-        nearest = parse_forwarded_entry(peer)
-        if nearest is None:
-            return peer
-        for entry in reversed(forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
-            if not self._trusts(nearest):
-                break
-            further = parse_forwarded_entry(entry)
-            if further is None:
-                break
-            nearest = further
-        return str(nearest)
-
-    def trusts(self, peer: str) -> bool:
-        """Return True if a peer is a trusted proxy."""
-        proxy = parse_forwarded_entry(peer)
-        return proxy is not None and self._trusts(proxy)
-
-    def _trusts(self, proxy: ForwardedEntry) -> bool:
-        if proxy == UNIX:
-            return self._unix
-        return any(proxy in trusted for trusted in self._networks)
 
 
 def rate_limit_key(client: str) -> str:
@@ -142,8 +80,8 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
 def redact_address(client: str, how: str) -> str:
     """Return a client address as the log may show it; "" if the log must not show the address.
 
-    ``client`` is an address or a network; the log shows no other text. ``how`` is "off" to show no
-    address, "truncated" to show its first bits (`SHOWN_BITS`), or "full" to show all of it.
+    ``client`` is an address or a network; for any other text the result is "". ``how`` is "off" to
+    show no address, "truncated" to show its first bits (`SHOWN_BITS`), or "full" to show all of it.
     """
     if how == "off":
         return ""

@@ -91,7 +91,7 @@ class Pair:
             side.end(outcome.close_for_cause if side is cause else outcome.close_for_peer)
 
     def finish(self) -> None:
-        """Let each side's own task close that side; the task of side A calls this at its end.
+        """Signal the tasks of both sides to close them. The task of side A calls this last.
 
         Early data may remain if the pair ended just as side B joined. It is sent to side B first.
         """

@@ -153,8 +153,8 @@ class Side:
     async def wait_for_rate_limit(self) -> None:
         """Wait until the rate limit permits the next read.
 
-        The limit applies to the bytes received from this side, including the overhead of TLS, or to
-        the bytes of frames for its peer, whichever are more.
+        Two counts are kept: the bytes received from this side, with the overhead of TLS, and the
+        bytes of the frames for its peer. The limit applies to the larger count.
         """
         if self._pacer is None:
             return

@@ -1,7 +1,7 @@
 """Join a client to the pair of its code, or refuse it.
 
-docs/protocol.md has the rules for the token. The relay applies these rules after it has evicted a
-pair with a dead side.
+docs/protocol.md has the rules for the token. If the code is in use by a pair with a dead side, the
+relay evicts that pair first. The client then starts a new pair, so the rules for a new pair apply.
 """
 
 from __future__ import annotations

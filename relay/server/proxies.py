@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..limits.client_address import TrustedProxies
+from ..limits.trusted_proxies import TrustedProxies
 from ..protocol.request import Request
 
 

@@ -48,7 +48,7 @@ SHORT_POLL: Final = 0.001
 """Timeout in seconds of an epoll call while lingering: the shortest timeout of epoll above 0."""
 
 QUIET_TURNS: Final = 4
-"""The reader task lingers after more than this number of turns that woke no task.
+"""Number of consecutive turns without a woken task, after which the reader task lingers.
 
 A woken task wakes other tasks. For example, an accepted connection needs several turns of the trio
 loop until its response is sent.

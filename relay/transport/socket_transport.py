@@ -150,7 +150,7 @@ class SocketTransport(Transport):
             raise trio.BrokenResourceError from error
 
     def _next(self) -> bytes:
-        """Remove and return the buffered bytes that follow `_unsent`."""
+        """Remove and return the frames that are buffered behind a partial write."""
         data, self._behind = self._behind, b""
         return data
 

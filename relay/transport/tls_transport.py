@@ -188,7 +188,7 @@ class TLSTransport(SocketTransport):
         return plaintext
 
     def _reply(self) -> None:
-        """Send the records that a read produced; set `_failed` if the client does not read them."""
+        """Send TLS replies, such as to a KeyUpdate; fail if the client lets too many pile up."""
         if not self._unsent:
             self.send_deferred(b"")
         elif self._outgoing.pending > MAX_REPLIES:

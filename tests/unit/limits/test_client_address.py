@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from relay.daemon.log_observer import LogObserver
 from relay.limits import client_address
-from relay.limits.client_address import MAX_HOPS, TrustedProxies, rate_limit_key, redact_address
+from relay.limits.client_address import rate_limit_key, redact_address
+from relay.limits.trusted_proxies import MAX_HOPS, TrustedProxies
 from tests.support.recorded_events import CANARY_V4, CANARY_V6, EVERY_EVENT, Log, bare_logging
 
 PROXIES = TrustedProxies(("10.0.0.0/8", "192.0.2.1", " ::1 ", "2001:db8:1::/48", "unix"))

@@ -1,0 +1,70 @@
+"""Resolve the client address behind trusted proxies, from X-Forwarded-For.
+
+Pure. A client can spoof X-Forwarded-For, so an address in it counts only if a trusted proxy
+appended the address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from .client_address import UNIX, ForwardedEntry, parse_forwarded_entry, parse_network
+
+MAX_HOPS: Final = 32
+"""Maximum number of X-Forwarded-For entries that are read, starting with the right-most."""
+
+
+class TrustedProxies:
+    """The proxies whose X-Forwarded-For is trusted.
+
+    Each entry is an address, a network such as 10.0.0.0/8, or `UNIX` for every peer on a Unix
+    socket. An IPv4 address mapped into IPv6 equals the IPv4 address, here and in X-Forwarded-For.
+    Raises ValueError if an entry is none of these. The message has the entry.
+    """
+
+    __slots__ = ("_networks", "_unix")
+
+    def __init__(self, entries: Iterable[str] = ()) -> None:
+        names = {entry.strip() for entry in entries}
+        self._unix = UNIX in names
+        self._networks = [parse_network(name) for name in names - {UNIX}]
+
+    def resolve(self, peer: str, forwarded: str) -> str:
+        """Return the address of the client behind a peer.
+
+        ``peer`` is the remote address of the connection, or `UNIX`. ``forwarded`` is the complete
+        value of X-Forwarded-For, in which each proxy appends the address of its own peer on the
+        right. The method checks ``peer`` first, and then the entries from right to left. The first
+        address that does not belong to a trusted proxy is the client. If all addresses belong to
+        trusted proxies, the left-most is the client. At most `MAX_HOPS` entries are read.
+
+        Entries left of the client's address may be spoofed, and are ignored. If an entry is not an
+        address, such as "unknown" or an empty entry, the trusted proxy that appended the entry
+        counts as the client. So a client can neither avoid the limits nor spoof an address with
+        such an entry: all clients of that proxy with such entries share one rate-limit key.
+
+        An entry may have a port, brackets, quotes and a scope; the result has none of them. If
+        ``peer`` is not an address, it is never trusted, and is returned unchanged.
+        """
+        nearest = parse_forwarded_entry(peer)
+        if nearest is None:
+            return peer
+        for entry in reversed(forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:]):
+            if not self._trusts(nearest):
+                break
+            further = parse_forwarded_entry(entry)
+            if further is None:
+                break
+            nearest = further
+        return str(nearest)
+
+    def trusts(self, peer: str) -> bool:
+        """Return True if a peer is a trusted proxy."""
+        proxy = parse_forwarded_entry(peer)
+        return proxy is not None and self._trusts(proxy)
+
+    def _trusts(self, proxy: ForwardedEntry) -> bool:
+        if proxy == UNIX:
+            return self._unix
+        return any(proxy in trusted for trusted in self._networks)
