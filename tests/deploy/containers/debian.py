@@ -56,27 +56,27 @@ echo 'Acquire::http::Proxy "PROXY"; Acquire::Languages "none";' >/etc/apt/apt.co
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/test
 printf '[global]\\nproxy = PROXY\\ncert = /share/authorities.crt\\n' >/etc/pip.conf
 cat /share/pip.conf >>/etc/pip.conf
-mkdir -p /etc/containers /root/.config/letsencrypt
+mkdir -p /etc/containers ~/.config/letsencrypt
 cp /share/containers.conf /etc/containers/
-echo 'server = {DIRECTORY}' >/root/.config/letsencrypt/cli.ini
+echo 'server = {DIRECTORY}' >~/.config/letsencrypt/cli.ini
 echo 127.0.0.1 {HOST} authority.example >>/etc/hosts
-systemd-run --quiet --unit=authority --setenv=HOME=/root/authority \\
+systemd-run --quiet --unit=authority --setenv=HOME=/srv/authority \\
   /share/caddy run --adapter caddyfile --config /share/authority
-root=/root/authority/.local/share/caddy/pki/authorities/local/root.crt
+root=/srv/authority/.local/share/caddy/pki/authorities/local/root.crt
 for attempt in $(seq 100); do
   journalctl --quiet --unit=authority | grep --quiet 'serving initial configuration' && break
   sleep 0.1
 done
 cp $root /usr/local/share/ca-certificates/authority.crt
 update-ca-certificates >/dev/null
-cp -r /share/clone /root/arc-relay
+cp -r /share/clone /srv/arc-relay
 """
 RUN: Final = """
-cd /root/arc-relay
-[ ! -e /root/variables ] || . /root/variables
+cd /srv/arc-relay
+[ ! -e /srv/variables ] || . /srv/variables
 set -ex
 {commands}
-declare -p host mail >/root/variables
+declare -p host mail >/srv/variables
 """
 
 
