@@ -52,6 +52,19 @@ async def test_text_of_a_short_pair(autojump_clock: trio.testing.MockClock) -> N
         assert (dropped.pair, dropped.side) == (ended.pair, "b")
 
 
+async def test_text_after_the_end(autojump_clock: trio.testing.MockClock) -> None:
+    """Text in the closing handshake is no event: no event of a pair follows its end."""
+    async with running() as relay:
+        a, _ = await relay.pair()
+        [pair] = relay.inside.pairs
+        await relay.disconnect(a)
+        await relay.wait_for_connections(0)
+        pair.a.reframer.feed(encode(TEXT, b"text"))
+        relay.inside.report_text(pair)
+        assert pair.text_sender == "a"
+        assert not relay.events_of(TextDropped)
+
+
 async def test_no_text(autojump_clock: trio.testing.MockClock) -> None:
     """A pair that sends binary messages alone has no event."""
     async with running() as relay:
