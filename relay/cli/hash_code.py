@@ -70,9 +70,12 @@ def read_code() -> bytes:
     """Read a code from standard input. A terminal does not echo the code, which is a secret."""
     if sys.stdin is None:  # the shell closed it
         raise WrongUsage("the pair code is read from standard input, which is closed")
-    if sys.stdin.isatty():
-        return getpass("Pair code: ").encode(errors="surrogateescape")
-    return sys.stdin.buffer.readline().rstrip(b"\r\n")
+    try:
+        if sys.stdin.isatty():
+            return getpass("Pair code: ").encode(errors="surrogateescape")
+        return sys.stdin.buffer.readline().rstrip(b"\r\n")
+    except (EOFError, OSError):  # Ctrl-D at the prompt, or a file that is open for writing alone
+        raise WrongUsage("the pair code cannot be read from standard input") from None
 
 
 async def fetch_hash(target: ConnectTarget, code: bytes) -> str:
@@ -97,7 +100,7 @@ async def fetch_hash(target: ConnectTarget, code: bytes) -> str:
 def parse_hash(target: ConnectTarget, status: int, body: bytes) -> str:
     """Return the hash in a response; raise `StartError` if the response has no hash."""
     if status == HTTPStatus.BAD_REQUEST:
-        raise StartError("this is no pair code: it must have 1 to 256 characters")
+        raise StartError("this is no pair code: it must have 1 to 256 characters, in UTF-8")
     try:
         found = json.loads(body)["pair"] if status == HTTPStatus.OK else ""
     except (ValueError, RecursionError, TypeError, KeyError):

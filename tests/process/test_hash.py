@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -147,6 +148,25 @@ def test_code_from_a_pipe(monkeypatch: pytest.MonkeyPatch, code: bytes) -> None:
     pipe = io.TextIOWrapper(io.BytesIO(code + b"\r\nrest"), "utf-8")
     monkeypatch.setattr(sys, "stdin", pipe)
     assert read_code() == code
+
+
+def test_unreadable_input(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An end of input at the prompt, and a file that is open for writing alone, are wrong usage."""
+
+    def end_of_input(_: str) -> str:
+        raise EOFError
+
+    screen, keyboard = os.openpty()
+    with open(keyboard) as terminal, open(screen, "rb", buffering=0):  # noqa: PTH123 - descriptors
+        monkeypatch.setattr(sys, "stdin", terminal)
+        monkeypatch.setattr(hash_code, "getpass", end_of_input)
+        with pytest.raises(WrongUsage, match="cannot be read"):
+            read_code()
+    with (tmp_path / "file").open("wb") as file:
+        reader = io.BufferedReader(io.FileIO(file.fileno(), closefd=False))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(reader))
+        with pytest.raises(WrongUsage, match="cannot be read"):
+            read_code()
 
 
 def test_closed_input(monkeypatch: pytest.MonkeyPatch) -> None:
