@@ -29,7 +29,7 @@ from ..transport.epoll_reader import EpollReader
 from ..transport.socket_info import descriptor_limit
 from .accept import AcceptErrors
 from .code_hash import CodeHash
-from .proxies import Proxies
+from .forwarded_for import Proxies
 from .statistics import Counters, OpenPair, RelayStatistics
 from .token_file import read_token
 
