@@ -94,6 +94,12 @@ async def test_one_device(browser: Chromium, nursery: trio.Nursery) -> None:
         assert await page.evaluate(STATES) == ENOUGH
         assert await page.text("#title") == "Everything that was tested works"
         assert await page.evaluate("document.querySelectorAll('.chart rect').length") == 20
+    await page.click("#alone")
+    await page.wait_for("document.querySelector('#skip')")
+    await page.advance_clock(59)
+    await run_to_end(page, skip=False)
+    assert await page.text("#title") == "Everything works"
+    assert await page.evaluate(STATES) == " ".join(["works"] * 8)
     health = await page.evaluate("fetch('health').then((response) => response.json())")
     assert health == {"ok": True, "pairs": 0}
 

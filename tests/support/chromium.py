@@ -130,6 +130,11 @@ class Page:
         text = await self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText")
         return str(text)
 
+    async def advance_clock(self, seconds: float) -> None:
+        """Set the clock that measures intervals in the page forward."""
+        shift = f"const now = performance.now() + {seconds * 1000} - Date.now();"
+        await self.evaluate(f"{{ {shift} performance.now = () => now + Date.now() }}")
+
     async def resize(self, width: int, height: int) -> None:
         """Give the page the size of a screen, that of a phone if it is narrow."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
