@@ -175,7 +175,7 @@ async def test_message_too_big(browser: Chromium, nursery: trio.Nursery) -> None
     page = await browser.open(f"http://127.0.0.1:{port}/test")
     await page.click("#alone")
     await run_to_end(page)
-    assert await page.text("#title") == "Failed: 1 mib sent"
+    assert await page.text("#title") == "Failed: 1 MiB sent"
     assert await page.text("#summary") == "The connection was closed with 1009 message too big."
     assert "max_message_size" in await page.text("#cause")
 

@@ -25,6 +25,8 @@ const HINTS = {
     + ' parameter pair.'],
   'guest: closed 1000 peer disconnected': ['The first device has ended the test.',
     'The first device shows the reason. Start the test there again, and scan the new code.'],
+  'guest: closed 1011 peer disconnected': ['The connection of the first device failed.',
+    'The first device shows the reason, unless it lost its network.'],
   'second: no answer': ['Both connections reached different relays; or a proxy holds messages back.',
     'Let the balancer choose the relay by a hash of the parameter pair, and turn off the buffering of the proxy.'],
   'second: closed 1001 pair expired': ['No second device joined while the relay kept the first one waiting.',

@@ -15,18 +15,20 @@ function relayUrl(code, token) {
   return `${base.replace('http', 'ws')}?${query}`;
 }
 
+const lowered = (title) => title[0].toLowerCase() + title.slice(1);
+
 // Run all steps; return the key of the failed step and the failure, or the skipped steps.
 async function runSteps(test) {
   const skipped = [];
   for (const [index, [key, title, run]] of STEPS.entries()) {
     test.view.show(key, 'running');
     const waits = key === 'second' && !test.alone;
-    showVerdict('running', waits ? 'Waiting for the second device' : `Testing: ${title.toLowerCase()}`,
+    showVerdict('running', waits ? 'Waiting for the second device' : `Testing: ${lowered(title)}`,
       `Step ${index + 1} of ${STEPS.length}`);
     try {
       const detail = await run(test);
       test.view.show(key, detail === undefined ? 'skipped' : 'done', detail);
-      if (detail === undefined) skipped.push(title.toLowerCase());
+      if (detail === undefined) skipped.push(lowered(title));
     } catch (error) {
       const failure = rootFailure(test, error);
       test.view.show(key, 'failed', failure.message);
@@ -59,7 +61,7 @@ async function runTest(alone) {
   find('controls').hidden = false;
   find('alone').textContent = 'Test again from this device';
   if (failure) {
-    showVerdict('failed', `Failed: ${title.toLowerCase()}`, failure.message, hintFor(key, failure.causes));
+    showVerdict('failed', `Failed: ${lowered(title)}`, failure.message, hintFor(key, failure.causes));
   } else {
     showVerdict('passed', skipped.length ? 'Everything that was tested works' : 'Everything works',
       skipped.length ? `Skipped: ${skipped.join(', ')}. Only a silent minute shows the read timeout of a proxy.`
