@@ -182,7 +182,7 @@ async def test_message_too_big(browser: Chromium, nursery: trio.Nursery) -> None
 
 async def test_read_timeout(browser: Chromium, nursery: trio.Nursery) -> None:
     """If a proxy cuts the silent connection, the page has the time and a hint."""
-    port = await serve_proxy(nursery, await serve(nursery), bytes, silence=2)
+    port = await serve_proxy(nursery, await serve(nursery), bytes, silence=4)
     page = await browser.open(f"http://127.0.0.1:{port}/test")
     await page.click("#alone")
     await run_to_end(page, skip=False)
