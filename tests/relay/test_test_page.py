@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from relay import RelaySettings, RequestRefused
+from relay.fields import iter_fields
 from relay.protocol.page import source_hash
 from relay.protocol.response import Response
 from relay.server.test_page import PATHS, SCRIPTS, load_test_page
 from tests.support.running_relay import running
 
+PROTOCOL = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 WEB = files("relay.server").joinpath("web")
 
 
@@ -102,6 +104,18 @@ def test_token(tmp_path: Path) -> None:
     found = page(token_file=str(token)).body
     assert 'data-token="yes"' in found
     assert "a-token-of-this-test" not in found
+
+
+def test_hints() -> None:
+    """The hints name existing settings, and close codes of the relay with their reasons."""
+    hints = WEB.joinpath("hints.js").read_text()
+    known = {name for name, _, _ in iter_fields(RelaySettings)}
+    named = {*re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", hints)}
+    assert named <= known
+    assert len(named) >= 7
+    closes = {*re.findall(r"closed (\d{4}) ([a-z ]+)'", hints)}
+    assert closes <= {*re.findall(r"^\| (\d{4}) \| `([a-z ]+)` \|", PROTOCOL, re.MULTILINE)}
+    assert len(closes) >= 6
 
 
 @pytest.mark.parametrize("path", [path.name for path in WEB.iterdir()])
