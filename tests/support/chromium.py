@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 import trio
 
+PROGRAMS: Final = ("chromium", "google-chrome")
 OPTIONS: Final = (
     "--headless",
     "--no-sandbox",  # root has none
@@ -149,7 +150,7 @@ class Page:
 @asynccontextmanager
 async def run_chromium(directory: Path, *options: str) -> AsyncIterator[Chromium]:
     """Run Chromium with a new profile in a directory; skip the test if it is not installed."""
-    program = shutil.which("chromium")
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
         pytest.skip("chromium is not installed")
     command_reader, command_writer = os.pipe()
