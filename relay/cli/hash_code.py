@@ -14,11 +14,12 @@ import h11
 import trio
 import typer
 
+from ..client.dial import ConnectTarget, connect, start_tls
 from ..daemon.errors import StartError
 from ..daemon.settings import DaemonSettings
-from .client import ConnectTarget, connect, request, start_tls
 from .health import describe_failure
 from .options import WrongUsage, read_settings
+from .request import request
 from .url import LOOPBACK_FOR, parse_target
 
 PATH: Final = "/hash"

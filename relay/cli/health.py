@@ -12,11 +12,12 @@ import h11
 import trio
 import typer
 
+from ..client.dial import ConnectTarget, connect, connect_error_text, start_tls
 from ..daemon.settings import DaemonSettings
 from ..daemon.standard_streams import OutputFailed
-from .client import ConnectTarget, connect, connect_error_text, request, start_tls
 from .errors import output_failure, print_error
 from .options import WrongUsage, read_settings
+from .request import request
 from .url import local_target, parse_target
 
 TIMEOUT: Final = 5.0

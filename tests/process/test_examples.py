@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import runpy
 import subprocess
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 from websockets.datastructures import Headers
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 from websockets.frames import Close
 from websockets.http11 import Response
 from websockets.sync.client import connect
@@ -28,10 +30,11 @@ RELAY = [sys.executable, "-m", "relay", "start", "--host", "127.0.0.1", "--port"
 TIME_LIMIT = 30.0
 
 
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a Python program, with warnings as errors, until it ends."""
+def run(*command: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a Python program, with warnings as errors and standard input, until it ends."""
     return subprocess.run(
         [sys.executable, "-W", "error", *command],
+        input=given,
         capture_output=True,
         text=True,
         timeout=TIME_LIMIT,
@@ -150,6 +153,69 @@ def test_no_retry(failure: Exception) -> None:
     """The home endpoint does not repeat a request that would fail again."""
     delay: Callable[..., Any] = runpy.run_path(str(EXAMPLES / "echo_home.py"))["retry_delay"]
     assert delay(failure, 0, joined=False) is None
+
+
+@contextmanager
+def arc_daemon(port: int) -> Iterator[str]:
+    """Run the daemon of the pairing example; yield its payload."""
+    command = (EXAMPLES / "arc_endpoint.py", "daemon", f"ws://127.0.0.1:{port}")
+    with started(sys.executable, *command) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline()
+
+
+def arc_client(payload: str, *messages: str) -> subprocess.CompletedProcess[str]:
+    """Run the client of the pairing example."""
+    lines = "\n".join((payload.rstrip(), *messages, ""))
+    return run(EXAMPLES / "arc_endpoint.py", "client", given=lines)
+
+
+def test_arc_endpoint() -> None:
+    """The daemon answers two clients in turn, also if a stranger joined in between."""
+    with relay() as port, arc_daemon(port) as payload:
+        done = arc_client(payload, "hello", "again")
+        assert (done.stdout, done.stderr) == ("HELLO\nAGAIN\n", "")
+        fields = json.loads(base64.urlsafe_b64decode(payload + "=="))
+        assert [*fields] == ["v", "relayUrl", "daemonPub", "pairCode", "label"]
+        assert (fields["v"], fields["relayUrl"]) == (1, f"ws://127.0.0.1:{port}")
+        with connect(f"ws://127.0.0.1:{port}/?pair={fields['pairCode']}") as stranger:
+            stranger.send(b"garbage")
+            with pytest.raises(ConnectionClosed):
+                stranger.recv(timeout=TIME_LIMIT)
+        done = arc_client(payload, "third")
+        assert (done.stdout, done.stderr) == ("THIRD\n", "")
+
+
+def test_arc_endpoint_with_another_key() -> None:
+    """A client with the key of another daemon ends with one line."""
+    with relay() as port, arc_daemon(port) as payload:
+        fields = json.loads(base64.urlsafe_b64decode(payload + "=="))
+        fields["daemonPub"] = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
+        done = arc_client(base64.urlsafe_b64encode(json.dumps(fields).encode()).decode(), "hello")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == ("arc_endpoint: the peer does not have the key of this pairing payload\n")
+
+
+ANOTHER_VERSION = {"v": 2, "relayUrl": "", "daemonPub": "A" * 43, "pairCode": ""}
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem"),
+    [
+        ("", "standard input does not begin with a pairing payload"),
+        ("garbage", "standard input does not begin with a pairing payload"),
+        ("e30", "standard input does not begin with a pairing payload"),
+        (
+            base64.urlsafe_b64encode(json.dumps(ANOTHER_VERSION).encode()).decode(),
+            "the pairing payload has another version",
+        ),
+    ],
+)
+def test_arc_endpoint_without_payload(payload: str, problem: str) -> None:
+    """A client without a valid payload ends with one line."""
+    done = arc_client(payload)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"arc_endpoint: {problem}\n"
 
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/embedding.md").read_text(), re.DOTALL)

@@ -14,9 +14,9 @@ import pytest
 import trio
 
 from relay.cli import hash_code
-from relay.cli.client import ConnectTarget
 from relay.cli.hash_code import fetch_hash, metrics_target, parse_hash, read_code
 from relay.cli.options import WrongUsage
+from relay.client.dial import ConnectTarget
 from relay.daemon.errors import StartError
 from tests.support.process import PROGRAM, clean_environment
 from tests.support.relay_fixtures import ProcessRelay

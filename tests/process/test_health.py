@@ -16,10 +16,10 @@ import typer
 from typer.testing import CliRunner
 
 from relay import RelayHandle, serve_relay
-from relay.cli.client import ConnectTarget, client_context
 from relay.cli.health import Health, check_health, health
 from relay.cli.options import WrongUsage
 from relay.cli.url import local_target, parse_target
+from relay.client.dial import ConnectTarget, client_context
 from relay.daemon.settings import DaemonSettings
 from tests.support.ports import reserved_port
 from tests.support.relay_fixtures import TcpRelay

@@ -12,7 +12,8 @@ import pytest
 import trio
 
 from relay import Event, RelayHandle, RelaySettings, RelayStatistics, serve_relay
-from relay.cli.url import parse_target, parse_url
+from relay.cli.url import parse_target
+from relay.client.url import parse_url
 from relay.daemon.log_observer import LogObserver
 from relay.daemon.process_metrics import ProcessStatistics
 from relay.daemon.prometheus_export import MetricsObserver

@@ -59,6 +59,10 @@ class Namespaces:
         """Drop all further packets to and from the far side."""
         run("ip", "netns", "exec", self.far, "nft", "-f", "-", text=DEAD)
 
+    def recover(self) -> None:
+        """Forward packets again."""
+        run("ip", "netns", "exec", self.far, "nft", "delete", "table", "inet", "dead")
+
     def socket(self, namespace: str) -> trio.socket.SocketType:
         """Return a TCP socket that belongs to a namespace."""
         with inside(namespace):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import trio
 import trio_websocket
 
+from ...client.dial_errors import printable
+from ...client.watched_stream import WatchedStream, cancel_after
 from .answer import pair_in, refusal
 from .dial import Awaited
-from .hints import ABNORMAL_CLOSURE, Failure, printable
+from .hints import ABNORMAL_CLOSURE, Failure
 
 MAX_ANSWER: Final = 16 * 1024
 """Maximum size of a response to an upgrade in bytes."""
@@ -44,39 +45,21 @@ class ConnectOptions:
         return bool(self.headers) or "token=" in self.resource
 
 
-class RecordingStream(trio.abc.Stream):
-    """Stream that records the response and the end of the stream.
-
-    trio-websocket reports neither of them.
-    """
+class RecordingStream(WatchedStream):
+    """Stream that also records the response, which trio-websocket does not report."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
+        super().__init__(stream)
         self.answer: bytes | None = b""
         """Bytes received so far; None once the handshake has succeeded."""
-        self.ended = trio.Event()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self.ended.set()
-            raise
+        data = await super().receive_some(max_bytes)
         if self.answer is not None:
             self.answer += data
-        if not data or len(self.answer or b"") > MAX_ANSWER:
-            self.ended.set()
+            if len(self.answer) > MAX_ANSWER:
+                self.ended.set()
         return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        self.ended.set()
-        await self._stream.aclose()
 
 
 class ProbeClient:
@@ -86,14 +69,15 @@ class ProbeClient:
         self,
         name: str,
         websocket: trio_websocket.WebSocketConnection,
-        ended: trio.Event,
+        stream: WatchedStream,
         pair: str = "",
     ) -> None:
         self.name = name
         self.pair = pair
         """Hash by which the log of the relay names the pair; "" if the response has none."""
-        self.ended = ended
+        self.ended = stream.ended
         """Set at the end of the stream."""
+        self._stream = stream
         self._websocket = websocket
 
     @property
@@ -118,26 +102,12 @@ class ProbeClient:
 
     async def ping(self) -> None:
         """Send a ping and wait for its pong."""
-        if not await self._before_end(self._websocket.ping):
+        if not await self._stream.before_end(self._websocket.ping):
             raise self._closed()
 
     async def close(self) -> None:
         """Complete the closing handshake, with code 1000, unless this side has ended."""
-        await self._before_end(self._websocket.aclose)
-
-    async def _before_end(self, action: Callable[[], Awaitable[None]]) -> bool:
-        """Run an action until the stream ends; return True if the action completed.
-
-        After the end of the stream, trio-websocket may wait for ever.
-        """
-        done = False
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(cancel_after, self.ended, nursery.cancel_scope)
-            with suppress(trio_websocket.ConnectionClosed):
-                await action()
-                done = True
-            nursery.cancel_scope.cancel()
-        return done
+        await self._stream.before_end(self._websocket.aclose)
 
     def _closed(self) -> Failure:
         reason = self._websocket.closed
@@ -184,7 +154,7 @@ async def run_client(
                 )
             if websocket is not None:
                 pair, stream.answer = pair_in(stream.answer), None
-                task_status.started(ProbeClient(name, websocket, stream.ended, pair))
+                task_status.started(ProbeClient(name, websocket, stream, pair))
                 await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     except* Exception:  # noqa: BLE001, S110 - the recorded stream has the cause
@@ -193,9 +163,3 @@ async def run_client(
         await trio.aclose_forcefully(stream)
     if websocket is None:
         raise refusal(stream.answer, with_token=request.with_token)
-
-
-async def cancel_after(event: trio.Event, scope: trio.CancelScope) -> None:
-    """Cancel ``scope`` once ``event`` is set."""
-    await event.wait()
-    scope.cancel()

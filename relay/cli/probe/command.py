@@ -12,17 +12,17 @@ from typing import Annotated, Final
 import trio
 import typer
 
+from ...client.dial import client_context
+from ...client.url import Url, parse_url
 from ...daemon.errors import os_error_text, start_problem
 from ...daemon.standard_streams import OutputFailed
 from ...fields import Field, integer, seconds
 from ...protocol.query import decode_code, find_parameters
 from ...server.exception_groups import leaves
 from ...server.token_file import is_token, read_token
-from ..client import client_context
 from ..errors import print_error
 from ..health import check_health
 from ..options import WrongUsage
-from ..url import Url, parse_url
 from .attempt import Plan
 from .client import ConnectOptions
 from .dial import dial

@@ -43,11 +43,6 @@ def hint_for(phase: str, failure: Failure, seconds: float) -> str:
     return ""
 
 
-def printable(text: str) -> str:
-    """Replace each character of untrusted text that is not printable with ``?``."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
 READ_TIMEOUT: Final = (
     "the read timeout of a proxy is too short: it cut a connection that was silent for {seconds};"
     " raise it, or lower the relay's ping_interval below it"

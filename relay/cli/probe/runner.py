@@ -8,9 +8,10 @@ from typing import Final
 
 import trio
 
+from ...client.dial_errors import printable
 from .attempt import Attempt, Plan
 from .client import ProbeClient
-from .hints import Failure, hint_for, printable
+from .hints import Failure, hint_for
 from .steps import Figures, Step, steps_for
 
 GRACE: Final = 1.0

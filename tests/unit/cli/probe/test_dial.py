@@ -12,9 +12,10 @@ import pytest
 import trio
 import trustme
 
-from relay.cli.client import ConnectTarget, client_context
-from relay.cli.probe.dial import Awaited, dial, tcp_failure, tls_failure
+from relay.cli.probe.dial import Awaited, dial
 from relay.cli.probe.hints import HINTS, Failure, hint_for
+from relay.client.dial import ConnectTarget, client_context
+from relay.client.dial_errors import describe_tcp_error, describe_tls_error
 
 AUTHORITY = trustme.CA()
 
@@ -157,25 +158,25 @@ def test_unreachable() -> None:
     error = OSError("all attempts failed")
     numbers = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETUNREACH)
     error.__cause__ = ExceptionGroup("", [OSError(number, "") for number in numbers])
-    failure = tcp_failure(error)
+    failure = describe_tcp_error(error)
     assert failure.text == "network is unreachable, no route to host"
-    assert failure.causes == ("unreachable",)
-    assert tcp_failure(OSError("odd")).text == "odd"
+    assert failure.cause == "unreachable"
+    assert describe_tcp_error(OSError("odd")).text == "odd"
 
 
 def test_denied() -> None:
     """A Unix socket that the user may not open is distinguished from one without a listener."""
-    failure = tcp_failure(PermissionError(errno.EACCES, "Permission denied"))
-    assert (failure.text, failure.causes) == ("permission denied", ("denied",))
+    failure = describe_tcp_error(PermissionError(errno.EACCES, "Permission denied"))
+    assert failure == ("permission denied", "denied")
 
 
 def test_odd_certificate() -> None:
     """A certificate that is refused for a rare reason is reported with that reason."""
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = 26, "unsuitable certificate purpose"
-    failure = tls_failure(error)
+    failure = describe_tls_error(error)
     assert failure.text == "certificate refused: unsuitable certificate purpose"
-    assert failure.causes == ("tls certificate",)
+    assert failure.cause == "tls certificate"
 
 
 def test_hints() -> None:

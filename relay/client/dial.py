@@ -1,4 +1,4 @@
-"""Connections of the commands to a relay: TCP, Unix socket, TLS, HTTP."""
+"""Connections to a relay: TCP, Unix socket, TLS, and the errors of their parts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-import h11
 import trio
-
-MAX_BODY: Final = 64 * 1024
-"""Bytes of a response body after which `request` stops reading. A relay sends under a hundred."""
 
 UNIX: Final = "unix:"
 
@@ -73,7 +69,7 @@ async def connect(target: ConnectTarget) -> trio.SocketStream:
     return await trio.open_tcp_stream(last, target.port)
 
 
-async def start_tls(stream: trio.SocketStream, target: ConnectTarget) -> trio.abc.Stream:
+async def start_tls(stream: trio.abc.Stream, target: ConnectTarget) -> trio.abc.Stream:
     """Do the TLS handshake, if the target has a context; close the stream if the handshake fails.
 
     Raises trio.BrokenResourceError if the handshake fails. The cause of the exception is an
@@ -90,41 +86,6 @@ async def start_tls(stream: trio.SocketStream, target: ConnectTarget) -> trio.ab
         await trio.aclose_forcefully(stream)
         raise
     return secure
-
-
-async def request(
-    stream: trio.abc.Stream, target: ConnectTarget, body: bytes | None = None
-) -> tuple[int, bytes]:
-    """Request the path of a target; return the status and the body of the response.
-
-    The method is POST if there is a request body, and GET otherwise. The returned body may be
-    incomplete. Raises trio.BrokenResourceError if the connection fails, and h11.ProtocolError if
-    the response is not HTTP.
-    """
-    headers = [("Host", bracketed(target.name)), ("Connection", "close")]
-    events: list[h11.Event] = [h11.Request(method="GET", target=target.path, headers=headers)]
-    if body is not None:
-        headers.append(("Content-Length", str(len(body))))
-        events = [h11.Request(method="POST", target=target.path, headers=headers), h11.Data(body)]
-    client = h11.Connection(h11.CLIENT)
-    await stream.send_all(b"".join(client.send(it) or b"" for it in (*events, h11.EndOfMessage())))
-    status, found = 0, b""
-    while len(found) < MAX_BODY:
-        try:
-            event = client.next_event()
-        except h11.RemoteProtocolError:
-            if status:
-                break
-            raise
-        if event is h11.NEED_DATA:
-            client.receive_data(bytes(await stream.receive_some()))
-        elif isinstance(event, h11.Response):
-            status = event.status_code
-        elif isinstance(event, h11.Data):
-            found += event.data
-        elif isinstance(event, h11.EndOfMessage):
-            break
-    return status, found
 
 
 def error_numbers(error: OSError) -> list[int]:

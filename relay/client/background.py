@@ -1,0 +1,31 @@
+"""Run a task during a block, without exception groups."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import trio
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def background(function: Callable[..., Awaitable[object]], *args: object) -> AsyncIterator[T]:
+    """Start a task that reports a value when it is ready, and cancel the task after the block.
+
+    An exception of the start, or of the block, is raised as it is. A nursery would raise a group.
+    """
+    failure: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                yield await nursery.start(function, *args)
+            except BaseException as error:  # noqa: BLE001 - raised below
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+    finally:
+        del failure

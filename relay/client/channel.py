@@ -1,0 +1,115 @@
+"""An encrypted connection to the peer: a WebSocket after the handshake of the endpoints."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import trio
+
+from .errors import DecryptError, WrongKey
+from .handshake import MESSAGE_SIZE, Ciphers, Initiator, respond
+from .lost import ConnectionLost
+from .messages import Message, decode
+from .websocket import WebSocket
+
+PING_INTERVAL: Final = 25.0
+"""Seconds between pings to the relay while the endpoint waits for its peer. A NAT may drop a
+connection that is silent for 30 s."""
+
+PONG_TIMEOUT: Final = 10.0
+"""Seconds for the pong of the relay."""
+
+GUEST_TIMEOUT: Final = 5.0
+"""Seconds that a guest has from its first byte until it is authenticated."""
+
+GUEST_LIMIT: Final = 1024
+"""Bytes that a guest may send until it is authenticated."""
+
+
+class Channel:
+    """Encrypted connection. `send` and `receive` raise ConnectionLost once it has ended."""
+
+    def __init__(self, websocket: WebSocket, ciphers: Ciphers) -> None:
+        self._websocket = websocket
+        self._encrypt = ciphers.sending.encrypt
+        self._decrypt = ciphers.receiving.decrypt
+
+    async def send(self, plaintext: bytes) -> None:
+        """Send a message. Only one task may do so at a time."""
+        await self._websocket.send(self._encrypt(plaintext))
+
+    async def receive(self) -> Message:
+        """Return the next message.
+
+        Raises:
+            ConnectionLost: The connection has ended, or a message does not decrypt.
+            ProtocolViolation: The peer sent a malformed message.
+        """
+        return self.decode(await self._websocket.receive())
+
+    def decode(self, message: bytes) -> Message:
+        """Decrypt and decode a message; raise like `receive`."""
+        try:
+            plaintext = self._decrypt(message)
+        except DecryptError as error:
+            raise ConnectionLost(str(error)) from None
+        return decode(plaintext)
+
+    async def close(self) -> None:
+        """Complete the closing handshake of the WebSocket."""
+        await self._websocket.close()
+
+
+async def initiate(websocket: WebSocket, key: bytes, prologue: bytes) -> Channel:
+    """Do the handshake of a guest, and wait for the host as long as it takes.
+
+    Raises:
+        ConnectionLost: The connection has ended.
+        AnotherInitiator: The peer is another guest.
+        WrongKey: The peer has another key.
+    """
+    handshake = Initiator(key, prologue)
+    await websocket.send(handshake.first_message())
+    return Channel(websocket, handshake.finish(await wait_for_peer(websocket)))
+
+
+async def accept(
+    websocket: WebSocket, first: bytes, key: bytes, prologue: bytes
+) -> tuple[Channel, Message]:
+    """Do the handshake of a host with the guest that sent a first message.
+
+    The guest is authenticated by its first transport message, because anyone who recorded its
+    handshake message can repeat it.
+
+    Returns:
+        The channel, and the first message of the guest.
+
+    Raises:
+        ConnectionLost: The connection has ended, or the guest is not authenticated.
+        WrongKey: The guest has another key.
+        ProtocolViolation: The guest sent a malformed message.
+    """
+    with trio.move_on_after(GUEST_TIMEOUT):
+        try:
+            reply, ciphers = respond(key, prologue, first)
+        except WrongKey:
+            # A message that does not decrypt either tells the guest that the keys differ.
+            await websocket.send(secrets.token_bytes(MESSAGE_SIZE))
+            await websocket.close()
+            raise
+        channel = Channel(websocket, ciphers)
+        await websocket.send(reply)
+        second = await websocket.receive()
+        if len(first) + len(second) > GUEST_LIMIT:
+            raise ConnectionLost("a guest sent too much before it was authenticated")
+        return channel, channel.decode(second)
+    raise ConnectionLost("a guest did not complete the handshake in time")
+
+
+async def wait_for_peer(websocket: WebSocket) -> bytes:
+    """Return the first message of the peer. Ping the relay meanwhile."""
+    while True:
+        with trio.move_on_after(PING_INTERVAL):
+            return await websocket.receive()
+        await websocket.ping(PONG_TIMEOUT)

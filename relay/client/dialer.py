@@ -1,0 +1,110 @@
+"""Open WebSockets to the relay of a link."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from typing import Final
+
+import trio
+
+from .background import background
+from .dial import client_context, connect, start_tls
+from .dial_errors import describe_tcp_error, describe_tls_error
+from .errors import NoRelay, Refused
+from .link import Link
+from .lost import ConnectionLost, Rejected
+from .retry import is_final, tcp_timeout
+from .url import parse_url
+from .websocket import WebSocket, run_websocket
+
+TLS_TIMEOUT: Final = 10.0
+"""Seconds for the TLS handshake."""
+
+OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
+"""Function that opens a stream to the relay, or raises OSError. TLS is done on top of it."""
+
+
+class Dialer:
+    """Relay of a link, and the manner of connecting to it.
+
+    Args:
+        link: Link of the endpoint.
+        is_host: True for a host.
+        ssl_context: TLS context; None for the authorities of the system.
+        token: Token of the relay, visible ASCII; None for none.
+        open_stream: Function that opens a stream; None for TCP.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        is_host: bool,
+        ssl_context: ssl.SSLContext | None = None,
+        token: str | None = None,
+        open_stream: OpenStream | None = None,
+    ) -> None:
+        self.link = link
+        self.is_host = is_host
+        self.was_accepted = False
+        """True once the relay has accepted a connection. Later failures are temporary."""
+        url = parse_url(link.url)
+        self._authority = url.authority
+        self._target = url.target((ssl_context or client_context()) if url.tls else None)
+        self._headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
+        self._open_stream = open_stream or partial(connect, self._target)
+
+    @asynccontextmanager
+    async def open(self, code: str, outage: float) -> AsyncIterator[WebSocket]:
+        """Open a WebSocket with a pair code, and close it after the block without a handshake.
+
+        Args:
+            code: Link code or session code.
+            outage: Seconds since the connection was lost.
+
+        Raises:
+            NoRelay: There is no relay, and there was none before.
+            Refused: The relay refuses the request, and would refuse it again.
+            ConnectionLost: The connection could not be opened now.
+        """
+        url = parse_url(self.link.request_url(code))
+        resource = f"{url.path}?{url.query}"
+        try:
+            stream = await self._connect(tcp_timeout(outage))
+            opened: AbstractAsyncContextManager[WebSocket] = background(
+                run_websocket, stream, self._authority, resource, self._headers
+            )
+            async with opened as websocket:
+                self.was_accepted = True
+                yield websocket
+        except NoRelay as error:
+            if not self.was_accepted:
+                raise
+            raise ConnectionLost(str(error)) from None
+        except Rejected as answer:
+            status, reason = answer.status, answer.reason
+            if is_final(status, is_host=self.is_host, was_accepted=self.was_accepted):
+                raise Refused(status, reason, answer.pair_hash) from None
+            text = f"the relay answered {status} {reason}".rstrip()
+            retry_after = answer.retry_after
+            raise ConnectionLost(text, status=status, retry_after=retry_after) from None
+
+    async def _connect(self, timeout: float) -> trio.abc.Stream:  # noqa: ASYNC109 - of one part
+        """Return a stream to the relay; raise NoRelay."""
+        try:
+            with trio.fail_after(timeout):
+                stream = await self._open_stream()
+        except trio.TooSlowError:
+            raise NoRelay(f"no connection within {timeout:g} s") from None
+        except OSError as error:
+            raise NoRelay(describe_tcp_error(error).text) from None
+        try:
+            with trio.fail_after(TLS_TIMEOUT):
+                return await start_tls(stream, self._target)
+        except trio.TooSlowError:
+            raise NoRelay(f"no TLS handshake within {TLS_TIMEOUT:g} s") from None
+        except trio.BrokenResourceError as error:
+            raise NoRelay(describe_tls_error(error.__cause__).text) from None

@@ -1,0 +1,127 @@
+"""The guest: open a session with the host of a link."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from .channel import initiate
+from .dialer import Dialer, OpenStream
+from .errors import AnotherInitiator, PeerAborted, ProtocolViolation, WaitTimeout
+from .events import ClientEvent, OnEvent, Waiting, ignore
+from .handshake import prologue
+from .link import Link
+from .lost import ConnectionLost
+from .messages import NewSession, Refusal, Request
+from .outage import Outage
+from .resumption import run_session
+from .session import Session
+from .websocket import WebSocket
+
+ANSWER_TIMEOUT: Final = 10.0
+"""Seconds that the host has to answer REQUEST."""
+
+
+@asynccontextmanager
+async def connect(  # noqa: PLR0913 - options of the public API
+    link: Link | str,
+    *,
+    ssl_context: ssl.SSLContext | None = None,
+    resume_timeout: float = 300.0,
+    wait_timeout: float = math.inf,
+    on_event: Callable[[ClientEvent], None] | None = None,
+    open_stream: OpenStream | None = None,
+) -> AsyncIterator[Session]:
+    """Open a session with the host of a link, as a guest.
+
+    The session survives lost connections. A block that ends normally ends the own stream, if
+    `Session.send_eof` was not called, and waits until the peer has acknowledged all of it. Bytes of
+    the peer that were not read are discarded. An exception in the block aborts the session, and so
+    does cancellation, which may take 2 seconds to tell the peer.
+
+    Args:
+        link: Link, or its text.
+        ssl_context: TLS context; None for the authorities of the system.
+        resume_timeout: Seconds without a connection to the host after which the session fails.
+        wait_timeout: Seconds to wait for the host. By default, the guest waits without a limit.
+        on_event: Function that gets the events. It must not block or raise.
+        open_stream: Function that opens a stream to the relay in place of TCP, such as through a
+            proxy, or raises OSError. TLS is done on top of it. It has as long as a TCP connection.
+
+    Yields:
+        The session, once it is connected.
+
+    Raises:
+        InvalidLink: The text is not a link.
+        NoRelay: No relay is reachable at the first attempt.
+        Refused: The relay refuses the guest, and would refuse it again.
+        WaitTimeout: The host did not connect within ``wait_timeout``.
+        WrongKey: The host has another key.
+        PeerAborted: The host refused or aborted the session.
+        ResumeTimeout: The connection was lost, and did not come back.
+        ProtocolViolation: The host violates the protocol.
+
+    Source: docs/endpoints.md.
+    """
+    link = Link.parse(link) if isinstance(link, str) else link
+    dialer = Dialer(link, is_host=False, ssl_context=ssl_context, open_stream=open_stream)
+    emit = on_event or ignore
+    names: NewSession | None = None
+    with trio.move_on_after(wait_timeout):
+        names = await request_session(dialer, emit)
+    if names is None:
+        raise WaitTimeout
+    async with run_session(names, dialer, resume_timeout, emit) as session:
+        yield session
+
+
+async def request_session(dialer: Dialer, on_event: OnEvent) -> NewSession:
+    """Return code and key of a new session of the host. Wait for the host as long as it takes.
+
+    Raises:
+        EndpointError: The guest cannot get a session.
+    """
+    outage = Outage(None, on_event)
+    is_waiting = False
+
+    def on_open() -> None:
+        nonlocal is_waiting
+        outage.connected()
+        if not is_waiting:
+            is_waiting = True
+            on_event(Waiting())
+
+    while True:
+        try:
+            async with dialer.open(dialer.link.code, outage.duration) as websocket:
+                on_open()
+                return await ask(websocket, dialer.link)
+        except (ConnectionLost, AnotherInitiator) as error:
+            if await outage.wait(error):
+                is_waiting = False
+
+
+async def ask(websocket: WebSocket, link: Link) -> NewSession:
+    """Request a session in a connection with the link code.
+
+    Raises:
+        PeerAborted: The host refused the request.
+        EndpointError: The handshake failed, or the host violates the protocol.
+        ConnectionLost: The connection has ended.
+    """
+    channel = await initiate(websocket, link.key, prologue("link", link.code))
+    await channel.send(Request().encode())
+    with trio.move_on_after(ANSWER_TIMEOUT):
+        answer = await channel.receive()
+        await channel.close()
+        if isinstance(answer, Refusal):
+            raise PeerAborted(answer.reason, answer.text)
+        if not isinstance(answer, NewSession):
+            raise ProtocolViolation("the host answered REQUEST with another message")
+        return answer
+    raise ConnectionLost("the host did not answer in time")

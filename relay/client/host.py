@@ -1,0 +1,194 @@
+"""The host: serve the guests of a link."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from . import codes
+from .channel import Channel, accept, wait_for_peer
+from .dialer import Dialer, OpenStream
+from .errors import NoRelay, ProtocolViolation, Refused, WrongKey
+from .events import ClientEvent, OnEvent, Waiting, ignore
+from .handshake import prologue
+from .link import Link
+from .lost import ConnectionLost
+from .messages import Message, NewSession, Reason, Refusal, Request
+from .outage import Outage
+from .resumption import run_session
+from .session import Session
+from .websocket import WebSocket
+
+MAX_WAIT: Final = 330.0
+"""Seconds after which a host connects with the link code again. A relay ends a side that waits for
+300 s. A connection that lasts longer may have a silent peer, such as another host."""
+
+MAX_DELAY: Final = 15.0
+"""Longest delay in seconds after the end of a connection with a silent peer."""
+
+LEAVE_TIMEOUT: Final = 5.0
+"""Seconds that a guest has to close its connection with the link code."""
+
+ANOTHER_HOST: Final = "another host may use this link: a peer connected and sent nothing"
+
+Handler = Callable[[Session], Awaitable[None]]
+
+
+async def serve(  # noqa: PLR0913 - options of the public API
+    link: Link | str,
+    handler: Handler,
+    *,
+    token: str | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    resume_timeout: float = 300.0,
+    max_sessions: int = 100,
+    once: bool = False,
+    on_event: Callable[[ClientEvent], None] | None = None,
+    open_stream: OpenStream | None = None,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the guests of a link, as its host, until cancelled.
+
+    The handler runs once for each guest, concurrently. When it returns, the own stream ends, and
+    the session is over once the guest has acknowledged everything. If it raises TargetError, the
+    guest gets the message. Any other exception aborts this session alone. Cancellation aborts all
+    sessions, which may take 2 seconds.
+
+    Args:
+        link: Link, or its text.
+        handler: Function that serves one guest.
+        token: Token of the relay; None if the relay has none.
+        ssl_context: TLS context; None for the authorities of the system.
+        resume_timeout: Seconds without a connection to a guest after which its session fails.
+        max_sessions: Number of sessions at a time. Further guests are refused.
+        once: True to serve one guest, and to return when its session is over.
+        on_event: Function that gets the events. It must not block or raise.
+        open_stream: Function that opens a stream to the relay in place of TCP, such as through a
+            proxy, or raises OSError. TLS is done on top of it. It has as long as a TCP connection.
+        task_status: Reports that the relay accepted the first connection.
+
+    Raises:
+        InvalidLink: The text is not a link.
+        NoRelay: No relay is reachable at the first attempt.
+        Refused: The relay refuses the host, and would refuse it again.
+        EndpointError: With ``once``, the session failed.
+
+    Source: docs/endpoints.md.
+    """
+    link = Link.parse(link) if isinstance(link, str) else link
+    dialer = Dialer(
+        link, is_host=True, ssl_context=ssl_context, token=token, open_stream=open_stream
+    )
+    host = Host(
+        dialer, handler, resume_timeout, 1 if once else max_sessions, once, on_event or ignore
+    )
+    await host.run(task_status)
+
+
+@dataclass
+class Host:
+    """Host of a link: a connection with the link code, and the sessions of the guests."""
+
+    dialer: Dialer
+    handler: Handler
+    resume_timeout: float
+    max_sessions: int
+    once: bool
+    on_event: OnEvent
+
+    def __post_init__(self) -> None:
+        self._sessions = 0
+        self._outage = Outage(None, self.on_event)
+        self._is_waiting = self._was_accepted = False
+        self._failure: Exception | None = None
+        self._nursery: trio.Nursery
+
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """Serve guests until cancelled, or, with ``once``, until the end of the first session."""
+        async with trio.open_nursery() as self._nursery:
+            try:
+                while True:
+                    await self._wait_for_guest(task_status)
+            except (NoRelay, Refused) as error:
+                self._end(error)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _wait_for_guest(self, task_status: trio.TaskStatus[None]) -> None:
+        """Wait with the link code, and open a session for one guest."""
+        link, outage = self.dialer.link, self._outage
+        try:
+            async with self.dialer.open(link.code, outage.duration) as websocket:
+                outage.connected()
+                self._report_waiting(task_status)
+                first = None
+                # Two hosts that have met do not give up at the same time.
+                with trio.move_on_after(MAX_WAIT * random.uniform(1, 1.2)):  # noqa: S311
+                    first = await self._first_message(websocket)
+                if first is not None:
+                    names = (link.key, prologue("link", link.code))
+                    await self._answer(*await accept(websocket, first, *names))
+        except (ConnectionLost, ProtocolViolation, WrongKey) as error:
+            if await outage.wait(error):
+                self._is_waiting = False
+
+    def _report_waiting(self, task_status: trio.TaskStatus[None]) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self.on_event(Waiting())
+        if not self._was_accepted:
+            self._was_accepted = True
+            task_status.started()
+
+    async def _first_message(self, websocket: WebSocket) -> bytes:
+        """Return the first message of a guest; raise ConnectionLost."""
+        try:
+            return await wait_for_peer(websocket)
+        except ConnectionLost as error:
+            if not error.is_peer_gone:
+                raise
+            # Another host waits for a first message, too, until one of the two gives up. The
+            # delay leaves the other one alone for some time, in which guests reach it.
+            delay = MAX_DELAY * random.random()  # noqa: S311 - not a secret
+            raise ConnectionLost(ANOTHER_HOST, retry_after=delay) from None
+
+    async def _answer(self, channel: Channel, request: Message) -> None:
+        """Answer the request of an authenticated guest, and let it close the connection."""
+        if not isinstance(request, Request):
+            raise ProtocolViolation("a guest did not begin with REQUEST")
+        if self._sessions < self.max_sessions:
+            names = NewSession(codes.new_code(), codes.new_key())
+            await channel.send(names.encode())
+            self._sessions += 1
+            self._nursery.start_soon(self._serve_session, names)
+        else:
+            refusal = Refusal(Reason.NO_FURTHER_GUEST, "the host serves no further guest")
+            await channel.send(refusal.encode())
+        with trio.move_on_after(LEAVE_TIMEOUT), suppress(ConnectionLost):
+            await channel.receive()
+        await channel.close()
+
+    async def _serve_session(self, names: NewSession) -> None:
+        """Run the handler for one guest. Its exceptions end this session alone."""
+        has_begun, failure = False, None
+        timeout, on_event = self.resume_timeout, self.on_event
+        try:
+            async with run_session(names, self.dialer, timeout, on_event) as session:
+                has_begun = True
+                await self.handler(session)
+        except Exception as error:  # noqa: BLE001 - an event reports it
+            failure = error
+        self._sessions -= 1
+        if self.once and has_begun:
+            self._end(failure)
+
+    def _end(self, failure: Exception | None) -> None:
+        """Return from `run`, or raise this exception there."""
+        self._failure = failure
+        self._nursery.cancel_scope.cancel()

@@ -1,0 +1,103 @@
+"""The stream that an endpoint receives: its bytes until the program consumes them. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from .errors import ProtocolViolation
+
+SMALL: Final = 1024
+"""Size in bytes below which messages are merged, because each object costs memory too."""
+
+MAX_MERGED: Final = 64_000
+"""Bytes of a piece after which no message is merged into it."""
+
+
+class Inbox:
+    """Bytes that were received and not yet consumed.
+
+    Positions count the bytes of the stream from 0. The end of the stream counts as one more byte.
+
+    Args:
+        window: Number of bytes that may wait for the program.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self._pieces = deque[bytes | bytearray]()
+        self._offset = 0
+        """Number of bytes of the first piece that the program has consumed."""
+        self.length = 0
+        """Number of bytes received."""
+        self.consumed_bytes = 0
+        """Number of bytes that the program has consumed."""
+        self.ended = False
+        """True if the end of the stream was received."""
+
+    @property
+    def received(self) -> int:
+        """Position up to which the stream was received, with its end."""
+        return self.length + self.ended
+
+    @property
+    def consumed(self) -> int:
+        """Position up to which the program has consumed. The end is consumed with the last byte."""
+        return self.consumed_bytes + (self.ended and not self._pieces)
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no byte waits for the program."""
+        return not self._pieces
+
+    def receive(self, data: bytes) -> None:
+        """Append the next bytes of the stream.
+
+        Raises:
+            ProtocolViolation: The bytes exceed the window, or follow the end.
+        """
+        if self.ended:
+            raise ProtocolViolation("DATA after the end of the stream")
+        self.length += len(data)
+        if self.length > self.consumed_bytes + self.window:
+            raise ProtocolViolation("DATA exceeds the window")
+        if len(data) >= SMALL:
+            self._pieces.append(data)
+        elif (last := self._last_merged()) is not None:
+            last += data
+        else:
+            self._pieces.append(bytearray(data))
+
+    def end(self) -> None:
+        """End the stream.
+
+        Raises:
+            ProtocolViolation: The stream has ended before.
+        """
+        if self.ended:
+            raise ProtocolViolation("END after the end of the stream")
+        self.ended = True
+
+    def read(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Consume the next bytes: those of one message, or at most ``max_bytes`` of them."""
+        piece = self._pieces[0]
+        end = len(piece) if max_bytes is None else min(len(piece), self._offset + max_bytes)
+        data = piece[self._offset : end]
+        if end == len(piece):
+            self._pieces.popleft()
+            self._offset = 0
+        else:
+            self._offset = end
+        self.consumed_bytes += len(data)
+        return data
+
+    def discard(self) -> None:
+        """Consume all that waits."""
+        self._pieces.clear()
+        self._offset = 0
+        self.consumed_bytes = self.length
+
+    def _last_merged(self) -> bytearray | None:
+        """Return the last piece, if a small message may be merged into it."""
+        last = self._pieces[-1] if self._pieces else None
+        return last if isinstance(last, bytearray) and len(last) < MAX_MERGED else None

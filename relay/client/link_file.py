@@ -1,0 +1,100 @@
+"""Files that hold a link. Only their owner can read them, because a link is a secret."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Final
+
+from .errors import InvalidLink
+from .link import MAX_LINK, Link
+
+OWNER_ONLY: Final = 0o600
+"""Mode of a link file."""
+
+
+def read_link(path: str) -> Link:
+    """Read the link in a file; symbolic links are followed.
+
+    Args:
+        path: Regular file of the effective user, which no other user can access. White space around
+            the link is ignored.
+
+    Raises:
+        OSError: The file cannot be read.
+        InvalidLink: The file is not a regular file, other users can access it or own it, or it
+            does not hold a link. The message names the file, and quotes no secret.
+    """
+    # Check before opening, because opening a device can have side effects, and a FIFO blocks.
+    require_private(path, Path(path).stat())
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open has no flags
+        require_private(path, os.fstat(descriptor))  # the path may name another file by now
+        content = file.read(MAX_LINK + 1)
+    if not content.strip():
+        raise InvalidLink(f"{path!r} is empty: delete the file, or write the link into it")
+    try:
+        return Link.parse(content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InvalidLink(f"{path!r} is not a text in UTF-8") from None
+    except InvalidLink as error:
+        raise InvalidLink(f"{path!r}: {error}") from None
+
+
+def require_private(path: str, status: os.stat_result) -> None:
+    """Raise InvalidLink unless a file is regular, and only the effective user can access it."""
+    if not stat.S_ISREG(status.st_mode):
+        raise InvalidLink(f"{path!r} is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise InvalidLink(f"{path!r} belongs to another user: copy it to a file of your own")
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise InvalidLink(
+            f"other users can access {path!r}: run chmod 600 {shlex.quote(path)}, "
+            "and make a new link if others may have read it"
+        )
+
+
+def create_link_file(path: str, link: Link, *, replace: bool = False) -> None:
+    """Write a link to a new file with the mode 0600.
+
+    The file never holds a part of the link: a failure leaves the previous file, or none.
+
+    Args:
+        path: File to create.
+        link: Link to write.
+        replace: True to replace an existing file; a symbolic link to it remains.
+
+    Raises:
+        FileExistsError: The file exists, and ``replace`` is False.
+        OSError: The file cannot be written.
+    """
+    target = Path(path).resolve() if replace else Path(path)
+    if not replace:
+        # Claim the name. Another process that creates the same file fails here.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY))
+    try:
+        write_atomically(target, f"{link.text}\n".encode())
+    except BaseException:
+        if not replace:
+            target.unlink()
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file with a new one that has the mode 0600."""
+    descriptor, temporary = mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            os.fchmod(descriptor, OWNER_ONLY)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, path)  # noqa: PTH105 - a path of mkstemp
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)  # noqa: PTH108 - a path of mkstemp
+        raise

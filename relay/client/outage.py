@@ -1,0 +1,67 @@
+"""The attempts to connect again after a lost connection."""
+
+from __future__ import annotations
+
+import random
+from typing import Final
+
+import trio
+
+from .errors import AnotherInitiator, EndpointError
+from .events import OnEvent, Retrying
+from .lost import ConnectionLost
+from .retry import collision_delay, retry_delay
+
+STABLE: Final = 1.0
+"""Seconds after which a connection counts as a success. An earlier end counts as a failed attempt,
+so that a relay that cuts every connection does not cause a loop without pauses."""
+
+
+class Outage:
+    """Time without a connection, and the failures in it.
+
+    Args:
+        session_id: Name of the session for events; None for the link code.
+        on_event: Function that gets the events.
+    """
+
+    def __init__(self, session_id: str | None, on_event: OnEvent) -> None:
+        self._session_id = session_id
+        self._on_event = on_event
+        self._since = trio.current_time()
+        self._connected_at: float | None = None
+        self._failures = 0
+
+    @property
+    def duration(self) -> float:
+        """Seconds since the last connection ended."""
+        return trio.current_time() - self._since
+
+    def connected(self) -> None:
+        """Record that a connection is established."""
+        self._connected_at = trio.current_time()
+
+    async def wait(self, error: ConnectionLost | EndpointError) -> bool:
+        """Wait before the next attempt, after a failed attempt or the end of a connection.
+
+        Returns True if an event reported this. The expiry of a waiting side is no failure.
+        """
+        now = trio.current_time()
+        connected_at, self._connected_at = self._connected_at, None
+        if connected_at is not None:
+            self._since = now
+        is_stable = connected_at is not None and now >= connected_at + STABLE
+        self._failures = 0 if is_stable else self._failures + 1
+        fraction = random.random()  # noqa: S311 - not a secret
+        lost = error if isinstance(error, ConnectionLost) else None
+        if isinstance(error, AnotherInitiator) or (lost is not None and lost.is_collision):
+            delay = collision_delay(fraction)
+        else:
+            retry_after = 0.0 if lost is None else lost.retry_after
+            delay = retry_delay(self._failures, self.duration, fraction, retry_after)
+            delay = max(delay, retry_after)  # also before the first attempt
+        is_reported = lost is None or not lost.is_expiry or delay > 0
+        if is_reported:
+            self._on_event(Retrying(self._session_id, str(error), delay))
+        await trio.sleep(delay)
+        return is_reported

@@ -1,0 +1,131 @@
+"""The stream that an endpoint sends: its bytes until they are acknowledged. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from .errors import ProtocolViolation
+
+PIECE: Final = 64_000
+"""Maximum number of bytes of the stream in one message."""
+
+
+class Outbox:
+    """Bytes that the peer has not acknowledged, and the position of the next byte to send.
+
+    Positions count the bytes of the stream from 0. The end of the stream counts as one more byte.
+
+    Args:
+        capacity: Number of bytes that are kept for the peer.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._pieces = deque[bytearray]()
+        """Bytes from `_start` on, in pieces of `PIECE` bytes; only the last one may be shorter."""
+        self._start = 0
+        self._index = 0
+        """Index of the piece with the next byte to send."""
+        self._credit_end = 0
+        """Position up to which the window of the peer allows to send."""
+        self._window = 0
+        self.length = 0
+        """Number of bytes that the program has written."""
+        self.ended = False
+        """True if the program has ended the stream."""
+        self.sent = 0
+        """Position of the next byte to send in the current connection."""
+        self._consumed = 0
+        """Highest position of an ACK."""
+        self.delivered = 0
+        """Highest position that the peer has received, as far as it is known."""
+
+    @property
+    def room(self) -> int:
+        """Number of bytes that the program may write now."""
+        return self._capacity - (self.length - self._start)
+
+    @property
+    def is_acknowledged(self) -> bool:
+        """True if the stream has ended, and the peer has acknowledged its end."""
+        return self.ended and self._consumed > self.length
+
+    @property
+    def acknowledged(self) -> int:
+        """Number of bytes that the program of the peer has consumed."""
+        return min(self._consumed, self.length)
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append the bytes for which there is room; return their number."""
+        view = memoryview(data)[: self.room]
+        written = 0
+        while written < len(view):
+            if not self._pieces or len(self._pieces[-1]) == PIECE:
+                self._pieces.append(bytearray())
+            last = self._pieces[-1]
+            part = view[written : written + PIECE - len(last)]
+            last += part
+            written += len(part)
+        self.length += written
+        return written
+
+    def next_data(self) -> memoryview | None:
+        """Return the next bytes to send, without sending them; None if there are none.
+
+        The caller releases the memory before the next call of a method.
+        """
+        end = min(self.length, self._credit_end)
+        if self.sent >= end:
+            return None
+        offset = (self.sent - self._start) % PIECE
+        return memoryview(self._pieces[self._index])[offset : offset + end - self.sent]
+
+    def advance(self, size: int) -> None:
+        """Count bytes as sent."""
+        self.sent += size
+        self._index = (self.sent - self._start) // PIECE
+
+    def take_end(self) -> bool:
+        """Return True if the end of the stream is the next to send, and count it as sent."""
+        if self.ended and self.sent == self.length < self._credit_end:
+            self.sent += 1
+            return True
+        return False
+
+    def resume(self, received: int, window: int) -> None:
+        """Continue at the position that the peer names at the beginning of a connection.
+
+        Raises:
+            ProtocolViolation: The peer has acknowledged more, the position was never sent, or the
+                window has changed.
+        """
+        if not self.delivered <= received <= self.length + self.ended:
+            raise ProtocolViolation("position of RESUME is not one that can continue the stream")
+        if self._window not in (0, window):
+            raise ProtocolViolation("window of RESUME has changed")
+        self._window = window
+        self._credit_end = self._consumed + window
+        self.delivered = self.sent = received
+        self._drop(received)
+
+    def acknowledge(self, position: int) -> None:
+        """Drop the bytes before a position, and open the window.
+
+        Raises:
+            ProtocolViolation: The position was not sent, or was acknowledged before.
+        """
+        if not self._consumed <= position <= self.sent:
+            raise ProtocolViolation("position of ACK was not sent, or goes back")
+        self._consumed = position
+        self._credit_end = position + self._window
+        self.delivered = max(self.delivered, position)
+        self._drop(position)
+
+    def _drop(self, position: int) -> None:
+        """Drop the pieces that end before a position."""
+        pieces = self._pieces
+        end = min(position, self.length)
+        while pieces and self._start + len(pieces[0]) <= end:
+            self._start += len(pieces.popleft())
+        self._index = (min(self.sent, self.length) - self._start) // PIECE

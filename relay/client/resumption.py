@@ -1,0 +1,206 @@
+"""Keep a session connected until it is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from .background import background
+from .channel import Channel, accept, initiate, wait_for_peer
+from .dialer import Dialer
+from .errors import (
+    AnotherInitiator,
+    EndpointError,
+    NoRelay,
+    ProtocolViolation,
+    Refused,
+    ResumeTimeout,
+    TargetError,
+    WrongKey,
+)
+from .events import Connected, Ended, Lost, OnEvent
+from .handshake import prologue
+from .lost import ConnectionLost
+from .messages import Abort, NewSession, Reason, Resume
+from .outage import Outage
+from .session import CLOSED_TEXT, Session
+from .transfer import Transfer, report_violation
+from .websocket import WebSocket
+
+RESUME_TIMEOUT: Final = 5.0
+"""Seconds that the peer has for RESUME after the handshake."""
+
+FIRST_TIMEOUT: Final = 30.0
+"""Seconds for the first connection of a session. Both endpoints were connected just before."""
+
+CLOSE_TIMEOUT: Final = 3.0
+"""Seconds to close the connection of a session that is over."""
+
+LINGER: Final = 30.0
+"""Seconds to wait for FINISHED of the peer without a connection."""
+
+
+class SessionRunner:
+    """Connections of a session, one after the other.
+
+    Args:
+        session: Stream of the program.
+        names: Code and key of the session.
+        dialer: Relay, and the role of this endpoint.
+        resume_timeout: Seconds without a connection to the peer after which the session fails.
+        on_event: Function that gets the events.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        names: NewSession,
+        dialer: Dialer,
+        resume_timeout: float,
+        on_event: OnEvent,
+    ) -> None:
+        self._session = session
+        self._state = session.state
+        self._names = names
+        self._prologue = prologue("session", names.code)
+        self._dialer = dialer
+        self._resume_timeout = resume_timeout
+        self._on_event = on_event
+        self._outage = Outage(session.id, on_event)
+        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
+        self._started: Callable[[], None]
+        self._has_begun = self._is_transferring = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Keep the session connected until it is over; report its first connection.
+
+        Raises:
+            EndpointError: The first connection failed. Later failures are errors of the session.
+        """
+        self._started = task_status.started
+        state = self._state
+        self._scope.deadline = trio.current_time() + min(FIRST_TIMEOUT, self._resume_timeout)
+        with self._scope:
+            while not state.over.is_set():
+                await self._run_connection()
+        self._ended.set()
+        if not state.over.is_set():
+            text = "the connection was lost, and did not come back in time"
+            state.end(None if state.has_finished else ResumeTimeout(text))
+        if not self._has_begun:
+            raise state.error or ResumeTimeout("the session ended before its first connection")
+
+    async def stop(self) -> None:
+        """End the task; let it close its connection, if it has one, with a closing handshake."""
+        if self._is_transferring:
+            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self._ended.wait()
+        self._scope.cancel()
+
+    async def _run_connection(self) -> None:
+        """Connect once, and use the connection until its end. Wait after a failure."""
+        state, outage = self._state, self._outage
+        try:
+            async with self._dialer.open(self._names.code, outage.duration) as websocket:
+                channel, resume = await self._handshake(websocket)
+                try:
+                    transfer = Transfer(state, channel, resume)
+                    self._on_connected()
+                    self._is_transferring = True
+                    await transfer.run()
+                except ProtocolViolation as error:
+                    state.end(error)
+                    await report_violation(channel)
+                finally:
+                    self._is_transferring = False
+        except (ConnectionLost, AnotherInitiator, WrongKey, ProtocolViolation) as error:
+            if state.is_connected:
+                state.is_connected = False
+                timeout = LINGER if state.has_finished else self._resume_timeout
+                self._scope.deadline = trio.current_time() + timeout
+                self._on_event(Lost(self._session.id, str(error)))
+            if not state.over.is_set():
+                await outage.wait(error)
+        except (NoRelay, Refused) as error:
+            state.end(error)
+
+    async def _handshake(self, websocket: WebSocket) -> tuple[Channel, Resume]:
+        """Do the handshake, and exchange RESUME; the guest begins."""
+        key, inbox = self._names.key, self._state.inbox
+        own = Resume(inbox.received, inbox.window).encode()
+        if self._dialer.is_host:
+            first = await wait_for_peer(websocket)
+            channel, message = await accept(websocket, first, key, self._prologue)
+        else:
+            channel = await initiate(websocket, key, self._prologue)
+            await channel.send(own)
+            with trio.move_on_after(RESUME_TIMEOUT) as scope:
+                message = await channel.receive()
+            if scope.cancelled_caught:
+                raise ConnectionLost("the peer did not continue the session in time")
+        if not isinstance(message, Resume):
+            raise ConnectionLost("the peer did not begin with RESUME")
+        if self._dialer.is_host:
+            await channel.send(own)
+        return channel, message
+
+    def _on_connected(self) -> None:
+        self._state.is_connected = True
+        self._scope.deadline = math.inf
+        self._outage.connected()
+        self._on_event(Connected(self._session.id))
+        if not self._has_begun:
+            self._has_begun = True
+            self._scope.shield = True  # so that a program that is cancelled can abort the session
+            self._started()
+
+
+@asynccontextmanager
+async def run_session(
+    names: NewSession, dialer: Dialer, resume_timeout: float, on_event: OnEvent
+) -> AsyncIterator[Session]:
+    """Open a session, and end it after the block.
+
+    A block that ends normally ends the own stream, and waits until it has arrived. An exception
+    aborts the session.
+
+    Raises:
+        EndpointError: The session failed. The block raises this in place of the
+            trio.BrokenResourceError of a method of the session.
+    """
+    session = Session()
+    runner = SessionRunner(session, names, dialer, resume_timeout, on_event)
+    async with background(runner.run):
+        failure: EndpointError | None = None
+        try:
+            yield session
+            await session.finish()
+        except BaseException as error:
+            await session.abort(abort_message(error))
+            if isinstance(error, Exception):
+                failure = as_endpoint_error(error)
+            if isinstance(error, trio.BrokenResourceError) and session.error is not None:
+                raise session.error from None
+            raise
+        finally:
+            on_event(Ended(session.id, session.error or failure))
+            await runner.stop()
+
+
+def abort_message(error: BaseException) -> Abort:
+    """Return the message for the peer of a program that ended with an exception."""
+    if isinstance(error, TargetError):
+        return Abort(Reason.TARGET_UNREACHABLE, str(error))
+    return Abort(Reason.CLOSED, CLOSED_TEXT)
+
+
+def as_endpoint_error(error: Exception) -> EndpointError:
+    """Return the exception of a program for an event, without its text, which may be a secret."""
+    if isinstance(error, EndpointError):
+        return error
+    return EndpointError(f"the program of the session failed: {type(error).__name__}")

@@ -1,0 +1,192 @@
+"""The session of a program with its peer: a stream that survives lost connections."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+from .errors import EndpointError
+from .messages import Abort, Reason
+from .session_state import SessionState
+
+ABORT_TIMEOUT: Final = 2.0
+"""Seconds to tell the peer that the session is aborted."""
+
+CLOSE_TIMEOUT: Final = 30.0
+"""Seconds to wait for the end of the peer's stream after the end of the own stream arrived."""
+
+CLOSED_TEXT: Final = "the program of the peer closed the session"
+
+
+class Session(trio.abc.HalfCloseableStream):
+    """Stream between a program and its peer, in both directions, over lost connections.
+
+    Bytes arrive exactly once and in order, or the session ends with an error. `send_all` returns
+    once the bytes are in the buffer of the session; it waits while the buffer (4 MiB) is full.
+    Cancelling `send_all` leaves an unknown number of its bytes in the buffer. Cancelling
+    `receive_some` loses nothing.
+
+    The methods raise trio.BrokenResourceError, whose cause is the `error` of the session, after the
+    session has failed.
+    """
+
+    def __init__(self) -> None:
+        self._id = secrets.token_hex(3)
+        self._state = SessionState()
+        self._sending = self._receiving = self._closed = False
+
+    @property
+    def id(self) -> str:
+        """Short random name, for displays and logs. It reveals nothing about the code."""
+        return self._id
+
+    @property
+    def bytes_sent(self) -> int:
+        """Number of bytes that the program of the peer has consumed, as far as is known."""
+        return self._state.outbox.acknowledged
+
+    @property
+    def bytes_received(self) -> int:
+        """Number of bytes that the program has consumed."""
+        return self._state.inbox.consumed_bytes
+
+    @property
+    def error(self) -> EndpointError | None:
+        """Cause of the failure of the session; None if it has not failed."""
+        return self._state.error
+
+    @property
+    def state(self) -> SessionState:
+        """State for `relay.client` alone."""
+        return self._state
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        with self._only_sender():
+            await trio.lowlevel.checkpoint()
+            view = memoryview(data).cast("B")
+            while view:
+                self._require_open()
+                if self._state.outbox.ended:
+                    raise trio.ClosedResourceError("the stream was ended")
+                if written := self._state.outbox.write(view):
+                    self._state.to_send.set()
+                    view = view[written:]
+                else:
+                    await self._state.to_write.wait()
+
+    async def wait_send_all_might_not_block(self) -> None:
+        with self._only_sender():
+            await trio.lowlevel.checkpoint()
+            self._require_open()
+            while self._state.outbox.room <= 0:
+                await self._state.to_write.wait()
+                self._require_open()
+
+    async def send_eof(self) -> None:
+        with self._only_sender():
+            await trio.lowlevel.checkpoint()
+            if not self._state.outbox.ended:
+                self._require_open()
+                self._state.outbox.ended = True
+                self._state.to_send.set()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError("max_bytes must be at least 1")
+        if self._receiving:
+            raise trio.BusyResourceError("another task is receiving")
+        self._receiving = True
+        try:
+            await trio.lowlevel.checkpoint()
+            inbox = self._state.inbox
+            while inbox.is_empty or self._closed:
+                if self._closed:
+                    raise trio.ClosedResourceError
+                if inbox.ended:
+                    return b""
+                self._require_open()
+                await self._state.to_read.wait()
+            data = inbox.read(max_bytes)
+            self._state.consume()
+            return data
+        finally:
+            self._receiving = False
+
+    async def aclose(self) -> None:
+        """Close the session: abort it, unless the own stream was ended.
+
+        After `send_eof`, bytes that the program has not read are discarded, and `connect` or
+        `serve` waits until the own stream has arrived.
+        """
+        if self._state.outbox.ended:
+            self._discard()
+        else:
+            await self.abort(Abort(Reason.CLOSED, CLOSED_TEXT))
+        await trio.lowlevel.checkpoint()
+
+    async def abort(self, message: Abort) -> None:
+        """Abort the session, unless it is over, and tell the peer if that is possible."""
+        state = self._state
+        self._close()
+        if state.over.is_set():
+            return
+        state.abort = message
+        state.to_send.set()
+        if state.is_connected:
+            with trio.move_on_after(ABORT_TIMEOUT, shield=True):
+                await state.over.wait()
+        state.end(None)
+
+    async def finish(self) -> None:
+        """End the own stream, and wait until the session is over.
+
+        Bytes that the program has not read are discarded. The session is aborted if the stream of
+        the peer does not end in time.
+
+        Raises:
+            EndpointError: The session has failed.
+        """
+        state = self._state
+        state.outbox.ended = True
+        self._discard()
+        while not (state.outbox.is_acknowledged or state.over.is_set()):
+            await state.to_write.wait()
+        with trio.move_on_after(CLOSE_TIMEOUT):
+            await state.over.wait()
+        if not state.over.is_set():
+            await self.abort(Abort(Reason.CLOSED, CLOSED_TEXT))
+        if state.error is not None:
+            raise state.error
+
+    def _discard(self) -> None:
+        """Discard all bytes of the peer from now on."""
+        self._close()
+        self._state.is_discarding = True
+        self._state.inbox.discard()
+        self._state.to_send.set()
+
+    def _close(self) -> None:
+        """Let no further call of the program succeed."""
+        self._closed = True
+        self._state.to_read.set()
+        self._state.to_write.set()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError
+        if self._state.over.is_set():
+            raise trio.BrokenResourceError("the session is over") from self._state.error
+
+    @contextmanager
+    def _only_sender(self) -> Iterator[None]:
+        if self._sending:
+            raise trio.BusyResourceError("another task is sending")
+        self._sending = True
+        try:
+            yield
+        finally:
+            self._sending = False

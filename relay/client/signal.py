@@ -1,0 +1,23 @@
+"""A flag that tasks wait for."""
+
+from __future__ import annotations
+
+import trio
+
+
+class Signal:
+    """Flag that wakes the tasks that wait for it, or the next one."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        """Set the flag."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Wait until the flag is set, and clear it."""
+        event = self._event
+        await event.wait()
+        if self._event is event:
+            self._event = trio.Event()

@@ -1,0 +1,144 @@
+"""One WebSocket to a relay, on top of trio-websocket.
+
+trio-websocket runs a reader task, which fails in some ways: a ping that arrives after the own close
+frame raises LocalProtocolError there, for example. Here, every such failure is the end of this
+connection, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import trio
+import trio_websocket
+
+from .errors import NoRelay
+from .lost import ABNORMAL, ConnectionLost, Rejected, plain_words
+from .watched_stream import WatchedStream, cancel_after
+
+MAX_MESSAGE: Final = 65_535
+"""Maximum size of a message in bytes."""
+
+READ_SIZE: Final = 256 * 1024
+"""Maximum number of bytes of one read."""
+
+QUEUE: Final = 16
+"""Maximum number of received messages in the queue."""
+
+MAX_RESPONSE: Final = 128 * 1024
+"""Maximum size of the response to an upgrade, with the early data of the peer, in bytes."""
+
+MAX_UNNOTICED: Final = 2 * 2**20
+"""Bytes after which a connection ends if the endpoint has received no message in them. The queue
+and one read have two thirds of it."""
+
+UPGRADE_TIMEOUT: Final = 10.0
+"""Seconds for the response to the upgrade. A takeover check delays it by up to 2 s."""
+
+CLOSE_TIMEOUT: Final = 2.0
+"""Seconds for the closing handshake."""
+
+
+class WebSocket:
+    """Open WebSocket. Once it has ended, `send`, `receive` and `ping` raise ConnectionLost."""
+
+    def __init__(
+        self, connection: trio_websocket.WebSocketConnection, stream: WatchedStream
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+
+    async def send(self, message: bytes) -> None:
+        """Send a binary message."""
+        try:
+            await self._connection.send_message(message)
+        except Exception:  # noqa: BLE001 - LocalProtocolError of wsproto too, while closing
+            raise self._lost() from None
+
+    async def receive(self) -> bytes:
+        """Return the next message; a text message ends the connection."""
+        try:
+            message = await self._connection.get_message()
+        except trio_websocket.ConnectionClosed:
+            raise self._lost() from None
+        self._stream.allowance = MAX_UNNOTICED
+        if isinstance(message, str):
+            raise ConnectionLost("a text message arrived")
+        return message
+
+    async def ping(self, timeout: float) -> None:  # noqa: ASYNC109 - a silent relay is lost
+        """Send a ping, and wait at most ``timeout`` seconds for its pong."""
+        answered = False
+        with trio.move_on_after(timeout):
+            answered = await self._stream.before_end(self._connection.ping)
+        if not answered:
+            raise self._lost("the relay did not answer a ping")
+
+    async def close(self) -> None:
+        """Complete the closing handshake with code 1000, within `CLOSE_TIMEOUT`."""
+        with trio.move_on_after(CLOSE_TIMEOUT):
+            await self._stream.before_end(self._connection.aclose)
+
+    def _lost(self, text: str = "the connection was cut, without a close frame") -> ConnectionLost:
+        reason = self._connection.closed
+        if reason is None or reason.code == ABNORMAL:
+            return ConnectionLost(text)
+        words = plain_words(reason.reason or "")
+        text = f"the connection was closed with {reason.code} {words}".rstrip()
+        return ConnectionLost(text, reason.code, words)
+
+
+async def run_websocket(
+    inner: trio.abc.Stream,
+    authority: str,
+    resource: str,
+    headers: list[tuple[bytes, bytes]],
+    *,
+    task_status: trio.TaskStatus[WebSocket],
+) -> None:
+    """Open a WebSocket on a stream, report it, and keep it open until cancelled.
+
+    Raises:
+        Rejected: The response is an error status.
+        NoRelay: There is no valid response.
+    """
+    # trio-websocket accepts any stream, although its annotation names two types.
+    stream: Any = WatchedStream(inner)
+    stream.allowance = MAX_RESPONSE
+    connection = None
+    rejection: Rejected | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            with trio.move_on_after(UPGRADE_TIMEOUT) as opening:
+                nursery.start_soon(cancel_after, stream.ended, opening)
+                connection = await trio_websocket.wrap_client_stream(
+                    nursery,
+                    stream,
+                    authority,
+                    resource,
+                    extra_headers=headers,
+                    message_queue_size=QUEUE,
+                    max_message_size=MAX_MESSAGE,
+                    receive_buffer_size=READ_SIZE,
+                )
+            if connection is not None:
+                stream.allowance = MAX_UNNOTICED
+                task_status.started(WebSocket(connection, stream))
+                await trio.sleep_forever()
+            nursery.cancel_scope.cancel()
+    except* trio_websocket.ConnectionRejected as group:
+        rejection = rejected(group)
+    except* Exception:  # noqa: BLE001, S110 - the end of this connection, see above
+        pass
+    finally:
+        await trio.aclose_forcefully(stream)
+    if rejection is not None:
+        raise rejection
+    if connection is None:
+        raise NoRelay("the server at this URL does not answer like a relay")
+
+
+def rejected(group: BaseExceptionGroup[trio_websocket.ConnectionRejected]) -> Rejected:
+    """Return the response that the reader task reported."""
+    first = cast("trio_websocket.ConnectionRejected", group.exceptions[0])
+    return Rejected(first.status_code, first.headers or (), first.body or b"")

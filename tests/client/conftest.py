@@ -1,0 +1,5 @@
+"""Fixtures for the tests of endpoints."""
+
+from tests.support.endpoints import endpoints
+
+__all__ = ["endpoints"]
