@@ -42,7 +42,7 @@ def find_pythons() -> dict[str, str]:
 
 PYTHONS = find_pythons()
 FIRST = next(iter(PYTHONS))
-"""CPython of the shared environment, of the coverage gate and of the README's first command."""
+"""CPython of the shared environment, of the coverage gate and of the README's commands."""
 NEWEST = next(reversed(PYTHONS))
 """CPython of the README's test command."""
 
@@ -187,7 +187,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(venv_backend="none", default=False)
 def readme(session: nox.Session) -> None:
-    """Run the README's first command in a new clone, and its smoke test."""
+    """Run the README's commands that share and run in a new clone, and its smoke test."""
     session.run(PYTHONS[FIRST], ".ci/readme.py", "run", external=True)
 
 

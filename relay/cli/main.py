@@ -10,6 +10,7 @@ import typer
 from ..daemon.errors import StartError
 from ..daemon.program import PROGRAM, program_version
 from ..daemon.standard_streams import OutputFailed
+from .endpoint.commands import register as register_endpoint_commands
 from .errors import describe_crash, output_failure, print_error, shortage
 from .hash_code import hash_code
 from .health import health
@@ -27,6 +28,7 @@ app.command(epilog=UNITS_HELP)(start)
 app.command()(health)
 app.command()(probe)
 app.command("hash")(hash_code)
+register_endpoint_commands(app)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import typer
 from ..daemon.settings import DaemonSettings
 from ..fields import Definition, Field, iter_fields
 from ..settings import RelaySettings
+from .endpoint.variables import SECRET_VARIABLES
 
 ENVIRONMENT: Final = "ARC_RELAY_"
 KINDS: Final = (DaemonSettings, RelaySettings)
@@ -97,6 +98,7 @@ def read_settings(kind: type[SettingsT], flags: Flags) -> SettingsT:
 def refuse_unknown_variables() -> None:
     """Raise WrongUsage, with the nearest known name, for an unknown ``ARC_RELAY_`` variable."""
     known = {variable_of(name) for kind in KINDS for name, _, _ in iter_fields(kind)}
+    known |= SECRET_VARIABLES  # of other commands
     for name in sorted(os.environ):
         if name.startswith(ENVIRONMENT) and name not in known and os.environ[name]:
             (nearest,) = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .certificates import HOST
 
-__all__ = ["knowing", "probe"]
+__all__ = ["knowing", "probe", "relay_command"]
 
 SECONDS = 60.0
 HOSTS = f"127.0.0.1 localhost {HOST} authority.example\n"
@@ -22,6 +23,14 @@ def knowing(directory: Path, *command: str) -> list[str]:
     hosts = directory / "hosts"
     hosts.write_text(HOSTS)
     return ["unshare", "--mount", "sh", "-c", NAMED, str(hosts), *command]
+
+
+def relay_command(
+    directory: Path, *arguments: str | Path, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a command of arc-relay that resolves the names."""
+    command = (sys.executable, "-m", "relay", *map(str, arguments))
+    return subprocess.Popen(knowing(directory, *command), **options)
 
 
 def probe(

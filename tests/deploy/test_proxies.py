@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 import pytest
 import trio
 
+from relay.client.link import Link
+from relay.client.link_file import create_link_file
 from tests.support.raw_client import CLOSE
 
 from .certificates import HOST, Certificate
 from .clients import FORGED, GONE, Entry, Side, each, exchange
 from .fleet import Fleet, free_ports
-from .names import probe
+from .names import probe, relay_command
 from .programs import find_program
 from .proxies import PROXIES
 from .proxy import Proxy
@@ -26,6 +29,9 @@ pytestmark = pytest.mark.deploy
 
 RELAYS = 4
 DRAIN_DELAY = 3.0
+SESSION_DATA = bytes(range(256)) * 4096
+SECONDS = 40.0
+"""Maximum number of seconds of a session."""
 AGAIN = 5.0
 """Maximum number of seconds until every code of a dead relay works again."""
 
@@ -109,6 +115,38 @@ async def test_probe_succeeds(build: Build) -> None:
     authority = world.proxy.certificate.authority
     done = await trio.to_thread.run_sync(probe, url, authority, world.proxy.directory)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_session(build: Build) -> None:
+    """A session of `share` and `pipe` works through the proxy, and the link is in no log of it."""
+    world = build()
+    await world.fleet.add(world.ports[:1])
+    await world.proxy.start(world.fleet.ports)
+    link = Link.new(f"wss://{HOST}:{world.proxy.port}/")
+    world.entry.codes.add(link.code)
+    directory = world.proxy.directory
+    create_link_file(str(directory / "link"), link)
+    trust = ("--ca", world.proxy.certificate.authority)
+    received = await trio.to_thread.run_sync(session, directory, trust)
+    assert received == SESSION_DATA
+
+
+def session(directory: Path, trust: Sequence[str | Path]) -> bytes:
+    """Return the bytes that a host with `cat` sends back to a guest."""
+    file = directory / "link"
+    host = relay_command(directory, "share", "--link-file", file, *trust, "--", "cat")
+    try:
+        guest = relay_command(
+            directory, "pipe", *trust, f"@{file}", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        try:
+            return guest.communicate(SESSION_DATA, timeout=SECONDS)[0]
+        finally:
+            guest.kill()
+            guest.wait()
+    finally:
+        host.terminate()
+        host.wait()
 
 
 async def test_relay_crashes_and_returns(world: World) -> None:

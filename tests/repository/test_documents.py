@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import relay.daemon.log_observer
 import relay.daemon.process_log
 from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
+from relay.cli.endpoint import commands
+from relay.cli.endpoint.variables import SECRET_VARIABLES
 from relay.cli.options import flags_of, variable_of
 from relay.daemon.effective_limits import LIMITS, effective_limits
 from relay.daemon.process_metrics import ProcessStatistics
@@ -56,7 +59,8 @@ def test_flags_and_variables(document: Path) -> None:
     flags = {flag for name, _, about in SETTINGS for flag in flags_of(name, about)}
     for line in re.findall(r"arc-relay start (.*(?:\\\n.*)*)", text):
         assert set(re.findall(r"--[a-z][a-z-]*", line)) <= flags | {"--check", "--help"}
-    assert set(re.findall(r"ARC_RELAY_[A-Z_]+", text)) <= {variable_of(name) for name in NAMES}
+    variables = {variable_of(name) for name in NAMES} | SECRET_VARIABLES
+    assert set(re.findall(r"ARC_RELAY_[A-Z_]+", text)) <= variables
 
 
 @pytest.mark.parametrize("definition", SETTINGS, ids=lambda definition: definition.name)
@@ -109,3 +113,19 @@ def test_kinds_of_failed_handshakes() -> None:
     """The table has all kinds of failed handshakes."""
     rows = re.findall(r"^\| `(\w+)` \|", section("TLS handshakes"), re.MULTILINE)
     assert rows == [kind.value for kind in TlsFailure]
+
+
+@pytest.mark.parametrize("command", ["share", "pipe", "forward"])
+def test_options_of_endpoints(command: str) -> None:
+    """The flags of an endpoint's command in the documents exist, and share.md has all of them."""
+    parameters = inspect.signature(getattr(commands, command)).parameters
+    flags = {f"--{name.replace('_', '-')}" for name in parameters if name not in ARGUMENTS}
+    for document in DOCUMENTS:
+        for line in re.findall(rf"arc-relay {command} (.*)", document.read_text()):
+            named = line.partition(" -- ")[0].partition("|")[0]
+            assert set(re.findall(r"--[a-z][a-z-]+", named)) <= flags, line
+    assert set(re.findall(r"--[a-z][a-z-]+", SHARE)) >= flags
+
+
+ARGUMENTS = {"target", "link", "local"}
+SHARE = (ROOT / "docs" / "share.md").read_text()

@@ -1,0 +1,64 @@
+"""Addresses of local sockets as the commands accept them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ...client.dial import bracketed
+
+UNIX: Final = "unix:"
+LOOPBACK: Final = "127.0.0.1"
+MAX_PORT: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class TcpAddress:
+    """Host and port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{bracketed(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """Path of a Unix socket."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"{UNIX}{self.path}"
+
+
+Address = TcpAddress | UnixAddress
+
+
+def parse_address(text: str) -> Address:
+    """Parse ``:PORT``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:PATH``.
+
+    Without a host, the address is on the loopback interface. Raises ValueError if the text is no
+    address.
+    """
+    if text.startswith(UNIX):
+        path = text.removeprefix(UNIX)
+        if not path:
+            raise ValueError("unix: must be followed by the path of a socket")
+        return UnixAddress(path)
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"an IPv6 address must be in brackets, as in [{host}]:{port}")
+    if not colon:
+        raise ValueError("an address must be :PORT, HOST:PORT or unix:PATH")
+    return TcpAddress(host or LOOPBACK, parse_port(port))
+
+
+def parse_port(text: str) -> int:
+    """Parse a port from 1 to 65535; raise ValueError for any other text."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= MAX_PORT):
+        raise ValueError(f"the port must be a number from 1 to {MAX_PORT}, not {text!r}")
+    return int(text)

@@ -1,0 +1,134 @@
+"""`arc-relay forward`: open a session for each connection to a local socket."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import trio
+
+from ...client.background import background
+from ...client.dial import connect_error_text
+from ...client.errors import EndpointError, InvalidLink, Refused, WrongKey
+from ...daemon.errors import StartError
+from ...daemon.unix_listener import UnixListener, open_unix
+from ..options import WrongUsage
+from .addresses import LOOPBACK, Address, TcpAddress, UnixAddress, parse_address, parse_port
+from .copying import InputFailed, copy_both
+from .failures import failure_text
+from .guest import GuestOptions, OpenSession
+from .link_argument import find_link, is_link
+from .reporter import Reporter
+from .running import run_main
+from .status import Status
+
+MODE: Final = 0o600
+"""Permissions of a Unix socket: only its owner can connect."""
+
+HOST_TIMEOUT: Final = 60.0
+"""Seconds that a connection waits for the host."""
+
+RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER with which closing a socket resets its connection."""
+
+FINAL: Final = (WrongKey, Refused, InvalidLink)
+"""Errors that every further session would have, too."""
+
+
+def parse_local(text: str | None) -> Address:
+    """Parse LOCAL: a port, an address, or None for a free port. Raises ValueError like both."""
+    if text is None:
+        return TcpAddress(LOOPBACK, 0)
+    if text.isdecimal():
+        return TcpAddress(LOOPBACK, parse_port(text))
+    return parse_address(text)
+
+
+def run_forward(argument: str | None, local: str | None, options: GuestOptions) -> int:
+    """Forward connections until the end of the command; return the exit status.
+
+    Raises WrongUsage if an argument is wrong. A single argument that is no link is LOCAL.
+    """
+    if local is None and argument is not None and not is_link(argument):
+        argument, local = None, argument
+    try:
+        address = parse_local(local)
+    except ValueError as error:
+        raise WrongUsage(f"LOCAL must be PORT, HOST:PORT or unix:PATH: {error}") from None
+    status = Status("session", "waiting for connections", "waiting for the host", note="")
+    reporter = Reporter(status, sys.stderr, quiet=options.quiet)
+    opener = options.session_opener(find_link(argument), reporter.on_event)
+    opener = partial(opener, wait_timeout=HOST_TIMEOUT)
+    # A port that the system has chosen is known from this line alone.
+    announce = not options.quiet or local is None
+    return trio.run(run_main, partial(forward, opener, address, reporter, announce=announce))
+
+
+async def forward(
+    open_session: OpenSession, local: Address, reporter: Reporter, *, announce: bool
+) -> None:
+    """Forward each connection to a local address in a session of its own.
+
+    With ``announce``, the address is written to standard error.
+
+    Raises StartError if the address cannot be used, and EndpointError if every further session
+    would fail, too.
+    """
+
+    async def handle(stream: trio.SocketStream) -> None:
+        await forward_one(open_session, stream, reporter)
+
+    listeners = await listen(local)
+    if announce:
+        reporter.say(f"forwarding {', '.join(map(name_of, listeners))}")
+    async with background(reporter.run):
+        await trio.serve_listeners(handle, listeners)
+
+
+async def forward_one(
+    open_session: OpenSession, stream: trio.SocketStream, reporter: Reporter
+) -> None:
+    """Forward one connection, and report its failure; reset it unless both streams have ended.
+
+    Raises EndpointError if every further session would fail in the same way.
+    """
+    try:
+        async with open_session() as session:
+            with reporter.traffic.counting(session):
+                await copy_both(session, stream)
+        await stream.aclose()
+    except FINAL:
+        raise
+    except EndpointError as error:
+        reporter.say(f"a connection failed: {failure_text(error)}")
+    except InputFailed:  # the local program closed the connection
+        pass
+    finally:
+        reset(stream)
+
+
+async def listen(local: Address) -> list[trio.SocketListener | UnixListener]:
+    """Listen on an address; raise StartError with the cause if that fails."""
+    if isinstance(local, UnixAddress):
+        return [open_unix(local.path, MODE, option="LOCAL")]
+    try:
+        return [*await trio.open_tcp_listeners(local.port, host=local.host)]
+    except OSError as error:
+        raise StartError(f"cannot listen on {local}: {connect_error_text(error)}") from None
+
+
+def name_of(listener: trio.SocketListener | UnixListener) -> str:
+    """Return the address of a listener, which parse_local accepts."""
+    name = listener.socket.getsockname()
+    return str(TcpAddress(*name[:2]) if isinstance(name, tuple) else UnixAddress(name))
+
+
+def reset(stream: trio.SocketStream) -> None:
+    """Close a connection so that its client sees a failure, and not the end of a stream."""
+    with suppress(OSError):
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    stream.socket.close()

@@ -1,0 +1,47 @@
+"""Options of `arc-relay pipe` and `arc-relay forward`, and the sessions that they open."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from ...client import Session, connect
+from ...client.events import ClientEvent
+from ...client.link import Link
+from ..options import WrongUsage
+from .access import context_for
+
+OpenSession = Callable[..., AbstractAsyncContextManager[Session]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuestOptions:
+    """Options of both commands."""
+
+    ca: str
+    insecure: bool
+    resume_timeout: float
+    quiet: bool
+
+    def tls_context(self, link: Link) -> ssl.SSLContext | None:
+        """Return the TLS context for a link; raise WrongUsage if the options do not fit it."""
+        try:
+            return context_for(link.url, self.ca, insecure=self.insecure)
+        except ValueError as error:
+            raise WrongUsage(str(error)) from None
+
+    def session_opener(self, link: Link, on_event: Callable[[ClientEvent], None]) -> OpenSession:
+        """Return `connect` with the arguments that are common to all sessions of a command.
+
+        Raises WrongUsage if the options do not fit the link.
+        """
+        return partial(
+            connect,
+            link,
+            ssl_context=self.tls_context(link),
+            resume_timeout=self.resume_timeout,
+            on_event=on_event,
+        )

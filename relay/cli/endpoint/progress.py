@@ -1,0 +1,92 @@
+"""State and progress of the sessions of a command, as text. Pure, apart from the caller's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+SIZES: Final = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
+
+RATE_TIME: Final = 2.0
+"""Seconds of the past that the rate is the average of."""
+
+
+class Counted(Protocol):
+    """Session with counters of its bytes."""
+
+    @property
+    def bytes_sent(self) -> int:
+        """Number of bytes that the peer has received."""
+
+    @property
+    def bytes_received(self) -> int:
+        """Number of bytes that this endpoint has received."""
+
+
+def format_size(size: float) -> str:
+    """Return a number of bytes with its unit and three significant digits."""
+    for unit, factor in SIZES:
+        if size >= factor:
+            number = size / factor
+            decimals = max(0, 3 - len(f"{number:.0f}"))
+            return f"{number:.{decimals}f} {unit}"
+    return f"{size:.0f} B"
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Bytes of all sessions so far, and their rate."""
+
+    now: Callable[[], float]
+    _sessions: list[Counted] = field(default_factory=list)
+    _ended: tuple[int, int] = (0, 0)
+    _samples: list[tuple[float, int]] = field(default_factory=list)
+
+    @contextmanager
+    def counting(self, session: Counted) -> Iterator[None]:
+        """Count the bytes of a session during a block, and keep their number afterwards."""
+        self._sessions.append(session)
+        try:
+            yield
+        finally:
+            self._sessions.remove(session)
+            sent, received = self._ended
+            self._ended = (sent + session.bytes_sent, received + session.bytes_received)
+
+    @property
+    def bytes(self) -> tuple[int, int]:
+        """Number of bytes sent and received."""
+        sent, received = self._ended
+        return (
+            sent + sum(each.bytes_sent for each in self._sessions),
+            received + sum(each.bytes_received for each in self._sessions),
+        )
+
+    def rate(self) -> float:
+        """Return the bytes per second in both directions, since the calls of the last seconds."""
+        now, total = self.now(), sum(self.bytes)
+        self._samples = [it for it in self._samples if it[0] > now - RATE_TIME] + [(now, total)]
+        (then, before), elapsed = self._samples[0], now - self._samples[0][0]
+        return (total - before) / elapsed if then < now else 0.0
+
+
+def progress_line(state: str, traffic: Traffic) -> str:
+    """Return the state and the progress in one line."""
+    sent, received = traffic.bytes
+    parts = [state]
+    if sent or received:
+        parts.append(f"sent {format_size(sent)}, received {format_size(received)}")
+        parts.append(f"{format_size(traffic.rate())}/s")
+    return " | ".join(parts)
+
+
+def number_of(count: int, noun: str) -> str:
+    """Return a number with its noun in singular or plural."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Return the words that are not empty, separated by commas."""
+    return ", ".join(filter(None, words))

@@ -1,0 +1,53 @@
+"""Run a command until it ends, fails or gets a signal, and return its exit status."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from ...daemon.signal_dispositions import EXIT_STATUS_BASE
+from ...server.exception_groups import leaves
+from ..errors import print_error
+from .failures import KNOWN, explain
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command, after it has ended its sessions and the processes of its guests."""
+
+Main = Callable[[], Awaitable[None]]
+
+
+async def run_main(main: Main) -> int:
+    """Await a command, print the message of a failure, and return the exit status.
+
+    A signal that was ignored when the program was started stays ignored, as shells do it for
+    background jobs.
+    """
+    number = 0
+    failures: list[BaseException] = []
+
+    async def wait_for_signal(*, task_status: trio.TaskStatus[None]) -> None:
+        nonlocal number
+        wanted = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+        with trio.open_signal_receiver(*wanted) as signals:
+            task_status.started()
+            number = await anext(signals)
+        nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(wait_for_signal)
+            await main()
+            nursery.cancel_scope.cancel()
+    except* KNOWN as group:
+        failures += leaves(group)
+    if number:
+        return EXIT_STATUS_BASE + number
+    if failures:
+        status, text = explain(failures[0])
+        if text:
+            print_error(text)
+        return status
+    return 0

@@ -1,0 +1,71 @@
+"""Targets of `arc-relay share`: what a guest reaches. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from .addresses import LOOPBACK, Address, TcpAddress, parse_address
+
+SEPARATOR: Final = "--"
+"""Argument before the command that each guest gets a process of."""
+
+STANDARD: Final = "-"
+SSH: Final = "ssh"
+SSH_PORT: Final = 22
+
+
+@dataclass(frozen=True, slots=True)
+class StandardStreams:
+    """Standard input and output, for one guest."""
+
+    def __str__(self) -> str:
+        return "standard input and output"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Command that runs once for each guest."""
+
+    arguments: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self.arguments[0]
+
+
+Target = Address | StandardStreams | Command
+
+
+def parse_target(words: Sequence[str]) -> Target:
+    """Parse the arguments of `arc-relay share` that name the target.
+
+    Raises ValueError with the reason if they name none.
+    """
+    first, *others = words or ("",)
+    if first == SEPARATOR:
+        if not others:
+            raise ValueError("a command must follow --")
+        return Command(tuple(others))
+    if others:
+        raise ValueError(
+            f"{others[0]!r} must be left out; the command to share follows --,"
+            " as in: share --via URL -- bash"
+        )
+    if first == STANDARD:
+        return StandardStreams()
+    if first == SSH:
+        return TcpAddress(LOOPBACK, SSH_PORT)
+    try:
+        return parse_address(first)
+    except ValueError as error:
+        raise ValueError(
+            f"the target must be ssh, :PORT, HOST:PORT, unix:PATH, - or -- COMMAND: {error}"
+        ) from None
+
+
+def target_words(target: Target) -> list[str]:
+    """Return the arguments that `parse_target` parses to a target."""
+    if isinstance(target, Command):
+        return [SEPARATOR, *target.arguments]
+    return [STANDARD if isinstance(target, StandardStreams) else str(target)]

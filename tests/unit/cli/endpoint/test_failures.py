@@ -1,0 +1,61 @@
+"""Exit statuses and messages of failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.cli.endpoint.copying import InputFailed, OutputFailed
+from relay.cli.endpoint.failures import explain
+from relay.cli.endpoint.status import is_failure
+from relay.client.errors import (
+    InvalidLink,
+    NoRelay,
+    PeerAborted,
+    Refused,
+    ResumeTimeout,
+    TargetError,
+    WrongKey,
+)
+from relay.daemon.errors import StartError
+
+
+def caused(error: Exception, cause: Exception | None) -> Exception:
+    """Return an exception with a cause."""
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (WrongKey(), 4, "both ends need the same link"),
+        (Refused(401, "token required", "0123456789"), 3, "(pair 0123456789); give the token"),
+        (Refused(418, ""), 3, "the relay refused the connection: 418"),
+        (NoRelay("connection refused"), 1, "no connection to the relay: connection refused; `arc"),
+        (PeerAborted(1, "no"), 1, "the peer ended the session: no"),
+        (ResumeTimeout("lost"), 1, "lost; --resume-timeout sets how long to try"),
+        (StartError("cannot listen"), 1, "cannot listen"),
+        (caused(InputFailed(), OSError(5, "I/O error")), 1, "standard input: I/O error"),
+        (caused(OutputFailed(), OSError(28, "disk full")), 1, "standard output: disk full"),
+        (caused(OutputFailed(), None), 1, "standard output: it was closed"),
+    ],
+)
+def test_explain(error: Exception, status: int, text: str) -> None:
+    """Each failure has its status, and a message that says what to do."""
+    found, message = explain(error)
+    assert found == status
+    assert text in message
+
+
+def test_no_reader() -> None:
+    """A pipe without a reader needs no message."""
+    assert explain(caused(OutputFailed(), BrokenPipeError())) == (1, "")
+
+
+def test_failures_of_sessions() -> None:
+    """A session that its peer closed has not failed."""
+    assert not is_failure(None)
+    assert not is_failure(PeerAborted(2, "closed"))
+    assert is_failure(PeerAborted(1, "no target"))
+    assert is_failure(TargetError("no target"))
+    assert is_failure(InvalidLink("x"))

@@ -1,0 +1,159 @@
+"""Output of the commands on standard error, on a terminal and elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+import trio
+import trio.testing
+
+from relay.cli.endpoint.reporter import Reporter
+from relay.cli.endpoint.screen import Screen, is_canonical
+from relay.cli.endpoint.status import Status
+from relay.client.background import background
+from relay.client.errors import PeerAborted, TargetError
+from relay.client.events import Connected, Ended, Waiting
+
+
+@dataclass
+class Terminal:
+    """Terminal whose output can be read."""
+
+    stream: TextIO
+    screen: int
+
+    def read(self) -> str:
+        """Return the output so far."""
+        os.set_blocking(self.screen, False)
+        output = b""
+        with suppress(BlockingIOError):
+            while True:
+                output += os.read(self.screen, 65536)
+        return output.decode()
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    """Return a terminal, which is standard error."""
+    screen, keyboard = os.openpty()
+    monkeypatch.setenv("COLUMNS", "60")
+    with open(keyboard, "w") as stream, open(screen, "rb"):  # noqa: PTH123 - descriptors
+        yield Terminal(stream, screen)
+
+
+@dataclass
+class Counters:
+    """Session that has only counters."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+FAILED = Ended("a", TargetError("no target"))
+
+
+@pytest.mark.parametrize(
+    ("quiet", "single", "lines"),
+    [
+        (False, False, ["waiting", "session a: connected", "session a: failed: no target"]),
+        (True, False, ["session a: failed: no target"]),
+        (False, True, ["waiting", "session a: connected"]),
+        (True, True, []),
+    ],
+)
+async def test_lines(
+    capsys: pytest.CaptureFixture[str], quiet: bool, single: bool, lines: list[str]
+) -> None:
+    """Without a terminal, each change is a line; a command with one session reports its failure."""
+    reporter = Reporter(Status("guest", "waiting"), sys.stderr, quiet=quiet, single=single)
+    async with background(reporter.run):
+        for event in (Waiting(), Waiting(), Connected("a"), FAILED):
+            reporter.on_event(event)
+    reporter.on_event(Ended("b", PeerAborted(2, "closed")))
+    output = capsys.readouterr().err
+    expected = [*lines, *([] if quiet else ["session b: closed"])]
+    assert output == "".join(f"arc-relay: {line}\n" for line in expected)
+
+
+async def test_terminal(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
+    """On a terminal, one line is rewritten, and removed in the end; failures are lines."""
+    reporter = Reporter(Status("guest", "waiting"), terminal.stream, quiet=False)
+    async with background(reporter.run):
+        reporter.on_event(Waiting())
+        await trio.sleep(1.1)
+        assert terminal.read() == "\r\x1b[Kwaiting"
+        reporter.on_event(Connected("a"))
+        with reporter.traffic.counting(Counters(5, 10**6)):
+            await trio.sleep(0.5)
+            assert re.fullmatch(
+                r"\r\x1b\[K1 guest \| sent 5 B, received 1.00 MB \| [\d.]+ .?B/s", terminal.read()
+            )
+        reporter.on_event(FAILED)
+        failure = "\r\x1b[Karc-relay: session a: failed: no target\r\n"
+        assert terminal.read() == failure
+        await trio.sleep(0.5)
+        terminal.read()
+    assert terminal.read() == "\r\x1b[K"
+
+
+async def test_single(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
+    """Few bytes of a guest are not displayed, because they may be a prompt for a password."""
+    reporter = Reporter(
+        Status("host", "waiting for the host"), terminal.stream, quiet=False, single=True
+    )
+    session = Counters()
+    async with background(reporter.run):
+        await trio.sleep(0.6)
+        assert terminal.read() == "\r\x1b[Kconnecting to the relay"
+        reporter.on_event(Connected("a"))
+        with reporter.traffic.counting(session):
+            await trio.sleep(0.5)
+            assert terminal.read() == "\r\x1b[K"
+            session.bytes_sent = 10**6
+            await trio.sleep(0.5)
+            assert "sent 1.00 MB" in terminal.read()
+
+
+async def test_quiet(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
+    """With --quiet, nothing is drawn."""
+    reporter = Reporter(Status("guest", "waiting"), terminal.stream, quiet=True)
+    async with background(reporter.run):
+        await trio.sleep(5)
+    assert terminal.read() == ""
+
+
+def test_terminal_of_another_program(terminal: Terminal, tmp_path: Path) -> None:
+    """A terminal that another program has set to single characters gets no rewritten line."""
+    modes = termios.tcgetattr(terminal.stream)
+    modes[3] &= ~termios.ICANON
+    termios.tcsetattr(terminal.stream, termios.TCSANOW, modes)
+    screen = Screen(terminal.stream)
+    screen.draw("line")
+    assert terminal.read() == ""
+    with (tmp_path / "file").open("w") as file:
+        assert not is_canonical(file.fileno())
+
+
+def test_width(terminal: Terminal) -> None:
+    """A long line is cut at the width of the terminal, and precedes no other line."""
+    screen = Screen(terminal.stream)
+    screen.draw(100 * "x")
+    assert terminal.read() == "\r\x1b[K" + 59 * "x"
+    screen.print("line")
+    assert terminal.read() == "\r\x1b[Karc-relay: line\r\n"
+
+
+def test_no_standard_error() -> None:
+    """A closed standard error is no terminal, and gets nothing."""
+    screen = Screen(None)
+    screen.print("line")
+    assert not screen.is_terminal
