@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import ssl
 from datetime import datetime
 from functools import cache
 from pathlib import Path
 
 import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
 
 
 @cache
@@ -36,6 +40,13 @@ class Certificate:
     def options(self) -> list[str]:
         """Options of a relay that uses this certificate."""
         return ["--tls-cert", str(self.cert), "--tls-key", str(self.key)]
+
+    @property
+    def key_fingerprint(self) -> str:
+        """SHA-256 of the public key, in base64, as Chromium names it in options."""
+        key = load_pem_x509_certificate(self.cert.read_bytes()).public_key()
+        encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(hashlib.sha256(encoded).digest()).decode()
 
     def matches(self, shown: bytes | None) -> bool:
         """Return True if a certificate in DER form is the one in the file."""

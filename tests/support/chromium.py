@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 import trio
 
-PROGRAMS: Final = ("chromium", "google-chrome")
+PROGRAMS: Final = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS: Final = (
     "--headless",
     "--no-sandbox",  # root has none
@@ -29,8 +29,8 @@ OPTIONS: Final = (
     "--disable-component-update",
     "--disable-renderer-backgrounding",
     "--disable-sync",
-    "--remote-debugging-pipe",
 )
+PIPE: Final = "--remote-debugging-pipe"
 REDIRECT: Final = 'exec "$@" 3<&{commands} 4>&{answers}'
 """Shell script that runs Chromium with its pipe at descriptors 3 and 4."""
 
@@ -147,23 +147,40 @@ class Page:
         return base64.b64decode(picture["data"])
 
 
+def find_chromium() -> str | None:
+    """Return the path of Chromium; None if it is not installed."""
+    return next(filter(None, map(shutil.which, PROGRAMS)), None)
+
+
 @asynccontextmanager
 async def run_chromium(directory: Path, *options: str) -> AsyncIterator[Chromium]:
     """Run Chromium with a new profile in a directory; skip the test if it is not installed."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    program = find_chromium()
     if program is None:
         pytest.skip("chromium is not installed")
     command_reader, command_writer = os.pipe()
     answer_reader, answer_writer = os.pipe()
     profile = (f"--user-data-dir={directory}",)
     script = REDIRECT.format(commands=command_reader, answers=answer_writer)
+    bash = ("bash", "-c", script, "bash")
     async with (
         trio.lowlevel.FdStream(command_writer) as commands,
         trio.lowlevel.FdStream(answer_reader) as answers,
         trio.open_nursery() as nursery,
     ):
         process = await trio.lowlevel.open_process(
-            ["bash", "-c", script, "bash", program, *OPTIONS, *profile, *options, "about:blank"],
+            [
+                "bash",
+                "-c",
+                script,
+                "bash",
+                program,
+                *OPTIONS,
+                PIPE,
+                *profile,
+                *options,
+                "about:blank",
+            ],
             pass_fds=(command_reader, answer_writer),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
