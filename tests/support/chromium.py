@@ -162,7 +162,6 @@ async def run_chromium(directory: Path, *options: str) -> AsyncIterator[Chromium
     answer_reader, answer_writer = os.pipe()
     profile = (f"--user-data-dir={directory}",)
     script = REDIRECT.format(commands=command_reader, answers=answer_writer)
-    bash = ("bash", "-c", script, "bash")
     async with (
         trio.lowlevel.FdStream(command_writer) as commands,
         trio.lowlevel.FdStream(answer_reader) as answers,
