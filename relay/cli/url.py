@@ -25,7 +25,7 @@ LOOPBACK_FOR: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Parsed URL of a relay; path and query have the form of a request line."""
+    """Parsed URL of a relay; path and query are encoded as in a request line."""
 
     tls: bool = False
     host: str = "localhost"
@@ -33,9 +33,9 @@ class Url:
     port: int = 80
     path: str = "/"
     query: str = field(default="", repr=False)
-    """Query, which must not be logged or displayed: it may hold a pair code or a token."""
+    """Query, which must not be logged or displayed, because it may hold a pair code or a token."""
     unix: str = ""
-    """Path of a Unix socket that replaces host and port; "" for none."""
+    """Path of a Unix socket, which replaces host and port; "" for none."""
 
     @property
     def authority(self) -> str:
@@ -56,7 +56,7 @@ class Url:
 
 
 def default_port(tls: bool) -> int:
-    """Return the default port of the scheme."""
+    """Return the default port of a scheme with or without TLS."""
     return 443 if tls else 80
 
 

@@ -26,14 +26,14 @@ CERTIFICATE_CAUSES: Final = {
 """Cause for each verification error of OpenSSL, keyed by its number (openssl-verify(1))."""
 
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""Reasons of OpenSSL, in its various versions, for a response without TLS."""
+"""Reasons with which various versions of OpenSSL report that a response is not TLS."""
 
 UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
 
 
 @dataclass(slots=True)
 class Awaited:
-    """Object that the current step waits for. The error message of a timeout names it."""
+    """Object that the current step waits for. The error message of a timeout names this object."""
 
     what: str = ""
 
@@ -56,7 +56,7 @@ async def dial(target: ConnectTarget, awaited: Awaited) -> trio.abc.Stream:
 
 
 def tcp_failure(error: OSError) -> Failure:
-    """Return the Failure for the exception of a TCP connection."""
+    """Return the Failure for a TCP connection that failed with this exception."""
     if isinstance(error, socket.gaierror):
         return Failure(f"the name does not resolve: {error.strerror}", "dns")
     if isinstance(error, PermissionError):
@@ -66,7 +66,7 @@ def tcp_failure(error: OSError) -> Failure:
 
 
 def tls_failure(error: BaseException | None) -> Failure:
-    """Return the Failure for the exception of a TLS handshake."""
+    """Return the Failure for a TLS handshake that failed with this exception."""
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = CERTIFICATE_CAUSES.get(error.verify_code, "tls certificate")
         return Failure(f"certificate refused: {printable(error.verify_message)}", cause)
