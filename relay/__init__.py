@@ -2,9 +2,9 @@
 
 The public API consists of the names in ``__all__``. All other names may change in any version.
 
-A public name is imported when it is first used. Python imports this package before the entry point
-of the command ``arc-relay``, and the entry point must set the signal dispositions before the slow
-import of trio.
+The module of a public name is imported when the name is first used. Otherwise, the entry point of
+the command ``arc-relay``, a module of this package, could not set the signal dispositions before
+the slow import of trio.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
     "serve_relay",
 ]
 
-# Type checkers assume True. The import of typing would take as long as the start of Python.
+# Type checkers assume that this is True. Importing typing takes as long as starting Python.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ else:
         "TlsFailure": "transport.tls_failure",
         "serve_relay": "server.serve",
     }
-    """Module of each public name that is not in ``events``."""
+    """Module that defines each public name, unless the name is defined in ``events``."""
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used (PEP 562)."""

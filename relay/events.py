@@ -40,8 +40,8 @@ class SideWaiting:
     """Side A was admitted and waits for side B.
 
     Args:
-        pair: Hash of the pair code. The key of the hash is random, and is the same for all codes
-            until the relay ends.
+        pair: Hash of the pair code. The relay chooses a random key for the hashes when it starts,
+            and uses this key for all codes.
         client: Address of the client; "" if unknown.
     """
 
@@ -72,14 +72,14 @@ class PairEnded:
 
     Args:
         pair: Hash of the pair code, see `SideWaiting`.
-        outcome: Cause for which the pair ended.
+        outcome: Cause of the end of the pair.
         joined: True if side B had joined.
         wait_time: Seconds that side A waited, until side B joined or the pair ended.
         duration: Seconds that the pair was joined; 0 if side B never joined.
         bytes: Bytes in the frames that the relay forwarded from each side to its peer.
         messages: Number of binary messages that the relay forwarded from each side to its peer.
         text_messages_dropped: Number of text messages from each side that the relay dropped.
-        blocked_time: Seconds for which data from each side waited until the peer accepted it.
+        blocked_time: Seconds that data from each side waited for the peer to accept it.
         clients: Address of the client of each side; "" if unknown.
     """
 
@@ -97,13 +97,14 @@ class PairEnded:
 
 @dataclass(frozen=True, slots=True)
 class TextDropped:
-    """The relay dropped the first text message of a pair.
+    """The relay dropped text messages of a pair.
 
-    The relay reports the event within about a second, and before `PairEnded`.
+    The relay reports this event once for each such pair: within about a second of the first dropped
+    message, and before `PairEnded`.
 
     Args:
         pair: Hash of the pair code, see `SideWaiting`.
-        side: Side that sent the message: ``a`` or ``b``.
+        side: Side that sent the messages: ``a`` or ``b``.
     """
 
     pair: str
@@ -131,7 +132,7 @@ class ProxyNotTrusted:
 
     The relay ignores the header X-Forwarded-For of this proxy, so all clients behind the proxy
     count as one client. The relay cannot distinguish such a proxy from a client that sends the
-    header itself. Only the first such request causes this event.
+    header itself. A relay reports only its first such request.
 
     Args:
         peer: Address of the proxy; ``unix`` for a Unix socket; "" if unknown.

@@ -23,25 +23,26 @@ class Field:
     """Type, help text, allowed values and text form of a setting."""
 
     kind: type
-    """Type of the value, or of each item if the value is a list. A float may also be an int."""
+    """Type of the value, or of each item if the value is a list. ``float`` includes int."""
     help: str
     """Meaning of the setting, in one sentence."""
     values: str
     """Description of the allowed values, which follows "must be" in an error message."""
     convert: Callable[[str], Any] = str
-    """Function that converts text to `kind`; it raises ValueError if the syntax is wrong."""
+    """Function that converts text to `kind`, and raises ValueError if the syntax is wrong."""
     check: Callable[[Any], Any]
-    """Function that returns an allowed value in normal form; it raises ValueError for any other."""
+    """Function that returns an allowed value in normal form, or raises ValueError if the value is
+    not allowed."""
     metavar: str = "TEXT"
     """Placeholder for the value in the output of ``--help``."""
     units: Units = ()
     """Units that may follow a number in text form."""
     zero: str = ""
-    """Words for the meaning of the value 0; "" if 0 has no special meaning."""
+    """Meaning of the value 0 in words; "" if 0 has no special meaning."""
     choices: tuple[str, ...] = ()
     """The allowed values, for a setting that takes one of a few fixed words."""
     absent: str = "none"
-    """Words for a value that is None, an empty text or an empty list."""
+    """Words to display for None, an empty text or an empty list."""
     short: str = ""
     """Short flag, such as -p; "" if there is none."""
     optional: bool = False
@@ -56,9 +57,9 @@ class Field:
         return f"{self.values} (units: {units})" if units else self.values
 
     def parse(self, name: str, text: str) -> Any:
-        """Parse and validate a value in text form; ``name`` is the name of the setting.
+        """Parse and validate a value in text form.
 
-        Raises ValueError if a value is not allowed. The message has the name and the value.
+        Raises ValueError if the value is not allowed. The message has ``name`` and the value.
         """
         if self.many:
             return self.validate(name, [part for part in map(str.strip, text.split(",")) if part])
@@ -68,9 +69,9 @@ class Field:
             raise ValueError(f"{name} must be {self.texts}, not {text!r}") from None
 
     def validate(self, name: str, value: Any) -> Any:
-        """Return a value in its normal form; ``name`` is the name of the setting.
+        """Return a value in its normal form.
 
-        Raises TypeError or ValueError if the value is not allowed. The message has the name and the
+        Raises TypeError or ValueError if the value is not allowed. The message has ``name`` and the
         value.
         """
         if value is None and self.optional:
@@ -116,7 +117,7 @@ class Definition(NamedTuple):
 
 
 def iter_fields(settings: Any) -> Iterator[Definition]:
-    """Yield the settings of a dataclass or an instance of it, in the order of declaration."""
+    """Yield the settings of a dataclass, or of an instance, in the order of their declaration."""
     for item in fields(settings):
         if "field" in item.metadata:
             yield Definition(item.name, item.default, item.metadata["field"])
@@ -149,7 +150,7 @@ def define(default: Any, **about: Any) -> Any:
 
 
 def seconds(default: float, help: str, *, zero: str = "", **about: Any) -> Any:
-    """Declare a time in seconds; 0 is allowed only if ``zero`` describes the meaning of 0."""
+    """Declare a setting in seconds; 0 is allowed only if ``zero`` describes the meaning of 0."""
     return define(
         default,
         kind=float,
@@ -173,7 +174,7 @@ def integer(
     metavar: str = "NUMBER",
     **about: Any,
 ) -> Any:
-    """Declare a whole number, in the unit ``of``. Without a ``maximum``, 0 means no limit."""
+    """Declare an integer setting in the unit ``of``. Without a ``maximum``, 0 means no limit."""
     zero = "no limit" if maximum == MAX_FLOAT else ""
     units = SIZE if of else ()
     return define(
@@ -212,12 +213,12 @@ def text(default: Any, help: str, values: str, normal: Callable[[str], str], **a
 
 
 def path(help: str, **about: Any) -> Any:
-    """Declare a file path; the default is no file."""
+    """Declare a setting that is a file path; the default is no file."""
     return text("", help, "a path", without_nul, metavar="PATH", **about)
 
 
 def listing(help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a list of texts; ``normal`` becomes `Field.check` and normalizes one item."""
+    """Declare a setting that is a list of texts; ``normal`` becomes `Field.check` for each item."""
     return text((), help, values, normal, metavar="LIST", many=True, **about)
 
 
@@ -239,7 +240,7 @@ def member(allowed: Collection[str], word: str) -> str:
 
 
 def without_nul(path: str) -> str:
-    """Return the path unchanged; raise ValueError if it contains NUL, which no path can."""
+    """Return the path unchanged; raise ValueError if it contains NUL, which no path may contain."""
     if "\0" in path:
         raise ValueError
     return path

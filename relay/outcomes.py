@@ -1,4 +1,4 @@
-"""Outcomes: each cause for which a pair can end, with the close frames for its two sides."""
+"""Outcomes of pairs: each possible cause of a pair's end, with the close frames for its sides."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RELAY_STOPPING: Final = Close(CloseCode.GOING_AWAY, "relay stopping")
 
 
 class Outcome(Enum):
-    """Cause for which a pair ended, with the close code for each side (RFC 6455 section 7.4.1).
+    """Cause of the end of a pair, with the close code for each side (RFC 6455 section 7.4.1).
 
     ``label`` names the outcome in logs and metrics. ``close_for_cause`` is for the side that caused
     the end, and ``close_for_peer`` is for the other side. There are two exceptions. A side that
@@ -43,7 +43,7 @@ class Outcome(Enum):
     UNRESPONSIVE = "unresponsive", Close(CloseCode.INTERNAL_ERROR, "keepalive timeout"), PEER_FAILED
     """A silent side did not answer a keepalive ping within ``ping_timeout``."""
     STALLED = "stalled", Close(CloseCode.INTERNAL_ERROR, "stall timeout"), PEER_FAILED
-    """A side accepted none of its pending data for ``stall_timeout``."""
+    """For ``stall_timeout``, a side accepted none of the data that the relay had for it."""
     EVICTED = "evicted", Close(CloseCode.INTERNAL_ERROR, "takeover timeout"), PEER_FAILED
     """A side did not answer a takeover check within ``takeover_timeout``."""
     EXPIRED = "expired", PAIR_EXPIRED, PAIR_EXPIRED

@@ -17,7 +17,8 @@ DIGITS: Final[Mapping[type[int | float], str]] = {
     int: r"[+-]?[0-9]+",
     float: r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?",
 }
-"""Syntax of a number. ``int`` and ``float`` also accept underscores and non-ASCII digits."""
+"""Syntax of a number; stricter than ``int()`` and ``float()``, which accept 1_000 and non-ASCII
+digits."""
 
 Units = tuple[tuple[str, int], ...]
 """Units with their factors, the smallest unit first."""
@@ -34,10 +35,10 @@ SIZE: Final[Units] = (
 
 
 def read_number(text: str, kind: type[int | float], units: Units = ()) -> int | float:
-    """Parse a number in ASCII digits, with or without a unit in upper or lower case.
+    """Parse a number in ASCII digits, optionally followed by a unit.
 
-    White space around the number and the unit is ignored. Raises ValueError if the syntax is wrong
-    or ``units`` does not contain the unit.
+    White space around the number and the unit is ignored, and so is the case of the unit. Raises
+    ValueError if the syntax is wrong or ``units`` does not contain the unit.
     """
     found = re.fullmatch(rf"({DIGITS[kind]})\s*([A-Za-z]*)", text.strip())
     factors = {"": 1} | {unit.lower(): factor for unit, factor in units}
@@ -47,7 +48,10 @@ def read_number(text: str, kind: type[int | float], units: Units = ()) -> int | 
 
 
 def format_number(number: float, units: Units = ()) -> str:
-    """Return a number as text for `read_number`, with the largest unit that divides it, if any."""
+    """Return a number as text for `read_number`, in the largest unit of which it is a multiple.
+
+    If the number is not a multiple of any unit, the text has no unit.
+    """
     for unit, factor in reversed(units):
         if number and number % factor == 0:
             return plain(number // factor) + unit

@@ -26,7 +26,7 @@ def proxy(text: str) -> str:
     text = text.lower()
     if text == UNIX:
         return text
-    if "%" in text:  # an IPv6 zone has a meaning on this machine only
+    if "%" in text:  # an IPv6 zone is meaningful only on one machine
         raise ValueError
     found = parse_network(text)
     return str(found if "/" in text else found.network_address)
@@ -50,12 +50,12 @@ def origin(text: str) -> str:
 class RelaySettings:
     """Settings of a relay. Times are in seconds and sizes in bytes.
 
-    Addresses and origins are stored in lower case, and origins without a default port. The
-    constructor does not wait, so it cannot be cancelled.
+    The constructor converts addresses and origins to lower case, and removes default ports from
+    origins. It does not wait, so it cannot be cancelled.
 
     Args:
-        **settings: A value for each setting that differs from its default. docs/settings.md lists
-            the names, defaults, ranges and meanings.
+        **settings: Values of settings; all other settings have their defaults. docs/settings.md
+            lists the names, defaults, ranges and meanings.
 
     Raises:
         TypeError: A value has the wrong type. The message has the name of the setting and the
@@ -65,10 +65,10 @@ class RelaySettings:
 
     pair_ttl: float = seconds(300.0, "Time that a side may wait for its peer.")
     sweep_interval: float = seconds(
-        30.0, "Interval between searches for waiting sides whose pair_ttl is over."
+        30.0, "Interval between searches for sides that have waited for pair_ttl."
     )
     handshake_timeout: float = seconds(
-        10.0, "Time that a client has to send its request head, including the TLS handshake."
+        10.0, "Time that a client has to complete its TLS handshake, if any, and its request head."
     )
     close_timeout: float = seconds(
         5.0,
@@ -78,7 +78,8 @@ class RelaySettings:
 
     ping_interval: float = seconds(
         20.0,
-        "Time of silence before a side is pinged; varied at random by up to a quarter.",
+        "Time that a side may be silent before the relay pings it; varied at random by up to a"
+        " quarter.",
         zero="no pings",
     )
     ping_timeout: float = seconds(
@@ -86,7 +87,7 @@ class RelaySettings:
     )
     stall_timeout: float = seconds(
         240.0,
-        "Time for which a side may accept none of the data that waits for it before it is closed.",
+        "Time after which the relay closes a side that accepts none of the data sent to it.",
         zero="no limit",
     )
     takeover_timeout: float = seconds(
@@ -102,7 +103,7 @@ class RelaySettings:
         absent="90 % of the descriptor limit",
     )
     max_waiting: int = integer(
-        0, "Maximum number of codes with a waiting side; new codes are refused with 503."
+        0, "Maximum number of codes with a waiting side; further codes are refused with 503."
     )
     max_connections_per_client: int = integer(
         0,
@@ -111,11 +112,11 @@ class RelaySettings:
     )
     max_connects_per_minute: int = integer(
         0,
-        "Maximum number of upgrades in a minute by one client (an IPv4 address or an IPv6 /64),"
+        "Maximum number of upgrades per minute by one client (an IPv4 address or an IPv6 /64),"
         " including refused upgrades; further upgrades are refused with 429.",
     )
     trusted_proxies: tuple[str, ...] = listing(
-        "The proxies whose X-Forwarded-For is trusted; unix is every client of a unix socket.",
+        "The proxies whose X-Forwarded-For is trusted; unix means every client of a Unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
         proxy,
         absent="none",
@@ -144,7 +145,7 @@ class RelaySettings:
     )
     token_file: str = path(
         "The file with the token that a client must show to open a new code. A client without the"
-        " token can only join a side that showed it."
+        " token can only join a waiting side that showed the token."
     )
     strict_codes: bool = flag(
         False,
@@ -153,11 +154,11 @@ class RelaySettings:
     )
     test_page: bool = flag(
         False,
-        "Serve a page at /test that tests the way from a browser through the relay.",
+        "Serve a page at /test that tests the connections from a browser to the relay.",
     )
     drain_delay: float = seconds(
         0.0,
-        "Delay of a shutdown: new clients are refused for this time before the sides are closed.",
+        "Time for which a stopping relay refuses new clients before it closes the sides.",
         zero="no delay",
     )
 

@@ -24,7 +24,7 @@ from .url import LOOPBACK_FOR, parse_target
 
 PATH: Final = "/hash"
 TIMEOUT: Final = 5.0
-"""Seconds in which the relay must answer."""
+"""Seconds within which the relay must answer."""
 
 HASH: Final = re.compile("[0-9a-f]+")
 
@@ -34,8 +34,8 @@ def hash_code(
         str | None,
         typer.Argument(
             metavar="URL",
-            help="The metrics of a relay, as http://HOST:PORT; by default those of the relay on"
-            " this machine, from the variable ARC_RELAY_METRICS.",
+            help="The address of a relay's metrics, as http://HOST:PORT; by default the metrics of"
+            " the relay on this machine, from the variable ARC_RELAY_METRICS.",
         ),
     ] = None,
 ) -> None:
@@ -51,7 +51,7 @@ def hash_code(
 
 
 def metrics_target(url: str | None) -> ConnectTarget:
-    """Return the target for ``POST /hash`` at a URL, or at the metrics address of the environment.
+    """Return the target for ``POST /hash`` at a URL, or at the metrics address in the environment.
 
     Raises ValueError like `parse_target`. Raises WrongUsage if there is neither a URL nor a metrics
     address.
@@ -61,7 +61,7 @@ def metrics_target(url: str | None) -> ConnectTarget:
     address = read_settings(DaemonSettings, {}).metrics_address
     if address is None:
         raise WrongUsage(
-            "give the URL of the relay's metrics, or set ARC_RELAY_METRICS as for the relay"
+            "give the URL of the relay's metrics, or set ARC_RELAY_METRICS to the relay's value"
         )
     host, port = address
     return ConnectTarget(LOOPBACK_FOR.get(host, (host,)), port, path=PATH)
@@ -75,7 +75,7 @@ def read_code() -> bytes:
         if sys.stdin.isatty():
             return getpass("Pair code: ").encode(errors="surrogateescape")
         return sys.stdin.buffer.readline().rstrip(b"\r\n")
-    except (EOFError, OSError):  # Ctrl-D at the prompt, or a file that is open for writing alone
+    except (EOFError, OSError):  # Ctrl-D at the prompt, or a file that is open only for writing
         raise WrongUsage("the pair code cannot be read from standard input") from None
 
 
@@ -101,7 +101,7 @@ async def fetch_hash(target: ConnectTarget, code: bytes) -> str:
 def parse_hash(target: ConnectTarget, status: int, body: bytes) -> str:
     """Return the hash in a response; raise `StartError` if the response has no hash."""
     if status == HTTPStatus.BAD_REQUEST:
-        raise StartError("this is no pair code: it must have 1 to 256 characters, in UTF-8")
+        raise StartError("the pair code must have 1 to 256 characters, in UTF-8")
     try:
         found = json.loads(body)["pair"] if status == HTTPStatus.OK else ""
     except (ValueError, RecursionError, TypeError, KeyError):

@@ -48,7 +48,7 @@ def health(
         ),
     ] = None,
 ) -> None:
-    """Request the health of a relay: status 0 if it is healthy, 1 if not."""
+    """Request the health of a relay; exit with status 0 if the relay is healthy, 1 if not."""
     try:
         target = (
             local_target(read_settings(DaemonSettings, {})) if url is None else parse_target(url)
@@ -88,7 +88,7 @@ def describe_failure(error: Exception, target: ConnectTarget) -> str:
     """Return the error message for a failed connection."""
     cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else error
     if isinstance(cause, ssl.SSLError):
-        reason = (cause.reason or "it ended in the handshake").lower().replace("_", " ")
+        reason = (cause.reason or "the connection ended early").lower().replace("_", " ")
         return f"no TLS with {target}: {getattr(cause, 'verify_message', '') or reason}"
     return f"{connect_error_text(cause) if isinstance(cause, OSError) else cause} at {target}"
 

@@ -111,7 +111,7 @@ def variable_of(name: str) -> str:
 
 
 def flags_of(name: str, about: Field) -> list[str]:
-    """Return the flags of a setting, the long one first; a boolean has a negated flag, too."""
+    """Return the flags of a setting: long, then negated for a boolean, then short if declared."""
     words = name.replace("_", "-")
     flags = [f"--{words}", f"--no-{words}"] if about.kind is bool else [f"--{words}"]
     return [*flags, about.short] if about.short else flags
@@ -134,7 +134,7 @@ def _parameter(definition: Definition, panel: str) -> inspect.Parameter:
         bool | None if is_flag else str | None,
         typer.Option(
             *(["/".join(flags)] if is_flag else flags),
-            # `read_settings` reads the variables, also for commands without these options.
+            # `read_settings` reads the variables, even for commands without these options.
             help=rf"{help_text(about)} \[default: {about.display(default)}]",
             metavar=None if is_flag else about.metavar,
             show_default=False,

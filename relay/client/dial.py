@@ -34,15 +34,16 @@ class ConnectTarget:
 
 
 def bracketed(host: str) -> str:
-    """Return a host as in a URL: an IPv6 address in brackets."""
+    """Return a host in the form of a URL, with brackets around an IPv6 address."""
     return f"[{host}]" if ":" in host else host
 
 
 def client_context(*, verify: bool = True, ca: str | None = None) -> ssl.SSLContext:
-    """Return a client context that trusts the authorities of the system, or only those in ``ca``.
+    """Return a client context that trusts the authorities of the system.
 
-    Without ``verify``, every certificate is trusted. Raises OSError if the file ``ca`` cannot be
-    read, and ssl.SSLError, a subclass of OSError, if the file holds no certificate.
+    If ``ca`` is the path of a PEM file, the context trusts only the authorities in this file.
+    Without ``verify``, it trusts every certificate. Raises OSError if the file cannot be read, and
+    ssl.SSLError, a subclass of OSError, if the file holds no certificate.
     """
     if verify:
         context = ssl.create_default_context(cafile=ca)
@@ -50,7 +51,7 @@ def client_context(*, verify: bool = True, ca: str | None = None) -> ssl.SSLCont
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    # Browsers also offer only HTTP/1.1 for WebSockets. Otherwise, a proxy could choose HTTP/2.
+    # Offer only HTTP/1.1, as browsers do for WebSockets. Otherwise, a proxy could choose HTTP/2.
     context.set_alpn_protocols(["http/1.1"])
     return context
 

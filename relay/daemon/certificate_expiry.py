@@ -16,32 +16,33 @@ NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which the ssl module has no name."""
 
 ROUND_TRIPS: Final = 3
-"""Steps of the client in a TLS handshake in memory: 3 in TLS 1.2, and 2 in TLS 1.3."""
+"""Maximum number of steps of a client in a TLS handshake: 3 in TLS 1.2, and 2 in TLS 1.3."""
 
 NAME_KINDS: Final = {"DNS", "IP Address"}
-"""Kinds of a subjectAltName that clients compare with the host of a URL."""
+"""Kinds of subjectAltName entries that clients compare with the host of a URL."""
 
 
 class Certificate(NamedTuple):
-    """Facts about a certificate that an operator needs."""
+    """Names and expiry of a certificate."""
 
     names: tuple[str, ...]
-    """Names and IP addresses that the certificate is valid for."""
+    """Host names and IP addresses for which the certificate is valid."""
     expiry: float
     """End of the validity period, as a Unix time in seconds."""
 
 
 def read_certificate(context: ssl.SSLContext, path: str) -> Certificate | None:
-    """Return facts about the certificate that a server context uses; ``path`` is the PEM file.
+    """Return the names and the expiry of the certificate that a server context uses.
 
-    Return None if every client refuses the certificate, for example because it is not for servers.
+    ``path`` is the PEM file of the certificate. Return None if every client refuses the
+    certificate, for example because it is not for servers.
     """
     try:
         fields: Any = handshake_in_memory(context, trusting(path)).getpeercert()
         expiry = ssl.cert_time_to_seconds(fields["notAfter"])
     except (OSError, ValueError):  # ValueError: the handshake is not complete
         return None
-    # The value of another kind, such as a directory name, may be no text.
+    # The value of another kind of entry, such as a directory name, may not be text.
     alternatives: Iterable[tuple[str, str]] = fields.get("subjectAltName", ())
     return Certificate(tuple(name for kind, name in alternatives if kind in NAME_KINDS), expiry)
 

@@ -14,9 +14,9 @@ LIMITS: Final = (
     "max_pair_bytes",
     "max_pair_seconds",
 )
-"""Settings that are limits, where 0 means no limit.
+"""Settings whose value is the limit in force, or 0 for no limit.
 
-``max_connections`` is not one of them, because its default is derived from the descriptor limit.
+``max_connections`` is not among them, because its default is derived from the descriptor limit.
 """
 
 

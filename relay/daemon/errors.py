@@ -8,7 +8,7 @@ class StartError(Exception):
 
 
 def escaped(text: str) -> str:
-    """Replace each character that is not printable by an escape sequence.
+    """Replace each character that is not printable with an escape sequence.
 
     A terminal acts on control characters. Names of variables and files may contain any byte,
     including line breaks.

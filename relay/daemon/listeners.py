@@ -19,7 +19,7 @@ PORT_ATTEMPTS: Final = 20
 """Maximum number of attempts to find a port that is free on every address of a host."""
 
 ABSENT: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
-"""Error numbers of an address that this machine does not have, such as ::1 without IPv6."""
+"""Error numbers for an address that this machine does not have, such as ::1 without IPv6."""
 
 SCOPE_INDEX: Final = 3
 """Index of the scope in an IPv6 socket address; an IPv4 socket address has only two items."""
@@ -50,8 +50,8 @@ async def open_listeners(
     listeners: list[Plain] = [*inherited_listeners(environment)]
     inherited = bool(listeners)
     try:
-        # Open TCP first, because its host name may resolve slowly: a signal that ends the
-        # process during the lookup must not leave the file of a Unix socket behind.
+        # Open TCP before the Unix socket. The host name may resolve slowly, and a signal that ends
+        # the process during the lookup must not leave the file of a Unix socket behind.
         tcp = settings.tcp and not inherited
         host, port, option = settings.host, settings.port, settings.option
         given = f"{option('host')} {host!r} {option('port')} {port}"
@@ -69,11 +69,11 @@ async def open_listeners(
 
 
 async def open_tcp(host: str, port: int, *, given: str = "") -> list[trio.SocketListener]:
-    """Return a listener for each address of ``host``, a name or an address.
+    """Return a listener for each address of ``host``, which is a host name or an address.
 
-    The host ``*`` means all interfaces. Addresses that this machine does not have are skipped,
-    unless the machine has none of the addresses. With port 0, the system chooses a port, which is
-    the same for all addresses if possible.
+    The host ``*`` means all interfaces. Addresses that this machine does not have are skipped, but
+    at least one must exist. With port 0, the system chooses a port, which is the same for all
+    addresses if possible.
 
     Raises `StartError` if the host does not resolve or the port cannot be bound. The message quotes
     ``given``, the flags and values of the settings. It also quotes the address that failed, if that
@@ -89,7 +89,7 @@ async def open_tcp(host: str, port: int, *, given: str = "") -> list[trio.Socket
     except OSError as error:
         why = os_error_text(error)
     except UnicodeError:
-        why = "this cannot be a host's name"
+        why = "this is not a valid host name"
     raise StartError(f"cannot listen on {given}: {why}")
 
 
@@ -124,7 +124,7 @@ def with_scope(address: tuple[Any, ...]) -> str:
 
 
 async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
-    """Return a listener for each address; if ``port`` is 0, try to use the same port for all."""
+    """Return a listener for each address, on the same port if possible, even if ``port`` is 0."""
     listeners = await open_each(addresses, port)
     for _ in range(PORT_ATTEMPTS):
         ports = {listener.socket.getsockname()[1] for listener in listeners}
@@ -141,8 +141,8 @@ async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.Soc
 async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
     """Return a listener for each address that this machine has.
 
-    Raises `Unbound` if the machine has none of the addresses, or if binding to one that the machine
-    has fails.
+    Raises `Unbound` if the machine has none of the addresses, or if it has an address but binding
+    to the address fails.
     """
     listeners: list[trio.SocketListener] = []
     absent: list[Unbound] = []
@@ -177,8 +177,8 @@ def close(listeners: Iterable[trio.SocketListener]) -> None:
 def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     """Return the address of a listener for log lines.
 
-    The form of a TCP listener is ``SCHEME://HOST:PORT``, where TLS adds an ``s`` to the scheme. The
-    form of a Unix socket is ``unix:PATH``, or ``unix:PATH (TLS)``.
+    The result for a TCP listener is ``SCHEME://HOST:PORT``, where TLS adds an ``s`` to the scheme.
+    The result for a Unix socket is ``unix:PATH``, or ``unix:PATH (TLS)``.
     """
     plain: Any = getattr(listener, "transport_listener", listener)
     tls = plain is not listener
@@ -187,6 +187,7 @@ def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
         host = f"[{with_scope(name)}]" if ":" in name[0] else name[0]
         return f"{scheme}{'s' if tls else ''}://{host}:{name[1]}"
     # A name in the abstract namespace begins with a zero byte, which is displayed as @.
-    # Control characters and bytes that are not UTF-8 are escaped: a terminal would act on them.
+    # Control characters are escaped, because a terminal would act on them, and so are bytes that
+    # are not UTF-8.
     path = os.fsencode(name).decode(errors="backslashreplace").replace("\0", "@", 1)
     return f"unix:{escaped(path)}{' (TLS)' if tls else ''}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 DIGITS: Final = 3
-"""Decimal places of seconds in log lines: milliseconds."""
+"""Number of decimal places of seconds in log lines."""
 
 
 def rounded(seconds: float) -> float:
-    """Round seconds for a log line."""
+    """Round a number of seconds for a log line."""
     return round(seconds, DIGITS)
 
 

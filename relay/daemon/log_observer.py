@@ -155,7 +155,7 @@ class LogObserver:
             self._log.warning(
                 "proxy not trusted",
                 **drop_empty(peer=shown),
-                why="its X-Forwarded-For is ignored: if it is your proxy, set trusted_proxies",
+                why="its X-Forwarded-For is ignored; if this is your proxy, set trusted_proxies",
             )
 
     def _log_stopping(self, stopping: RelayStopping) -> None:

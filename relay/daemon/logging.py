@@ -5,9 +5,9 @@ a timestamp (ISO 8601, UTC), a level, an event and fields. The format ``auto`` d
 destination:
 
 - terminal: short lines with the local time, in colours unless NO_COLOR is set;
-- journal of systemd: logfmt without a timestamp, after a syslog priority such as ``<4>``. The
-  journal removes the priority from the line, filters by it in ``journalctl -p warning``, and adds a
-  timestamp;
+- journal of systemd: a syslog priority such as ``<4>``, then logfmt without a timestamp. The
+  journal removes the priority from the line and adds a timestamp. ``journalctl -p warning`` filters
+  lines by priority;
 - container, file or pipe: logfmt, that is ``key=value`` without colours, which people, grep and
   log collectors can read.
 """
@@ -53,10 +53,10 @@ def configure_logging(
     """Write every log line of the process to standard error; return the logger of the relay.
 
     ``format`` is ``auto``, ``text`` (logfmt) or ``json`` (one object per line). ``level`` is a key
-    of `LEVELS` and applies to the relay. Only warnings and errors of other libraries are logged,
-    because messages of lower levels quote client data. Only the type of an exception is
-    logged, without a traceback. ``stream`` replaces standard error. A further call replaces the
-    configuration of the previous call.
+    of `LEVELS` and applies to the relay. Of the records of other libraries, only warnings and
+    errors are logged, because records of lower levels quote client data. Of an exception, only the
+    type is logged. ``stream`` replaces standard error. A further call replaces the configuration of
+    the previous call.
     """
     stream = stream or sys.stderr
     writer = NonBlockingHandler(stream)
@@ -135,7 +135,7 @@ def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
 
 
 def render_for_journal(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """Render a line in logfmt after its syslog priority, without a timestamp."""
+    """Render a line as its syslog priority followed by logfmt without a timestamp."""
     return f"<{PRIORITIES[event['level']]}>{render_logfmt(logger, method, event)}"
 
 
@@ -153,7 +153,7 @@ def name_origin(logger: WrappedLogger, method: str, event: EventDict) -> EventDi
 
 
 def name_failure(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Replace a traceback with the type of the exception: a traceback could quote client data."""
+    """Replace a traceback, which could quote client data, with the type of the exception."""
     event.pop("stack_info", None)
     failure = event.pop("exc_info", None)
     if failure:

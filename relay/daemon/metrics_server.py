@@ -24,7 +24,7 @@ logger = logging.getLogger("relay")
 
 PATHS: Final = (b"/metrics", b"/")
 HEAD_TIMEOUT: Final = 10.0
-"""Seconds that a client has to send the request head, and to send the body of ``POST /hash``."""
+"""Seconds that a client has for the request head, and again for the body of ``POST /hash``."""
 
 NOT_FOUND: Final = Response(HTTPStatus.NOT_FOUND, "not found: the metrics are at /metrics")
 
@@ -72,7 +72,7 @@ async def respond(
     render: Callable[[], bytes],
     hash_code: Callable[[str], str],
 ) -> Response | None:
-    """Return the response to a request; None if its body does not arrive, or not in time."""
+    """Return the response to a request; None if the body does not arrive in time."""
     if request.target != PATH:
         return scraped(request, render)
     with (

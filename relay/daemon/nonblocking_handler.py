@@ -3,13 +3,13 @@
 The relay has one thread. If it waited for the reader of its standard error, a stuck log collector
 would stop every pair. So a line is written if the descriptor accepts the line at once, and lost
 otherwise. Before the next line that can be written, the handler writes the number of lost lines. A
-writer thread is no alternative: its queue needs a bound, past which lines are lost too, and a crash
-loses the queued lines just when they are needed.
+writer thread would not help: its queue must be bounded, so it would lose lines too, and a crash
+would lose the queued lines just when they are needed.
 
 The descriptor is not set to non-blocking mode, because that would affect every process that shares
-the descriptor. Instead, poll(2) reports if the descriptor is writable: a writable pipe or socket
-accepts `PIECE` bytes. A terminal may accept less, so the terminal is opened a second time, in
-non-blocking mode.
+the descriptor. Instead, poll(2) reports if the descriptor is writable. A writable pipe or socket
+accepts `PIECE` bytes. A terminal may accept fewer bytes, so the terminal is opened a second time,
+in non-blocking mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import select
 from typing import Final, TextIO
 
 PIECE: Final = select.PIPE_BUF
-"""Maximum size of a write in bytes. A pipe accepts a write of this size whole or not at all."""
+"""Maximum size, in bytes, of a write. A pipe accepts a write of this size whole or not at all."""
 
 
 class NonBlockingHandler(logging.Handler):
@@ -104,7 +104,7 @@ def unblocked(descriptor: int | None) -> int | None:
     """Return a non-blocking descriptor for a terminal; return any other descriptor unchanged.
 
     The terminal is opened again. The new descriptor is never closed, because a process opens only a
-    few of them.
+    few such descriptors.
     """
     if descriptor is None or not os.isatty(descriptor):
         return descriptor

@@ -16,7 +16,7 @@ from .log_fields import as_text, drop_empty, rounded
 DAY: Final = 86400.0
 
 FEW_DAYS: Final = 14.0
-"""A certificate that expires within this number of days is logged as a warning."""
+"""A certificate that expires within this number of days is logged at level warning."""
 
 
 def log_started(  # noqa: PLR0913 - the fields of the line
@@ -90,7 +90,7 @@ def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
 
 
 def log_stopped(log: FilteringBoundLogger, totals: RelayStatistics, uptime: float) -> None:
-    """Log the end and the counters of the relay, after every connection is closed."""
+    """Log that the relay has stopped and every connection is closed, with the relay's counters."""
     log.info(
         "stopped",
         uptime=rounded(uptime),

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStatistics:
-    """Snapshot of the process around a relay."""
+    """Snapshot of the state of the process around a relay."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
     """Limits in force, keyed by the names of their settings; limits that are off are omitted."""
@@ -24,18 +24,18 @@ class ProcessStatistics:
     None if there is no certificate or its expiry is unknown.
     """
     log_lines_lost: int = 0
-    """Number of log lines that standard error did not accept since the start."""
+    """Number of log lines, since the start, that standard error did not accept."""
 
 
 def process_metrics(now: ProcessStatistics) -> Iterator[Metric]:
     """Yield the metrics of a snapshot."""
     for name, value in now.limits.items():
-        yield GaugeMetricFamily(f"arc_relay_{name}", f"Value in force of {name}.", value=value)
+        yield GaugeMetricFamily(f"arc_relay_{name}", f"Limit {name} in force.", value=value)
     yield from reload_metrics(now)
     if now.certificate_expiry is not None:
         yield GaugeMetricFamily(
             "arc_relay_certificate_expiry_timestamp_seconds",
-            "End of the certificate in force, as a Unix time.",
+            "Expiry of the certificate in force, as a Unix time.",
             value=now.certificate_expiry,
         )
     yield CounterMetricFamily(
@@ -48,7 +48,7 @@ def process_metrics(now: ProcessStatistics) -> Iterator[Metric]:
 def reload_metrics(now: ProcessStatistics) -> Iterator[Metric]:
     """Yield the metrics of reloads, by file."""
     failed = CounterMetricFamily(
-        "arc_relay_reloads_failed", "Failed reloads of a file at SIGHUP.", labels=("file",)
+        "arc_relay_reloads_failed", "Failed reloads on SIGHUP, by file.", labels=("file",)
     )
     last = GaugeMetricFamily(
         "arc_relay_last_reload_successful",

@@ -1,9 +1,9 @@
 """Metrics of a relay for Prometheus.
 
-Counters and gauges are read from the statistics of the relay at scrape time. Histograms of the
-durations and sizes of pairs are updated by events. No label holds a code or an address: label
-values are statuses, fixed reasons, outcomes, kinds of TLS failures, names of files, and the sides
-``a`` and ``b``.
+Counters and gauges are read from the statistics of the relay at scrape time. Events update the
+histograms of the durations and sizes of pairs. No label holds a code or an address. Label values
+are statuses, fixed reasons, outcomes, kinds of TLS failures, names of files, and the sides ``a``
+and ``b``.
 """
 
 from __future__ import annotations
@@ -40,16 +40,15 @@ HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 KIB: Final = 2.0**10
 
-# The shortest wait is for a QR code that is scanned at once. The longest is the longest useful
-# pair_ttl.
+# From a QR code that is scanned at once to the longest useful pair_ttl.
 WAITS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 180, 240, 300, 900, HOUR)
-# The shortest pair is closed early by a proxy. The longest is a terminal session of several days.
-# Usual idle timeouts of proxies are 45 to 180 s. Each usual timeout is the bound of a bucket.
+# From a pair that a proxy closes early to a terminal session of several days. The usual idle
+# timeouts of proxies are 45 to 180 s, and each of them is the bound of a bucket.
 DURATIONS: Final = (1, 10, 30, 45, 60, 90, 120, 180, 300, 900, HOUR, 4 * HOUR, DAY, 7 * DAY)
-# Pairs without data, then powers of 4 from 1 KiB to 16 GiB.
+# No data, then powers of 4 from 1 KiB to 16 GiB.
 SIZES: Final = (0, *(KIB * 4**power for power in range(13)))
-# The shortest time is a short delay. The longest is a reader that is slow for hours. stall_timeout,
-# by default 240 s, ends a stalled reader.
+# From a short delay to a side that reads slowly for hours. A side that reads nothing is closed
+# after stall_timeout, by default 240 s.
 STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 240, 300, HOUR)
 
 
@@ -78,19 +77,19 @@ class MetricsObserver:
         )
         self._durations = Histogram(
             "arc_relay_pair_duration_seconds",
-            "Seconds from the joining of a pair to its end.",
+            "Seconds for which a pair was joined.",
             buckets=DURATIONS,
             registry=registry,
         )
         self._sizes = Histogram(
             "arc_relay_pair_bytes",
-            "Bytes of frames that a joined pair forwarded, both directions together.",
+            "Bytes of the frames forwarded for a joined pair, both directions together.",
             buckets=SIZES,
             registry=registry,
         )
         self._stalls = Histogram(
             "arc_relay_pair_blocked_seconds",
-            "Seconds that data of a joined pair waited for its reader, both directions together.",
+            "Seconds that data of a joined pair waited for its receiver, both directions together.",
             buckets=STALLS,
             registry=registry,
         )
@@ -147,7 +146,7 @@ def gauges(stats: RelayStatistics) -> Iterator[Metric]:
             stats.connections,
         ),
         ("admitted", "Open connections that hold a slot of max_connections.", stats.admitted),
-        ("draining", "1 once the relay has begun to stop, else 0.", stats.draining),
+        ("draining", "1 if the relay has begun to stop, else 0.", stats.draining),
     ):
         yield GaugeMetricFamily(f"arc_relay_{name}", about, value=value)
 

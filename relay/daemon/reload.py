@@ -1,4 +1,4 @@
-"""Reload the certificate and the token of a running relay, at SIGHUP."""
+"""Reload the certificate and the token of a running relay, on SIGHUP."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ def load_files(
 ) -> CertificateFiles | None:
     """Load the certificate and its key, if any, and check the token file.
 
-    The caller loads the files before it opens a port, because no client must connect to a relay
-    that cannot start.
+    The caller loads the files before it opens a port, so that no client can connect to a relay that
+    then fails to start.
 
     Raises `StartError` if a file cannot be used.
     """
@@ -109,7 +109,7 @@ def load_files(
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
-    """Make an exit stack close these listeners at its end, unless they are closed by then."""
+    """Register listeners with an exit stack, which closes each listener that is open at its end."""
     for listener in listeners:
         stack.push_async_callback(trio.aclose_forcefully, listener)
 

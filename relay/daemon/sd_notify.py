@@ -105,5 +105,5 @@ def watchdog_timeout(environment: Mapping[str, str]) -> float:
 
 
 def one_line(text: str) -> str:
-    """Replace white space by single spaces: a line break would begin another field."""
+    """Join the words of a text with single spaces, because a line break would begin a new field."""
     return " ".join(text.split())

@@ -1,6 +1,7 @@
 """Settings of ``arc-relay start`` that an embedded relay does not have.
 
-They configure listeners, certificates, metrics and logging. They are declared like `RelaySettings`.
+These settings configure listeners, certificates, metrics and logging. They are declared in the same
+way as `RelaySettings`.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ class DaemonSettings:
     log_format: str = choice(
         "auto",
         ("auto", "text", "json"),
-        "The format of log lines: text is key=value, and auto the same except on a terminal or in"
-        " systemd's journal.",
+        "The format of log lines: text is key=value, and auto is the same, except on a terminal or"
+        " in systemd's journal.",
     )
     log_level: str = choice(
         "info", ("debug", "info", "warning", "error"), "The lowest level of log lines to write."
@@ -105,7 +106,10 @@ class DaemonSettings:
     )
 
     given: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
-    """Flag or variable that set a setting, keyed by the setting; includes `RelaySettings`."""
+    """Flag or variable that set each setting, keyed by the name of the setting.
+
+    The mapping also has the settings of `RelaySettings`.
+    """
 
     @property
     def tcp(self) -> bool:

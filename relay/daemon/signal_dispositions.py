@@ -2,8 +2,8 @@
 
 Until `prepare_signals` is called, SIGHUP, SIGUSR1 and SIGUSR2 kill the process, SIGINT prints a
 traceback, and a process that is PID 1 ignores SIGTERM. So this module imports nothing that takes
-long to import. The interpreter itself takes some tens of milliseconds to start, which no module can
-shorten.
+long to import. No module can shorten the start of the interpreter itself, which takes some tens of
+milliseconds.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTOU, signal.SIGCHLD)
 """Signals that a relay ignores, until it installs a handler for some of them.
 
-A SIGHUP before that needs no action, because the relay reads its files afterwards. SIGTTOU would
-suspend a relay that a shell runs in the background, with all its pairs, at the first log line.
+A SIGHUP before the handler exists needs no action, because the relay reads its files afterwards.
+When a relay in the background of a shell writes a log line, SIGTTOU would suspend the relay.
 While SIGCHLD is ignored, the kernel reaps the child processes that a relay inherits as PID 1.
 """
 
 EXIT_STATUS_BASE = 128
-"""Number that is added to a signal number: shells report the sum if a signal kills a process."""
+"""Number that shells add to a signal number to report that the signal killed a process."""
 
 
 def prepare_signals(*, serving: bool) -> None:
@@ -44,7 +44,7 @@ def prepare_signals(*, serving: bool) -> None:
 
 
 def die_by(number: int) -> None:
-    """End the process at once by a signal, so that the parent process sees which signal it was.
+    """End the process at once by a signal, so that the parent process sees the signal's number.
 
     If the process is PID 1, the kernel ignores the signal. The process then exits with the status
     by which shells report this signal: 128 plus the number of the signal.

@@ -67,7 +67,7 @@ class SignalHandler:
             elif number == signal.SIGHUP:
                 await self._systemd.reloading()
                 self._reloader.reload()
-                # A failed reload is reported as ready, too: the relay goes on with the old files.
+                # Report ready even if the reload failed, because the old files stay in use.
                 await self._systemd.ready(self.status)
             else:
                 return
@@ -77,8 +77,9 @@ class SignalHandler:
     ) -> None:
         """Wait for a second SIGINT or SIGTERM, and end the process by that signal.
 
-        SIGHUP has no effect during the shutdown. The files of Unix sockets are removed. Nothing is
-        closed, because a task whose listener is closed would fail before the process has ended.
+        SIGHUP has no effect during the shutdown. The files of Unix sockets are removed, but no
+        listener is closed, because the task of a closed listener would fail before the process
+        has ended.
         """
         while (number := await anext(signals)) not in {signal.SIGINT, signal.SIGTERM}:
             if number == signal.SIGUSR1:

@@ -33,7 +33,7 @@ def inherited_listeners(
     file of a Unix socket is not removed, because it belongs to the service manager.
 
     Raises `StartError` if a variable is malformed, or if a descriptor is not a listening stream
-    socket. The sockets that were already accepted are then closed.
+    socket. The sockets of the descriptors before this one are then closed.
     """
     pid, count, names, _ = (environment.pop(name, "") for name in VARIABLES)
     if pid != str(os.getpid()):  # the sockets are for another process

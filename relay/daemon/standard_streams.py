@@ -33,7 +33,7 @@ def prepare_streams(*, serving: bool) -> None:
 
 
 def text_stream(raw: StandardStream, encoding: str) -> io.TextIOWrapper:
-    """Return a text stream that flushes each line, and escapes what ``encoding`` cannot encode."""
+    """Return a text stream that flushes each line, and escapes characters outside ``encoding``."""
     binary = io.BufferedWriter(raw)
     return io.TextIOWrapper(binary, encoding, errors="backslashreplace", line_buffering=True)
 
@@ -65,7 +65,7 @@ class StandardOutput(StandardStream):
     """Standard output, which raises an exception for its first failure only.
 
     The exception is BrokenPipeError if the reader closed the pipe; commands then end silently. Any
-    other failure raises `OutputFailed`. After the first failure, output is discarded: the
+    other failure raises `OutputFailed`. After the first failure, output is discarded, because the
     interpreter flushes the stream at exit, and would report a second failure.
     """
 

@@ -1,4 +1,4 @@
-"""Summary of a relay's state in the log, written at SIGUSR1."""
+"""Write a summary of a relay's state to the log, on SIGUSR1."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from structlog.typing import EventDict, WrappedLogger
 from .errors import escaped
 
 COLUMNS: Final = 100
-"""Maximum width of a line. A single longer field is not split, so that users can copy it."""
+"""Maximum width of a line. A field that is wider is not split, so that users can copy the field."""
 
 LEVEL_WIDTH: Final = len("warning")
 INDENT: Final = len("23:59:59 ") + LEVEL_WIDTH
-"""Width of the columns before the event, and indentation of the further lines of a record."""
+"""Width of the time and level columns, which is also the indentation of continuation lines."""
 
 LEVEL_COLORS: Final = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "31"}
 """ANSI colours of the levels: dim, green, yellow and red."""

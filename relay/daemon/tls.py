@@ -15,7 +15,7 @@ from .errors import StartError, os_error_text
 from .settings import DaemonSettings
 
 MAX_SIZE: Final = 1 << 20
-"""Maximum size in bytes of a certificate file or key file. Usual files have a few thousand."""
+"""Maximum size, in bytes, of a certificate file or key file. Typical files have a few KiB."""
 
 
 class CertificateFiles:
@@ -38,7 +38,7 @@ class CertificateFiles:
 
     @classmethod
     def of(cls, settings: DaemonSettings) -> Self | None:
-        """Load the files that the settings name; return None if they name none."""
+        """Load the files that the settings name; return None if the settings name no files."""
         options = settings.option("tls_cert"), settings.option("tls_key")
         return cls(settings.tls_cert, settings.tls_key, options) if settings.tls_cert else None
 
@@ -47,8 +47,8 @@ class CertificateFiles:
 
         Raises `StartError` if a file cannot be used. The old context then stays in use.
         """
-        # If a context loads a second certificate whose key has another type, the context keeps the
-        # first certificate and may go on to serve the first one. So each load uses a new context.
+        # If a context loads a second certificate with another type of key, the context keeps the
+        # first certificate and may continue to serve it. So each load uses a new context.
         self.context = self._load()
         self.certificate = read_certificate(self.context, self._cert)
 
@@ -79,7 +79,7 @@ class CertificateFiles:
     def _load_into(self, context: ssl.SSLContext) -> None:
         """Load the files into a context."""
         try:
-            # This call fails if the certificate is bad, so that a later error concerns the key.
+            # This call fails if the certificate is bad, so a later error concerns the key.
             new_context().load_verify_locations(self._cert)
         except ssl.SSLError:
             raise StartError(f"{self._cert_name} holds no certificate in PEM form") from None
@@ -96,12 +96,12 @@ class CertificateFiles:
             ) from None
 
     def _refuse_passphrase(self) -> str:
-        """Refuse an encrypted key; OpenSSL would prompt for its passphrase at the terminal."""
+        """Refuse an encrypted key, so that OpenSSL does not prompt for a passphrase."""
         raise StartError(f"{self._key_name} needs a passphrase; give a key without one")
 
 
 class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
-    """TLS listener on top of a socket listener; a new connection uses the latest TLS context.
+    """TLS listener on top of a socket listener; each new connection uses the latest TLS context.
 
     The relay does the TLS handshake as part of reading the request head, under the same timeout.
     `trio.SSLListener` is not used, because its context is fixed. Only a callback for the server

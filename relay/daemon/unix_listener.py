@@ -59,7 +59,7 @@ def open_unix(path: str, mode: int, *, option: str = "--unix-socket") -> UnixLis
         remove_stale_socket(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # The socket must never have wider permissions than mode, so chmod comes too late.
+            # Set the umask, because until a chmod, the socket would have wider permissions.
             umask = os.umask(0o777 & ~mode)
             try:
                 sock.bind(path)
@@ -78,8 +78,8 @@ def open_unix(path: str, mode: int, *, option: str = "--unix-socket") -> UnixLis
 def remove_stale_socket(path: str) -> None:
     """Remove the file of a socket on which no process listens; a missing file is no error.
 
-    Raises OSError if a process listens, or if the file is not a socket. The message has advice for
-    the operator.
+    Raises OSError if a process listens on the socket, or if the file is not a socket. The message
+    has advice for the operator.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setblocking(False)
@@ -92,7 +92,7 @@ def remove_stale_socket(path: str) -> None:
         raise OSError(error, os.strerror(error))
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         raise OSError(
-            errno.EEXIST, "a file that is no socket is there; remove it, or choose another path"
+            errno.EEXIST, "a file that is not a socket is there; remove it, or choose another path"
         )
     Path(path).unlink(missing_ok=True)
 

@@ -15,17 +15,18 @@ from .refusal import Reason, Refusal
 CLIENT_SHARE: Final = 0.9
 """Share of the descriptor limit that admitted connections may use by default.
 
-The other descriptors are for the relay itself and for connections without a slot. Such a connection
-has not completed its request head, or was refused.
+The other descriptors are for the relay itself and for connections without a slot. A connection
+without a slot has not completed its request head, or was refused.
 """
 
 
 class AdmissionControl:
     """Admission control of one relay: slots, limits per client, and the token.
 
-    The limits are the settings of the same names; 0 is no limit. If ``max_connections`` is None,
-    the limit is `CLIENT_SHARE` of ``descriptors``, the descriptor limit of the process. A client
-    that shows the token gets an authorization: a number that is valid until the token changes.
+    Each limit has the value of the setting with the same name; 0 means no limit. If
+    ``max_connections`` is None, the limit is `CLIENT_SHARE` of ``descriptors``, the descriptor
+    limit of the process. A client that shows the token gets an authorization: a number that is
+    valid until the token changes.
     """
 
     def __init__(
@@ -106,8 +107,7 @@ class AdmissionControl:
     def check_join(self, authorization: int, host: int) -> Refusal | None:
         """Return the refusal if a client must not join a waiting side, otherwise None.
 
-        The client or the waiting side must be authorized. ``authorization`` is that of the client,
-        and ``host`` is the authorization of the waiting side.
+        The client must be authorized by ``authorization``, or the waiting side by ``host``.
         """
         allowed = self.is_authorized(authorization) or self.is_authorized(host)
         return None if allowed else Refusal(Reason.NO_AUTHORIZED_HOST)

@@ -11,26 +11,29 @@ from typing import Final
 MAX_CREDIT_SECONDS: Final = 1 / 32
 """Maximum credit, expressed in seconds of data at the configured rate.
 
-Credit is data that is read without a delay. It compensates for a delay or a write that took too
-long. The credit of an idle side does not grow beyond the maximum.
+Credit is the amount of data that may be read without a delay. Credit compensates for delays and
+writes that last longer than planned. The credit of an idle side does not exceed the maximum.
 """
 
 SECONDS_PER_READ: Final = 1 / 16
-"""Maximum size of one read, in seconds of data at the configured rate. Small reads avoid bursts."""
+"""Maximum size of one read, expressed in seconds of data at the configured rate.
+
+Small reads avoid bursts.
+"""
 
 MIN_CHUNK: Final = 512
-"""Lower bound in bytes for the maximum size of one read: each read has a fixed CPU cost."""
+"""Minimum, in bytes, of `Pacer.chunk`. Smaller reads waste CPU time, as each has a fixed cost."""
 
 
 class Pacer:
     """Delays that limit the data in one direction of a pair to a rate.
 
-    ``rate`` is above 0, in bytes per second. An infinite rate is no limit.
+    ``rate`` is positive, in bytes per second; infinity means no limit.
 
-    The data of an interval can exceed the rate by one ``chunk`` and by the data of
-    `MAX_CREDIT_SECONDS`. At 8 KiB per second or more, this excess is below 2 % in any five seconds,
-    even after an idle time. At lower rates, the excess is greater, because the size of a chunk has
-    the lower bound `MIN_CHUNK`.
+    In any interval, the data can exceed the rate by one ``chunk`` and by the data of
+    `MAX_CREDIT_SECONDS`. In five seconds at a rate of 8 KiB per second or more, this excess is
+    below 2 %, even after an idle time. At lower rates, the excess can be greater, because a chunk
+    has at least `MIN_CHUNK` bytes.
     """
 
     __slots__ = ("_paid_at", "_rate", "_total", "chunk")
@@ -40,12 +43,12 @@ class Pacer:
         self._paid_at = -math.inf
         self._total = 0
         self.chunk = int(min(read_size, max(MIN_CHUNK, rate * SECONDS_PER_READ)))
-        """Maximum size of one read in bytes, never above ``read_size``."""
+        """Maximum size, in bytes, of one read; at most ``read_size``."""
 
     def delay_for(self, total: int, now: float) -> float:
         """Charge the bytes since the last call; return the seconds to wait before reading again.
 
-        ``total`` is the number of all bytes since the start, including these bytes.
+        ``total`` is the number of bytes since the first read, including the bytes to charge.
         """
         count, self._total = total - self._total, total
         return self.delay(count, now)

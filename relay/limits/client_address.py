@@ -23,10 +23,10 @@ COUNTED_BITS: Final = 64
 """Leading bits of an IPv6 address that identify a client. A client can choose the other bits."""
 
 MAX_ENTRY: Final = 100
-"""Maximum length of an entry in characters. An IPv6 address with scope and port has about 70."""
+"""Maximum length, in characters, of an entry. An IPv6 address with scope and port has about 70."""
 
 SHOWN_BITS: Final = {4: 24, 6: 48}
-"""Leading bits that truncation keeps, by IP version. A household has an IPv6 /56 or /64."""
+"""Leading bits that truncation keeps, by IP version. A household's IPv6 prefix is longer."""
 
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 
@@ -80,8 +80,8 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
 def redact_address(client: str, how: str) -> str:
     """Return a client address as the log may show it; "" if the log must not show the address.
 
-    ``client`` is an address or a network; for any other text the result is "". ``how`` is "off" to
-    show no address, "truncated" to show its first bits (`SHOWN_BITS`), or "full" to show all of it.
+    ``client`` is an address or a network; for any other text the result is "". ``how`` is "full" to
+    show the whole address, "truncated" to show the leading `SHOWN_BITS`, or "off" to show nothing.
     """
     if how == "off":
         return ""

@@ -3,12 +3,11 @@
 Pure: the caller passes the time, in seconds of its own clock. A client is any text.
 
 Memory is bounded. A connection count is kept only while the client has connections. A token bucket
-is stored as one number: the time at which the bucket will have all its tokens again, at most a
-minute ahead. After that time, the bucket is dropped. If there are more than `MAX_CLIENTS` buckets,
-the bucket with the oldest admitted attempt is dropped early, and its client starts with all tokens
-again. To bypass the limit in this way, an attacker needs over `MAX_CLIENTS` addresses in a minute,
-which is over 1,000 connections a second. Each operation except `ClientLimits.prune` takes constant
-time.
+is stored as one number: the time at which the bucket will be full again, at most a minute ahead. A
+full bucket is dropped. If there are more than `MAX_CLIENTS` buckets, the bucket whose last admitted
+attempt is the oldest is dropped early, and its client can then make attempts as with a full bucket.
+To bypass the limit in this way, an attacker needs over `MAX_CLIENTS` addresses in a minute, and so
+over 1,000 connections a second. Each operation except `ClientLimits.prune` takes constant time.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ MAX_CLIENTS: Final = 2**16
 
 MINUTE: Final = 60.0
 ROUNDING: Final = 1e-6
-"""Tolerance in seconds for the rounding error of added fractions of a minute."""
+"""Tolerance, in seconds, for the rounding errors of sums of fractions of a minute."""
 
 
 class ClientLimits:
-    """Connection counts and token buckets per client; 0 is no limit.
+    """Connection counts and token buckets per client. A limit of 0 means no limit.
 
     A client has a bucket of ``max_connects_per_minute`` tokens that refills evenly within a minute.
-    Each attempt takes one token, even if the attempt exceeds ``max_connections_per_client``. If
-    there is no token, the attempt takes none, so the retry time in its refusal stays valid.
+    Each attempt takes one token, even if the attempt exceeds ``max_connections_per_client``. If the
+    bucket is empty, the attempt is refused, and does not change the bucket. So the retry time in
+    the refusal stays valid.
     """
 
     __slots__ = ("_connections", "_full_at", "_interval", "_max_per_client")
@@ -42,7 +42,7 @@ class ClientLimits:
         self._max_per_client = max_connections_per_client
         self._interval = MINUTE / max_connects_per_minute if max_connects_per_minute else 0.0
         self._connections: dict[str, int] = {}
-        # Time at which each bucket has all its tokens again, ordered by the last admitted attempt.
+        # Time at which each bucket is full again, ordered by the last admitted attempt.
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class ClientLimits:
     def acquire(self, client: str, now: float) -> Refusal | None:
         """Count a client's new connection and return None, or return the refusal.
 
-        The caller must `release` an admitted connection, and must not release a refused one.
+        The caller must `release` each admitted connection, but no refused connection.
         """
         if self._interval:
             wait = self._attempt(client, now)
@@ -73,15 +73,15 @@ class ClientLimits:
                 del self._connections[client]
 
     def prune(self, now: float) -> None:
-        """Drop the oldest buckets; stop at the first bucket that does not have all its tokens yet.
+        """Drop full buckets, the oldest first, until the oldest bucket is not full.
 
-        The caller does this at intervals, because otherwise only new connections drop buckets.
+        The caller prunes at intervals, because otherwise only new connections drop buckets.
         """
         while self._prune_first(now):
             pass
 
     def _attempt(self, client: str, now: float) -> float:
-        """Take a token from a client's bucket; return 0, or the seconds until there is a token."""
+        """Take a token from a client's bucket; return 0 if it has one, else the seconds to wait."""
         full_at = max(self._full_at.get(client, now), now) + self._interval
         wait = full_at - MINUTE - now
         if wait > ROUNDING:
@@ -96,7 +96,7 @@ class ClientLimits:
         return 0.0
 
     def _prune_first(self, now: float) -> bool:
-        """Drop the oldest bucket if it has all its tokens again; return True if it was dropped."""
+        """Drop the oldest bucket if it is full; return True if it was dropped."""
         client = next(iter(self._full_at), None)
         if client is None or self._full_at[client] > now:
             return False

@@ -1,4 +1,4 @@
-"""Reasons for which a limit refuses a client. Pure: the server chooses the HTTP response."""
+"""Reasons why a limit refuses a client. Pure: the server chooses the HTTP response."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 
 class Reason(Enum):
-    """Reason for which a client is refused."""
+    """Reason why a client is refused."""
 
     RELAY_IS_FULL = auto()
     TOO_MANY_CONNECTIONS = auto()
     TOO_MANY_ATTEMPTS = auto()
     TOO_MANY_WAITING = auto()
     TOKEN_REQUIRED = auto()
-    """The client would open a new code without the token."""
+    """The client tried to open a new code without the token."""
     NO_AUTHORIZED_HOST = auto()
-    """Neither the client nor the side that it would join showed the token."""
+    """The client tried to join a side, but neither the client nor the side showed the token."""
 
 
 class Refusal(NamedTuple):

@@ -1,7 +1,7 @@
 """Resolve the client address behind trusted proxies, from X-Forwarded-For.
 
-Pure. A client can spoof X-Forwarded-For, so an address in it counts only if a trusted proxy
-appended the address.
+Pure. A client can spoof X-Forwarded-For, so an address in this header counts only if a trusted
+proxy appended the address.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class TrustedProxies:
     """The proxies whose X-Forwarded-For is trusted.
 
     Each entry is an address, a network such as 10.0.0.0/8, or `UNIX` for every peer on a Unix
-    socket. An IPv4 address mapped into IPv6 equals the IPv4 address, here and in X-Forwarded-For.
-    Raises ValueError if an entry is none of these. The message has the entry.
+    socket. An IPv4-mapped IPv6 address counts as the IPv4 address, here and in X-Forwarded-For.
+    Raises ValueError if an entry has none of these forms. The message quotes the entry.
     """
 
     __slots__ = ("_networks", "_unix")
@@ -36,13 +36,13 @@ class TrustedProxies:
         ``peer`` is the remote address of the connection, or `UNIX`. ``forwarded`` is the complete
         value of X-Forwarded-For, in which each proxy appends the address of its own peer on the
         right. The method checks ``peer`` first, and then the entries from right to left. The first
-        address that does not belong to a trusted proxy is the client. If all addresses belong to
-        trusted proxies, the left-most is the client. At most `MAX_HOPS` entries are read.
+        address that does not belong to a trusted proxy is the client's. If all addresses belong to
+        trusted proxies, the result is the left-most address. At most `MAX_HOPS` entries are read.
 
         Entries left of the client's address may be spoofed, and are ignored. If an entry is not an
         address, such as "unknown" or an empty entry, the trusted proxy that appended the entry
-        counts as the client. So a client can neither avoid the limits nor spoof an address with
-        such an entry: all clients of that proxy with such entries share one rate-limit key.
+        counts as the client. All clients of that proxy with such entries then share one rate-limit
+        key, so a client can neither avoid the limits nor spoof an address with such an entry.
 
         An entry may have a port, brackets, quotes and a scope; the result has none of them. If
         ``peer`` is not an address, it is never trusted, and is returned unchanged.

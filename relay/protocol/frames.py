@@ -107,11 +107,12 @@ CLOSE_STATUS: Final = Struct("!H")
 
 
 def bytes_needed(data: bytes, pos: int, message: int) -> int:
-    """Return the size of the data frame's header, or of the complete control frame, at ``pos``.
+    """Return the number of bytes, from ``pos``, that must be complete before they can be parsed.
 
-    If the first two bytes of the frame are incomplete, the result is 2. ``message`` is the opcode
-    of a message that is still incomplete, or 0 if there is none. Raises ProtocolError if the first
-    two bytes violate RFC 6455 sections 5.2, 5.4 or 5.5.
+    These are the header of a data frame, or the whole of a control frame. If the first two bytes of
+    the frame are incomplete, the result is 2. ``message`` is the opcode of the message that is
+    incomplete, or 0 if there is none. Raises ProtocolError if the first two bytes violate RFC 6455
+    sections 5.2, 5.4 or 5.5.
     """
     if len(data) - pos < MIN_HEADER:
         return MIN_HEADER
@@ -139,7 +140,7 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
 def payload_length(header: bytes) -> int:
     """Return the payload length from a complete header (RFC 6455 section 5.2).
 
-    Raises ProtocolError if the length is negative or does not have its shortest encoding.
+    Raises ProtocolError if the length is negative, or if a shorter encoding of the length exists.
     """
     length = header[1] & ~MASK
     if length == LENGTH_IS_16:
@@ -156,7 +157,7 @@ def payload_length(header: bytes) -> int:
 
 
 def server_header(first: int, length: int) -> bytes:
-    """Return the header of an unmasked frame from its first byte and its payload length."""
+    """Return the header of an unmasked frame with this first byte and this payload length."""
     if length <= MAX_SHORT:
         return bytes((first, length))
     if length <= MAX_16:

@@ -1,7 +1,7 @@
-"""Validate a request head: a WebSocket upgrade, a health request, or an error.
+"""Validate a request head; return a WebSocket handshake, a plain request, or a response.
 
-Pure. The result depends on the request alone; the caller checks the state of the relay. The only
-data from the client in the result are the fields of `Handshake`.
+Pure. The result depends on the request alone; the caller checks the state of the relay. A
+`Handshake` contains data from the client; the other results do not.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ASCII_HEADERS: Final = (
     b"sec-websocket-key",
     b"sec-websocket-protocol",
 )
-"""Headers of an upgrade that must be ASCII. Others may have any bytes (RFC 9110 section 5.5)."""
+"""Headers of an upgrade that must be ASCII. Other headers may hold any bytes (RFC 9110 5.5)."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -82,7 +82,7 @@ class Handshake:
 
 
 class PlainRequest(Enum):
-    """A resource that a plain HTTP request can name. Each value is the tuple of its paths."""
+    """A resource that a plain HTTP request can name. The value has the resource's paths."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"
@@ -110,13 +110,13 @@ def parse_handshake(
     Args:
         request: The parsed head.
         strict_codes: True to require a pair code that `is_strict_code` accepts.
-        allowed_origins: Origins, normalized with `normalize_origin`. An empty set allows every
-            origin.
+        allowed_origins: Origins that may connect, normalized with `normalize_origin`. An empty set
+            allows every origin.
         with_token: True to read the token of the client.
-        pages: Responses to plain requests, by path, in addition to those of `PLAIN_REQUESTS`.
+        pages: Responses to plain requests for paths that are not in `PLAIN_REQUESTS`, by path.
 
     Returns:
-        The valid upgrade, the resource that a plain request names, or another response.
+        The valid upgrade, the resource that a plain request names, or the response to send.
     """
     if asks_for_websocket(request):
         return (
@@ -239,7 +239,7 @@ def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
 def client_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
     """Return the bearer token of the header Authorization, or else the ``token`` parameter.
 
-    If the header Authorization has another scheme, it is ignored, because it may be meant for a
+    A header Authorization with a scheme other than Bearer is ignored, because it may be meant for a
     proxy. If the token is longer than `MAX_TOKEN`, the result is an empty token, which no relay
     accepts.
     """

@@ -1,6 +1,6 @@
 """Compare the origins of web pages.
 
-Pure. A browser sends the origin of the page that opens the connection in the header Origin.
+Pure. When a page opens a connection, the browser sends the page's origin in the header Origin.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FILE: Final = "file://"
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SCHEME: Final = re.compile(r"(https?|wss?)://")
 MAX_LENGTH: Final = 512
-"""Maximum length of Origin or Host in characters. A host name has at most 253 characters."""
+"""Maximum length, in characters, of Origin or Host. A host name has at most 253 characters."""
 AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:/@\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -35,7 +35,7 @@ def normalize_origin(text: str) -> str:
 
 
 def is_allowed(origin: str, host: str, allowed: AbstractSet[str]) -> bool:
-    """Return True if a page of this origin may connect.
+    """Return True if a page from this origin may connect.
 
     ``host`` is the header Host of the request. ``allowed`` contains origins that are normalized
     with `normalize_origin`. The relay's own origin is always allowed, because apps without a web

@@ -21,7 +21,7 @@ body { font: 1.1rem/1.6 system-ui, sans-serif; max-width: 34rem }
 body { margin: 15vh auto; padding: 0 1.5rem }
 h1 { font-size: 1.5rem }
 """
-"""Style sheet of the page. The browser's light or dark colour scheme gives the colours."""
+"""Style sheet of the page. Its colours follow the light or dark mode of the browser."""
 
 HTML: Final = f"""<!doctype html>
 <html lang="en">
@@ -48,7 +48,7 @@ forwards their encrypted messages without reading them.</p>
 
 
 def html_response(html: str, policy: str, *headers: tuple[str, str]) -> Response:
-    """Return the response with a page; ``policy`` is its Content-Security-Policy."""
+    """Return a response with a page; ``policy`` is the value of Content-Security-Policy."""
     return Response(
         HTTPStatus.OK,
         html,
@@ -95,7 +95,7 @@ def prefers_html(accept: Iterable[bytes]) -> bool:
 
 
 def media_range(item: bytes) -> tuple[bytes, float]:
-    """Return the media range of an item, and its weight; an invalid weight becomes 0."""
+    """Return the media range and the weight of an item; an invalid weight becomes 0."""
     name, *parameters = (part.strip() for part in item.split(b";"))
     weight = next((part[2:] for part in parameters if part.startswith(b"q=")), b"1")
     try:

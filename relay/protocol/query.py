@@ -13,10 +13,10 @@ from typing import Final
 from .response import MAX_PARAMETERS
 
 MAX_CODE: Final = 256
-"""Maximum length of a pair code in characters."""
+"""Maximum length, in characters, of a pair code."""
 
 MAX_TOKEN: Final = 4096
-"""Maximum length of a token in bytes, before percent-decoding. No secret needs more."""
+"""Maximum length, in bytes, of a token before percent-decoding. No secret needs more."""
 
 PARAMETERS: Final = frozenset((b"pair", b"token"))
 MAX_ENCODED_NAME: Final = len("%70") * len("token")  # every character percent-encoded
@@ -33,9 +33,10 @@ SEPARATORS: Final = re.compile(rb"[&;]")
 
 
 def find_parameters(target: bytes) -> dict[bytes, bytes] | None:
-    """Return the first ``pair`` and the first ``token`` parameter of a target, not yet decoded.
+    """Return the values of the first ``pair`` and the first ``token`` parameter of a target.
 
-    Return None if the query has more than `MAX_PARAMETERS` parameters.
+    The values are still percent-encoded. Return None if the query has more than `MAX_PARAMETERS`
+    parameters.
     """
     query = target.partition(b"?")[2].partition(b"#")[0]
     items = query.split(b"&", MAX_PARAMETERS)
@@ -50,7 +51,7 @@ def find_parameters(target: bytes) -> dict[bytes, bytes] | None:
 
 
 def unquote(value: bytes) -> bytes:
-    """Decode percent-encoding; keep each percent sign that no two hexadecimal digits follow."""
+    """Decode percent-encoding; keep percent signs that do not precede two hexadecimal digits."""
     return ESCAPE.sub(lambda escape: ESCAPED_BYTES[escape[1]], value) if b"%" in value else value
 
 
@@ -81,8 +82,8 @@ def decode_token(value: bytes | None) -> bytes | None:
 def is_strict_code(code: str, target: bytes) -> bool:
     """Return True if every parser finds the same pair code in a request target.
 
-    The parser of a load balancer in front of several relays may differ from that of the relay. It
-    may decode nothing, use the last of two ``pair`` parameters, end a parameter at a semicolon, or
+    A load balancer in front of several relays may parse a query differently from the relay. It may
+    decode nothing, use the last of two ``pair`` parameters, end a parameter at a semicolon, or
     ignore the case of the parameter name.
     """
     items = SEPARATORS.split(target.partition(b"?")[2], MAX_PARAMETERS)

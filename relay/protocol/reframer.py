@@ -3,9 +3,9 @@
 RFC 6455 section 5.4 lets an intermediary fragment messages when no extension is in use. A message
 of up to `MAX_BUFFERED` bytes is forwarded in one frame once the message is complete. A longer
 message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. Once the
-header of the final frame has arrived, the message size is known. The minimum for a fragment is then
-the message size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, if this is less. So neither memory nor
-latency grows with the message size. A control frame can follow each fragment.
+header of the final frame has arrived, the message size is known. If this size divided by
+`TARGET_FRAGMENTS_PER_MESSAGE` is less than `MAX_BUFFERED`, further fragments need only this length.
+So neither memory nor latency grows with the message size. A control frame can follow each fragment.
 """
 
 from __future__ import annotations
@@ -40,31 +40,31 @@ from .frames import (
 from .violations import CloseCode, ProtocolError, Violation
 
 Pieces = list[bytes | bytearray]
-"""Parts of frames for the peer; the concatenation of all parts has complete frames only."""
+"""Parts of frames for the peer. Their concatenation is a sequence of complete frames."""
 
 Control = list[bytes] | tuple[()]
-"""Complete pings and pongs from one read, still masked; none if the input ended in this read."""
+"""Complete pings and pongs from one read, still masked; empty if the input ended in that read."""
 
 End = bytes | Violation
 """End of a client's input: the complete close frame, still masked, or a violation."""
 
-Parsed = tuple[Pieces, Control, End | None]
-"""Frames for the peer, control frames and the end of one read. A named tuple would be slower."""
+Parsed = tuple[Pieces, Control, End | None]  # a named tuple would be slower
+"""Result of one read: frames for the peer, control frames, and the end of the input or None."""
 
 MAX_EMPTY_FRAGMENTS: Final = 1024
 """Maximum number of empty fragments in one message. Limits on bytes do not bound this number."""
 
 MAX_BUFFERED: Final = 64 * 1024
-"""Maximum size in bytes of the buffer, and of a message that is always forwarded in one frame.
+"""Maximum size, in bytes, of the buffer and of a message that is always forwarded in one frame.
 
-Some clients treat each fragment as a message. Messages of terminals and agents are far smaller.
+Some clients treat each fragment as a message. Terminals and agents send far smaller messages.
 """
 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
-"""Approximate maximum number of fragments per message, unless `MAX_BUFFERED` requires more.
+"""Approximate maximum number of fragments for a message of up to 16 MiB.
 
-Without this target, each read would produce a fragment. Clients limit the number of fragments:
-websockets 17 accepts 4,096.
+A longer message may have more fragments, each with at least `MAX_BUFFERED` bytes.
+Clients limit the number of fragments; for example, websockets 17 accepts 4,096.
 """
 
 MAX_CONTROLS: Final = 16
@@ -79,8 +79,8 @@ class Reframer:
 
     Binary messages are unmasked but not interpreted. Text messages are dropped without unmasking.
 
-    ``max_message_size`` is the limit of a binary message in bytes; 0 is no limit. The length in the
-    frame header is checked first, so no part of a frame that exceeds the limit is forwarded.
+    ``max_message_size`` is the maximum size, in bytes, of a binary message; 0 means no limit. If a
+    frame header shows that the message exceeds the limit, no part of the frame is forwarded.
     """
 
     __slots__ = (
@@ -111,7 +111,7 @@ class Reframer:
         self._opcode_out = BINARY  # opcode of the next frame to the peer
         self._end: End | None = None
         self.message_counts = {TEXT: 0, BINARY: 0}
-        """Number of complete messages by opcode: dropped for TEXT, and forwarded for BINARY."""
+        """Number of complete messages by opcode: dropped for TEXT, forwarded for BINARY."""
 
     @property
     def buffered(self) -> int:
@@ -156,9 +156,9 @@ class Reframer:
         return out, control, self._end
 
     def _fast_path(self, data: bytes, pos: int, size: int, out: Pieces) -> int:
-        """Forward binary messages at ``pos`` until one needs the slow path; return the new offset.
+        """Forward all simple binary messages from ``pos``; return the offset after the messages.
 
-        This method handles complete unfragmented messages with a 7-bit or 16-bit length. The slow
+        A simple message is complete and unfragmented, and has a 7-bit or 16-bit length. The slow
         path in `feed` handles all other frames, valid or not.
         """
         limit, before = self._fast_limit, len(out)
@@ -200,7 +200,7 @@ class Reframer:
         self._left, self._fin, self._key = length, fin, header[-4:]
 
     def _payload(self, data: bytes, pos: int, out: Pieces) -> int:
-        """Consume the available payload of the current data frame; return the offset after it."""
+        """Consume the available payload of the current data frame; return the new offset."""
         stop = min(len(data), pos + self._left)
         count = stop - pos
         self._left -= count
@@ -234,7 +234,7 @@ class Reframer:
         return stop
 
     def _control(self, frame: bytes, control: Control) -> Control:
-        """Add a ping or pong to those of this read; return none after a close frame."""
+        """Return ``control`` and this frame; an empty tuple if this frame is a close frame."""
         opcode = frame[0] & OPCODE
         if opcode == CLOSE:
             validate_close_payload(control_payload(frame))
@@ -242,7 +242,7 @@ class Reframer:
             return ()
         if not control:
             return [frame]
-        if opcode == PING:  # any frame already proves that the client is alive
+        if opcode == PING:  # a further pong adds nothing to the first control frame
             control.append(frame)
             if len(control) > 2 * MAX_CONTROLS:
                 del control[:-MAX_CONTROLS]

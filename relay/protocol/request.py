@@ -31,7 +31,7 @@ from .response import (
 REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 HEAD_END: Final = re.compile(rb"\n\r?\n")
 OVERLAP: Final = 2
-"""Number of already scanned bytes that the end of the head may include: LF and CR."""
+"""Number of scanned bytes to search again, because they may be the first bytes of `HEAD_END`."""
 
 FAST_PATH: Final = re.compile(
     rb"GET ([!-~]++) HTTP/1\.1\r\n"
@@ -47,7 +47,10 @@ after many spaces, h11 needs quadratic time.
 """
 
 LONG_LENGTH: Final = re.compile(rb"\ncontent-length:[^\n]{100}", re.IGNORECASE)
-"""Content-Length of 100 characters or more, which is refused: h11 needs 0.8 ms to parse 16 KiB."""
+"""Content-Length of at least 100 characters, which is refused, because h11 parses digits slowly.
+
+For 16 KiB of digits, h11 needs 0.8 ms.
+"""
 
 ABSOLUTE_FORM: Final = re.compile(rb"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -71,7 +74,7 @@ class Request:
     """Request target, in origin form unless the client sent ``*`` or an invalid target."""
     http_version: bytes
     headers: dict[bytes, bytes]
-    """Field values by lower-case name. Repeated fields are joined by commas (RFC 9110 5.3)."""
+    """Field values by lower-case name, with the values of repeated fields joined by commas."""
 
 
 class RequestParser:
@@ -81,9 +84,9 @@ class RequestParser:
         self._data = bytearray()
         self._begin = 0  # offset of the request line
         self._searched = 0  # bytes scanned so far
-        self._fields = -1  # lines after the request line; -1 until it is complete
+        self._fields = -1  # lines after the request line; -1 until that line is complete
         self.begun = False
-        """True after the first byte that is neither CR nor LF."""
+        """True once a byte other than CR and LF has been received."""
         self.trailing_data = b""
         """Bytes received after the head."""
 
@@ -93,7 +96,7 @@ class RequestParser:
         return MAX_HEAD - len(self._data)
 
     def feed(self, data: bytes) -> Request | Response | None:
-        """Add received bytes, at least one; return the request once its head is complete.
+        """Add one or more received bytes; return the request once its head is complete.
 
         The result is None while the head is incomplete, and an error response as soon as the
         received bytes cannot be the beginning of a valid head within the limits.
@@ -192,7 +195,7 @@ def parse_with_h11(head: bytes) -> Request | Response:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        # The traceback refers to the error through a stack frame. The cycle would keep the head.
+        # The traceback refers to the error through a frame. This cycle would keep the head alive.
         error.__traceback__ = None
         return NOT_HTTP
     return from_h11(event) if isinstance(event, h11.Request) else NOT_HTTP
@@ -214,8 +217,8 @@ def combine_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def in_origin_form(request: Request | Response) -> Request | Response:
     """Convert a request target in absolute form to origin form (RFC 9112 section 3.2).
 
-    The authority in the absolute form replaces the value of Host. Other targets and error responses
-    are returned unchanged.
+    The authority in the absolute form replaces the value of Host. An error response, or a request
+    with a target in another form, is returned unchanged.
     """
     if not isinstance(request, Request):
         return request

@@ -15,16 +15,16 @@ from http import HTTPStatus
 from typing import Final
 
 MAX_HEAD: Final = 16 * 1024
-"""Maximum size of a request head in bytes, including the final empty line."""
+"""Maximum size, in bytes, of a request head, including the final empty line."""
 
 MAX_FIELDS: Final = 100
-"""Maximum number of header fields. Browsers behind several proxies send about 40."""
+"""Maximum number of header fields. A browser behind several proxies sends about 40."""
 
 MAX_PARAMETERS: Final = 100
 """Maximum number of parameters in the query of an upgrade."""
 
 RETRY_AFTER: Final = 5
-"""Default value of ``Retry-After`` in seconds."""
+"""Default value, in seconds, of ``Retry-After``."""
 
 PAIR_HEADER: Final = "Arc-Relay-Pair"
 """Name of the header with the hash of the pair code. The log names the pair by this hash."""
@@ -53,12 +53,12 @@ class Response:
         return self.content_type == PLAIN
 
     def with_retry_after(self, seconds: float) -> Response:
-        """Return this response with ``Retry-After``: the seconds, rounded up, and at least 1."""
+        """Return this response with ``Retry-After``, rounded up to whole seconds, at least 1."""
         return replace(self, headers=(("Retry-After", str(max(1, math.ceil(seconds)))),))
 
     @property
     def _hop_by_hop(self) -> list[str]:
-        """Header names that the header Connection must list: Upgrade (RFC 9110 section 7.8)."""
+        """Names of fields that Connection must list: Upgrade, if present (RFC 9110 section 7.8)."""
         return [name for name, _ in self.headers if name == "Upgrade"]
 
     def encode(self, now: int) -> bytes:

@@ -118,7 +118,7 @@ async def test_no_answer(autojump_clock: trio.testing.MockClock) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [
-        (400, b"", "no pair code"),
+        (400, b"", "must have 1 to 256 characters"),
         (404, b"", "HTTP 404, and not"),
         (200, b"[]", "HTTP 200, and not"),
         (200, b"{}", "HTTP 200, and not"),

@@ -48,7 +48,7 @@ def refusal(answer: bytes, *, with_token: bool = False) -> Failure:
         return Failure(line, *causes, answered_by="relay")
     server = SERVER_HEADER.search(head)
     sender = f"{server[1].decode()}, not from the relay" if server else "another server"
-    # Quote only plain words: a body may hold anything, such as the code.
+    # Quote only plain words, because a body may hold anything, such as the code.
     quoted = reason.strip() if PLAIN_WORDS.fullmatch(reason.strip().encode()) else ""
     line = describe(status, sender, quoted)
     return Failure(line, f"status {status}", f"status {status // 100}xx", answered_by="other")

@@ -62,15 +62,15 @@ async def transfer(source: ProbeClient, sink: ProbeClient, message: bytes, count
 
 
 def expect(message: bytes | str, expected: bytes) -> None:
-    """Raise Failure if a message is not the expected one."""
+    """Raise Failure if a message differs from ``expected``."""
     if isinstance(message, str):
         raise Failure("a text message arrived; a relay drops them", "text passed")
     if message != expected:
-        raise Failure("a message arrived that is not the one that was sent", "corrupt")
+        raise Failure("the received message differs from the message that was sent", "corrupt")
 
 
 async def expect_silence(side: ProbeClient) -> None:
-    """Wait for a message; raise Failure when one arrives or the side is closed."""
+    """Wait for a message; raise Failure when a message arrives or the side is closed."""
     await side.receive()
     raise Failure(f"side {side.name} received a message that no side sent", "corrupt")
 
@@ -88,7 +88,7 @@ def rate(size: int, seconds: float) -> float:
 
 
 async def until_failure(*tasks: Callable[[], Awaitable[object]]) -> None:
-    """Run tasks concurrently; if one fails, cancel the others and raise its Failure.
+    """Run tasks concurrently; if a task fails, cancel the other tasks and raise its Failure.
 
     The Failure is not wrapped in an exception group.
     """

@@ -16,7 +16,7 @@ from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure
 
 MAX_ANSWER: Final = 16 * 1024
-"""Maximum size of a response to an upgrade in bytes."""
+"""Maximum size, in bytes, of a response to an upgrade."""
 
 READ_SIZE: Final = 64 * 1024
 
@@ -63,7 +63,7 @@ class RecordingStream(WatchedStream):
 
 
 class ProbeClient:
-    """One side of the pair. Once it has ended, `send`, `receive` and `ping` raise Failure."""
+    """One side of the pair. Once the side has ended, `send`, `receive` and `ping` raise Failure."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ async def run_client(
     try:
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as opening:
-                # trio-websocket waits for a response for ever, also after the end of the stream.
+                # trio-websocket waits for a response for ever, even after the end of the stream.
                 nursery.start_soon(cancel_after, stream.ended, opening)
                 websocket = await trio_websocket.wrap_client_stream(
                     nursery,

@@ -1,4 +1,4 @@
-"""`arc-relay probe`: open a pair through all proxies to a relay, and check each step."""
+"""`arc-relay probe`: open a pair through every proxy in front of a relay, and check each step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .report import JsonReport, Report, TextReport, failed
 from .runner import run_probe
 
 MAX_SIZE: Final = 2**30
-"""Maximum of --size in bytes; several copies of a large message are in memory at once."""
+"""Maximum, in bytes, of --size. Several copies of a large message are in memory at once."""
 
 IDLE: Final[Field] = seconds(0, "", zero="no silence").metadata["field"]
 TIMEOUT: Final[Field] = seconds(30, "").metadata["field"]
@@ -58,14 +58,14 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         typer.Option(
             metavar="TOKEN",
             help=f"The token of the relay. Other users of this machine can see it in the list of"
-            f" processes, unlike --token-file and the variable {VARIABLE}.",
+            f" processes; they cannot see a token from --token-file or the variable {VARIABLE}.",
         ),
     ] = "",
     token_file: Annotated[
         str, typer.Option(metavar="PATH", help="The file with the token of the relay.")
     ] = "",
     ca: Annotated[
-        str, typer.Option(metavar="PATH", help="Trust the authorities in this PEM file alone.")
+        str, typer.Option(metavar="PATH", help="Trust only the authorities in this PEM file.")
     ] = "",
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Do not verify the certificate of the relay.")
@@ -94,7 +94,7 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         bool, typer.Option("--json", help="Print one JSON object, at the end.")
     ] = False,
 ) -> None:
-    """Open a pair through URL and report each step: status 0 if all succeed, 1 if not."""
+    """Open a pair through URL and report each step; exit with status 0 if all succeed, 1 if not."""
     try:
         where = parse_url(url)
         target = where.target(tls_context(where, ca, insecure=insecure))
@@ -120,7 +120,7 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
 
 
 def authorization(token: str, path: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the header with the token, if an option, a file or the variable holds one.
+    """Return a header with the token from an option, a file or the variable; () if there is none.
 
     Raises ValueError if the token cannot be used. The message names the option or the variable, and
     does not quote the token.

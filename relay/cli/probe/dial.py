@@ -13,7 +13,7 @@ from .hints import Failure
 
 @dataclass(slots=True)
 class Awaited:
-    """Object that the current step waits for. The error message of a timeout names it."""
+    """Object that the current step waits for. The error message of a timeout names this object."""
 
     what: str = ""
 

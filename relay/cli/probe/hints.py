@@ -1,7 +1,8 @@
 """Failures of a probe, and hints at their usual reasons.
 
 Pure. A failure has a list of causes, from the most specific to the most general. The first cause
-with an entry in `HINTS` gives the hint. An entry for the phase of the failed step takes precedence.
+with an entry in `HINTS` gives the hint. If a cause has an entry for the phase of the failed step,
+that entry is used.
 """
 
 from __future__ import annotations
@@ -45,17 +46,17 @@ def hint_for(phase: str, failure: Failure, seconds: float) -> str:
 
 READ_TIMEOUT: Final = (
     "the read timeout of a proxy is too short: it cut a connection that was silent for {seconds};"
-    " raise it, or lower the relay's ping_interval below it"
+    " raise that timeout, or lower the relay's ping_interval below that timeout"
 )
 
 HINTS: Final[Mapping[str, str]] = {
     # TCP and TLS.
     "dns": "the name has a typo, or no DNS record yet",
-    "refused": "nothing listens there: the relay or the proxy is down, or the port is another one",
+    "refused": "nothing listens there: the relay or the proxy is down, or the port is wrong",
     "denied": "this user may not open the Unix socket: see unix_socket_mode, and the folder's mode",
     "unreachable": "no route to the host: the address is wrong, or a firewall rejects packets",
     "no TCP connection": "the address is wrong, or a firewall drops the packets",
-    "tls name": "the certificate is for another name than the URL's",
+    "tls name": "the certificate is not for the host name of the URL",
     "tls expired": "the certificate has expired, or a clock is wrong: renew the certificate",
     "tls authority": "the certificate, or an intermediate one that the server should send, is from"
     " an authority that this machine does not know: serve the full chain, or give --ca FILE",
@@ -68,11 +69,11 @@ HINTS: Final[Mapping[str, str]] = {
     "no answer to the upgrade": "the server waits for another protocol: it speaks TLS (use wss://),"
     " or the proxy waits for a relay that does not answer",
     "no response": "that port speaks TLS (use wss://), or a proxy refuses WebSockets",
-    "not http": "something else than HTTP listens on that port",
+    "not http": "something other than HTTP listens on that port",
     "tls wanted": "that port speaks TLS: use wss://",
     RELAY: "see the reason, and docs/protocol.md of the relay",
     **{f"{RELAY}{reason}": hint for reason, hint in RELAY_HINTS.items()},
-    # Response to the upgrade by another server than the relay.
+    # Response to the upgrade by a server other than the relay.
     "status 101": "the proxy makes up its own answer to an upgrade, in place of the relay's",
     "status 200": "a web page answered: the proxy passes other paths, or none, on to the relay",
     "status 3xx": "the server redirects, usually to https: use the URL of the redirect, with wss://",
@@ -101,7 +102,7 @@ HINTS: Final[Mapping[str, str]] = {
     " holds large messages back",
     "closed 1000 peer disconnected": "the relay lost the other side",
     "closed 1011 peer disconnected": "the relay lost the other side",
-    "closed 1001 pair expired": "the pair_ttl of the relay is too short for this",
+    "closed 1001 pair expired": "the pair_ttl of the relay is too short for the probe",
     "closed 1001 relay stopping": "the relay was stopped or restarted just now",
     "closed 1002": "a proxy changes frames",
     "closed 1008": "a limit of the relay: max_pair_bytes or max_pair_seconds",

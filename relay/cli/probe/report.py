@@ -25,7 +25,7 @@ FORMATS: Final = {
 """Format of each measured value in a text report."""
 
 LONG: Final = 10.0
-"""Duration in seconds below which `duration` displays milliseconds."""
+"""Duration, in seconds, below which `duration` displays milliseconds."""
 
 MARKS: Final = {True: "ok", False: "FAIL", None: "note"}
 

@@ -1,4 +1,4 @@
-"""Run the steps of a probe in sequence until one fails."""
+"""Run the steps of a probe in sequence until a vital step fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .hints import Failure, hint_for
 from .steps import Figures, Step, steps_for
 
 GRACE: Final = 1.0
-"""Maximum number of seconds to wait for the end of both sides, before a cause is chosen."""
+"""Maximum number of seconds that `root_cause` waits for both sides to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Result:
 
     name: str
     ok: bool | None
-    """True if the step succeeded, False if a vital step failed, None if another step failed."""
+    """True if the step succeeded, False if it failed and is vital, None if it failed otherwise."""
     seconds: float
     figures: Figures = field(default_factory=dict)
     error: str = ""
@@ -34,7 +34,7 @@ class Result:
 
 
 async def run_probe(plan: Plan, report: Callable[[Result], None]) -> list[Result]:
-    """Run the steps of a plan until a vital one fails; report and return their results.
+    """Run the steps of a plan until a vital step fails; report and return the results.
 
     An exception of ``report`` is raised in an exception group. Cancellation closes the connections
     without a closing handshake.

@@ -25,7 +25,7 @@ from .client import run_client
 from .hints import Failure
 
 Figures = Mapping[str, float | str]
-"""Measured values of a step, keyed by names with the unit, and the hash of the pair code."""
+"""Values from a step, keyed by names such as ``min_ms``; ``pair`` is the hash of the pair code."""
 
 ROUNDS: Final = 10
 """Number of round trips, and of pings by each side, that are measured."""
@@ -37,7 +37,7 @@ EARLY, LATER, TEXT, AFTER_TEXT, ECHO = b"early", b"later", "text", b"after text"
 
 
 async def check_health(attempt: Attempt) -> Figures:
-    """Request /health from the host at which the probe then opens the pair."""
+    """Request /health from the host to which the sides of the pair will connect."""
     attempt.awaited.what = "answer from /health"
     health = await attempt.plan.check_health()
     if health.pairs is None:
@@ -46,7 +46,7 @@ async def check_health(attempt: Attempt) -> Figures:
 
 
 async def connect(attempt: Attempt, name: str) -> Figures:
-    """Open a side of the pair: first side A, which then waits, and later side B."""
+    """Open side A, which then waits, or side B, which joins side A; ``name`` is A or B."""
     side = await attempt.nursery.start(run_client, name, attempt.plan.request, attempt.awaited)
     attempt.sides.append(side)
     return {"pair": side.pair} if side.pair else {}
@@ -73,7 +73,7 @@ async def receive_early(attempt: Attempt) -> Figures:
 
 
 async def drop_text(attempt: Attempt) -> Figures:
-    """Check that a text message is dropped, and that a binary message after it arrives."""
+    """Check that the relay drops a text message, and forwards the binary message that follows."""
     a, b = attempt.both
     attempt.awaited.what = "message after the text"
     await a.send(TEXT)
@@ -158,7 +158,7 @@ class Step:
 
     name: str
     phase: str
-    """Phase of the probe; hints may depend on it."""
+    """Phase of the probe to which the step belongs. Some hints depend on the phase."""
     run: Callable[[Attempt], Awaitable[Figures]]
     vital: bool = True
     """True if a failure of the step ends the probe and counts as a failure of the probe."""

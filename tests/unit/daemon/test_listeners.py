@@ -107,7 +107,7 @@ async def test_port_in_use_at_one_address(monkeypatch: pytest.MonkeyPatch, refus
     [
         ("no.such.host.invalid", "Name or service not known"),
         ("", "Name or service not known"),
-        ("a" * 70, "this cannot be a host's name"),
+        ("a" * 70, "this is not a valid host name"),
         ("192.0.2.1", "Cannot assign requested address"),
     ],
 )

@@ -154,7 +154,7 @@ def test_live_socket(path: Path, backlog: int) -> None:
 def test_another_kind_of_file(path: Path) -> None:
     """A file that is no socket is not removed."""
     path.write_text("precious")
-    expected = "a file that is no socket is there; remove it, or choose another path"
+    expected = "a file that is not a socket is there; remove it, or choose another path"
     assert refused(path) == expected
     assert path.read_text() == "precious"
 
@@ -164,7 +164,7 @@ def test_link(path: Path) -> None:
     target = path.with_name("target")
     stale(target)
     path.symlink_to(target)
-    expected = "a file that is no socket is there; remove it, or choose another path"
+    expected = "a file that is not a socket is there; remove it, or choose another path"
     assert refused(path) == expected
     assert target.exists()
 

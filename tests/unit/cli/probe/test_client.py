@@ -37,7 +37,7 @@ KEY_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
         (b"HTTP/1.1 599 x\r\n\r\n", "HTTP 599 in", "in trouble"),
         (b"HTTP/1.1 101 x\r\n\r\n", "HTTP 101, but not for this upgrade", "makes up"),
         (b"\x15\x03\x01\x00\x02\x02\x50", "a TLS alert", "use wss://"),
-        (b"SSH-2.0-OpenSSH\r\n", "not HTTP/1.1", "something else than HTTP"),
+        (b"SSH-2.0-OpenSSH\r\n", "not HTTP/1.1", "something other than HTTP"),
         (b"", "closed without an answer", "speaks TLS"),
     ],
 )
