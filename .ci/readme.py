@@ -59,6 +59,8 @@ def run(folder: Path) -> None:
     """Start the relay with the first command, exchange messages, and stop it."""
     checkout, variables = clone(folder)
     local = variables | {"ARC_RELAY_HOST": "127.0.0.1", "ARC_RELAY_PORT": "0"}
+    # The relay reads the files of its test page, which the wheel must contain, at the start.
+    local["ARC_RELAY_TEST_PAGE"] = "true"
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -151,6 +151,10 @@ class RelaySettings:
         "Restrict codes to the characters A-Z a-z 0-9 . _ ~ -, and requests to one code each; other"
         " requests are refused with 400.",
     )
+    test_page: bool = flag(
+        False,
+        "Serve a page at /test that tests the way from a browser through the relay.",
+    )
     drain_delay: float = seconds(
         0.0,
         "Delay of a shutdown: new clients are refused for this time before the sides are closed.",

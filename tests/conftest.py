@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import gc
+import os
+
+import pytest
+
+MAX_WORKERS = 4
+"""Maximum number of processes that run tests. More processes disturb the tests with real clocks."""
 
 pytest_plugins = ["tests.support.relay_fixtures"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the number of processes that run tests; 0 is this process alone.
+
+    The tests of ``deploy/`` share containers, so they run in one process.
+    """
+    if config.option.markexpr == "deploy":
+        return 0
+    workers = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
+    return int(workers) if workers else min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
 def pytest_collection_finish() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from ..daemon.certificate import Certificate
+from ..daemon.certificate_expiry import Certificate
 from ..daemon.errors import escaped
 from ..daemon.settings import DaemonSettings
 from ..fields import Definition, iter_fields

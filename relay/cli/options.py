@@ -23,7 +23,7 @@ KINDS: Final = (DaemonSettings, RelaySettings)
 PANELS: Final = {
     "Network": "host port unix_socket unix_socket_mode trusted_proxies",
     "TLS": "tls_cert tls_key",
-    "Access": "token_file allowed_origins strict_codes",
+    "Access": "token_file allowed_origins strict_codes test_page",
     "Limits": "max_connections max_waiting max_connections_per_client max_connects_per_minute"
     " max_message_size max_bytes_per_second max_pair_bytes max_pair_seconds",
     "Timeouts": "pair_ttl sweep_interval handshake_timeout close_timeout stall_timeout drain_delay",

@@ -25,8 +25,8 @@ from ..events import (
     TlsHandshakeFailed,
 )
 from ..limits.client_address import UNIX, redact_address
-from ..limits.token_bucket import TokenBucket
 from .log_fields import drop_empty, rounded
+from .log_rate import TokenBucket
 
 
 class LogObserver:

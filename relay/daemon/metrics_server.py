@@ -18,7 +18,7 @@ from ..server.http_io import read_request, send_response
 from ..transport.base import Transport
 from ..transport.wrap import wrap_stream
 from .hash_server import PATH, answer_hash
-from .metrics import CONTENT_TYPE
+from .prometheus_export import CONTENT_TYPE
 
 logger = logging.getLogger("relay")
 

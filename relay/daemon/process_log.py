@@ -10,7 +10,7 @@ from structlog.typing import FilteringBoundLogger
 
 from ..fields import non_defaults
 from ..server.statistics import RelayStatistics
-from .certificate import Certificate
+from .certificate_expiry import Certificate
 from .log_fields import as_text, drop_empty, rounded
 
 DAY: Final = 86400.0

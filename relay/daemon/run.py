@@ -23,12 +23,12 @@ from .errors import StartError, start_problem
 from .listeners import Listeners, display_url, open_listeners, open_tcp, serves_ipv6
 from .log_observer import LogObserver
 from .logging import lost_lines
-from .metrics import MetricsObserver
 from .metrics_server import serve_metrics
 from .nonblocking_handler import NonBlockingHandler
 from .process_log import log_limits, log_settings, log_started, log_stopped
 from .process_metrics import ProcessStatistics
 from .program import PROGRAM, program_version
+from .prometheus_export import MetricsObserver
 from .reload import Reloader
 from .sd_notify import SystemdNotifier
 from .settings import DaemonSettings

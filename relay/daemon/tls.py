@@ -10,7 +10,7 @@ import trio
 
 from ..server.regular_file import read_regular_file
 from ..transport.tls_transport import TLSSocket
-from .certificate import read_certificate
+from .certificate_expiry import read_certificate
 from .errors import StartError, os_error_text
 from .settings import DaemonSettings
 

@@ -1,1 +1,1 @@
-"""Client addresses, token buckets, limits per client, and admission control."""
+"""Client addresses, data rates, limits per client, and admission control."""

@@ -23,6 +23,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from ..settings import RelaySettings
+from .stall import Progress
 
 CHECKS_PER_TIMEOUT: Final = 16
 """Number of checks during the shorter of ``ping_interval`` and ``stall_timeout``.
@@ -105,9 +106,8 @@ class KeepaliveState:
     """Time of the last ping; None if the side has answered it, or has not been pinged."""
     pong_delayed_by_data: bool = False
     """True if the last ping waits behind unsent data, which delays the pong."""
-    acked_bytes: int | None = None
-    """Bytes acknowledged at the last check; None if no data was outstanding then."""
-    acked_at: float = 0.0
+    progress: Progress = field(default_factory=Progress)
+    """Progress of the data that waits for the side."""
 
     def __post_init__(self, connected_at: float) -> None:
         self.checked_at = self.silent_since = self.probes_acked_at = self.last_blind_ping = (
@@ -152,7 +152,8 @@ class KeepaliveState:
             if transport.unsent_bytes:
                 return self._check_acknowledgements(transport, settings, now, has_unsent=True)
             self.pong_delayed_by_data, self.pinged_at = False, before
-        self.acked_bytes, self.probes_acked_at = None, now
+        self.progress.reset()
+        self.probes_acked_at = now
         if self.pinged_at is not None:
             # Unread bytes may contain the pong: a busy relay has not read them yet.
             overdue = now - self.pinged_at >= settings.ping_timeout and not transport.pending
@@ -172,9 +173,7 @@ class KeepaliveState:
         apply.
         """
         acked_bytes, seconds_since_ack, unacked_probes = transport.ack_state
-        if acked_bytes != self.acked_bytes or not has_unsent:
-            self.acked_bytes, self.acked_at = acked_bytes, now
-        elif 0 < settings.stall_timeout <= now - self.acked_at:
+        if self.progress.is_stalled(acked_bytes, has_unsent, settings.stall_timeout, now):
             return KeepaliveResult.STALLED
         if unacked_probes < MIN_UNACKED_PROBES:
             self.probes_acked_at = now

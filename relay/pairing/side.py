@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from ..limits.token_bucket import Pacer
+from ..limits.bytes_per_second import Pacer
 from ..outcomes import Close, Outcome
 from ..protocol.frames import PING_FRAME
 from ..protocol.reframer import Control, End, Reframer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -102,6 +103,7 @@ def parse_handshake(
     strict_codes: bool = False,
     allowed_origins: AbstractSet[str] = frozenset(),
     with_token: bool = True,
+    pages: Mapping[bytes, Response] | None = None,
 ) -> Handshake | PlainRequest | Response:
     """Validate a request head (RFC 6455 section 4.2.1, RFC 9110).
 
@@ -111,6 +113,7 @@ def parse_handshake(
         allowed_origins: Origins, normalized with `normalize_origin`. An empty set allows every
             origin.
         with_token: True to read the token of the client.
+        pages: Responses to plain requests, by path, in addition to those of `PLAIN_REQUESTS`.
 
     Returns:
         The valid upgrade, the resource that a plain request names, or another response.
@@ -124,10 +127,13 @@ def parse_handshake(
     headers = request.headers
     if b"sec-websocket-key" in headers and not any(lowercase_items(headers.get(b"upgrade", b""))):
         return without_body_for_head(request, HANDSHAKE_STRIPPED)
-    resource = PLAIN_REQUESTS.get(request.target.partition(b"?")[0])
-    if resource is None:
-        return without_body_for_head(request, PAGE if asks_for_page(request) else NOT_FOUND)
-    return resource if request.method in {b"GET", b"HEAD"} else METHOD_NOT_ALLOWED
+    path = request.target.partition(b"?")[0]
+    found = (pages or {}).get(path) or PLAIN_REQUESTS.get(path)
+    if found is None:
+        found = PAGE if asks_for_page(request) else NOT_FOUND
+    elif request.method not in {b"GET", b"HEAD"}:
+        return METHOD_NOT_ALLOWED
+    return found if isinstance(found, PlainRequest) else without_body_for_head(request, found)
 
 
 def asks_for_page(request: Request) -> bool:

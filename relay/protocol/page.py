@@ -46,26 +46,36 @@ forwards their encrypted messages without reading them.</p>
 """
 """HTML of the page. The empty icon prevents a request for /favicon.ico."""
 
-STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+
+def html_response(html: str, policy: str, *headers: tuple[str, str]) -> Response:
+    """Return the response with a page; ``policy`` is its Content-Security-Policy."""
+    return Response(
+        HTTPStatus.OK,
+        html,
+        content_type="text/html; charset=utf-8",
+        headers=(
+            ("Cache-Control", "no-store"),
+            ("Content-Security-Policy", policy),
+            ("Referrer-Policy", "no-referrer"),
+            ("X-Content-Type-Options", "nosniff"),
+            *headers,
+        ),
+    )
+
+
+def source_hash(source: str) -> str:
+    """Return the source expression by which a policy allows an inline script or style sheet."""
+    digest = hashlib.sha256(source.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
 
 POLICY: Final = (
-    f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:;"
+    f"default-src 'none'; style-src {source_hash(STYLE)}; img-src data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Content-Security-Policy of the page. It allows only the style sheet and the empty icon."""
 
-PAGE: Final = Response(
-    HTTPStatus.OK,
-    HTML,
-    content_type="text/html; charset=utf-8",
-    headers=(
-        ("Cache-Control", "no-store"),
-        ("Content-Security-Policy", POLICY),
-        ("Referrer-Policy", "no-referrer"),
-        ("Vary", "Accept"),
-        ("X-Content-Type-Options", "nosniff"),
-    ),
-)
+PAGE: Final = html_response(HTML, POLICY, ("Vary", "Accept"))
 
 HTML_TYPE: Final = b"text/html"
 PLAIN_TYPES: Final = (b"text/plain", b"text/*", b"*/*")

@@ -29,8 +29,9 @@ from ..transport.epoll_reader import EpollReader
 from ..transport.socket_info import descriptor_limit
 from .accept import AcceptErrors
 from .code_hash import CodeHash
-from .proxies import Proxies
+from .forwarded_for import Proxies
 from .statistics import Counters, OpenPair, RelayStatistics
+from .test_page import load_test_page
 from .token_file import read_token
 
 logger = logging.getLogger("relay")
@@ -92,6 +93,7 @@ class RelayState:
         """True if the requested stop closes the listeners, instead of refusing new sides."""
         self.ended = trio.Event()
         self._allowed_origins = frozenset(settings.allowed_origins)
+        self._pages = load_test_page(settings) if settings.test_page else {}
         self._observer = observer
         self._changed = trio.Event()
         self.reload_token()
@@ -152,6 +154,7 @@ class RelayState:
             strict_codes=self.settings.strict_codes,
             allowed_origins=self._allowed_origins,
             with_token=self.admission.needs_token,
+            pages=self._pages,
         )
         if not isinstance(found, PlainRequest):
             return found

@@ -16,7 +16,7 @@ from relay.cli import main
 from relay.cli.check import describe_certificate
 from relay.cli.options import flags_of
 from relay.daemon import run as daemon
-from relay.daemon.certificate import Certificate as Facts
+from relay.daemon.certificate_expiry import Certificate as Facts
 from relay.daemon.settings import DaemonSettings
 from relay.fields import iter_fields
 from tests.support.certificates import Certificate

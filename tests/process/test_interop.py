@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import random
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 
 import pytest
 import trio
 import trio.testing
 
+from tests.support.node_ws import find_ws
 from tests.support.raw_client import BINARY, CONTINUATION, PING, Client, Frame, encode, encode_close
 from tests.support.relay_fixtures import TcpRelay
 from tests.support.third_party_clients import (
@@ -51,43 +49,13 @@ class Clients:
     def __init__(self, config: pytest.Config, factory: pytest.TempPathFactory) -> None:
         self._config = config
         self._factory = factory
-        self._node: Path | str | None = None
 
     def __getitem__(self, name: str) -> Open:
         if name == NODE:
-            if self._node is None:
-                self._node = self._install()
-            if isinstance(self._node, str):
-                pytest.skip(self._node)
-            return partial(NodeClient.open, self._node)
+            return partial(NodeClient.open, find_ws(self._config, self._factory))
         if name == "websockets-trio" and find_spec("websockets.trio") is None:
             pytest.skip("this release of websockets has no client for trio")
         return PYTHON[name]
-
-    def _install(self) -> Path | str:
-        """Install Node's ws for this run and later ones, or skip the test with the reason."""
-        node, npm = shutil.which("node"), shutil.which("npm")
-        if node is None or npm is None:
-            return "there is no node, or no npm"
-        if self._config.pluginmanager.has_plugin("cacheprovider"):
-            directory = self._config.cache.mkdir("ws")
-        else:
-            directory = self._factory.mktemp("ws")
-        if not (directory / "node_modules/ws/package.json").exists():
-            install = [
-                npm,
-                "install",
-                "--no-audit",
-                "--no-fund",
-                "--prefix",
-                str(directory),
-                "ws@8",
-            ]
-            try:
-                subprocess.run(install, check=True, capture_output=True, timeout=60)
-            except (OSError, subprocess.SubprocessError) as error:
-                return f"npm could not install ws: {type(error).__name__}"
-        return directory
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ import trio
 from relay import Event, RelayHandle, RelaySettings, RelayStatistics, serve_relay
 from relay.cli.url import parse_target, parse_url
 from relay.daemon.log_observer import LogObserver
-from relay.daemon.metrics import MetricsObserver
 from relay.daemon.process_metrics import ProcessStatistics
+from relay.daemon.prometheus_export import MetricsObserver
 from tests.support.raw_client import BINARY, encode, encode_close, upgrade_request
 from tests.support.recorded_events import Log, bare_logging
 from tests.support.secret_scenarios import BEHIND, DIRECT, INVENTED, TOKEN, WORD, Clients, payload

@@ -13,8 +13,8 @@ import relay.daemon.process_log
 from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
 from relay.cli.options import flags_of, variable_of
 from relay.daemon.effective_limits import LIMITS, effective_limits
-from relay.daemon.metrics import MetricsObserver
 from relay.daemon.process_metrics import ProcessStatistics
+from relay.daemon.prometheus_export import MetricsObserver
 from relay.daemon.settings import DaemonSettings
 from relay.fields import Definition, iter_fields
 

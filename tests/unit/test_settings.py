@@ -45,6 +45,7 @@ def test_defaults() -> None:
         "allowed_origins": (),
         "token_file": "",
         "strict_codes": False,
+        "test_page": False,
         "drain_delay": 0.0,
     }
 

@@ -9,7 +9,7 @@ import pytest
 from structlog.typing import FilteringBoundLogger
 
 from relay import Outcome, RelaySettings, RelayStatistics
-from relay.daemon.certificate import Certificate
+from relay.daemon.certificate_expiry import Certificate
 from relay.daemon.process_log import (
     log_certificate,
     log_limits,

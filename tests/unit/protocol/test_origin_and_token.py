@@ -7,7 +7,7 @@ import pytest
 from relay.protocol.handshake import PlainRequest
 from relay.protocol.origin import is_allowed, is_own, normalize_origin
 from relay.protocol.query import MAX_TOKEN
-from relay.server.proxies import forwarded_for
+from relay.server.forwarded_for import forwarded_for
 from tests.support.raw_client import upgrade_request
 from tests.support.requests import (
     UPGRADE,

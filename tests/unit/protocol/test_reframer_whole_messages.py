@@ -283,7 +283,11 @@ def test_maximum_of_the_buffer() -> None:
     assert reframer.buffered == MAX_BUFFERED + MAX_CONTROL - 1
 
 
-@pytest.mark.parametrize("end", [encode_close(1000), encode(CLOSE), encode(BINARY), encode(3)])
+@pytest.mark.parametrize(
+    "end",
+    [encode_close(1000), encode(CLOSE), encode(BINARY), encode(3)],
+    ids=["close", "close-without-code", "data-inside-a-message", "reserved-opcode"],
+)
 def test_end_releases_the_buffer(end: bytes) -> None:
     """A close frame or a violation drops a full buffer without forwarding it."""
     for pieces in ([end], one_by_one(end)):

@@ -1,4 +1,4 @@
-"""Rate limits for log lines that clients can cause, and for the data in one direction of a pair.
+"""Limit the data in one direction of a pair to ``max_bytes_per_second``.
 
 Pure: the caller passes the time, in seconds of its own clock.
 """
@@ -7,12 +7,6 @@ from __future__ import annotations
 
 import math
 from typing import Final
-
-BURST: Final = 10.0
-"""Capacity of a token bucket: the number of lines that may be written in one burst."""
-
-REFILL_PER_SECOND: Final = 1.0
-"""Tokens that a bucket gains per second."""
 
 MAX_CREDIT_SECONDS: Final = 1 / 32
 """Maximum credit, expressed in seconds of data at the configured rate.
@@ -26,33 +20,6 @@ SECONDS_PER_READ: Final = 1 / 16
 
 MIN_CHUNK: Final = 512
 """Lower bound in bytes for the maximum size of one read: each read has a fixed CPU cost."""
-
-
-class TokenBucket:
-    """Token bucket for log lines, which also counts the suppressed lines."""
-
-    def __init__(self, now: float) -> None:
-        self._left = BURST
-        self._since = now
-        self._suppressed = 0
-
-    def take(self, now: float) -> bool:
-        """Return True if a line may be written; otherwise count the line as suppressed.
-
-        ``now`` is a monotonic time in seconds.
-        """
-        self._left = min(BURST, self._left + (now - self._since) * REFILL_PER_SECOND)
-        self._since = now
-        if self._left < 1:
-            self._suppressed += 1
-            return False
-        self._left -= 1
-        return True
-
-    def take_suppressed(self) -> int:
-        """Return the number of lines that were suppressed since the last call."""
-        suppressed, self._suppressed = self._suppressed, 0
-        return suppressed
 
 
 class Pacer:

@@ -13,8 +13,8 @@ from itertools import pairwise
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay.daemon.metrics import CONTENT_TYPE, MetricsObserver
 from relay.daemon.process_metrics import ProcessStatistics
+from relay.daemon.prometheus_export import CONTENT_TYPE, MetricsObserver
 from relay.outcomes import Outcome
 from relay.server.statistics import RelayStatistics
 from relay.transport.tls_failure import TlsFailure

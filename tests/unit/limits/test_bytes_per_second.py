@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.limits.token_bucket import MAX_CREDIT_SECONDS, Pacer
+from relay.limits.bytes_per_second import MAX_CREDIT_SECONDS, Pacer
 
 READ_SIZE = 127 * 1024
 KIB, MIB = 2**10, 2**20

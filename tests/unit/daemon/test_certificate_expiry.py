@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from relay.daemon.certificate import Certificate, read_certificate
+from relay.daemon.certificate_expiry import Certificate, read_certificate
 from relay.daemon.tls import CertificateFiles, new_context
 from tests.support import certificates
 

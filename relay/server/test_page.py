@@ -1,0 +1,46 @@
+"""Load the page at /test, by which a browser tests the way through the relay.
+
+The sources of the page are the files of the folder web/. They become one response, so that the page
+needs no other request, and works behind a proxy that maps a path prefix to the relay.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+from ..protocol.page import html_response, source_hash
+from ..protocol.response import Response
+from ..settings import RelaySettings
+
+PATHS: Final = (b"/test", b"/test/")
+
+SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "view.js", "test.js")
+"""Files of the script, in the order in which they use each other."""
+
+
+def load_test_page(settings: RelaySettings) -> dict[bytes, Response]:
+    """Read the files of the page, and return the response for each of its paths.
+
+    The page asks for the token if the settings name a token file. Raises OSError if a file cannot
+    be read.
+    """
+    style = read("test.css")
+    script = "\n".join(map(read, SCRIPTS))
+    html = (
+        read("test.html")
+        .replace("/* style */", style)
+        .replace("/* script */", script)
+        .replace('data-token="no"', f'data-token="{"yes" if settings.token_file else "no"}"')
+    )
+    policy = (
+        f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)};"
+        " img-src data:; connect-src 'self'; require-trusted-types-for 'script';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return dict.fromkeys(PATHS, html_response(html, policy))
+
+
+def read(name: str) -> str:
+    """Return the content of a file of the folder web/."""
+    return files(__package__).joinpath("web", name).read_text(encoding="utf-8")
