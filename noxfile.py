@@ -56,7 +56,7 @@ def environment(session: nox.Session, version: str = FIRST) -> Path:
     folder = ENVIRONMENTS.absolute() / version
     stamp = folder / "installed.toml"
     if not stamp.exists() or stamp.read_text() != PYPROJECT.read_text():
-        extras = "dev,deploy,lint" if version == FIRST else "dev"
+        extras = "dev,deploy,fuzz,lint" if version == FIRST else "dev"
         session.run(PYTHONS[version], "-m", "venv", "--clear", folder, external=True)
         session.run(folder / "bin/pip", "install", "-q", "-e", f".[{extras}]", external=True)
         stamp.write_text(PYPROJECT.read_text())
@@ -177,6 +177,24 @@ def deploy(session: nox.Session) -> None:
 def containers(session: nox.Session) -> None:
     """Test the image and the units in containers; as root."""
     pytest(session, "-m", "deploy", "tests/deploy/containers")
+
+
+@nox.session(venv_backend="none", requires=["install"], allow_parallel=True, default=False)
+def model(session: nox.Session) -> None:
+    """Check the model of pairs, takeover and shutdown with spin."""
+    if shutil.which("spin") is None or shutil.which("gcc") is None:
+        session.skip("spin or gcc is not installed: .ci/packages installs them")
+    run(session, "python", "-m", "proof", *session.posargs)
+
+
+@nox.session(venv_backend="none", requires=["install"], allow_parallel=True, default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzz the reframer and the request parser for 30 s each, at the same time."""
+    python = environment(session) / "python"
+    found = subprocess.run([python, "-c", "import atheris"], capture_output=True, check=False)
+    if found.returncode:
+        session.skip("atheris has no wheel for this platform")
+    run(session, "python", "-m", "fuzz", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["install"], default=False)

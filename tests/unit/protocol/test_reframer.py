@@ -10,7 +10,7 @@ import struct
 import pytest
 
 from relay.protocol.frames import PING_FRAME, apply_mask, server_header, validate_close_payload
-from relay.protocol.reframer import MAX_CONTROLS, MAX_EMPTY_FRAGMENTS, End, Parsed, Reframer
+from relay.protocol.reframer import MAX_CONTROLS, MAX_EMPTY_FRAGMENTS, Reframer
 from relay.protocol.violations import CloseCode, ProtocolError, Violation
 from tests.support.raw_client import (
     BINARY,
@@ -22,6 +22,7 @@ from tests.support.raw_client import (
     encode,
     encode_close,
 )
+from tests.support.reframer_comparison import Recorder
 
 KEY = b"\x01\x02\x04\x80"
 MAX_LENGTH = 2**63 - 1
@@ -40,28 +41,6 @@ def sent(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
     if length < 2**16:
         return struct.pack("!BBH", first, 126, length) + payload
     return struct.pack("!BBQ", first, 127, length) + payload
-
-
-class Recorder(Reframer):
-    """A reframer that records the pings and pongs of all reads, and the end.
-
-    Every read with an end has no pings and pongs, and every read after it has nothing else.
-    """
-
-    def __init__(self, max_message_size: int = 0) -> None:
-        super().__init__(max_message_size)
-        self.control: list[bytes] = []
-        self.end: End | None = None
-
-    def feed(self, data: bytes) -> Parsed:
-        """Record the result."""
-        parsed = frames, control, end = super().feed(data)
-        assert control or control == ()
-        assert end is None or control == ()
-        assert self.end is None or (frames, end) == ([], self.end)
-        self.control += control
-        self.end = end
-        return parsed
 
 
 def fed(reframer: Reframer, *pieces: bytes) -> bytes:

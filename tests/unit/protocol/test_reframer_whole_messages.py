@@ -18,8 +18,9 @@ from relay.protocol.reframer import (
 )
 from relay.protocol.violations import Violation
 from tests.support.raw_client import BINARY, CLOSE, CONTINUATION, PING, TEXT, encode, encode_close
+from tests.support.reframer_comparison import Recorder
 
-from .test_reframer import KEY, MAX_LENGTH, WRONG, Recorder, fed, mask, one_by_one, refusal, sent
+from .test_reframer import KEY, MAX_LENGTH, WRONG, fed, mask, one_by_one, refusal, sent
 
 Frame = tuple[int, bytes]
 """First byte of a server frame, and its payload."""

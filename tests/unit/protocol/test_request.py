@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import re
-
-import h11
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.protocol.request import (
-    FAST_PATH,
-    FORBIDDEN,
     PROXY_V1,
     PROXY_V2,
     Request,
     RequestParser,
-    in_origin_form,
-    parse_common,
     parse_head,
     parse_with_h11,
 )
 from relay.protocol.response import MAX_FIELDS, NOT_HTTP, PROXY_PROTOCOL, TOO_MANY_FIELDS, Response
+from tests.support.request_comparison import by_expression, by_h11, check_both_paths
 from tests.support.requests import UPGRADE, plain, with_lines
 
 LINES = [
@@ -66,36 +60,6 @@ FIRST_LINES = [
     b"POST / HTTP/1.1\r\n",
     b"GET /a b HTTP/1.1\r\n",
 ]
-
-
-def by_h11(data: bytes) -> tuple[Request, bytes] | None:
-    """Return the request that h11 finds, and the data behind it."""
-    connection = h11.Connection(h11.SERVER)
-    connection.receive_data(data)
-    try:
-        event = connection.next_event()
-    except h11.RemoteProtocolError:
-        return None
-    if not isinstance(event, h11.Request):
-        return None
-    headers: dict[bytes, bytes] = {}
-    for name, value in event.headers:
-        headers[name] = b", ".join((headers[name], value)) if name in headers else value
-    return Request(event.method, event.target, event.http_version, headers), (
-        connection.trailing_data[0]
-    )
-
-
-def whole(data: bytes) -> tuple[bytes, bytes]:
-    """Return the head at the start of data, and the data behind it."""
-    end = re.search(rb"\n\r?\n", data)
-    return (data, b"") if end is None else (data[: end.end()], data[end.end() :])
-
-
-def by_expression(head: bytes) -> Request | None:
-    """Return the request that the regular expression finds."""
-    usual = FAST_PATH.fullmatch(head)
-    return usual and parse_common(usual)
 
 
 @pytest.mark.parametrize(
@@ -211,22 +175,6 @@ def test_begun() -> None:
     for piece, begun in ((b"\r", False), (b"\n", False), (b"G", True), (b"\r\n", True)):
         reader.feed(piece)
         assert reader.begun is begun
-
-
-def check_both_paths(data: bytes) -> None:
-    """Assert that the expression, and the parser as a whole, agree with h11."""
-    head, behind = whole(data)
-    request = by_expression(head)
-    expected = by_h11(data)
-    if request is not None:
-        assert expected == (request, behind)
-    if FORBIDDEN.search(head):
-        assert request is None
-    reader = RequestParser()
-    read = reader.feed(data)
-    if isinstance(read, Request) and not data.startswith((b"\r", b"\n")):
-        assert expected is not None
-        assert (read, reader.trailing_data) == (in_origin_form(expected[0]), expected[1])
 
 
 @given(
