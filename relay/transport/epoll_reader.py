@@ -21,14 +21,13 @@ response or a write that becomes blocked wakes a task, which ends the lingering.
 
 from __future__ import annotations
 
-import os
 import select
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -134,7 +133,7 @@ class EpollReader:
                 ready.append((registration, mask))
         return woke
 
-    async def read_until(  # noqa: PLR0913 - two calls, two bounds, two kinds of source
+    def read_until(  # noqa: PLR0913 - two calls, two bounds, two kinds of source
         self,
         fd: int,
         take: Take,
@@ -143,7 +142,7 @@ class EpollReader:
         *,
         read: Read | None = None,
         has_more: Callable[[], bool] | None = None,
-    ) -> None:
+    ) -> Coroutine[Any, Any, None]:
         """Sleep while the reader task reads ``fd`` and calls ``take``, until ``take`` returns True.
 
         Args:
@@ -160,10 +159,9 @@ class EpollReader:
 
         This method raises the exceptions of ``take`` and ``read``. Cancellation loses no bytes.
         """
-        registration = Registration(
-            fd, size, take, max_bytes, read or partial(os.read, fd), has_more
-        )
-        await self._wait(registration, select.EPOLLIN)
+        # The coroutine is returned and not awaited here: an idle side keeps fewer coroutines.
+        registration = Registration(fd, size, take, max_bytes, read, has_more)
+        return self._wait(registration, select.EPOLLIN)
 
     async def wait_hangup(self, fd: int) -> bool:
         """Wait, without reading, until the client ends its stream; return True after a reset."""
@@ -183,12 +181,7 @@ class EpollReader:
         registration.task = trio.lowlevel.current_task()
         self._epoll.register(registration.fd, events)
         self._registrations[registration.fd] = registration
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self._end(registration)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        await trio.lowlevel.wait_task_rescheduled(partial(self._abort, registration))
         # The traceback of the failure refers to the registration and to this stack frame. If either
         # kept a reference to the failure, the cycle would keep the pair in memory.
         failure, registration.failure = registration.failure, None
@@ -197,6 +190,10 @@ class EpollReader:
                 raise failure
         finally:
             del failure
+
+    def _abort(self, registration: Registration, _: object) -> trio.lowlevel.Abort:
+        self._end(registration)
+        return trio.lowlevel.Abort.SUCCEEDED
 
     def _end(self, registration: Registration) -> None:
         # If the descriptor was closed meanwhile, a new connection may already have the same number.
