@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from ..limits.refusal import Reason, Refusal
+from ..pairing.alive_check import sides_to_check
 from ..protocol.response import (
     NO_AUTHORIZED_HOST,
     PAIR_IS_FULL,
@@ -48,6 +49,12 @@ def with_token_detail(response: Response, token: bytes | None) -> Response:
     if response.status is not HTTPStatus.UNAUTHORIZED:
         return response
     return replace(response, detail="no token" if token is None else "wrong token")
+
+
+def must_wait(state: RelayState, code: str) -> bool:
+    """Return True if `check_join` may have to wait for the result of a takeover check."""
+    pair = state.pairs.find(code)
+    return pair is not None and bool(sides_to_check(pair))
 
 
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:

@@ -159,7 +159,7 @@ class TestEnding:
         async with trio.open_nursery() as nursery:
             transport, pairs = StreamTransport(ours, nursery), relay.relay.pairs
             for _ in range(2):
-                side = Side(transport, RelaySettings(), trio.CancelScope())
+                side = Side(transport, RelaySettings())
                 pair = pairs.join("code", side, trio.current_time())
                 await side.accept(b"accepted")
             pair.end(Outcome.OVER_BYTES)
