@@ -194,7 +194,8 @@ class Side:
         the time, and closes the transport.
         """
         if self._accepted:
-            await over.wait()
+            if not over.is_set():  # waiting for an event is a checkpoint, even if it is set
+                await over.wait()
             if not self.transport.broken:
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     close = None if self.departed else self.close_info

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import logging
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import trio
@@ -18,6 +19,9 @@ logger = logging.getLogger("relay")
 
 ACCEPT_PAUSE: Final = 0.1
 """Seconds to wait after a failed accept. Otherwise a relay without free descriptors would spin."""
+
+MAX_BURST: Final = 16
+"""Maximum number of connections accepted from one listener before other tasks run."""
 
 LOG_INTERVAL: Final = 1.0
 """Seconds between two log lines about failed accepts."""
@@ -85,17 +89,59 @@ async def accept_from(
 ) -> None:
     """Accept connections from one listener."""
     async with listener:
-        while True:
-            try:
-                await wait_acceptable(listener, reader)
-                stream = await listener.accept()
-            except OSError as error:
-                # The process has no descriptor or memory left, or one connection failed. Pairs
-                # go on, and clients in the backlog are accepted once resources are free again.
-                errors.add(error)
-                await trio.sleep(ACCEPT_PAUSE)
-            else:
-                serve(stream)
+        with open_backlog(listener) as backlog:
+            while True:
+                try:
+                    if backlog is None or reader is None:
+                        await wait_acceptable(listener, reader)
+                    elif await accept_available(backlog, serve, reader):
+                        continue
+                    serve(await listener.accept())
+                except OSError as error:
+                    # The process has no descriptor or memory left, or one connection failed. Pairs
+                    # go on, and clients in the backlog are accepted once resources are free again.
+                    errors.add(error)
+                    await trio.sleep(ACCEPT_PAUSE)
+
+
+@contextmanager
+def open_backlog(listener: trio.abc.Listener[Any]) -> Iterator[socket.socket | None]:
+    """Yield a second socket object for the descriptor of a listener without TLS, otherwise None.
+
+    Each accept of a `trio.SocketListener` takes a turn of the trio loop, which costs as much as the
+    request head of the connection. The second object accepts without waiting.
+    """
+    if not isinstance(listener, trio.SocketListener):
+        yield None
+        return
+    backlog = socket.socket(fileno=listener.socket.fileno())
+    try:
+        backlog.setblocking(False)
+        yield backlog
+    finally:
+        backlog.detach()  # the listener closes the descriptor
+
+
+async def accept_available(backlog: socket.socket, serve: Serve, reader: EpollReader) -> bool:
+    """Accept the connections in a backlog, then let other tasks run until there are more.
+
+    Return False if an accept failed, or if the epoll set is full. The listener must then accept the
+    next connection, because it handles those errors that concern only one connection.
+    """
+    try:
+        for _ in range(MAX_BURST):
+            accepted, _ = backlog.accept()
+            serve(trio.SocketStream(trio.socket.from_stdlib_socket(accepted)))
+    except BlockingIOError:
+        try:
+            await reader.wait_readable(backlog.fileno())
+        except OSError:
+            return False
+    except OSError:
+        return False
+    else:
+        await trio.lowlevel.checkpoint()
+    return True
 
 
 async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader | None) -> None:
@@ -107,9 +153,9 @@ async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader 
     the connection.
     """
     listener = getattr(listener, "transport_listener", listener)  # a TLS listener wraps another
-    socket = getattr(listener, "socket", None)
-    if reader is None or not isinstance(socket, trio.socket.SocketType):
+    sock = getattr(listener, "socket", None)
+    if reader is None or not isinstance(sock, trio.socket.SocketType):
         return
-    if not is_readable(socket.fileno()):  # a connection may already be in the backlog
+    if not is_readable(sock.fileno()):  # a connection may already be in the backlog
         with suppress(OSError):  # the epoll set is full
-            await reader.wait_readable(socket.fileno())
+            await reader.wait_readable(sock.fileno())
