@@ -37,10 +37,10 @@ from .registration import EventRegistration, Read, Registration, Take
 TURN: Final = 0.01
 """Seconds of reading after which every other task of the relay runs."""
 
-LINGER: Final = 0.0005
+LINGER: Final = 0.002
 """Seconds for which the reader task polls its own epoll set before it returns to the trio loop.
 
-A longer time would save no further CPU time.
+A quarter of this time costs 6 % more CPU time per message in ping-pong with one pair.
 """
 
 SHORT_POLL: Final = 0.001
@@ -78,6 +78,7 @@ class EpollReader:
         self._epoll = epoll
         self._registrations: dict[int, Registration] = {}
         self._ready: deque[tuple[Registration, int]] = deque()
+        self._turn_end = 0.0
 
     async def run(self) -> None:
         """Read ready descriptors and call their registered functions, until cancelled."""
@@ -96,7 +97,7 @@ class EpollReader:
 
     def _linger(self, end: float) -> bool:
         """Poll and read until the time ``end``; return False if a task was woken."""
-        while not self._ready and perf_counter() < end and self._poll(SHORT_POLL):
+        while not self._ready and self._turn_end < end and self._poll(SHORT_POLL):
             if self._take_turn():
                 return False
         return True
@@ -131,6 +132,7 @@ class EpollReader:
                 trio.lowlevel.reschedule(registration.task)
             elif registration.has_more is not None and registration.has_more():
                 ready.append((registration, mask))
+        self._turn_end = now
         return woke
 
     def read_until(  # noqa: PLR0913 - two calls, two bounds, two kinds of source

@@ -139,8 +139,7 @@ class SocketTransport(Transport):
             self._behind += self._deferred + data
             self._deferred = b""
             return self._write()
-        sent = self._write_bytes(data) if data else 0
-        if sent < len(data):
+        if data and (sent := self._write_bytes(data)) < len(data):
             self._unsent = memoryview(data)[sent:]
             return False
         return True
@@ -158,10 +157,11 @@ class SocketTransport(Transport):
     def _write_bytes(self, data: bytes | memoryview) -> int:
         """Write once; return the number of bytes that the socket accepted, 0 if it is full."""
         try:
-            return os.write(self._descriptor(), data)
+            return os.write(self._fd, data)
         except BlockingIOError:
             return 0
         except OSError as error:
+            self._descriptor()  # raises if the relay closed the stream
             self._break()
             raise trio.BrokenResourceError from error
 
