@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from random import random
 from typing import Final
@@ -46,6 +46,7 @@ class Side:
         "ended",
         "heard_at",
         "keepalive",
+        "on_end",
         "passed_on",
         "reading_paused",
         "received",
@@ -69,6 +70,7 @@ class Side:
         self._client_end: End | None = None  # close frame or violation of the client
         self.departed: Outcome | None = None  # set if the side itself ended the pair
         self.ended = False  # True once the pair has ended
+        self.on_end: Callable[[], None] | None = None  # starts the task that closes the side
         self.close_info: Close = Outcome.STOPPED.close_for_cause  # sent if not departed
         self.received = 0  # bytes received from the client
         self.passed_on = 0  # bytes of the frames for the peer
@@ -100,6 +102,9 @@ class Side:
         """Record the end of the pair; only the first call sets the close frame."""
         if not self.ended:
             self.ended, self.close_info = True, close
+            on_end, self.on_end = self.on_end, None  # without a reference cycle
+            if on_end is not None:
+                on_end()
         if self._answered is not None:  # no answer will follow
             self._answered.set()
 

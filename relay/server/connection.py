@@ -6,67 +6,65 @@ An exception in one connection is handled here and affects no other connection.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from traceback import format_tb
-from typing import NamedTuple
 
 import trio
 
-from ..events import ProxyNotTrusted, RequestRefused, TlsHandshakeFailed
+from ..events import RequestRefused, TlsHandshakeFailed
 from ..limits.client_address import UNIX
 from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.pump import run_pair
 from ..pairing.side import Side
-from ..protocol.handshake import Handshake, asks_for_websocket, pair_code
+from ..protocol.handshake import Handshake, pair_code
 from ..protocol.request import Request
-from ..protocol.response import RELAY_IS_STOPPING, Response
+from ..protocol.response import Response
 from ..transport.base import Transport
 from ..transport.socket_info import peer_address
 from ..transport.wrap import wrap_stream
 from .exception_groups import leaves
 from .http_io import RequestReader, send_response
-from .join import check_join, must_wait, response_to, with_token_detail
+from .join import Joined, check_join, must_wait, validate_request, with_token_detail
 from .state import Phase, RelayState
 
 logger = logging.getLogger("relay")
 
 
-class Joined(NamedTuple):
-    """Membership of a connection in a pair, and the 101 response for its client."""
-
-    pair: Pair
-    side: Side
-    response: bytes
-
-
 class Connection:
     """One accepted connection, with or without a pair.
 
-    `AdmissionControl.slots` uses the object as its key. The task of a connection must be shielded
-    from cancellation. The relay ends a connection without a pair by `cancel`, and other connections
-    by `Pair.end`. The client then has ``close_timeout`` for the closing handshake, which runs
-    outside of any cancel scope of the pair.
+    `AdmissionControl.slots` uses the object as its key. ``nursery`` must be shielded. It runs the
+    tasks of the connection, and those writes of the transport that no task waits for. Side B has no
+    task while it waits for the end of the pair, which starts a task that closes side B.
+
+    The relay ends a connection without a pair by `cancel`, and other connections by `Pair.end`. The
+    client then has ``close_timeout`` for the closing handshake, which runs outside of the cancel
+    scopes of the pair.
     """
 
     __slots__ = (
         "_cancelled",
+        "_nursery",
         "_pair",
         "_scope",
         "_side",
         "_state",
         "_stream",
         "_transport",
+        "_waits",
         "client",
     )
 
     _transport: Transport
 
-    def __init__(self, state: RelayState, stream: trio.abc.Stream) -> None:
+    def __init__(self, state: RelayState, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
         self._state = state
+        self._nursery = nursery
         self._stream = stream
+        self._waits = False
         self._cancelled = False
         self._scope: trio.CancelScope | None = None
         self._pair: Pair | None = None
@@ -89,35 +87,48 @@ class Connection:
                 self._scope.cancel()
             yield self._scope
 
-    async def serve(self, nursery: trio.Nursery) -> None:
-        """Serve the connection and close it. An exception is logged and does not leave the method.
+    def start(self) -> None:
+        """Start the task that serves the connection."""
+        self._start(self._serve)
 
-        ``nursery`` must be shielded. It runs those writes of the transport that no task waits for.
+    def _start(self, step: Callable[[], Awaitable[None]]) -> None:
+        # With this name, trio makes no text for each task.
+        self._nursery.start_soon(self._run, step, name="relay connection")
+
+    async def _run(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step, after which the connection is closed or waits as side B of a running pair.
+
+        An exception is logged and does not leave the method.
         """
-        state = self._state
-        resource: trio.abc.AsyncResource = self._stream
         try:
-            resource = self._transport = wrap_stream(self._stream, nursery, state.epoll_reader)
-            if (response := await self._serve_request()) is not None:
-                if response.is_error:
-                    state.publish(self._refused(response))
-                with self._cancellable():
-                    await send_response(self._transport, response)
-            transport = self._transport
-            if not transport.handshake_done and transport.heard and not self._cancelled:
-                state.publish(TlsHandshakeFailed(*transport.failure, self.client))
-            await self._close()
+            await step()
         except* Exception as failures:  # noqa: BLE001 - the boundary of one connection
             for failure in leaves(failures):
                 # Log the type and the place only: the message could quote client data.
                 logger.error("a connection failed: %s", type(failure).__name__)  # noqa: TRY400
                 logger.debug("it failed at:\n%s", "".join(format_tb(failure.__traceback__)))
             try:
-                await trio.aclose_forcefully(resource)
+                await trio.aclose_forcefully(getattr(self, "_transport", self._stream))
             except Exception:  # noqa: BLE001 - the error handler must not fail
                 logger.debug("nor could it be closed")
         finally:
-            state.remove(self)
+            if not self._waits:
+                self._state.remove(self)
+
+    async def _serve(self) -> None:
+        """Serve the request, and close the connection unless it waits as side B of a pair."""
+        state = self._state
+        transport = wrap_stream(self._stream, self._nursery, state.epoll_reader)
+        self._transport = transport
+        if (response := await self._serve_request()) is not None:
+            if response.is_error:
+                state.publish(self._refused(response))
+            with self._cancellable():
+                await send_response(transport, response)
+        if not transport.handshake_done and transport.heard and not self._cancelled:
+            state.publish(TlsHandshakeFailed(*transport.failure, self.client))
+        if not self._waits:
+            await self._close()
 
     def _refused(self, response: Response) -> RequestRefused:
         """Return the event for a refused request."""
@@ -144,9 +155,13 @@ class Connection:
             await side.accept(found.response)
             del found  # an idle connection keeps only the code of its request in memory
             if not side.departed and pair.outcome is None:
-                await (self._run_pair(pair) if side is pair.a else self._join_first(pair))
+                if side is pair.a:
+                    await self._run_pair(pair)
+                else:
+                    self._wait_as_b(pair, side)
         finally:
-            pair.end(side.departed or Outcome.BROKEN, side)
+            if not self._waits:
+                pair.end(side.departed or Outcome.BROKEN, side)
             if side is pair.a:
                 pair.finish()
                 state.note_ended(pair)
@@ -169,7 +184,7 @@ class Connection:
         request = reader.result()
         if not isinstance(request, Request):
             return request
-        found = self._validate(request)
+        found = validate_request(state, self, request)
         if isinstance(found, Handshake):
             joined = await self._join_pair(found)
             if not isinstance(joined, Response):
@@ -178,23 +193,6 @@ class Connection:
         state.release(self)
         code = pair_code(request) if found.is_error else None
         return found if code is None else replace(found, pair=state.hash_code(code))
-
-    def _validate(self, request: Request) -> Handshake | Response:
-        """Admit a client that asks for an upgrade, and validate its request.
-
-        Limits that depend only on the client address are checked first, so that a refusal by them
-        costs little CPU time.
-        """
-        state = self._state
-        if asks_for_websocket(request):
-            if state.proxies.reports(self.client, request):
-                state.publish(ProxyNotTrusted(self.client))
-            self.client = state.proxies.client_of(self.client, request)
-            if state.refuses_sides:
-                return RELAY_IS_STOPPING
-            if refusal := state.admission.admit(self, self.client, trio.current_time()):
-                return response_to(refusal)
-        return state.respond(request)
 
     async def _join_pair(self, handshake: Handshake) -> Joined | Response | None:
         """Join the client to the pair of its code, or return the response that refuses it.
@@ -226,11 +224,17 @@ class Connection:
         if pair.b is not None and pair.outcome is None:
             await run_pair(pair, pair.a, pair.b, self._state.settings)
 
-    async def _join_first(self, pair: Pair) -> None:
-        """Wake the task of side A, which runs the pair, and return when the pair is over."""
+    def _wait_as_b(self, pair: Pair, side: Side) -> None:
+        """Wake the task of side A, which runs the pair, and need no task until the pair ends."""
         self._state.note_joined(pair)
-        pair.end_wait()
-        await pair.over.wait()
+        if not side.ended:  # the observer may have stopped the relay
+            pair.end_wait()
+            self._waits, side.on_end = True, self._close_b
+
+    def _close_b(self) -> None:
+        """Start the task that closes side B."""
+        self._waits = False
+        self._start(self._close)
 
     async def _close(self) -> None:
         """Do the closing handshake, if any, within ``close_timeout``, then close the transport."""
