@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
 import trio.testing
 
-from relay.server.accept import accept
+from relay.server.accept import MAX_BURST, AcceptErrors, accept
 from relay.transport.epoll_reader import open_epoll_reader
 from tests.support.relay_fixtures import MemoryListener
 
@@ -92,3 +93,51 @@ async def test_backlog(listener: trio.SocketListener, nursery: trio.Nursery) -> 
     for stream in (*accepted, *clients):
         await stream.aclose()
     nursery.cancel_scope.cancel()
+
+
+async def test_burst(listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+    """Other tasks run after each burst of connections from a long backlog."""
+    turns, accepted_at, accepted = 0, list[int](), list[trio.abc.Stream]()
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    def serve(stream: trio.abc.Stream) -> None:
+        accepted.append(stream)
+        accepted_at.append(turns)
+
+    port = listener.socket.getsockname()[1]
+    clients = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(MAX_BURST + 1)]
+    nursery.start_soon(count_turns)
+    await nursery.start(accept, [listener], serve, RecordingReader())
+    while len(accepted) <= MAX_BURST:
+        await trio.lowlevel.checkpoint()
+    assert len(set(accepted_at[:MAX_BURST])) == 1
+    assert accepted_at[-1] > accepted_at[0]
+    for stream in (*accepted, *clients):
+        await stream.aclose()
+    nursery.cancel_scope.cancel()
+
+
+async def test_failed_accept(
+    listener: trio.SocketListener, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed accept, the listener itself accepts, because it knows which errors matter."""
+    accepted, errors = list[trio.abc.Stream](), AcceptErrors()
+    monkeypatch.setattr(socket.socket, "accept", fail)
+    port = listener.socket.getsockname()[1]
+    async with await trio.open_tcp_stream("127.0.0.1", port):
+        await nursery.start(accept, [listener], accepted.append, RecordingReader(), errors)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert len(accepted) == 1
+        assert not errors.count
+        await accepted[0].aclose()
+    nursery.cancel_scope.cancel()
+
+
+def fail(_: socket.socket) -> tuple[socket.socket, object]:
+    """Fail like an accept of a connection that was aborted."""
+    raise ConnectionAbortedError
