@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import logging
 import math
-import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import trio
 
+from ..transport.backlog import Backlog, open_backlog
 from ..transport.epoll_reader import EpollReader
 from ..transport.socket_info import is_readable
 
@@ -104,25 +104,7 @@ async def accept_from(
                     await trio.sleep(ACCEPT_PAUSE)
 
 
-@contextmanager
-def open_backlog(listener: trio.abc.Listener[Any]) -> Iterator[socket.socket | None]:
-    """Yield a second socket object for the descriptor of a listener without TLS, otherwise None.
-
-    Each accept of a `trio.SocketListener` takes a turn of the trio loop, which costs as much as the
-    request head of the connection. The second object accepts without waiting.
-    """
-    if not isinstance(listener, trio.SocketListener):
-        yield None
-        return
-    backlog = socket.socket(fileno=listener.socket.fileno())
-    try:
-        backlog.setblocking(False)
-        yield backlog
-    finally:
-        backlog.detach()  # the listener closes the descriptor
-
-
-async def accept_available(backlog: socket.socket, serve: Serve, reader: EpollReader) -> bool:
+async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) -> bool:
     """Accept the connections in a backlog, then let other tasks run until there are more.
 
     Return False if an accept failed, or if the epoll set is full. The listener must then accept the
@@ -130,8 +112,7 @@ async def accept_available(backlog: socket.socket, serve: Serve, reader: EpollRe
     """
     try:
         for _ in range(MAX_BURST):
-            accepted, _ = backlog.accept()
-            serve(trio.SocketStream(trio.socket.from_stdlib_socket(accepted)))
+            serve(backlog.accept())
     except BlockingIOError:
         try:
             await reader.wait_readable(backlog.fileno())

@@ -76,7 +76,7 @@ KEEPERS = {
     "h11": {"protocol", "cli"},
     "prometheus_client": {"daemon"},
     "signal": {"daemon", "cli"},
-    "socket": {"daemon", "cli"},
+    "socket": {"transport", "daemon", "cli"},
     "ssl": {"transport", "daemon", "cli"},
     "structlog": {"daemon", "cli"},
     "threading": set[str](),
