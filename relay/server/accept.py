@@ -13,7 +13,6 @@ import trio
 
 from ..transport.backlog import Backlog, open_backlog
 from ..transport.epoll_reader import EpollReader
-from ..transport.socket_info import is_readable
 
 logger = logging.getLogger("relay")
 
@@ -137,6 +136,5 @@ async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader 
     sock = getattr(listener, "socket", None)
     if reader is None or not isinstance(sock, trio.socket.SocketType):
         return
-    if not is_readable(sock.fileno()):  # a connection may already be in the backlog
-        with suppress(OSError):  # the epoll set is full
-            await reader.wait_readable(sock.fileno())
+    with suppress(OSError):  # the epoll set is full
+        await reader.wait_readable(sock.fileno())

@@ -17,7 +17,7 @@ from relay.transport.base import Transport
 from relay.transport.socket_info import AckState
 from relay.transport.stream_transport import StreamTransport
 from tests.support.auto_client import AutoClient
-from tests.support.raw_client import PING, encode
+from tests.support.raw_client import PING, encode, upgrade_request
 from tests.support.relay_fixtures import MemoryRelay
 from tests.support.running_relay import exchange
 from tests.support.takeover_fixtures import OpenRelay, relay, settings
@@ -152,6 +152,18 @@ class TestEnding:
             await trio.aclose_forcefully(new_client.stream)
         assert trio.current_time() - since < TIMEOUT
         assert memory_relay.handle.statistics().takeover_checks == 0
+
+    async def test_cancelled_connection(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
+        """A connection that is cancelled during a takeover check is closed without a response."""
+        await relay.pair()
+        new_client = await relay.connect()
+        await new_client.send(upgrade_request("/?pair=code"))
+        await trio.testing.wait_all_tasks_blocked()
+        for connection in relay.relay.connections:
+            connection.cancel()
+        assert await new_client.stream.receive_some() == b""
+        assert len(relay.relay.pairs) == 1
+        assert relay.results == []
 
     async def test_ended_pair(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
         """A pair that ended is not pinged any more, though its sides are still being closed."""
