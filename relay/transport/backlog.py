@@ -37,12 +37,12 @@ def open_backlog(listener: trio.abc.AsyncResource) -> Iterator[Backlog | None]:
 
     The listener must remain open during the with block. It shares its descriptor.
     """
-    if not isinstance(listener, trio.SocketListener):
+    if isinstance(listener, trio.SocketListener):
+        sock = socket.socket(fileno=listener.socket.fileno())
+        try:
+            sock.setblocking(False)
+            yield Backlog(sock)
+        finally:
+            sock.detach()  # the listener closes the descriptor
+    else:
         yield None
-        return
-    sock = socket.socket(fileno=listener.socket.fileno())
-    try:
-        sock.setblocking(False)
-        yield Backlog(sock)
-    finally:
-        sock.detach()  # the listener closes the descriptor
