@@ -1,0 +1,125 @@
+"""Command `python -m simulation`: run many seeds, replay one seed, or find the historic faults."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from typing import Final
+
+from rich.console import Console
+from rich.progress import Progress
+
+from .checker import check
+from .faults import FAULTS, run_with
+from .history import History
+from .plan import Plan, make_plan
+from .run import run
+from .shrink import shrink
+
+CHUNK: Final = 20
+"""Number of seeds that a process runs at a time."""
+
+MOST_SEEDS: Final = 1000
+"""Number of seeds after which a fault counts as not found."""
+
+Failures = list[tuple[int, list[str]]]
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run the command; return 1 if a promise was broken or a fault was not found."""
+    parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=500, help="number of seeds")
+    parser.add_argument("--first", type=int, default=0, help="first seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
+    parser.add_argument("--seed", type=int, help="replay this seed, and print its trace")
+    parser.add_argument("--faults", action="store_true", help="find each fault in a changed relay")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return replay(options.seed)
+    if options.faults:
+        return find_faults()
+    return run_seeds(options.first, options.seeds, options.jobs)
+
+
+def examine(plan: Plan) -> tuple[list[str], History | None]:
+    """Run a plan; return the broken promises and the history. An exception breaks a promise."""
+    try:
+        history = run(plan)
+        return check(history), history
+    except Exception:  # noqa: BLE001 - a crash is a result, too
+        return [traceback.format_exc()], None
+
+
+def run_chunk(seeds: range) -> Failures:
+    """Run seeds up to the first that fails; return the failure."""
+    for seed in seeds:
+        if faults := examine(make_plan(seed))[0]:
+            return [(seed, faults)]
+    return []
+
+
+def run_chunks(seeds: range, jobs: int) -> Iterator[tuple[int, Failures]]:
+    """Run seeds in processes; yield the number of seeds and the failures of each chunk."""
+    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    if jobs == 1:
+        yield from ((len(chunk), run_chunk(chunk)) for chunk in chunks)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            results = pool.map(run_chunk, chunks)
+            yield from zip(map(len, chunks), results, strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def run_seeds(first: int, count: int, jobs: int) -> int:
+    """Run seeds until one fails; print the failure with a trace, and shrink it."""
+    began, done = time.perf_counter(), 0
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("seeds", total=count)
+        for number, failures in run_chunks(range(first, first + count), jobs):
+            for seed, faults in failures:
+                progress.stop()
+                console.print(f"seed {seed} after {seed - first + 1} seeds:", *faults, sep="\n  ")
+                return replay(seed)
+            done += number
+            progress.update(task, completed=done)
+    console.print(f"{done} seeds keep all promises, in {time.perf_counter() - began:.0f} s")
+    return 0
+
+
+def replay(seed: int) -> int:
+    """Run a seed; if it fails, shrink its plan. Print the trace, and return the exit status."""
+    plan = make_plan(seed)
+    faults, history = examine(plan)
+    if faults:
+        plan = shrink(plan, lambda each: bool(examine(each)[0]))
+        faults, history = examine(plan)
+        console.print(f"shrunk to {len(plan.clients)} clients:", *plan.clients, sep="\n  ")
+        console.print(f"  {plan.settings}\n  {plan.stop} at {plan.stop_at}", markup=False)
+    if history is not None:
+        console.print(*history.trace, f"trace {history.trace_hash}", sep="\n", markup=False)
+    console.print(*(faults or ["all promises are kept"]), sep="\n", markup=False)
+    return 1 if faults else 0
+
+
+def find_faults() -> int:
+    """Print the number of seeds after which each fault is found; return the exit status."""
+    missed = 0
+    for name, fault in FAULTS.items():
+        done = run_with(fault, "--seeds", str(MOST_SEEDS), "--jobs", "1")
+        lines = done.stdout.splitlines()
+        found = next((line for line in lines if line.startswith("seed ")), "not found")
+        missed += found == "not found"
+        console.print(f"{name}: {found.rstrip(':')}: {lines[-1] if lines else done.stderr}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
