@@ -28,6 +28,8 @@ MOST_SEEDS: Final = 1000
 """Number of seeds after which a fault counts as not found."""
 
 Failures = list[tuple[int, list[str]]]
+"""Seeds that failed, with the broken promises."""
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -38,10 +40,11 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
     parser.add_argument("--seed", type=int, help="replay this seed, and print its trace")
+    parser.add_argument("--shrink", action="store_true", help="with --seed: make the plan smaller")
     parser.add_argument("--faults", action="store_true", help="find each fault in a changed relay")
     options = parser.parse_args()
     if options.seed is not None:
-        return replay(options.seed)
+        return replay(options.seed, smaller=options.shrink)
     if options.faults:
         return find_faults()
     return run_seeds(options.first, options.seeds, options.jobs)
@@ -79,33 +82,38 @@ def run_chunks(seeds: range, jobs: int) -> Iterator[tuple[int, Failures]]:
 
 
 def run_seeds(first: int, count: int, jobs: int) -> int:
-    """Run seeds until one fails; print the failure with a trace, and shrink it."""
-    began, done = time.perf_counter(), 0
+    """Run seeds until one fails; print its trace."""
+    began, done, failed = time.perf_counter(), 0, Failures()
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("seeds", total=count)
         for number, failures in run_chunks(range(first, first + count), jobs):
-            for seed, faults in failures:
-                progress.stop()
-                console.print(f"seed {seed} after {seed - first + 1} seeds:", *faults, sep="\n  ")
-                return replay(seed)
             done += number
             progress.update(task, completed=done)
+            if failed := failures:
+                break
+    for seed, faults in failed:
+        console.print(f"seed {seed} fails after {seed - first + 1} seeds")
+        console.print(*faults, f"smaller: python -m simulation --seed {seed} --shrink", sep="\n")
+        return replay(seed)
     console.print(f"{done} seeds keep all promises, in {time.perf_counter() - began:.0f} s")
     return 0
 
 
-def replay(seed: int) -> int:
-    """Run a seed; if it fails, shrink its plan. Print the trace, and return the exit status."""
+def replay(seed: int, *, smaller: bool = False) -> int:
+    """Run a seed, and print its plan and its trace; return the exit status.
+
+    If ``smaller`` is true and the seed fails, reduce its plan first.
+    """
     plan = make_plan(seed)
     faults, history = examine(plan)
-    if faults:
+    if smaller and faults:
         plan = shrink(plan, lambda each: bool(examine(each)[0]))
         faults, history = examine(plan)
-        console.print(f"shrunk to {len(plan.clients)} clients:", *plan.clients, sep="\n  ")
-        console.print(f"  {plan.settings}\n  {plan.stop} at {plan.stop_at}", markup=False)
+    settings = " ".join(f"{name}={value:g}" for name, value in plan.settings.items())
+    lines = [f"settings: {settings}", f"{plan.stop} at {plan.stop_at:g} s", *plan.clients]
     if history is not None:
-        console.print(*history.trace, f"trace {history.trace_hash}", sep="\n", markup=False)
-    console.print(*(faults or ["all promises are kept"]), sep="\n", markup=False)
+        lines += [*history.trace, f"trace {history.trace_hash}"]
+    console.print(*lines, *(faults or ["all promises are kept"]), sep="\n", markup=False)
     return 1 if faults else 0
 
 
@@ -114,10 +122,10 @@ def find_faults() -> int:
     missed = 0
     for name, fault in FAULTS.items():
         done = run_with(fault, "--seeds", str(MOST_SEEDS), "--jobs", "1")
-        lines = done.stdout.splitlines()
-        found = next((line for line in lines if line.startswith("seed ")), "not found")
+        result = done.stdout.splitlines()
+        found = next((line for line in result if line.startswith("seed ")), "not found")
         missed += found == "not found"
-        console.print(f"{name}: {found.rstrip(':')}: {lines[-1] if lines else done.stderr}")
+        console.print(f"{name}: {found}: {result[-1] if result else done.stderr}", markup=False)
     return 1 if missed else 0
 
 

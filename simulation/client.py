@@ -58,6 +58,7 @@ class ClientActor:
         self._decoder = Decoder()
         self._writing = trio.Lock()
         self._cut_off = False
+        self._frame = trio.CancelScope()
         self._may_read = trio.Event()
         self._may_read.set()
         self._sender = trio.CancelScope()
@@ -82,7 +83,7 @@ class ClientActor:
                 with self._sender:
                     await self._execute()
                 if history.left in ABRUPT:
-                    nursery.cancel_scope.cancel()
+                    self._end(nursery)
         if history.left != "vanish":
             await trio.aclose_forcefully(self._stream)
 
@@ -130,6 +131,11 @@ class ClientActor:
             data = await self._receive(SLOW_READ if pause else READ)
         if self._decoder.unread and history.close is not None:
             history.errors.append("bytes after the close frame")
+        self._end(nursery)
+
+    def _end(self, nursery: trio.Nursery) -> None:
+        """End all tasks of the client, even inside a frame."""
+        self._frame.shield = False
         nursery.cancel_scope.cancel()
 
     def _take(self, frame: Frame, nursery: trio.Nursery) -> None:
@@ -159,7 +165,7 @@ class ClientActor:
                 history.part, self._frames = b"", 0
 
     async def _send(self, data: bytes, payload_size: int = 0) -> None:
-        """Send a frame; after an incomplete frame, send nothing."""
+        """Send a frame, to its end even if cancelled; after an incomplete frame, send nothing."""
         async with self._writing:
             if self._cut_off:
                 raise trio.ClosedResourceError
@@ -167,8 +173,9 @@ class ClientActor:
             self._position += len(data)
             self._payload += payload_size
             self.payload_ends.append((self._position, self._payload))
-            await self._stream.send_all(data)
-            self._cut_off = False
+            with trio.CancelScope(shield=True) as self._frame:
+                await self._stream.send_all(data)
+                self._cut_off = False
 
     async def _send_quietly(self, data: bytes) -> None:
         with suppress(*FAILED):

@@ -1,4 +1,4 @@
-"""Close codes that docs/protocol.md allows for a side, given all that happened to its pair. Pure."""
+"""Close frames that docs/protocol.md allows for a side, given the history of its pair. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def is_unresponsive(client: ClientHistory) -> bool:
 
 def allowed_closes(history: History, client: ClientHistory) -> set[Close | None]:
     """Return the close frames that a side may get; None is the end of its stream without one."""
-    plan, pair, peer = history.plan, history.pair_of(client.index), history.peer_of(client.index)
+    pair, peer = history.pair_of(client.index), history.peer_of(client.index)
     allowed: set[Close | None] = set()
     if client.sent_close is not None:
         allowed.add(client.sent_close)
@@ -51,20 +51,38 @@ def allowed_closes(history: History, client: ClientHistory) -> set[Close | None]
     if is_unresponsive(client):
         allowed |= TIMEOUTS
     if peer is not None:
-        if peer.left in STREAM_ENDS:
-            allowed.add(PEER_LEFT)
-        if peer.left in FAILURES or is_unresponsive(peer):
-            allowed.add(PEER_FAILED)
-        begun = sum(message.size + FRAME for message in (*client.sent, *peer.sent))
-        if 0 < plan.settings.get("max_pair_bytes", 0) <= begun:
-            allowed.add(OVER_BYTES)
-        lasted = client.closed_at - (pair.joined_at or 0.0) + ROUNDING if pair else 0.0
-        if 0 < plan.settings.get("max_pair_seconds", 0.0) <= lasted:
-            allowed.add(OVER_TIME)
-    elif pair is not None and client.closed_at - pair.opened_at + ROUNDING >= plan.settings["pair_ttl"]:
-        allowed.add(EXPIRED)
+        allowed |= closes_by_peer(peer) | closes_by_quota(history, client, peer)
+    elif pair is not None:
+        waited = client.closed_at - pair.opened_at + ROUNDING
+        if waited >= history.plan.settings["pair_ttl"]:
+            allowed.add(EXPIRED)
     if history.stopped_at is not None and (
         client.close is None or client.closed_at >= history.stopped_at
     ):
         allowed.add(STOPPING)
+    return allowed
+
+
+def closes_by_peer(peer: ClientHistory) -> set[Close | None]:
+    """Return the close frames that a side may get because of its peer."""
+    allowed: set[Close | None] = set()
+    if peer.left in STREAM_ENDS:
+        allowed.add(PEER_LEFT)
+    if peer.left in FAILURES or is_unresponsive(peer):
+        allowed.add(PEER_FAILED)
+    return allowed
+
+
+def closes_by_quota(
+    history: History, client: ClientHistory, peer: ClientHistory
+) -> set[Close | None]:
+    """Return the close frames that a side may get because of the quota of its pair."""
+    settings, pair = history.plan.settings, history.pair_of(client.index)
+    allowed: set[Close | None] = set()
+    begun = sum(message.size + FRAME for message in (*client.sent, *peer.sent))
+    if 0 < settings.get("max_pair_bytes", 0) <= begun:
+        allowed.add(OVER_BYTES)
+    lasted = client.closed_at - (pair.joined_at or 0.0) + ROUNDING if pair else 0.0
+    if 0 < settings.get("max_pair_seconds", 0.0) <= lasted:
+        allowed.add(OVER_TIME)
     return allowed

@@ -84,7 +84,9 @@ class Decoder:
             size = int.from_bytes(unread[2:start]) if start > 2 else size
             if len(unread) < start + size:
                 break
-            frames.append(Frame(first & 0x0F, bool(first & 0x80), bytes(unread[start : start + size])))
+            frames.append(
+                Frame(first & 0x0F, bool(first & 0x80), bytes(unread[start : start + size]))
+            )
             del unread[: start + size]
         return frames
 

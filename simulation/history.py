@@ -48,7 +48,7 @@ class ClientHistory:
     left: str = ""
     """Operation that ended the client's part; "" if there was none."""
     sent_close: Close | None = None
-    """Close frame that the client sent on its own account, or the close frame due to a violation."""
+    """Close frame that the client sent of its own accord, or that its violation requires."""
     silent: float = 0.0
     """Longest time in seconds for which the client did not read."""
     received: list[tuple[int, bytes, int]] = field(default_factory=list)

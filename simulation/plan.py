@@ -83,7 +83,7 @@ class Plan:
     clients: tuple[ClientPlan, ...]
     settings: dict[str, Any] = field(default_factory=dict)
     stop: str = "stop"
-    """How the relay ends: ``stop``, ``close listeners`` or ``cancel``."""
+    """Way in which the relay ends: ``stop``, ``close listeners`` or ``cancel``."""
     stop_at: float = LATE
 
 
@@ -100,35 +100,37 @@ def make_plan(seed: int) -> Plan:
         make_client(Random(f"client {seed} {index}"), index, codes)
         for index in range(rng.choice((2, 2, 3, 4, 5, 7)))
     )
-    early = rng.random() < 0.4
     return Plan(
         seed,
         clients,
         TIMES | make_limits(rng),
         rng.choice(("stop", "stop", "close listeners", "cancel")),
-        rng.uniform(0, 12) if early else LATE,
+        make_stop_time(rng, clients),
     )
+
+
+def make_stop_time(rng: Random, clients: tuple[ClientPlan, ...]) -> float:
+    """Return the time of the stop: late, at any time, or while a client joins."""
+    joins = rng.choice(clients).start + rng.uniform(0, 0.3)
+    return rng.choice((LATE, LATE, LATE, rng.uniform(0, 12), joins))
 
 
 def make_limits(rng: Random) -> dict[str, Any]:
     """Return settings that limit the clients of some runs."""
-    limits: dict[str, Any] = {"max_message_size": MAX_MESSAGE}
-    choices: list[tuple[str, Any]] = [
-        ("max_waiting", rng.randint(1, 2)),
-        ("max_connections", rng.randint(2, 4)),
-        ("max_connects_per_minute", rng.randint(2, 5)),
-        ("max_connections_per_client", rng.randint(2, 4)),
-        ("max_pair_bytes", rng.choice((1, 1000, 100_000, 2**20))),
-        ("max_pair_seconds", rng.uniform(0.5, 6)),
-        ("max_bytes_per_second", rng.choice((2**17, 2**20))),
-        ("drain_delay", rng.uniform(0.1, 2)),
-        ("takeover_timeout", 0.0),
-        ("ping_interval", 0.0),
-    ]
-    for name, value in choices:
-        if rng.random() < 0.06:
-            limits[name] = value
-    return limits
+    choices: dict[str, Any] = {
+        "max_waiting": rng.randint(1, 2),
+        "max_connections": rng.randint(2, 4),
+        "max_connects_per_minute": rng.randint(2, 5),
+        "max_connections_per_client": rng.randint(2, 4),
+        "max_pair_bytes": rng.choice((1, 1000, 100_000, 2**20)),
+        "max_pair_seconds": rng.uniform(0.5, 6),
+        "max_bytes_per_second": rng.choice((2**17, 2**20)),
+        "drain_delay": rng.uniform(0.1, 2),
+        "takeover_timeout": 0.0,
+        "ping_interval": 0.0,
+    }
+    limits = {name: value for name, value in choices.items() if rng.random() < 0.06}
+    return {"max_message_size": MAX_MESSAGE} | limits
 
 
 def make_client(rng: Random, index: int, codes: list[str]) -> ClientPlan:
@@ -165,7 +167,9 @@ def make_op(rng: Random) -> Op:
     kind = rng.choices(("send", "pause", "ping", "text", "stall"), (60, 20, 8, 6, 3))[0]
     match kind:
         case "send":
-            limit = rng.choices((0, 16, 300, 5000, 70_000, 300_000, 3 * 2**20), (2, 9, 9, 6, 5, 3, 1))
+            limit = rng.choices(
+                (0, 16, 300, 5000, 70_000, 300_000, 3 * 2**20), (2, 9, 9, 6, 5, 3, 1)
+            )
             return Op(kind, rng.randint(0, limit[0]), rng.choice((1, 1, 1, 2, 3, 20)))
         case "text":
             return Op(kind, rng.randint(0, 2000))

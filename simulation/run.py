@@ -180,8 +180,7 @@ class Simulation:
         """Record the end of a pair; the relay publishes it in the task of side A."""
         if isinstance(event, PairEnded):
             index = self._tasks[trio.lowlevel.current_task()]
-            pair = self.history.pair_of(index)
-            assert pair is not None
+            pair = next(pair for pair in self.history.pairs if index in pair.sides)
             pair.ended_at, pair.outcome = trio.current_time(), event.outcome.label
             self._note("relay", f"pair of client {pair.sides} {pair.outcome}")
 
@@ -205,4 +204,6 @@ class Simulation:
         self._hash.update(line.encode())
 
     def _log(self, index: int, operation: str, size: int) -> None:
-        self._hash.update(f"{trio.current_time() - self._start:.6f} {index} {operation} {size}".encode())
+        self._hash.update(
+            f"{trio.current_time() - self._start:.6f} {index} {operation} {size}".encode()
+        )
