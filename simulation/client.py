@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 import trio
@@ -23,11 +23,12 @@ from .frames import (
     parse_close,
 )
 from .history import ClientHistory, Message, digest
+from .network import Connection
 from .plan import MAX_MESSAGE, ClientPlan, Op, payload
 
 HEAD = (
     "GET /?pair={} HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n{}\r\n"
 )
 READ, SLOW_READ = 65536, 4096
 FAILED = (trio.BrokenResourceError, trio.ClosedResourceError)
@@ -45,16 +46,13 @@ class ClientActor:
         self,
         plan: ClientPlan,
         history: ClientHistory,
-        stream: trio.abc.Stream,
+        connection: Connection,
         note: Note,
-        reset: Callable[[], Awaitable[None]],
     ) -> None:
-        """Make the actor. ``reset`` is a function that resets the stream."""
         self._plan = plan
         self._history = history
-        self._stream = stream
+        self._stream, self._reset, self._headers = connection
         self._note = note
-        self._reset = reset
         self._decoder = Decoder()
         self._writing = trio.Lock()
         self._cut_off = False
@@ -74,8 +72,9 @@ class ClientActor:
         A client that vanished leaves its stream open.
         """
         history = self._history
+        history.started_at = trio.current_time()
         with suppress(*FAILED):
-            await self._send(HEAD.format(self._plan.code).encode())
+            await self._send(HEAD.format(self._plan.code, self._headers).encode())
         early = await self._response()
         if history.status == 101:
             async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Run a plan against `serve_relay` on memory streams, in virtual time, and return its history."""
+"""Run a plan against `serve_relay`, and return the history of the run."""
 
 from __future__ import annotations
 
@@ -9,41 +9,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import blake2b
-from random import Random
-from typing import Any, Final
+from typing import Final
 from unittest.mock import patch
 
 import trio
 import trio.testing
 
 from relay import Event, PairEnded, RelayHandle, RelaySettings, serve_relay
+from relay.pairing.pair import Pair
 from relay.pairing.rendezvous import Rendezvous
+from relay.pairing.side import Side
 
 from .client import ClientActor
 from .history import ClientHistory, History, PairHistory
+from .network import MemoryNetwork, Network
 from .plan import LATE, ClientPlan, Plan
 from .replay import replayable
-from .streams import Channel, MemoryListener, MemoryStream
 
 IDLE_AFTER: Final = 20.0
 """Seconds after the last client in which a relay with keepalive must have become empty."""
 
 LIMIT: Final = 300.0
-"""Virtual seconds after which a run is given up."""
+"""Seconds after which a run is given up."""
 
 
 def run(plan: Plan) -> History:
-    """Run a plan and return its history, the same for the same plan."""
-    return replayable(partial(run_once, plan))
+    """Run a plan in memory and in virtual time; return its history, the same for the same plan."""
+    return replayable(partial(run_in_memory, plan))
 
 
-def run_once(plan: Plan) -> History:
-    """Run a plan; the order of the tasks is random unless the caller seeds it."""
-    simulation, logger = Simulation(plan), logging.getLogger("relay")
+def run_in_memory(plan: Plan) -> History:
+    """Run a plan in memory; the order of the tasks is random unless the caller seeds it."""
+    clock = trio.testing.MockClock(autojump_threshold=0)
+    return trio.run(run_on, plan, MemoryNetwork(plan.seed), clock=clock)
+
+
+async def run_on(plan: Plan, network: Network) -> History:
+    """Run a plan on a network."""
+    simulation, logger = Simulation(plan, network), logging.getLogger("relay")
     handler = ErrorLog(simulation.history.left_over)
     logger.addHandler(handler)
     try:
-        trio.run(simulation.run, clock=trio.testing.MockClock(autojump_threshold=0))
+        await simulation.run()
     finally:
         logger.removeHandler(handler)
     return simulation.history
@@ -63,19 +70,19 @@ class ErrorLog(logging.Handler):
 class Simulation:
     """One run: the relay, its clients, and the observation of both."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, network: Network) -> None:
         self.history = History(plan)
         self._plan = plan
-        self._listener = MemoryListener()
+        self._network = network
         self._scope = trio.CancelScope()
-        self._streams: dict[int, MemoryStream] = {}
         self._actors: dict[int, ClientActor] = {}
-        self._tasks: dict[trio.lowlevel.Task, int] = {}
-        self._pairs: dict[object, PairHistory] = {}
+        self._pairs: dict[Pair, PairHistory] = {}
         self._busy = len(plan.clients)
         self._clients_left = trio.Event()
+        self._start = trio.current_time()
         self._handle: RelayHandle
         self._hash = blake2b(digest_size=8)
+        network.log, network.on_read = self._log, self._measure
 
     async def run(self) -> None:
         """Run the relay and its clients until both have ended."""
@@ -85,21 +92,20 @@ class Simulation:
                 for client in self._plan.clients:
                     nursery.start_soon(self._run_client, client)
                 await self._stop()
+        left_over, statistics = self.history.left_over, self._handle.statistics()
         if in_time.cancelled_caught:
-            self.history.left_over.append(f"the run did not end in {LIMIT} s")
-        left = self._handle.statistics()
+            left_over.append(f"the run did not end in {LIMIT} s")
         for name in ("pairs", "waiting", "connections", "admitted"):
-            if getattr(left, name):
-                self.history.left_over.append(f"{name} after the end: {getattr(left, name)}")
-        opened = [index for index, stream in self._streams.items() if not stream.closed]
-        if opened:
-            self.history.left_over.append(f"streams of the clients {opened} after the end")
+            if number := getattr(statistics, name):
+                left_over.append(f"{name} after the end: {number}")
+        if opened := self._network.left_open():
+            left_over.append(f"streams of the clients {opened} after the end")
         self.history.trace_hash = self._hash.hexdigest()
 
     async def _serve(self, *, task_status: trio.TaskStatus[RelayHandle]) -> None:
         with self._scope:
             await serve_relay(
-                listeners=[self._listener],
+                listeners=self._network.listeners,
                 settings=RelaySettings(**self._plan.settings),
                 observer=self,
                 task_status=task_status,
@@ -112,8 +118,8 @@ class Simulation:
             await self._clients_left.wait()
             if self._plan.stop_at == LATE:
                 await self._expect_empty()
-        for index, stream in self._streams.items():
-            self.history.clients[index].read_at_stop = stream.incoming.read
+        for index, client in self.history.clients.items():
+            client.read_at_stop = self._network.bytes_read(index)
         self.history.stopped_at = trio.current_time()
         self._note("relay", self._plan.stop)
         if self._plan.stop == "cancel":
@@ -135,22 +141,15 @@ class Simulation:
     async def _run_client(self, plan: ClientPlan) -> None:
         """Connect a client at its time, and run it to its end."""
         history = self.history.clients[plan.index] = ClientHistory(plan.index, plan.code)
-        await trio.sleep(plan.start)
-        rng = Random(f"lines {self._plan.seed} {plan.index}")
-        log = partial(self._log, plan.index)
-        up, down = Channel(plan.up, rng, log), Channel(plan.down, rng, log)
-        near, far = MemoryStream(up, down), MemoryStream(down, up)
         note = partial(self._note, f"client {plan.index}")
+        await trio.sleep(plan.start)
+        note(f"connect with {plan.code}")
         try:
-            self._listener.connect(near)
-        except ConnectionRefusedError:
-            note("refused by the listener")
+            connection = await self._network.connect(plan)
+        except OSError as error:
+            note(f"cannot connect: {error}")
         else:
-            near.on_read = partial(self._on_read, plan.index)
-            self._streams[plan.index] = near
-            actor = self._actors[plan.index] = ClientActor(plan, history, far, note, far.reset)
-            note(f"connect with {plan.code}")
-            history.started_at = trio.current_time()
+            actor = self._actors[plan.index] = ClientActor(plan, history, connection, note)
             await actor.run()
         self._busy -= 1
         if not self._busy:
@@ -159,11 +158,10 @@ class Simulation:
     @contextmanager
     def _watch_joins(self) -> Iterator[None]:
         """Record the pair that each client joins, in the task of its connection."""
-        self._start = trio.current_time()
         join = Rendezvous.join
 
-        def watched(table: Rendezvous, code: str, side: Any, now: float) -> Any:
-            pair, index = join(table, code, side, now), self._tasks[trio.lowlevel.current_task()]
+        def watched(table: Rendezvous, code: str, side: Side, now: float) -> Pair:
+            pair, index = join(table, code, side, now), self._network.index_of(side)
             if pair not in self._pairs:
                 self._pairs[pair] = PairHistory(code, [], now)
                 self.history.pairs.append(self._pairs[pair])
@@ -177,25 +175,24 @@ class Simulation:
             yield
 
     def on_event(self, event: Event) -> None:
-        """Record the end of a pair; the relay publishes it in the task of side A."""
+        """Record the end of a pair."""
         if isinstance(event, PairEnded):
-            index = self._tasks[trio.lowlevel.current_task()]
-            pair = next(pair for pair in self.history.pairs if index in pair.sides)
-            pair.ended_at, pair.outcome = trio.current_time(), event.outcome.label
-            self._note("relay", f"pair of client {pair.sides} {pair.outcome}")
+            for pair, history in self._pairs.items():
+                if pair.outcome is not None and history.ended_at is None:
+                    history.ended_at, history.outcome = trio.current_time(), pair.outcome.label
+                    self._note("relay", f"pair of the clients {history.sides} {history.outcome}")
 
-    def _on_read(self, index: int) -> None:
-        """Note the task that reads from a client, and the payload that the relay holds."""
-        self._tasks[trio.lowlevel.current_task()] = index
+    def _measure(self, index: int) -> None:
+        """Measure the payload of a client that the relay has read, and not written to the peer."""
         history, peer = self.history.clients[index], self.history.peer_of(index)
         pair = self.history.pair_of(index)
         if pair is None or pair.ended_at is not None or history.left or (peer and peer.left):
             return
-        ends = self._actors[index].payload_ends
-        place = bisect_right(ends, (self._streams[index].incoming.read, math.inf))
+        ends, read = self._actors[index].payload_ends, self._network.bytes_read(index) or 0
+        place = bisect_right(ends, (read, math.inf))
         held = ends[place - 1][1] if place else 0
         if peer is not None:
-            held -= self._streams[peer.index].outgoing.written
+            held -= self._network.bytes_written(peer.index)
         history.peak_held = max(history.peak_held, held)
 
     def _note(self, who: str, what: str) -> None:
@@ -203,7 +200,5 @@ class Simulation:
         self.history.trace.append(line)
         self._hash.update(line.encode())
 
-    def _log(self, index: int, operation: str, size: int) -> None:
-        self._hash.update(
-            f"{trio.current_time() - self._start:.6f} {index} {operation} {size}".encode()
-        )
+    def _log(self, operation: str, size: int) -> None:
+        self._hash.update(f"{trio.current_time() - self._start:.6f} {operation} {size}".encode())

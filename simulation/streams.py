@@ -162,7 +162,7 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
     def connect(self, stream: MemoryStream) -> None:
         """Offer the relay's end of a connection; raise OSError once the listener is closed."""
         if self._closed:
-            raise ConnectionRefusedError
+            raise ConnectionRefusedError("the listener is closed")
         self._backlog.append(stream)
         self._changed.unpark_all()
 
