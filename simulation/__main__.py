@@ -41,12 +41,15 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
     parser.add_argument("--seed", type=int, help="replay this seed, and print its trace")
     parser.add_argument("--shrink", action="store_true", help="with --seed: make the plan smaller")
+    parser.add_argument("--sockets", action="store_true", help="use real sockets, in real time")
     parser.add_argument("--faults", action="store_true", help="find each fault in a changed relay")
     options = parser.parse_args()
     if options.seed is not None:
         return replay(options.seed, smaller=options.shrink)
     if options.faults:
         return find_faults()
+    if options.sockets:
+        return run_real(options.first, options.seeds)
     return run_seeds(options.first, options.seeds, options.jobs)
 
 
@@ -96,6 +99,18 @@ def run_seeds(first: int, count: int, jobs: int) -> int:
         console.print(*faults, f"smaller: python -m simulation --seed {seed} --shrink", sep="\n")
         return replay(seed)
     console.print(f"{done} seeds keep all promises, in {time.perf_counter() - began:.0f} s")
+    return 0
+
+
+def run_real(first: int, count: int) -> int:
+    """Run seeds over real sockets and, as root, over a lossy link; stop at the first failure."""
+    from .real_time import run_batches  # noqa: PLC0415 - it needs pytest and trustme
+
+    for name, history, faults in run_batches(first, count):
+        console.print(f"{name}: {len(history.clients)} clients", markup=False)
+        if faults:
+            console.print(*history.trace, *faults, sep="\n", markup=False)
+            return 1
     return 0
 
 

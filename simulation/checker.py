@@ -68,7 +68,7 @@ def check_stop(history: History) -> Iterator[str]:
         yield "the relay did not end"
         return
     settings = history.plan.settings
-    bound = settings.get("drain_delay", 0.0) + TOLERANCE
+    bound = settings.get("drain_delay", 0.0) + TOLERANCE + history.plan.slack
     if all(is_responsive(client) for client in history.clients.values()):
         bound += PROMPT
     else:  # one timeout for the graceful stop, one for the sides that it could not close
@@ -82,7 +82,7 @@ def check_pairs(history: History) -> Iterator[str]:
 
     A pair may finish up to ``close_timeout`` after its code was freed.
     """
-    grace = history.plan.settings["close_timeout"] + TOLERANCE
+    grace = history.plan.settings["close_timeout"] + TOLERANCE + history.plan.slack
     for pair in history.pairs:
         codes = {history.clients[side].code for side in pair.sides}
         if len(pair.sides) > 2 or codes != {pair.code}:
@@ -165,6 +165,8 @@ def check_close(history: History, client: ClientHistory) -> Iterator[str]:
         yield f"closed with {client.close}, allowed are {allowed_closes(history, client)}"
     elif client.ended != "eof" and client.close is None and client.left != "half-close":
         yield f"the stream is {client.ended or 'open'} without a close frame"
+    elif client.ended != "eof" and is_responsive(client):
+        yield f"the stream is {client.ended or 'open'} after the close frame"
 
 
 def check_pongs(client: ClientHistory) -> Iterator[str]:

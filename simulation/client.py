@@ -51,11 +51,11 @@ class ClientActor:
     ) -> None:
         self._plan = plan
         self._history = history
-        self._stream, self._reset, self._headers = connection
+        self._connection, self._stream = connection, connection.stream
         self._note = note
         self._decoder = Decoder()
         self._writing = trio.Lock()
-        self._cut_off = False
+        self._sent_last = False
         self._frame = trio.CancelScope()
         self._may_read = trio.Event()
         self._may_read.set()
@@ -74,7 +74,7 @@ class ClientActor:
         history = self._history
         history.started_at = trio.current_time()
         with suppress(*FAILED):
-            await self._send(HEAD.format(self._plan.code, self._headers).encode())
+            await self._send(HEAD.format(self._plan.code, self._connection.headers).encode())
         early = await self._response()
         if history.status == 101:
             async with trio.open_nursery() as nursery:
@@ -164,17 +164,17 @@ class ClientActor:
                 history.part, self._frames = b"", 0
 
     async def _send(self, data: bytes, payload_size: int = 0) -> None:
-        """Send a frame, to its end even if cancelled; after an incomplete frame, send nothing."""
+        """Send a frame, to its end even if cancelled; send nothing after a close frame."""
         async with self._writing:
-            if self._cut_off:
+            if self._sent_last:
                 raise trio.ClosedResourceError
-            self._cut_off = True
+            self._sent_last = True
             self._position += len(data)
             self._payload += payload_size
             self.payload_ends.append((self._position, self._payload))
             with trio.CancelScope(shield=True) as self._frame:
                 await self._stream.send_all(data)
-                self._cut_off = False
+            self._sent_last = data[0] & 0x0F == CLOSE
 
     async def _send_quietly(self, data: bytes) -> None:
         with suppress(*FAILED):
@@ -248,7 +248,9 @@ class ClientActor:
             case "half-close":
                 async with self._writing:
                     await self._stream.send_eof()  # type: ignore[attr-defined]
-                    self._cut_off = True
+                    self._sent_last = True
         history.left = op.kind
         if op.kind == "reset":
-            await self._reset()
+            await self._connection.reset()
+        elif op.kind == "vanish":
+            self._connection.vanish()

@@ -21,6 +21,8 @@ class Connection(NamedTuple):
 
     stream: trio.abc.Stream
     reset: Callable[[], Awaitable[None]]
+    vanish: Callable[[], None] = lambda: None
+    """Function that is called when the client vanishes, with its stream open."""
     headers: str = ""
     """Header lines that the network adds to the request."""
 

@@ -85,6 +85,8 @@ class Plan:
     stop: str = "stop"
     """Way in which the relay ends: ``stop``, ``close listeners`` or ``cancel``."""
     stop_at: float = LATE
+    slack: float = 0.0
+    """Seconds by which an end may be late in real time."""
 
 
 def payload(client: int, number: int, size: int) -> bytes:
