@@ -109,7 +109,9 @@ def run_real(first: int, count: int) -> int:
     for name, history, faults in run_batches(first, count):
         console.print(f"{name}: {len(history.clients)} clients", markup=False)
         if faults:
-            console.print(*history.trace, *faults, sep="\n", markup=False)
+            suspects = [f"{fault.partition(':')[0]}:" for fault in faults]
+            lines = [line for line in history.trace if any(each in line for each in suspects)]
+            console.print(*lines, *faults, sep="\n", markup=False)
             return 1
     return 0
 

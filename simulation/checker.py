@@ -165,8 +165,14 @@ def check_close(history: History, client: ClientHistory) -> Iterator[str]:
         yield f"closed with {client.close}, allowed are {allowed_closes(history, client)}"
     elif client.ended != "eof" and client.close is None and client.left != "half-close":
         yield f"the stream is {client.ended or 'open'} without a close frame"
-    elif client.ended != "eof" and is_responsive(client):
+    elif client.ended != "eof" and is_responsive(client) and in_time(history, client):
         yield f"the stream is {client.ended or 'open'} after the close frame"
+
+
+def in_time(history: History, client: ClientHistory) -> bool:
+    """Return True if the stream of a client ended long before ``close_timeout``."""
+    close_timeout: float = history.plan.settings["close_timeout"]
+    return client.ended_at - client.closed_at < close_timeout / 2
 
 
 def check_pongs(client: ClientHistory) -> Iterator[str]:

@@ -7,21 +7,8 @@ from contextlib import suppress
 
 import trio
 
-from .frames import (
-    BINARY,
-    CLOSE,
-    CONTINUATION,
-    PING,
-    PONG,
-    TEXT,
-    VIOLATIONS,
-    Decoder,
-    Frame,
-    FrameError,
-    close_payload,
-    encode,
-    parse_close,
-)
+from . import frames
+from .frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, VIOLATIONS, encode
 from .history import ClientHistory, Message, digest
 from .network import Connection
 from .plan import MAX_MESSAGE, ClientPlan, Op, payload
@@ -53,7 +40,7 @@ class ClientActor:
         self._history = history
         self._connection, self._stream = connection, connection.stream
         self._note = note
-        self._decoder = Decoder()
+        self._decoder = frames.Decoder()
         self._writing = trio.Lock()
         self._sent_last = False
         self._frame = trio.CancelScope()
@@ -111,6 +98,7 @@ class ClientActor:
         else:
             self._history.ended = "" if data else "eof"
         if not data:
+            self._history.ended_at = trio.current_time()
             self._note(self._history.ended)
         return data
 
@@ -121,7 +109,7 @@ class ClientActor:
             try:
                 for frame in self._decoder.feed(data):
                     self._take(frame, nursery)
-            except FrameError as error:
+            except frames.FrameError as error:
                 history.errors.append(str(error))
                 break
             if pause:
@@ -137,13 +125,16 @@ class ClientActor:
         self._frame.shield = False
         nursery.cancel_scope.cancel()
 
-    def _take(self, frame: Frame, nursery: trio.Nursery) -> None:
+    def _take(self, frame: frames.Frame, nursery: trio.Nursery) -> None:
         """Process a frame of the relay."""
         history = self._history
         if history.close is not None:
             history.errors.append("frame after the close frame")
         elif frame.opcode == CLOSE:
-            history.close, history.closed_at = parse_close(frame.payload), trio.current_time()
+            history.close, history.closed_at = (
+                frames.parse_close(frame.payload),
+                trio.current_time(),
+            )
             self._note(f"closed {history.close}")
             self._sender.cancel()
             if history.sent_close is None:
@@ -238,7 +229,7 @@ class ClientActor:
                 if op.detail:
                     await self._send_message(Op("send", op.size, 2), unfinished=True)
                 close = op.size, "done"
-                await self._send(encode(CLOSE, close_payload(*close)))
+                await self._send(encode(CLOSE, frames.close_payload(*close)))
                 history.sent_close = close
             case "violate":
                 violation = VIOLATIONS[op.detail]

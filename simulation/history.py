@@ -60,6 +60,7 @@ class ClientHistory:
     closed_at: float = 0.0
     ended: str = ""
     """End of the stream as the client saw it: ``eof``, ``broken``, or "" if it did not see one."""
+    ended_at: float = 0.0
     errors: list[str] = field(default_factory=list)
     """Faults that the client itself noticed, such as an invalid frame."""
     pings: list[bytes] = field(default_factory=list)

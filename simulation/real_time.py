@@ -34,6 +34,6 @@ def run_batches(first: int, count: int) -> Iterator[tuple[str, History, list[str
         yield f"seeds {start} to {seeds[-1]} over sockets", history, check(history)
         if os.geteuid() == 0:
             link = make_link(start)
-            history = trio.run(run_on_link, make_real_plan(seeds, ("tcp",)), link)
+            history = trio.run(run_on_link, make_real_plan(seeds, ("link",)), link)
             name = f"over a link: {link.delay:g} s, {link.lost} lost, {link.reordered} reordered"
             yield f"seeds {start} to {seeds[-1]} {name}", history, check(history)

@@ -36,7 +36,7 @@ STOP_AT: Final = 1.5
 """Time in seconds at which the relay stops."""
 
 SETTINGS: Final = {
-    "close_timeout": 3.0,
+    "close_timeout": 5.0,
     "pair_ttl": 300.0,
     "ping_interval": 20.0,
     "max_message_size": MAX_MESSAGE,
@@ -50,8 +50,13 @@ SLACK: Final = 15.0
 KINDS: Final = ("tcp", "unix", "tls")
 """Kinds of sockets; the index of a client decides its kind."""
 
-HANG_UP: Final = {"tcp": set[str](), "unix": {"reset"}, "tls": {"half-close"}}
-"""Ends that a kind of socket cannot express. They become a close of both directions."""
+HANG_UP: Final = {
+    "tcp": set[str](),
+    "unix": {"reset"},
+    "tls": {"half-close"},
+    "link": {"vanish"},  # each such client would delay the end of the run by ``close_timeout``
+}
+"""Ends that become a close of both directions, mostly because the socket cannot express them."""
 
 Dial = Callable[[ClientPlan], Awaitable[trio.abc.Stream]]
 """Function that opens the stream of a client."""

