@@ -24,8 +24,8 @@ async def closing_handshake(
     ``end`` is the client's close frame or its violation of RFC 6455; None if there was neither. A
     close frame is echoed. A violation is answered with a close frame that has the code of the
     violation. Without ``end``, the client gets ``close``; if ``close`` is None too, no close frame.
-    After a violation, even one that follows ``close``, input is discarded up to its end: unread input
-    would reset the connection, and the reset could destroy the close frame.
+    After a violation, even one that follows ``close``, input is discarded up to its end. Unread
+    input would reset the connection, and the reset could destroy the close frame.
 
     ``receive_until`` takes a function, and calls it with received bytes until the function returns
     True. Raises the exceptions of ``receive_until`` and `Transport.send_all`. The caller bounds the
