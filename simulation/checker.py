@@ -115,6 +115,8 @@ def check_response(history: History, client: ClientHistory) -> Iterator[str]:
     elif refusal == (503, "relay is stopping"):
         if stopped_at is None:
             yield "503 without a stop"
+    elif stopped_at is not None and client.ended_at >= stopped_at:
+        return  # the stop may cut off a response
     elif not history.plan.settings.get(REFUSALS.get(refusal, "")):
         yield f"refused with {refusal}"
 
