@@ -184,7 +184,7 @@ def model(session: nox.Session) -> None:
     """Check the model of pairs, takeover and shutdown with spin."""
     if shutil.which("spin") is None or shutil.which("gcc") is None:
         session.skip("spin or gcc is not installed: .ci/packages installs them")
-    run(session, "python", "-m", "proof", *session.posargs)
+    run(session, "python", "-m", "proof.model", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["install"], allow_parallel=True, default=False)
@@ -194,7 +194,7 @@ def fuzz(session: nox.Session) -> None:
     found = subprocess.run([python, "-c", "import atheris"], capture_output=True, check=False)
     if found.returncode:
         session.skip("atheris has no wheel for this platform")
-    run(session, "python", "-m", "fuzz", *session.posargs)
+    run(session, "python", "-m", "proof.fuzz", *session.posargs)
 
 
 @nox.session(venv_backend="none", requires=["install"], default=False)

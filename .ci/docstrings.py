@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTION = re.compile(r"(what|whether|how|which|where|who|when)\b", re.IGNORECASE)
-FOLDERS = (".ci", "benchmarks", "docs", "examples", "fuzz", "proof", "relay", "soak", "tests")
+FOLDERS = (".ci", "benchmarks", "docs", "examples", "proof", "relay", "tests")
 
 
 def docstrings(tree: ast.Module) -> list[ast.Constant]:

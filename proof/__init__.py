@@ -1,1 +1,1 @@
-"""Model of the relay's pairs for the model checker spin: relay.pml, and the command to check it."""
+"""Proof of the promises of the relay: model, simulation, fuzzers and soak (docs/reliability.md)."""

@@ -24,6 +24,8 @@ async def closing_handshake(
     ``end`` is the client's close frame or its violation of RFC 6455; None if there was neither. A
     close frame is echoed. A violation is answered with a close frame that has the code of the
     violation. Without ``end``, the client gets ``close``; if ``close`` is None too, no close frame.
+    After a violation, even one that follows ``close``, input is discarded up to its end. Unread
+    input would reset the connection, and the reset could destroy the close frame.
 
     ``receive_until`` takes a function, and calls it with received bytes until the function returns
     True. Raises the exceptions of ``receive_until`` and `Transport.send_all`. The caller bounds the
@@ -31,8 +33,6 @@ async def closing_handshake(
     """
     if isinstance(end, Violation):
         await transport.send_all(close_frame(*end))
-        await transport.send_eof()
-        await receive_until(is_end)  # a violation leaves no frame boundary to resume at
     elif end is not None:
         await transport.send_all(pong_or_close_reply(end))
     elif close is not None:
@@ -40,7 +40,11 @@ async def closing_handshake(
 
         def discard(data: bytes) -> bool:
             """Discard frames; return True after a close frame, a violation or b""."""
+            nonlocal end
             *_, end = reframer.feed(data)
             return end is not None or not data
 
         await receive_until(discard)
+    if isinstance(end, Violation):
+        await transport.send_eof()
+        await receive_until(is_end)  # a violation leaves no frame boundary to resume at

@@ -40,9 +40,9 @@ class Connection:
     tasks of the connection, and those writes of the transport that no task waits for. Side B has no
     task while it waits for the end of the pair, which starts a task that closes side B.
 
-    The relay ends a connection without a pair by `cancel`, and other connections by `Pair.end`. The
-    client then has ``close_timeout`` for the closing handshake, which runs outside of the cancel
-    scopes of the pair.
+    The relay ends a connection by `cancel`, or by `Pair.end` if it has a pair. The client then has
+    ``close_timeout`` for the closing handshake, which runs outside of the cancel scopes of the
+    pair.
     """
 
     __slots__ = (
@@ -74,8 +74,10 @@ class Connection:
         """Client address; "" if unknown."""
 
     def cancel(self) -> None:
-        """End the connection's wait for a request, for a takeover check, or for a reader."""
+        """End the connection's pair, or its wait for a request, a takeover check, or a reader."""
         self._cancelled = True
+        if self._pair is not None:  # a stop must not depend on the table of pairs
+            self._pair.end(Outcome.STOPPED)
         if self._scope is not None:
             self._scope.cancel()
 

@@ -8,11 +8,11 @@ from random import Random
 import pytest
 import trio
 
-from soak import lives
-from soak.actors import Gate, Results, act
-from soak.members import Place, Unexpected, expect
-from soak.run import Plan, Soak, faults
-from soak.samples import Sample
+from proof.soak import lives
+from proof.soak.actors import Gate, Results, act
+from proof.soak.members import Place, Unexpected, expect
+from proof.soak.run import Plan, Soak, faults
+from proof.soak.samples import Sample
 from tests.support.process import LOOPBACK, run_program
 
 

@@ -229,6 +229,16 @@ async def test_violation_during_the_closing_handshake(memory_relay: MemoryRelay)
     assert await a.rest() == b""
 
 
+async def test_data_behind_a_violation_during_the_closing_handshake(tcp_relay: TcpRelay) -> None:
+    """The relay reads what follows the violation, so that no reset destroys its close frame."""
+    a, b = await tcp_relay.pair()
+    await b.send(encode_close(1000))
+    assert await b.close_frame() == (1000, "")
+    await a.send(encode(CONTINUATION) + bytes(2**20))
+    assert await a.close_frame() == (1000, PEER_DISCONNECTED)
+    assert await a.rest() == b""
+
+
 async def test_no_pong_behind_the_close_frame(memory_relay: MemoryRelay) -> None:
     """Pings behind data that the client does not read are answered before the close frame."""
     a, b = await memory_relay.join("code", lockstep=True), await memory_relay.join("code")

@@ -1,4 +1,4 @@
-"""The inputs of fuzz/corpus pass, and find faults; `python -m fuzz` makes new ones."""
+"""The inputs of proof/fuzz/corpus pass, and find faults; `python -m proof.fuzz` makes new ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from wsproto.frame_protocol import ParseFailed
 
-from fuzz.__main__ import CORPUS, NAMES, main
-from fuzz.targets import BOUNDS, TARGETS, WORDS, divided
+from proof.fuzz.__main__ import CORPUS, NAMES, main
+from proof.fuzz.targets import BOUNDS, TARGETS, WORDS, divided
 
 INPUTS = sorted(CORPUS.glob("*/*"))
 

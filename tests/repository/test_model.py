@@ -1,4 +1,4 @@
-"""The model of proof/ names existing code, and its command knows all of its faults."""
+"""The model in proof/model names existing code, and its command knows all of its faults."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import is_dataclass
 
 import pytest
 
-from proof.__main__ import FAULT, MODEL, Check, Found, faults, parse
+from proof.model.__main__ import FAULT, MODEL, Check, Found, faults, parse
 
 TEXT = MODEL.read_text()
 PLACES = sorted(set(re.findall(r"/\* (\w+)/(\w+)\.py: ([\w.]+)", TEXT)))

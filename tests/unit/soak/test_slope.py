@@ -8,8 +8,8 @@ from random import Random
 import pytest
 import trio
 
-from soak.samples import ticks
-from soak.slope import HOUR, fit, student
+from proof.soak.samples import ticks
+from proof.soak.slope import HOUR, fit, student
 
 TIMES = [10.0 * number for number in range(360)]
 

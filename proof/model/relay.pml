@@ -1,6 +1,6 @@
 /* Model of rendezvous, takeover, close and stop: four connections, two codes, every schedule.
  *
- * `python -m proof` checks it, and shows that spin finds each FAULT. A comment with a file and a name
+ * `python -m proof.model` checks it, and shows that spin finds each FAULT. A comment with a file and a name
  * has the place of the modelled code in relay/. Code between two checkpoints of trio is one atomic
  * block. Time is left out: a timeout may expire at any moment. A pair has the number of its side A. */
 #define CODES 2
@@ -125,7 +125,7 @@ join:                               /* pairing/rendezvous.py: Rendezvous.join */
       if :: b[p] == NONE -> goto finally :: else fi     /* pairing/early_data.py: EarlyData.receive */
       deliver(p, B_OF(p)); taken = true                 /* pairing/pump.py: Pump.run */
     :: c != p && LEFT(c) -> goto finally                /* pairing/side.py: Side.accept */
-    :: c != p -> alone[p] = true                        /* server/connection.py: Connection._join_first */
+    :: c != p -> alone[p] = true                        /* server/connection.py: Connection._run_pair */
     fi
   }
   atomic {

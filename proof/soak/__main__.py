@@ -1,4 +1,4 @@
-"""Command `python -m soak`: run the soak, and report the trends."""
+"""Command `python -m proof.soak`: run the soak, and report the trends."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def watch(console: Console, soak: Soak, folder: Path) -> None:
 def parse() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m soak",
+        prog="python -m proof.soak",
         description="Run pairs through two relays for hours; report slopes of memory,"
         " descriptors and latency.",
     )

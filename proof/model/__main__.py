@@ -1,4 +1,4 @@
-"""Command `python -m proof`: check the model with spin, and see that spin finds each fault."""
+"""Command `python -m proof.model`: check the model with spin, and see that each fault is found."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ FULL: Final = Check("4 connections, a stop at any moment", 4, ANY_MOMENT)
 
 def main() -> int:
     """Run the checks; return 1 if the model has an error, or a fault is not found."""
-    parser = argparse.ArgumentParser(prog="python -m proof", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m proof.model", description=__doc__)
     parser.add_argument("--full", action="store_true", help=f"also {FULL.title}, in minutes")
     options = parser.parse_args()
     if missing := [name for name in ("spin", "gcc") if shutil.which(name) is None]:

@@ -1,4 +1,4 @@
-"""Command `python -m fuzz`: compare the parsers of the relay with wsproto and h11."""
+"""Command `python -m proof.fuzz`: compare the parsers of the relay with wsproto and h11."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return replay(options.target, options.replay)
     if options.target:
         fuzz(options.target, options.seconds, options.failures, options.keep)
-    command = [sys.executable, "-m", "fuzz", "--seconds", str(options.seconds)]
+    command = [sys.executable, "-m", "proof.fuzz", "--seconds", str(options.seconds)]
     command += ["--failures", str(options.failures)]
     running = {
         name: subprocess.Popen([*command, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603 - this program again
@@ -68,7 +68,7 @@ def fuzz(target: str, seconds: int, failures: Path, keep: Path | None) -> None:
 
     failures.mkdir(parents=True, exist_ok=True)
     prefix = f"{failures}/{target}-"
-    print(f"a failing input is repeated by: python -m fuzz {target} --replay {prefix}crash-*")
+    print(f"a failing input is repeated by: python -m proof.fuzz {target} --replay {prefix}crash-*")
     with tempfile.TemporaryDirectory() as folder:
         words = Path(folder) / "words"
         lines = ("".join(f"\\x{byte:02x}" for byte in word) for word in WORDS[target])
@@ -77,7 +77,7 @@ def fuzz(target: str, seconds: int, failures: Path, keep: Path | None) -> None:
         new.mkdir(exist_ok=True)
         atheris.Setup(
             [
-                "fuzz",
+                "proof.fuzz",
                 f"-max_total_time={seconds}",
                 f"-max_len={MAX_INPUT}",
                 f"-timeout={SLOW_SECONDS}",
@@ -94,7 +94,7 @@ def fuzz(target: str, seconds: int, failures: Path, keep: Path | None) -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m proof.fuzz", description=__doc__)
     parser.add_argument("target", nargs="?", choices=NAMES, help="fuzz only this (both at a time)")
     parser.add_argument("--seconds", type=int, default=30, help="duration (30)")
     parser.add_argument("--replay", nargs="+", type=Path, metavar="FILE", help="check these inputs")
