@@ -13,10 +13,10 @@ from .variables import TOKEN
 
 
 def find_token(path: str) -> str | None:
-    """Return the token in a file, or else that of the variable; None if there is none.
+    """Return the token from a file, or without ``path`` from ARC_RELAY_CLIENT_TOKEN.
 
-    Raises ValueError if the token cannot be used. The message names the option or the variable, and
-    does not quote the token.
+    Returns None if neither is given. Raises ValueError if the token is not valid. The message names
+    the option or the variable, and does not quote the token.
     """
     if path:
         try:
@@ -30,5 +30,5 @@ def find_token(path: str) -> str | None:
 
 
 def context_for(url: str, ca: str, *, insecure: bool) -> ssl.SSLContext | None:
-    """Return the TLS context for the URL of a relay; raise ValueError if the options are wrong."""
+    """Return the TLS context for a relay URL. Raises ValueError if the options do not fit it."""
     return tls_context(parse_url(url), ca, insecure=insecure)

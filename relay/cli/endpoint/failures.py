@@ -19,14 +19,14 @@ ADVICE: Final = {
     404: "there is no relay at this path; `arc-relay probe URL` examines it",
     426: "the server is no relay, or a proxy in front of it does not forward WebSockets",
 }
-"""Advice for each status of a refusal."""
+"""Advice for the user, keyed by the HTTP status of a refusal."""
 
 KNOWN: Final = (EndpointError, StartError, InputFailed, OutputFailed)
-"""Failures with a message; any other exception is a fault of the program."""
+"""Exceptions whose message is shown to the user. Any other exception is a bug."""
 
 
 def explain(error: BaseException) -> tuple[int, str]:
-    """Return the exit status and the message for a failure; an empty message is not printed."""
+    """Return the exit status and the message for a failure. An empty message is not printed."""
     if isinstance(error, WrongKey):
         return WRONG_KEY, f"{error}; both ends need the same link"
     if isinstance(error, Refused):
@@ -35,7 +35,7 @@ def explain(error: BaseException) -> tuple[int, str]:
 
 
 def refusal_text(error: Refused) -> str:
-    """Return the message for a refusal by the relay, with the hash that its log has."""
+    """Return the message for a refusal by the relay, with the pair's hash in the relay's log."""
     parts = [str(error)]
     if error.pair_hash:
         parts[0] += f" (pair {error.pair_hash})"
@@ -45,7 +45,7 @@ def refusal_text(error: Refused) -> str:
 
 
 def failure_text(error: BaseException) -> str:
-    """Return the message for any other failure."""
+    """Return the message for a failure other than WrongKey and Refused."""
     if isinstance(error, OutputFailed):
         if isinstance(error.__cause__, BrokenPipeError):
             return ""  # as in `arc-relay pipe LINK | head`
@@ -62,6 +62,6 @@ def failure_text(error: BaseException) -> str:
 
 
 def cause_text(error: BaseException) -> str:
-    """Return the message of the system for a failure of a local stream."""
+    """Return the operating system's error message for a failure of a local stream."""
     cause = error.__cause__
     return os_error_text(cause) if isinstance(cause, OSError) else "it was closed"

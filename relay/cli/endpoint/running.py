@@ -14,16 +14,16 @@ from ..errors import print_error
 from .failures import KNOWN, explain
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command, after it has ended its sessions and the processes of its guests."""
+"""Signals that end a command. It first ends its sessions and the processes that serve guests."""
 
 Main = Callable[[], Awaitable[None]]
 
 
 async def run_main(main: Main) -> int:
-    """Await a command, print the message of a failure, and return the exit status.
+    """Await a command, print an error message if it fails, and return the exit status.
 
-    A signal that was ignored when the program was started stays ignored, as shells do it for
-    background jobs.
+    A signal that was already ignored at the start of the program stays ignored. For example, some
+    shells start background jobs with SIGINT ignored.
     """
     number = 0
     failures: list[BaseException] = []

@@ -34,7 +34,7 @@ from .targets import StandardStreams, Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareOptions:
-    """Options of the command."""
+    """Options of `arc-relay share`."""
 
     via: str | None
     link_file: str | None
@@ -48,9 +48,9 @@ class ShareOptions:
 
 
 def run_share(target: Target, options: ShareOptions) -> int:
-    """Share a target until the end of the command; return the exit status.
+    """Share a target until the command ends, and return the exit status.
 
-    Raises WrongUsage if the options are wrong, and StartError if the link file cannot be written.
+    Raises WrongUsage if an option is not valid, and StartError if the link file cannot be written.
     """
     if isinstance(target, StandardStreams):
         require_output()
@@ -69,14 +69,15 @@ def run_share(target: Target, options: ShareOptions) -> int:
 
 
 def choose_link(via: str | None, path: str | None, *, new: bool) -> Link:
-    """Return the link in a file, which is created if it is missing, or else a new link.
+    """Return the link in a file, or a new link. Create the file if it does not exist.
 
     Args:
-        via: URL of the relay; None if the file has it.
-        path: Link file; None for a link that ends with the command.
-        new: True to replace the link in the file.
+        via: URL of the relay; None to take it from the link in the file.
+        path: Link file; None for a new link that is in no file.
+        new: True to replace the link in the file with a new link.
 
-    Raises WrongUsage if the options do not fit each other or the file.
+    Raises WrongUsage if the options contradict each other or the file, and StartError if the file
+    cannot be written.
     """
     if path is None:
         if new:
@@ -104,7 +105,7 @@ def choose_link(via: str | None, path: str | None, *, new: bool) -> Link:
 
 
 def new_link(via: str | None) -> Link:
-    """Return a new link; raise WrongUsage without a valid URL of a relay."""
+    """Return a new link for a relay URL. Raises WrongUsage if the URL is missing or not valid."""
     if via is None:
         raise WrongUsage("give the URL of the relay with --via, as in --via wss://relay.example/")
     try:
@@ -120,10 +121,10 @@ async def share(
     token: str | None,
     context: ssl.SSLContext | None,
 ) -> None:
-    """Serve guests until cancelled, or one guest with standard input and output.
+    """Serve guests until cancelled. With standard input and output, serve only one guest.
 
-    Raises EndpointError, InputFailed or OutputFailed if the session of the only guest fails, or if
-    the relay refuses to serve the link.
+    Raises EndpointError if the relay cannot be reached or refuses the host. If the session of the
+    only guest fails, raises EndpointError, InputFailed or OutputFailed.
     """
     copy = StandardCopy()
     once = isinstance(target, StandardStreams)
@@ -158,7 +159,7 @@ async def share(
 
 
 def counted(handler: Handler, reporter: Reporter) -> Handler:
-    """Return a handler whose sessions the reporter counts."""
+    """Wrap a handler, so that the reporter counts the bytes of its sessions."""
 
     async def handle(session: Session) -> None:
         with reporter.traffic.counting(session):
@@ -168,9 +169,9 @@ def counted(handler: Handler, reporter: Reporter) -> Handler:
 
 
 def show_link(link: Link, options: ShareOptions, screen: Screen) -> None:
-    """Write the link and its QR code to a terminal. Other files get no secret.
+    """Write the link and its QR code to a terminal.
 
-    With --quiet, the link is only in its file, if it has one.
+    Write nothing if standard error is not a terminal, or with --quiet if the link is in a file.
     """
     if not screen.is_terminal or (options.quiet and options.link_file):
         return

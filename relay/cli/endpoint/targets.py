@@ -1,4 +1,4 @@
-"""Targets of `arc-relay share`: what a guest reaches. Pure."""
+"""Targets that guests of `arc-relay share` can reach. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from .addresses import LOOPBACK, Address, TcpAddress, parse_address
 
 SEPARATOR: Final = "--"
-"""Argument before the command that each guest gets a process of."""
+"""Argument that precedes a command as the target."""
 
 STANDARD: Final = "-"
 SSH: Final = "ssh"
@@ -18,7 +18,7 @@ SSH_PORT: Final = 22
 
 @dataclass(frozen=True, slots=True)
 class StandardStreams:
-    """Standard input and output, for one guest."""
+    """Target for one guest: standard input and output."""
 
     def __str__(self) -> str:
         return "standard input and output"
@@ -26,7 +26,7 @@ class StandardStreams:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Command that runs once for each guest."""
+    """Target that runs a command, once for each guest."""
 
     arguments: tuple[str, ...]
 
@@ -38,9 +38,9 @@ Target = Address | StandardStreams | Command
 
 
 def parse_target(words: Sequence[str]) -> Target:
-    """Parse the arguments of `arc-relay share` that name the target.
+    """Parse the arguments of `arc-relay share` that give the target.
 
-    Raises ValueError with the reason if they name none.
+    Raises ValueError, with the reason, if they do not give a valid target.
     """
     first, *others = words or ("",)
     if first == SEPARATOR:
@@ -65,7 +65,7 @@ def parse_target(words: Sequence[str]) -> Target:
 
 
 def target_words(target: Target) -> list[str]:
-    """Return the arguments that `parse_target` parses to a target."""
+    """Return the arguments that give a target, as `parse_target` parses them."""
     if isinstance(target, Command):
         return [SEPARATOR, *target.arguments]
     return [STANDARD if isinstance(target, StandardStreams) else str(target)]
