@@ -37,9 +37,7 @@ Ca = Annotated[
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Do not verify the certificate of the relay.")
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Write only errors to standard error.")
-]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write only errors to standard error.")]
 Resume = Annotated[
     str,
     typer.Option(
