@@ -49,8 +49,10 @@ class Pair:
     """Cause of the end; None until the pair ends."""
     early_data: EarlyData = field(init=False)
     """Frames that side A sent before side B joined, and that are not yet forwarded."""
-    alone: trio.CancelScope = field(default_factory=trio.CancelScope)
-    """Cancel scope around side A's wait for its peer."""
+    alone: trio.CancelScope | None = None
+    """Cancel scope of side A's wait for its peer; None at other times."""
+    pumps: trio.CancelScope | None = None
+    """Cancel scope of the pumps; None before and after they run."""
     over: trio.Event = field(default_factory=trio.Event)
     """Event that is set once the task of side A no longer reads or writes either side."""
     checked: trio.Event | None = None
@@ -76,6 +78,11 @@ class Pair:
         peer = self.b if side is self.a else self.a
         return side.reading_paused or (peer is not None and peer.transport.write_blocked)
 
+    def end_wait(self) -> None:
+        """End side A's wait for its peer, if it waits."""
+        if self.alone is not None:
+            self.alone.cancel()
+
     def end(self, outcome: Outcome, cause: Side | None = None) -> None:
         """Free the code and end both sides; only the first call sets the outcome.
 
@@ -89,6 +96,9 @@ class Pair:
             self.outcome = outcome
         for side in self.sides:
             side.end(outcome.close_for_cause if side is cause else outcome.close_for_peer)
+        self.end_wait()
+        if self.pumps is not None:
+            self.pumps.cancel()
 
     def finish(self) -> None:
         """Signal the tasks of both sides to close them. The task of side A calls this last.

@@ -23,15 +23,18 @@ async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> Non
     All frames of the departing side are forwarded first, unless a write to its peer fails. Each
     side's own task does the closing handshake. Cancellation stops the pumps.
     """
-    over_at = trio.current_time() + (settings.max_pair_seconds or math.inf)
+    over_at = math.inf
     async with trio.open_nursery() as nursery:
-        nursery.cancel_scope.deadline = over_at
+        pair.pumps = nursery.cancel_scope
+        if settings.max_pair_seconds:
+            over_at = pair.pumps.deadline = trio.current_time() + settings.max_pair_seconds
         for source, sink in ((a, b), (b, a)):
             nursery.start_soon(Pump(pair, source, sink, nursery.cancel_scope, settings).run)
+    pair.pumps = None
     for side in (a, b):
         if side.departed is not None:
             pair.end(side.departed, side)
-    if trio.current_time() >= over_at:
+    if over_at < math.inf and trio.current_time() >= over_at:
         pair.end(Outcome.OVER_TIME)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from random import random
 from typing import Final
@@ -29,9 +29,8 @@ class Side:
     """One side of a pair, from its accepted handshake on.
 
     Only one task at a time reads from a side: the side's own task while the side waits for a peer
-    or closes, and a pump in between. ``scope`` covers everything except the closing handshake;
-    `end` cancels the scope. ``client`` is the client address. ``authorization`` is the result of
-    `AdmissionControl.authorize`.
+    or closes, and a pump in between. ``client`` is the client address. ``authorization`` is the
+    result of `AdmissionControl.authorize`.
     """
 
     __slots__ = (
@@ -39,14 +38,15 @@ class Side:
         "_answered",
         "_client_end",
         "_pacer",
-        "_scope",
         "_settings",
         "authorization",
         "client",
         "close_info",
         "departed",
+        "ended",
         "heard_at",
         "keepalive",
+        "on_end",
         "passed_on",
         "reading_paused",
         "received",
@@ -58,19 +58,19 @@ class Side:
         self,
         transport: Transport,
         settings: RelaySettings,
-        scope: trio.CancelScope,
         client: str = "",
         authorization: int = 0,
     ) -> None:
         self.transport = transport
         self.client = client
         self.authorization = authorization
-        self._scope = scope
         self._settings = settings
         self._accepted = False
         self.reframer = Reframer(settings.max_message_size)
         self._client_end: End | None = None  # close frame or violation of the client
         self.departed: Outcome | None = None  # set if the side itself ended the pair
+        self.ended = False  # True once the pair has ended
+        self.on_end: Callable[[], None] | None = None  # starts the task that closes the side
         self.close_info: Close = Outcome.STOPPED.close_for_cause  # sent if not departed
         self.received = 0  # bytes received from the client
         self.passed_on = 0  # bytes of the frames for the peer
@@ -85,8 +85,8 @@ class Side:
         """Send the 101 response.
 
         `departed` is set if the client disconnected or does not read the response within
-        ``close_timeout``. `end` does not interrupt the write: a client whose peer has left still
-        gets the response, and then a close frame.
+        ``close_timeout``. The end of the pair does not interrupt the write: a client whose peer has
+        left still gets the response, and then a close frame.
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             if self.transport.try_send(response):
@@ -99,10 +99,12 @@ class Side:
             self.departed = Outcome.BROKEN
 
     def end(self, close: Close) -> None:
-        """Make this side's own task close the side; only the first call sets the close frame."""
-        if not self._scope.cancel_called:
-            self.close_info = close
-            self._scope.cancel()
+        """Record the end of the pair; only the first call sets the close frame."""
+        if not self.ended:
+            self.ended, self.close_info = True, close
+            on_end, self.on_end = self.on_end, None  # without a reference cycle
+            if on_end is not None:
+                on_end()
         if self._answered is not None:  # no answer will follow
             self._answered.set()
 
@@ -197,7 +199,8 @@ class Side:
         the time, and closes the transport.
         """
         if self._accepted:
-            await over.wait()
+            if not over.is_set():  # waiting for an event is a checkpoint, even if it is set
+                await over.wait()
             if not self.transport.broken:
                 with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                     close = None if self.departed else self.close_info

@@ -11,13 +11,16 @@ from typing import Any, Final
 
 import trio
 
+from ..transport.backlog import Backlog, open_backlog
 from ..transport.epoll_reader import EpollReader
-from ..transport.socket_info import is_readable
 
 logger = logging.getLogger("relay")
 
 ACCEPT_PAUSE: Final = 0.1
 """Seconds to wait after a failed accept. Otherwise a relay without free descriptors would spin."""
+
+MAX_BURST: Final = 16
+"""Maximum number of connections accepted from one listener before other tasks run."""
 
 LOG_INTERVAL: Final = 1.0
 """Seconds between two log lines about failed accepts."""
@@ -85,17 +88,40 @@ async def accept_from(
 ) -> None:
     """Accept connections from one listener."""
     async with listener:
-        while True:
-            try:
-                await wait_acceptable(listener, reader)
-                stream = await listener.accept()
-            except OSError as error:
-                # The process has no descriptor or memory left, or one connection failed. Pairs
-                # go on, and clients in the backlog are accepted once resources are free again.
-                errors.add(error)
-                await trio.sleep(ACCEPT_PAUSE)
-            else:
-                serve(stream)
+        with open_backlog(listener) as backlog:
+            while True:
+                try:
+                    if backlog is None or reader is None:
+                        await wait_acceptable(listener, reader)
+                    elif await accept_available(backlog, serve, reader):
+                        continue
+                    serve(await listener.accept())
+                except OSError as error:
+                    # The process has no descriptor or memory left, or one connection failed. Pairs
+                    # go on, and clients in the backlog are accepted once resources are free again.
+                    errors.add(error)
+                    await trio.sleep(ACCEPT_PAUSE)
+
+
+async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) -> bool:
+    """Accept the connections in a backlog, then let other tasks run until there are more.
+
+    Return False if an accept failed, or if the epoll set is full. The listener must then accept the
+    next connection, because it handles those errors that concern only one connection.
+    """
+    try:
+        for _ in range(MAX_BURST):
+            serve(backlog.accept())
+    except BlockingIOError:
+        try:
+            await reader.wait_readable(backlog.fileno())
+        except OSError:
+            return False
+    except OSError:
+        return False
+    else:
+        await trio.lowlevel.checkpoint()
+    return True
 
 
 async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader | None) -> None:
@@ -107,9 +133,8 @@ async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader 
     the connection.
     """
     listener = getattr(listener, "transport_listener", listener)  # a TLS listener wraps another
-    socket = getattr(listener, "socket", None)
-    if reader is None or not isinstance(socket, trio.socket.SocketType):
+    sock = getattr(listener, "socket", None)
+    if reader is None or not isinstance(sock, trio.socket.SocketType):
         return
-    if not is_readable(socket.fileno()):  # a connection may already be in the backlog
-        with suppress(OSError):  # the epoll set is full
-            await reader.wait_readable(socket.fileno())
+    with suppress(OSError):  # the epoll set is full
+        await reader.wait_readable(sock.fileno())

@@ -6,56 +6,67 @@ An exception in one connection is handled here and affects no other connection.
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from traceback import format_tb
-from typing import NamedTuple
 
 import trio
 
-from ..events import ProxyNotTrusted, RequestRefused, TlsHandshakeFailed
+from ..events import RequestRefused, TlsHandshakeFailed
 from ..limits.client_address import UNIX
 from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.pump import run_pair
 from ..pairing.side import Side
-from ..protocol.handshake import Handshake, asks_for_websocket, pair_code
+from ..protocol.handshake import Handshake, pair_code
 from ..protocol.request import Request
-from ..protocol.response import RELAY_IS_STOPPING, Response
+from ..protocol.response import Response
 from ..transport.base import Transport
 from ..transport.socket_info import peer_address
 from ..transport.wrap import wrap_stream
 from .exception_groups import leaves
-from .http_io import read_request, send_response
-from .join import check_join, response_to, with_token_detail
+from .http_io import RequestReader, send_response
+from .join import Joined, check_join, must_wait, validate_request, with_token_detail
 from .state import Phase, RelayState
 
 logger = logging.getLogger("relay")
 
 
-class Joined(NamedTuple):
-    """Membership of a connection in a pair, and the 101 response for its client."""
-
-    pair: Pair
-    side: Side
-    response: bytes
-
-
 class Connection:
     """One accepted connection, with or without a pair.
 
-    `AdmissionControl.slots` uses the object as its key. The task of a connection must be shielded
-    from cancellation. The relay ends a connection early by `cancel`. The client then has
-    ``close_timeout`` for the closing handshake, which runs outside the cancel scope.
+    `AdmissionControl.slots` uses the object as its key. ``nursery`` must be shielded. It runs the
+    tasks of the connection, and those writes of the transport that no task waits for. Side B has no
+    task while it waits for the end of the pair, which starts a task that closes side B.
+
+    The relay ends a connection without a pair by `cancel`, and other connections by `Pair.end`. The
+    client then has ``close_timeout`` for the closing handshake, which runs outside of the cancel
+    scopes of the pair.
     """
 
-    __slots__ = ("_pair", "_scope", "_side", "_state", "_stream", "_transport", "client")
+    __slots__ = (
+        "_cancelled",
+        "_nursery",
+        "_pair",
+        "_scope",
+        "_side",
+        "_state",
+        "_stream",
+        "_transport",
+        "_waits",
+        "client",
+    )
 
     _transport: Transport
 
-    def __init__(self, state: RelayState, stream: trio.abc.Stream) -> None:
+    def __init__(self, state: RelayState, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
         self._state = state
+        self._nursery = nursery
         self._stream = stream
-        self._scope = trio.CancelScope()
+        self._waits = False
+        self._cancelled = False
+        self._scope: trio.CancelScope | None = None
         self._pair: Pair | None = None
         self._side: Side | None = None
         family, address = peer_address(stream)  # unknown once the client has reset the connection
@@ -63,37 +74,61 @@ class Connection:
         """Client address; "" if unknown."""
 
     def cancel(self) -> None:
-        """End the connection, except for its closing handshake."""
-        self._scope.cancel()
+        """End the connection's wait for a request, for a takeover check, or for a reader."""
+        self._cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
 
-    async def serve(self, nursery: trio.Nursery) -> None:
-        """Serve the connection and close it. An exception is logged and does not leave the method.
+    @contextmanager
+    def _cancellable(self) -> Iterator[trio.CancelScope]:
+        """Let `cancel` end the block. Only blocks that have to wait need this scope."""
+        with trio.CancelScope() as self._scope:
+            if self._cancelled:
+                self._scope.cancel()
+            yield self._scope
 
-        ``nursery`` must be shielded. It runs those writes of the transport that no task waits for.
+    def start(self) -> None:
+        """Start the task that serves the connection."""
+        self._start(self._serve)
+
+    def _start(self, step: Callable[[], Awaitable[None]]) -> None:
+        # With this name, trio makes no text for each task.
+        self._nursery.start_soon(self._run, step, name="relay connection")
+
+    async def _run(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step, after which the connection is closed or waits as side B of a running pair.
+
+        An exception is logged and does not leave the method.
         """
-        state = self._state
-        resource: trio.abc.AsyncResource = self._stream
         try:
-            resource = self._transport = wrap_stream(self._stream, nursery, state.epoll_reader)
-            with self._scope:
-                if (response := await self._serve_request()) is not None:
-                    if response.is_error:
-                        state.publish(self._refused(response))
-                    await send_response(self._transport, response)
-                if not self._transport.handshake_done and self._transport.heard:
-                    state.publish(TlsHandshakeFailed(*self._transport.failure, self.client))
-            await self._close()
+            await step()
         except* Exception as failures:  # noqa: BLE001 - the boundary of one connection
             for failure in leaves(failures):
                 # Log the type and the place only: the message could quote client data.
                 logger.error("a connection failed: %s", type(failure).__name__)  # noqa: TRY400
                 logger.debug("it failed at:\n%s", "".join(format_tb(failure.__traceback__)))
             try:
-                await trio.aclose_forcefully(resource)
+                await trio.aclose_forcefully(getattr(self, "_transport", self._stream))
             except Exception:  # noqa: BLE001 - the error handler must not fail
                 logger.debug("nor could it be closed")
         finally:
-            state.remove(self)
+            if not self._waits:
+                self._state.remove(self)
+
+    async def _serve(self) -> None:
+        """Serve the request, and close the connection unless it waits as side B of a pair."""
+        state = self._state
+        transport = wrap_stream(self._stream, self._nursery, state.epoll_reader)
+        self._transport = transport
+        if (response := await self._serve_request()) is not None:
+            if response.is_error:
+                state.publish(self._refused(response))
+            with self._cancellable():
+                await send_response(transport, response)
+        if not transport.handshake_done and transport.heard and not self._cancelled:
+            state.publish(TlsHandshakeFailed(*transport.failure, self.client))
+        if not self._waits:
+            await self._close()
 
     def _refused(self, response: Response) -> RequestRefused:
         """Return the event for a refused request."""
@@ -119,10 +154,14 @@ class Connection:
         try:
             await side.accept(found.response)
             del found  # an idle connection keeps only the code of its request in memory
-            if not side.departed:
-                await (self._run_pair(pair) if side is pair.a else self._join_first(pair))
+            if not side.departed and pair.outcome is None:
+                if side is pair.a:
+                    await self._run_pair(pair)
+                else:
+                    self._wait_as_b(pair, side)
         finally:
-            pair.end(side.departed or Outcome.BROKEN, side)
+            if not self._waits:
+                pair.end(side.departed or Outcome.BROKEN, side)
             if side is pair.a:
                 pair.finish()
                 state.note_ended(pair)
@@ -131,54 +170,71 @@ class Connection:
     async def _join(self) -> Joined | Response | None:
         """Read the request, and join the client to the pair of its code.
 
-        A refused connection holds no slot. Limits that depend only on the client address are
-        checked before the request is validated, so that a refusal by them costs little CPU time.
+        A refused connection holds no slot.
 
         Returns:
             The membership in the pair, the response to a plain or refused request, or None if no
             response is due.
         """
         state = self._state
-        request = await read_request(self._transport, state.settings.handshake_timeout)
+        reader = RequestReader(self._transport)
+        if not reader.read_available():
+            with self._cancellable():
+                await reader.read(state.settings.handshake_timeout)
+        request = reader.result()
         if not isinstance(request, Request):
             return request
-        found: Handshake | Response | None = None
-        if asks_for_websocket(request):
-            if state.proxies.reports(self.client, request):
-                state.publish(ProxyNotTrusted(self.client))
-            self.client = state.proxies.client_of(self.client, request)
-            if state.refuses_sides:
-                found = RELAY_IS_STOPPING
-            elif refusal := state.admission.admit(self, self.client, trio.current_time()):
-                found = response_to(refusal)
-        found = found or state.respond(request)
+        found = validate_request(state, self, request)
         if isinstance(found, Handshake):
-            authorization = state.admission.authorize(found.token)
-            response = await check_join(state, found.code, authorization)
-            if response is None:
-                side = Side(
-                    self._transport, state.settings, self._scope, self.client, authorization
-                )
-                pair = state.pairs.join(found.code, side, trio.current_time())
-                return Joined(pair, side, found.response(state.hash_code(found.code)))
-            found = with_token_detail(response, found.token)
+            joined = await self._join_pair(found)
+            if not isinstance(joined, Response):
+                return joined
+            found = joined
         state.release(self)
         code = pair_code(request) if found.is_error else None
         return found if code is None else replace(found, pair=state.hash_code(code))
 
+    async def _join_pair(self, handshake: Handshake) -> Joined | Response | None:
+        """Join the client to the pair of its code, or return the response that refuses it.
+
+        Return None if the connection was cancelled during a takeover check.
+        """
+        state, code = self._state, handshake.code
+        authorization = state.admission.authorize(handshake.token)
+        if must_wait(state, code):
+            with self._cancellable() as scope:
+                response = await check_join(state, code, authorization)
+            if scope.cancelled_caught:
+                return None
+        else:
+            response = await check_join(state, code, authorization)
+        if response is not None:
+            return with_token_detail(response, handshake.token)
+        side = Side(self._transport, state.settings, self.client, authorization)
+        pair = state.pairs.join(code, side, trio.current_time())
+        return Joined(pair, side, handshake.response(state.hash_code(code)))
+
     async def _run_pair(self, pair: Pair) -> None:
         """Buffer the early data of side A until side B joins, then run the pair until it ends."""
-        with pair.alone:
-            await pair.early_data.receive()
+        if pair.b is None:
+            with trio.CancelScope() as pair.alone:
+                await pair.early_data.receive()
+            pair.alone = None
         # Side A may have departed just as side B joined. A's early data must still reach B.
-        if pair.b is not None:
+        if pair.b is not None and pair.outcome is None:
             await run_pair(pair, pair.a, pair.b, self._state.settings)
 
-    async def _join_first(self, pair: Pair) -> None:
-        """Wake the task of side A, which runs the pair, and return when the pair is over."""
+    def _wait_as_b(self, pair: Pair, side: Side) -> None:
+        """Wake the task of side A, which runs the pair, and need no task until the pair ends."""
         self._state.note_joined(pair)
-        pair.alone.cancel()
-        await pair.over.wait()
+        if not side.ended:  # the observer may have stopped the relay
+            pair.end_wait()
+            self._waits, side.on_end = True, self._close_b
+
+    def _close_b(self) -> None:
+        """Start the task that closes side B."""
+        self._waits = False
+        self._start(self._close)
 
     async def _close(self) -> None:
         """Do the closing handshake, if any, within ``close_timeout``, then close the transport."""

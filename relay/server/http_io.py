@@ -23,41 +23,74 @@ Closing a socket with unread data resets the connection. The client could then l
 """
 
 
+class RequestReader:
+    """Reader of the head of one request. It leaves the bytes after the head to the next reader.
+
+    The head is parsed inside `Transport.receive_until`, which reads less at once if parsing takes
+    long. Many large heads therefore do not delay other tasks.
+    """
+
+    __slots__ = ("_done", "_found", "_parser", "_transport")
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._parser = RequestParser()
+        self._found: Request | Response | None = None
+        self._done = False
+
+    def read_available(self) -> bool:
+        """Read the bytes that have arrived, without waiting; return True if no more are needed.
+
+        In most cases the whole head has arrived, so the caller needs no task and no timeout.
+        """
+        if self._transport.handshake_done:
+            try:
+                data = self._transport.look(MAX_HEAD)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._done = True
+            else:
+                if data is not None:
+                    self._take(data)
+        return self._done
+
+    async def read(self, handshake_timeout: float) -> None:
+        """Read until the head is complete or invalid, at most ``handshake_timeout`` seconds."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            with trio.move_on_after(handshake_timeout) as in_time:
+                await self._transport.handshake()
+                while not self._done:
+                    await self._transport.receive_until(self._take, self._parser.missing)
+            if in_time.cancelled_caught and self._parser.begun:
+                self._found = self._parser.for_head_method(HEAD_TOO_SLOW)
+
+    def result(self) -> Request | Response | None:
+        """Return the request, or a response if the head is invalid or incomplete.
+
+        Return None if no response is due: the client disconnected, or sent only empty lines.
+        """
+        if isinstance(self._found, Request):
+            self._transport.push_back(self._parser.trailing_data)
+        return self._found
+
+    def _take(self, data: bytes) -> bool:
+        if data:
+            self._found = self._parser.feed(data)
+        elif self._parser.begun:
+            self._found = self._parser.for_head_method(NOT_HTTP)
+        self._done = self._found is not None or not data
+        return True
+
+
 async def read_request(transport: Transport, handshake_timeout: float) -> Request | Response | None:
     """Read the head of a request, and leave the bytes after the head to the next reader.
 
     Return a response if the head is invalid or incomplete after ``handshake_timeout`` seconds.
     Return None if no response is due: the client disconnected, or sent only empty lines.
-
-    The head is parsed inside `Transport.receive_until`, which reads less at once if parsing takes
-    long. Many large heads therefore do not delay other tasks.
     """
-    parser = RequestParser()
-    found: Request | Response | None = None
-    done = False
-
-    def take(data: bytes) -> bool:
-        nonlocal found, done
-        if data:
-            found = parser.feed(data)
-        elif parser.begun:
-            found = parser.for_head_method(NOT_HTTP)
-        done = found is not None or not data
-        return True
-
-    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-        if transport.handshake_done and (first := transport.look(MAX_HEAD)) is not None:
-            take(first)  # usually a complete head, which needs no timeout
-        if not done:
-            with trio.move_on_after(handshake_timeout) as in_time:
-                await transport.handshake()
-                while not done:
-                    await transport.receive_until(take, parser.missing)
-            if in_time.cancelled_caught and parser.begun:
-                return parser.for_head_method(HEAD_TOO_SLOW)
-    if isinstance(found, Request):
-        transport.push_back(parser.trailing_data)
-    return found
+    reader = RequestReader(transport)
+    if not reader.read_available():
+        await reader.read(handshake_timeout)
+    return reader.result()
 
 
 async def send_response(transport: Transport, response: Response) -> None:

@@ -1,4 +1,4 @@
-"""Join a client to the pair of its code, or refuse it.
+"""Admit a client, and join it to the pair of its code, or refuse it.
 
 docs/protocol.md has the rules for the token. If the code is in use by a pair with a dead side, the
 relay evicts that pair first. The client then starts a new pair, so the rules for a new pair apply.
@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
+import trio
+
+from ..events import ProxyNotTrusted
 from ..limits.refusal import Reason, Refusal
+from ..pairing.alive_check import sides_to_check
+from ..pairing.pair import Pair
+from ..pairing.side import Side
+from ..protocol.handshake import Handshake, asks_for_websocket
+from ..protocol.request import Request
 from ..protocol.response import (
     NO_AUTHORIZED_HOST,
     PAIR_IS_FULL,
     RELAY_IS_FULL,
+    RELAY_IS_STOPPING,
     TOKEN_REQUIRED,
     TOO_MANY_WAITING,
     Response,
@@ -48,6 +57,46 @@ def with_token_detail(response: Response, token: bytes | None) -> Response:
     if response.status is not HTTPStatus.UNAUTHORIZED:
         return response
     return replace(response, detail="no token" if token is None else "wrong token")
+
+
+class Joined(NamedTuple):
+    """Membership of a connection in a pair, and the 101 response for its client."""
+
+    pair: Pair
+    side: Side
+    response: bytes
+
+
+class Client(Protocol):
+    """Interface of a connection that `validate_request` uses."""
+
+    client: str
+    """Client address; "" if unknown."""
+
+
+def validate_request(
+    state: RelayState, connection: Client, request: Request
+) -> Handshake | Response:
+    """Admit a client that asks for an upgrade, and validate its request.
+
+    Limits that depend only on the client address are checked first, so that a refusal by them costs
+    little CPU time.
+    """
+    if asks_for_websocket(request):
+        if state.proxies.reports(connection.client, request):
+            state.publish(ProxyNotTrusted(connection.client))
+        connection.client = state.proxies.client_of(connection.client, request)
+        if state.refuses_sides:
+            return RELAY_IS_STOPPING
+        if refusal := state.admission.admit(connection, connection.client, trio.current_time()):
+            return response_to(refusal)
+    return state.respond(request)
+
+
+def must_wait(state: RelayState, code: str) -> bool:
+    """Return True if `check_join` may have to wait for the result of a takeover check."""
+    pair = state.pairs.find(code)
+    return pair is not None and bool(sides_to_check(pair))
 
 
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:

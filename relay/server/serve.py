@@ -195,9 +195,9 @@ def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.
 
     The connection is registered before its task runs, so that a shutdown does not miss it.
     """
-    connection = Connection(state, stream)
+    connection = Connection(state, stream, connections)
     state.add(connection)
-    connections.start_soon(connection.serve, connections)
+    connection.start()
 
 
 async def connection_nursery(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import trio
@@ -25,7 +26,7 @@ class Registration:
         size: ReadSize,
         take: Take,
         max_bytes: int,
-        read: Read,
+        read: Read | None,
         has_more: Callable[[], bool] | None,
     ) -> None:
         self.fd = fd
@@ -39,8 +40,9 @@ class Registration:
     def read_once(self, events: int) -> bool | None:
         """Read once; return True if the task must be woken, None if no bytes were available."""
         try:
-            size, limit = self.size.bytes, self._max_bytes
-            return self._take(self._read(size if size < limit else limit))  # noqa: FURB136 - half the time
+            size, limit, read = self.size.bytes, self._max_bytes, self._read
+            size = size if size < limit else limit  # noqa: FURB136 - half the time
+            return self._take(os.read(self.fd, size) if read is None else read(size))
         except BlockingIOError:  # readiness is a hint, and a TLS record may be incomplete
             return None
         except Exception as failure:  # noqa: BLE001 - the waiting task raises it

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import resource
-import select
 import termios
 from contextlib import suppress
 from struct import Struct
@@ -81,13 +80,6 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
         return AckState(-unsent_bytes(sock))
     unacked = retransmits + probes
     return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
-
-
-def is_readable(fd: int) -> bool:
-    """Return True if a read from a socket, or an accept on a listener, would not have to wait."""
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def unsent_bytes(sock: trio.socket.SocketType) -> int:

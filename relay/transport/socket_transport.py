@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import trio
 
@@ -33,7 +34,8 @@ class SocketTransport(Transport):
         super().__init__(stream, nursery, reader)
         # -1 after the stream is closed, because the kernel reuses the number of the descriptor.
         self._fd = stream.socket.fileno()
-        self._flushing = trio.Lock()  # held by the task that waits for the descriptor
+        # Held by the task that waits for the descriptor. It is created when a write first blocks.
+        self._flushing: trio.Lock | None = None
         self._behind = b""  # frames queued after `_unsent`
 
     @property
@@ -84,37 +86,51 @@ class SocketTransport(Transport):
             await (
                 trio.lowlevel.checkpoint()
             )  # other tasks run, because a lot of data may be pushed back
-        await self._read_rest(take, max_bytes)
-
-    async def _read_rest(self, take: Take, max_bytes: int) -> None:
-        """Read the descriptor for ``take``, after all bytes that were pushed back are read."""
-        await self._read_until(take, max_bytes, partial(os.read, self._descriptor()))
-
-    async def _read_until(
-        self,
-        take: Take,
-        max_bytes: int,
-        read: Read,
-        has_more: Callable[[], bool] | None = None,
-    ) -> None:
-        """Read with `EpollReader.read_until`, or in this task if there is no epoll reader."""
         try:
-            if self._epoll_reader is not None:
-                await self._epoll_reader.read_until(
-                    self._descriptor(), take, max_bytes, self._size, read=read, has_more=has_more
-                )
-                return
-            over = False
-            while not over:
-                await trio.lowlevel.wait_readable(self._descriptor())
-                with suppress(BlockingIOError):  # a readable descriptor may have no data
-                    over = take(read(min(max_bytes, self._size.bytes)))
-                while has_more is not None and has_more() and not over:
-                    await trio.lowlevel.checkpoint()
-                    over = take(read(min(max_bytes, self._size.bytes)))
+            await self._read_rest(take, max_bytes)
         except OSError as error:
             self.broken = True
             raise trio.BrokenResourceError from error
+
+    def _read_rest(self, take: Take, max_bytes: int) -> Coroutine[Any, Any, None]:
+        """Read the descriptor for ``take``, after all bytes that were pushed back are read."""
+        return self._read_until(take, max_bytes)
+
+    def _read_until(
+        self,
+        take: Take,
+        max_bytes: int,
+        read: Read | None = None,
+        has_more: Callable[[], bool] | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        """Read with `EpollReader.read_until`, or in this task if there is no epoll reader.
+
+        The caller must await the result at once, and handle an OSError. Coroutines are returned and
+        not awaited here, because each idle side would keep the memory of a further coroutine.
+        """
+        fd = self._descriptor()
+        if self._epoll_reader is not None:
+            return self._epoll_reader.read_until(
+                fd, take, max_bytes, self._size, read=read, has_more=has_more
+            )
+        return self._read_in_task(fd, take, max_bytes, read or partial(os.read, fd), has_more)
+
+    async def _read_in_task(
+        self,
+        fd: int,
+        take: Take,
+        max_bytes: int,
+        read: Read,
+        has_more: Callable[[], bool] | None,
+    ) -> None:
+        over = False
+        while not over:
+            await trio.lowlevel.wait_readable(fd)
+            with suppress(BlockingIOError):  # a readable descriptor may have no data
+                over = take(read(min(max_bytes, self._size.bytes)))
+            while has_more is not None and has_more() and not over:
+                await trio.lowlevel.checkpoint()
+                over = take(read(min(max_bytes, self._size.bytes)))
 
     def try_send(self, data: bytes) -> bool:
         if self.broken:
@@ -123,8 +139,7 @@ class SocketTransport(Transport):
             self._behind += self._deferred + data
             self._deferred = b""
             return self._write()
-        sent = self._write_bytes(data) if data else 0
-        if sent < len(data):
+        if data and (sent := self._write_bytes(data)) < len(data):
             self._unsent = memoryview(data)[sent:]
             return False
         return True
@@ -142,10 +157,11 @@ class SocketTransport(Transport):
     def _write_bytes(self, data: bytes | memoryview) -> int:
         """Write once; return the number of bytes that the socket accepted, 0 if it is full."""
         try:
-            return os.write(self._descriptor(), data)
+            return os.write(self._fd, data)
         except BlockingIOError:
             return 0
         except OSError as error:
+            self._descriptor()  # raises if the relay closed the stream
             self._break()
             raise trio.BrokenResourceError from error
 
@@ -160,6 +176,8 @@ class SocketTransport(Transport):
         self._unsent = self._behind = self._deferred = b""
 
     async def _flush(self) -> None:
+        if self._flushing is None:
+            self._flushing = trio.Lock()
         async with self._flushing:
             while self._unsent:
                 await trio.lowlevel.wait_writable(self._descriptor())
@@ -182,5 +200,6 @@ class SocketTransport(Transport):
         return self._fd
 
     async def aclose(self) -> None:
+        # `trio.SocketStream.aclose` does the same, and is a checkpoint.
         self._fd = -1
-        await super().aclose()
+        self._socket.close()

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -92,16 +93,16 @@ class TLSTransport(SocketTransport):
         Raises trio.BrokenResourceError if the handshake or the connection fails.
         """
         try:
-            self._step(self._read_bytes(RECORD))
-        except BlockingIOError:
-            pass
+            with suppress(BlockingIOError):
+                self._step(self._read_bytes(RECORD))
+            while not self._handshake_complete and not self._failed:
+                if self._unsent:
+                    await self.flush()
+                else:
+                    await self._read_until(self._step, RECORD, self._read_bytes)
         except OSError as error:  # the kernel reports a reset only once
+            self.broken = True
             raise trio.BrokenResourceError from error
-        while not self._handshake_complete and not self._failed:
-            if self._unsent:
-                await self.flush()
-            else:
-                await self._read_until(self._step, RECORD, self._read_bytes)
         if self._failed:
             raise trio.BrokenResourceError
         await self.flush()
@@ -141,8 +142,8 @@ class TLSTransport(SocketTransport):
             return b""
         raise BlockingIOError  # no record is complete
 
-    async def _read_rest(self, take: Take, max_bytes: int) -> None:
-        await self._read_until(take, max_bytes, self._read_now, self._has_more)
+    def _read_rest(self, take: Take, max_bytes: int) -> Coroutine[Any, Any, None]:
+        return self._read_until(take, max_bytes, self._read_now, self._has_more)
 
     def _has_more(self) -> bool:
         return bool(self._pushed_back) or self._ended or self._failed

@@ -410,3 +410,25 @@ async def test_client_that_is_gone(
         await send_response(transport, PAIR_IS_FULL)
         assert transport.broken
     assert trio.current_time() == start
+
+
+async def test_head_that_has_arrived(nursery: trio.Nursery) -> None:
+    """A head in the receive buffer of the socket is read without waiting."""
+    ours, theirs = trio.socket.socketpair()
+    with theirs:
+        await theirs.send(upgrade_request("/?pair=code"))
+        async with wrap_stream(trio.SocketStream(ours), nursery) as transport:
+            with trio.testing.assert_no_checkpoints():
+                request = await read_request(transport, TIMEOUT)
+    assert isinstance(request, Request)
+    assert request.target == b"/?pair=code"
+
+
+async def test_reset_before_the_head(nursery: trio.Nursery) -> None:
+    """A connection that was reset before its first read gets no response."""
+    ours, theirs = trio.socket.socketpair()
+    async with wrap_stream(trio.SocketStream(ours), nursery) as transport:
+        await transport.send_all(b"never read")
+        theirs.close()
+        assert await read_request(transport, TIMEOUT) is None
+        assert transport.broken

@@ -376,3 +376,23 @@ async def test_pair_without_epoll(monkeypatch: pytest.MonkeyPatch, time_limit: N
             await b.send_message(b"and back")
             assert await a.message() == b"and back"
         await handle.stop()
+
+
+async def test_tasks_of_a_pair(tcp_relay: TcpRelay) -> None:
+    """A waiting side has one task, and a pair has three: side A and two pumps, none for side B."""
+
+    def tasks() -> int:
+        return trio.lowlevel.current_statistics().tasks_living
+
+    before = tasks()
+    a = await tcp_relay.join("code")
+    assert tasks() - before == 1
+    b = await tcp_relay.join("code")
+    await a.send_message(b"there")
+    assert await b.message() == b"there"
+    assert tasks() - before == 3
+    await a.stream.aclose()
+    await b.closed()
+    while tcp_relay.handle.statistics().connections:
+        await trio.sleep(0.01)
+    assert tasks() == before

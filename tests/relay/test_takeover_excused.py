@@ -17,7 +17,7 @@ from relay.transport.base import Transport
 from relay.transport.socket_info import AckState
 from relay.transport.stream_transport import StreamTransport
 from tests.support.auto_client import AutoClient
-from tests.support.raw_client import PING, encode
+from tests.support.raw_client import PING, encode, upgrade_request
 from tests.support.relay_fixtures import MemoryRelay
 from tests.support.running_relay import exchange
 from tests.support.takeover_fixtures import OpenRelay, relay, settings
@@ -153,13 +153,25 @@ class TestEnding:
         assert trio.current_time() - since < TIMEOUT
         assert memory_relay.handle.statistics().takeover_checks == 0
 
+    async def test_cancelled_connection(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
+        """A connection that is cancelled during a takeover check is closed without a response."""
+        await relay.pair()
+        new_client = await relay.connect()
+        await new_client.send(upgrade_request("/?pair=code"))
+        await trio.testing.wait_all_tasks_blocked()
+        for connection in relay.relay.connections:
+            connection.cancel()
+        assert await new_client.stream.receive_some() == b""
+        assert len(relay.relay.pairs) == 1
+        assert relay.results == []
+
     async def test_ended_pair(self, relay: OpenRelay, autojump_clock: MockClock) -> None:
         """A pair that ended is not pinged any more, though its sides are still being closed."""
         ours, theirs = trio.testing.memory_stream_pair()
         async with trio.open_nursery() as nursery:
             transport, pairs = StreamTransport(ours, nursery), relay.relay.pairs
             for _ in range(2):
-                side = Side(transport, RelaySettings(), trio.CancelScope())
+                side = Side(transport, RelaySettings())
                 pair = pairs.join("code", side, trio.current_time())
                 await side.accept(b"accepted")
             pair.end(Outcome.OVER_BYTES)

@@ -78,7 +78,7 @@ KEEPERS = {
     "prometheus_client": {"daemon"},
     "segno": {"cli"},
     "signal": {"daemon", "cli"},
-    "socket": {"client", "daemon", "cli"},
+    "socket": {"transport", "client", "daemon", "cli"},
     "ssl": {"transport", "client", "daemon", "cli"},
     "structlog": {"daemon", "cli"},
     "threading": set[str](),

@@ -15,7 +15,7 @@ import pytest
 
 from relay import RequestRefused
 from relay.daemon.log_observer import LogObserver
-from relay.daemon.logging import configure_logging
+from relay.daemon.logging import LOGFMT, configure_logging, render_common
 from tests.support.recorded_events import bare_logging
 from tests.support.stderr_pipe import PAGE, Pipe
 
@@ -157,6 +157,40 @@ def test_lines_of_an_event_on_a_terminal(terminal: tuple[int, TextIO]) -> None:
     screen, stream = terminal
     configure_logging(stream=stream, environment={"NO_COLOR": "1"}).info("failed at:\na\tb")
     assert "failed at:\r\na\\tb" in os.read(screen, PAGE).decode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a",
+        "",
+        " ",
+        "a b",
+        "a=b",
+        'a"b',
+        "a\\b",
+        "a\\ b",
+        "a\nb",
+        "\x7f",
+        "\u00e9",
+        True,
+        None,
+        1,
+        0.5,
+    ],
+)
+@pytest.mark.parametrize("key", ["event", "pair"])
+def test_common_lines_are_rendered_like_all_others(key: str, value: object) -> None:
+    """The renderer for common lines returns the line of structlog, or none."""
+    fields = {"level": "info", "bytes_a": 7, key: value}
+    if line := render_common(fields):
+        assert line == LOGFMT(None, "info", dict(fields))
+
+
+def test_common_line() -> None:
+    """Text without quotes and backslashes, and numbers, are common."""
+    fields = {"pair": "0123", "bytes_a": 7, "level": "info", "event": "pair ended"}
+    assert render_common(fields) == 'level=info event="pair ended" pair=0123 bytes_a=7'
 
 
 def test_records_of_the_core() -> None:

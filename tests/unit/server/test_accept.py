@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
 import trio.testing
 
-from relay.server.accept import accept
+from relay.server.accept import MAX_BURST, AcceptErrors, accept, accept_available
+from relay.transport.backlog import Backlog
 from relay.transport.epoll_reader import open_epoll_reader
 from tests.support.relay_fixtures import MemoryListener
 
@@ -92,3 +94,48 @@ async def test_backlog(listener: trio.SocketListener, nursery: trio.Nursery) -> 
     for stream in (*accepted, *clients):
         await stream.aclose()
     nursery.cancel_scope.cancel()
+
+
+class LongBacklog(Backlog):
+    """A backlog that always has a connection."""
+
+    def __init__(self) -> None:
+        self.streams: list[trio.SocketStream] = []
+
+    def accept(self) -> trio.SocketStream:
+        sock = trio.socket.socket()
+        self.streams.append(trio.SocketStream(sock))
+        return self.streams[-1]
+
+
+async def test_burst() -> None:
+    """Other tasks run after each burst of connections from a long backlog."""
+    backlog, accepted = LongBacklog(), list[trio.abc.Stream]()
+    with trio.testing.assert_checkpoints(), open_epoll_reader() as reader:
+        assert reader is not None
+        assert await accept_available(backlog, accepted.append, reader)
+    assert accepted == backlog.streams
+    assert len(accepted) == MAX_BURST
+    for stream in accepted:
+        await stream.aclose()
+
+
+async def test_failed_accept(
+    listener: trio.SocketListener, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a failed accept, the listener itself accepts, because it knows which errors matter."""
+    accepted, errors = list[trio.abc.Stream](), AcceptErrors()
+    monkeypatch.setattr(socket.socket, "accept", fail)
+    port = listener.socket.getsockname()[1]
+    async with await trio.open_tcp_stream("127.0.0.1", port):
+        await nursery.start(accept, [listener], accepted.append, RecordingReader(), errors)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert len(accepted) == 1
+        assert not errors.count
+        await accepted[0].aclose()
+    nursery.cancel_scope.cancel()
+
+
+def fail(_: socket.socket) -> tuple[socket.socket, object]:
+    """Fail like an accept of a connection that was aborted."""
+    raise ConnectionAbortedError

@@ -1,0 +1,48 @@
+"""Accept the connections in the backlog of a listener without waiting.
+
+Each accept of a `trio.SocketListener` takes a turn of the trio loop, which costs as much as the
+request head of the connection.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import trio
+
+
+class Backlog:
+    """Backlog of a listener: the connections that the kernel has established."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def fileno(self) -> int:
+        """Return the descriptor of the listener."""
+        return self._socket.fileno()
+
+    def accept(self) -> trio.SocketStream:
+        """Accept a connection. Raises BlockingIOError if there is none, OSError on failure."""
+        accepted, _ = self._socket.accept()
+        return trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+
+
+@contextmanager
+def open_backlog(listener: trio.abc.AsyncResource) -> Iterator[Backlog | None]:
+    """Yield the backlog of a `trio.SocketListener`, or None for another listener.
+
+    The listener must remain open during the with block. It shares its descriptor.
+    """
+    if isinstance(listener, trio.SocketListener):
+        sock = socket.socket(fileno=listener.socket.fileno())
+        try:
+            sock.setblocking(False)
+            yield Backlog(sock)
+        finally:
+            sock.detach()  # the listener closes the descriptor
+    else:
+        yield None
