@@ -1,6 +1,6 @@
 """Statistics of a relay, for its handle and for metrics.
 
-Pure. Each open pair counts its own traffic, and a snapshot adds these counts up.
+Pure. Each open pair counts its own traffic, and a snapshot adds up these counts.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ..pairing.pair import Traffic
 class RelayStatistics:
     """Snapshot of the state of a relay, and its counters since the start.
 
-    The first item of each tuple belongs to side A, the second to side B. Counters of traffic
-    include the pairs that are open.
+    The first item of each tuple belongs to side A, the second to side B. The counters of bytes and
+    messages include the pairs that are still open.
     """
 
     pairs: int = 0
-    """Codes in use, waiting or joined."""
+    """Number of codes in use, with a waiting side or a joined pair."""
     waiting: int = 0
-    """Codes with a waiting side."""
+    """Number of codes with a waiting side."""
     connections: int = 0
-    """Open connections, including those in their handshake or closing."""
+    """Open connections, including connections in the handshake or the closing handshake."""
     admitted: int = 0
     """Open connections that hold a slot of ``max_connections``."""
     draining: bool = False
@@ -37,7 +37,7 @@ class RelayStatistics:
     connections_accepted: int = 0
     """Connections accepted since the start."""
     accepts_failed: int = 0
-    """Failed accepts: the process lacked a descriptor or memory, or a connection broke."""
+    """Failed accepts. The process had no free descriptor or memory, or a connection failed."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """Refused requests by status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
@@ -51,11 +51,11 @@ class RelayStatistics:
     text_messages_dropped: tuple[int, int] = (0, 0)
     """Text messages from each side that were dropped."""
     takeover_checks: int = 0
-    """Takeover checks: a client arrived with a code in use, and the relay pinged the sides."""
+    """Takeover checks: the relay pinged sides because a client arrived with their code."""
     evictions: int = 0
     """Pairs evicted because a side did not answer a takeover check."""
     tls_handshakes_failed: Mapping[str, int] = field(default_factory=dict)
-    """Failed TLS handshakes by kind; each kind is a value of `TlsFailure`."""
+    """Failed TLS handshakes by kind of failure, which is a value of `TlsFailure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class OpenPair:
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """Counters of a relay since its start. Events update all but ``connections_accepted``."""
+    """Counters of a relay since its start. Events update them, except ``connections_accepted``."""
 
     connections_accepted: int = 0
     requests_refused: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -92,7 +92,7 @@ class Counters:
     tls_handshakes_failed: Counter[str] = field(default_factory=Counter)
 
     def on_event(self, event: Event) -> None:
-        """Count an event."""
+        """Update the counters for an event."""
         match event:
             case PairEnded():
                 ended_by = self.pairs_ended if event.joined else self.waiting_ended
@@ -110,9 +110,9 @@ class Counters:
                 pass  # no counter
 
     def snapshot(self, open_pairs: Iterable[Traffic]) -> dict[str, Any]:
-        """Return a copy of the counters, as arguments for `RelayStatistics`.
+        """Return a copy of the counters, as keyword arguments for `RelayStatistics`.
 
-        The traffic of open pairs is added to the traffic of ended pairs.
+        ``open_pairs`` is the traffic of the open pairs, which is added to the copy.
         """
         found = {each.name: getattr(self, each.name) for each in fields(self)}
         traffic = reduce(Traffic.plus, open_pairs, found.pop("traffic"))
