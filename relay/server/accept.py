@@ -17,8 +17,8 @@ from ..transport.epoll_reader import EpollReader
 logger = logging.getLogger("relay")
 
 ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait after a failed accept. Without this, a relay that has no free descriptor would use
-all CPU time for failing accepts."""
+"""Seconds to wait after a failed accept. Otherwise, a relay without free descriptors would use all
+CPU time for failing accepts."""
 
 MAX_BURST: Final = 16
 """Maximum number of connections accepted from one listener before other tasks run."""
