@@ -1,7 +1,7 @@
 """Endpoints: the programs on both sides of a relay. The relay imports nothing of this room.
 
-The names in ``__all__`` are the public API, which needs the extra ``client``. A public name is
-imported when it is first used.
+The names in ``__all__`` are the public API. The room needs the extra ``client``. Each public name
+is imported on its first use.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ else:
     """Module of each public name that is not in ``errors``."""
 
     def __getattr__(name: str) -> object:
-        """Import a public name when it is first used (PEP 562)."""
+        """Import a public name on its first use (PEP 562)."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = import_module(f".{_MODULES.get(name, 'errors')}", __name__)

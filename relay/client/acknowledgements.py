@@ -11,16 +11,16 @@ ACK_SIZE: Final = 256 * 1024
 """Number of consumed bytes that an endpoint acknowledges without delay."""
 
 ACK_DELAY: Final = 0.1
-"""Delay, in seconds, of the ACK for fewer bytes than `ACK_SIZE`."""
+"""Delay, in seconds, of an ACK for fewer than `ACK_SIZE` bytes."""
 
 REPEAT_DELAY: Final = 1.0
-"""An endpoint that receives data, and has sent nothing for this many seconds, repeats its ACK."""
+"""Seconds after its last message at which an endpoint repeats its ACK, if it has received data."""
 
 
 class Acknowledgements:
     """State of the acknowledgements in one connection.
 
-    Each connection starts with a new state, because ACKs may have been lost with the previous one.
+    Each connection starts with a new state, because ACKs may be lost with the previous connection.
     """
 
     def __init__(self, inbox: Inbox) -> None:

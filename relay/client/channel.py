@@ -80,10 +80,10 @@ async def initiate(websocket: WebSocket, key: bytes, prologue: bytes) -> Channel
 async def accept(
     websocket: WebSocket, first: bytes, key: bytes, prologue: bytes
 ) -> tuple[Channel, Message]:
-    """Do the handshake of a host with the guest that sent a first message.
+    """Do the handshake of a host with the guest that sent the message ``first``.
 
-    Only its first transport message authenticates the guest, because an attacker can replay a
-    recorded handshake message.
+    The first transport message of the guest authenticates it. The handshake message does not,
+    because an attacker can replay a recorded handshake message.
 
     Returns:
         The channel, and the first transport message of the guest.

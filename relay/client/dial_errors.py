@@ -19,10 +19,10 @@ CERTIFICATE_CAUSES: Final = {
     62: "tls name",
     64: "tls name",  # an address
 }
-"""`DialError.cause` of OpenSSL's verification errors, keyed by number (openssl-verify(1))."""
+"""`DialError.cause` for each verification error of OpenSSL, keyed by number (openssl-verify(1))."""
 
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""Reasons that different versions of OpenSSL give for an error if the server does not use TLS."""
+"""Reasons in the SSLError if the server does not use TLS. They depend on the version of OpenSSL."""
 
 UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
 

@@ -40,14 +40,14 @@ class WrongKey(EndpointError):
 
 
 class AnotherInitiator(EndpointError):
-    """The peer is a guest too: another guest of the link, or this guest itself."""
+    """The peer is not the host, but another guest of the link, or this guest itself."""
 
     def __init__(self) -> None:
         super().__init__("another guest of this link is connected in place of the host")
 
 
 class ProtocolViolation(EndpointError):
-    """A message of the peer violates the endpoint protocol."""
+    """A message from the peer violates the endpoint protocol."""
 
 
 class DecryptError(ProtocolViolation):

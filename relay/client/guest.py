@@ -39,10 +39,10 @@ async def connect(  # noqa: PLR0913 - options of the public API
 ) -> AsyncIterator[Session]:
     """Open a session with the host of a link, as a guest.
 
-    The session survives lost connections. At the normal end of the block, `connect` ends the stream
+    The session survives lost connections. When the block ends normally, `connect` ends the stream
     to the host, unless `Session.send_eof` has done so, and waits until the host has acknowledged
-    all of it. Bytes from the host that the program has not read are discarded. An exception in the
-    block aborts the session. Cancellation aborts it too, and may take 2 seconds to tell the host.
+    the whole stream. Bytes from the host that the program has not read are discarded. An exception
+    in the block, or a cancellation, aborts the session. It may take 2 seconds to tell the host.
 
     Args:
         link: Link, or its text.
@@ -85,7 +85,7 @@ async def request_session(dialer: Dialer, on_event: OnEvent) -> NewSession:
     """Return the code and the key of a new session. Wait for the host without a time limit.
 
     Raises:
-        EndpointError: The request failed, and would fail again.
+        EndpointError: The request failed, and a retry would fail too.
     """
     outage = Outage(None, on_event)
     is_waiting = False

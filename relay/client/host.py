@@ -26,12 +26,12 @@ from .session import Session
 from .websocket import WebSocket
 
 MAX_WAIT: Final = 330.0
-"""Minimum time, in seconds, after which a host closes a connection without a guest and connects
-again. A relay ends a side that has waited for 300 s, so that a connection that lasts longer may
-have a silent peer, such as another host."""
+"""Seconds after which a host without a guest connects again; up to a fifth is added at random. A
+relay ends a side that has waited for 300 s. A connection that lasts longer may have a silent peer,
+such as another host."""
 
 MAX_DELAY: Final = 15.0
-"""Maximum delay, in seconds, before a host connects again after the end of a silent peer."""
+"""Maximum delay, in seconds, before a host connects again after a silent peer disconnected."""
 
 LEAVE_TIMEOUT: Final = 5.0
 """Maximum time, in seconds, that a guest takes to close its connection with the link code."""
@@ -58,9 +58,9 @@ async def serve(  # noqa: PLR0913 - options of the public API
 
     The handler runs once for each guest. Several handlers can run at the same time. When a handler
     returns, the stream to its guest ends. The session is over once the guest has acknowledged the
-    whole stream. If the handler raises TargetError, the guest receives the text of the exception.
-    Any exception of a handler aborts only the session of this handler. Cancellation aborts all
-    sessions, and may take 2 seconds to tell the guests.
+    whole stream. An exception of a handler aborts only the session of this handler. If it is a
+    TargetError, the guest receives its text. Cancellation aborts all sessions. It may take 2
+    seconds to tell the guests.
 
     Args:
         link: Link, or its text.
@@ -124,7 +124,7 @@ class Host:
             raise self._failure
 
     async def _wait_for_guest(self, task_status: trio.TaskStatus[None]) -> None:
-        """Wait with the link code for one guest, and answer it. Wait after a failure."""
+        """Connect with the link code, wait for one guest and answer it. Pause after a failure."""
         link, outage = self.dialer.link, self._outage
         try:
             async with self.dialer.open(link.code, outage.duration) as websocket:
@@ -192,6 +192,6 @@ class Host:
             self._end(failure)
 
     def _end(self, failure: Exception | None) -> None:
-        """Make `run` return, or raise an exception if there is one."""
+        """Make `run` raise an exception, or return if ``failure`` is None."""
         self._failure = failure
         self._nursery.cancel_scope.cancel()

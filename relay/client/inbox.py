@@ -11,7 +11,7 @@ SMALL: Final = 1024
 """Size, in bytes, below which messages are merged, because each object costs extra memory."""
 
 MAX_MERGED: Final = 64_000
-"""Size, in bytes, from which on no more messages are merged into a piece."""
+"""Size, in bytes, of a piece that is too large to merge another message into it."""
 
 
 class Inbox:
@@ -33,7 +33,7 @@ class Inbox:
         self.consumed_bytes = 0
         """Number of bytes that the program has consumed."""
         self.ended = False
-        """True if the end of the stream was received."""
+        """True if the stream has ended. Its last bytes may not be consumed yet."""
 
     @property
     def received(self) -> int:

@@ -27,7 +27,7 @@ MAX_LINK: Final = 8192
 """Maximum length, in characters, of a link. A relay accepts request heads of twice this size."""
 
 HOST: Final = re.compile(r"[a-z0-9._-]+|\[[^]]+\]")
-"""Syntax of a host name in ASCII form, or of an address, with brackets around an IPv6 address."""
+"""Syntax of a host: a name in ASCII form, an IPv4 address, or an IPv6 address in brackets."""
 
 EXAMPLE: Final = "wss://relay.example/?pair=CODE#k=KEY"
 
@@ -125,7 +125,7 @@ class RelayUrl(NamedTuple):
     pairs: list[str]
     """Values of the ``pair`` parameters, still percent-encoded."""
     others: list[str]
-    """Other parameters, still percent-encoded."""
+    """Query parameters other than ``pair``, still percent-encoded."""
 
     @property
     def without_pairs(self) -> str:
@@ -173,7 +173,7 @@ def require_visible(text: str, name: str) -> None:
 
 
 def name_of(item: str) -> str:
-    """Return the decoded name of a query parameter, as the relay decodes it."""
+    """Decode the name of a query parameter as the relay does."""
     return unquote(item.partition("=")[0])
 
 

@@ -87,7 +87,7 @@ def create_link_file(path: str, link: Link, *, replace: bool = False) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file, at once and as a whole, with a new file that has the mode 0600."""
+    """Replace a file atomically with a new file that has the mode 0600."""
     descriptor, temporary = mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor

@@ -15,8 +15,8 @@ ABNORMAL: Final = 1006
 GOING_AWAY: Final = 1001
 
 PLAIN_WORDS: Final = re.compile(r"[A-Za-z0-9 ,.:;()'/-]{1,120}")
-"""Pattern of texts that may be shown. The response of a server that is not a relay may contain any
-text, even the code."""
+"""Pattern of texts that are safe to display. A response may come from a server that is not a relay,
+and may then contain any text, even the code."""
 
 
 class ConnectionLost(Exception):

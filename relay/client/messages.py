@@ -1,4 +1,4 @@
-"""Messages between endpoints in plaintext: a type of one byte and a body (docs/endpoints.md).
+"""Plaintext of messages between endpoints (docs/endpoints.md): a byte for the type, and a body.
 
 Pure. A malformed message raises `ProtocolViolation`. The exception quotes no part of the message.
 """
@@ -124,7 +124,7 @@ class Refusal(ReasonMessage):
 
 @dataclass(frozen=True, slots=True)
 class Resume(BaseMessage):
-    """First message of an endpoint in each connection of a session: the state of its `Inbox`."""
+    """First message of each endpoint in a session connection, with the state of its `Inbox`."""
 
     TYPE = 0x10
     NAME = "RESUME"
@@ -206,7 +206,7 @@ class Pong(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class Finished(BaseMessage):
-    """Report that the sender received the whole stream of its peer, and the ACK of its own end."""
+    """Report that the sender has received the peer's END, and an ACK for its own END."""
 
     TYPE = 0x16
     NAME = "FINISHED"

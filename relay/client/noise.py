@@ -1,7 +1,7 @@
 """The protocol Noise_NNpsk0_25519_AESGCM_SHA256 of the Noise Protocol Framework, revision 34.
 
-Sans-IO. The specification, https://noiseprotocol.org/noise.html, defines the names. Python cannot
-wipe keys from memory: a key stays there until the interpreter reuses its memory.
+Sans-IO. The names in this module are from the specification, https://noiseprotocol.org/noise.html.
+Python cannot wipe keys from memory. A key stays there until the interpreter reuses its memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from .errors import DecryptError, EndpointError
 
 PROTOCOL_NAME: Final = b"Noise_NNpsk0_25519_AESGCM_SHA256"
-"""Name of the protocol. It is also the initial hash, because it has 32 bytes (section 5.2)."""
+"""Name of the protocol. It has 32 bytes, so it is also the initial hash (section 5.2)."""
 
 KEY_SIZE: Final = 32
 """Size, in bytes, of a pre-shared key, a public key, a cipher key and a hash."""
@@ -50,7 +50,7 @@ class CipherState:
 
         Args:
             plaintext: At most `MAX_PLAINTEXT` bytes.
-            associated_data: Bytes that are authenticated but not encrypted or sent.
+            associated_data: Bytes that are authenticated, but neither encrypted nor sent.
 
         Raises:
             EndpointError: The key has encrypted 2^64 - 1 messages.
@@ -124,7 +124,7 @@ class SymmetricState:
         return payload
 
     def split(self) -> tuple[CipherState, CipherState]:
-        """Return two cipher states: initiator to responder, and responder to initiator."""
+        """Return the cipher state of the initiator's messages, and that of the responder's."""
         first, second = hkdf(self._chaining_key, b"", 2)
         return CipherState(first), CipherState(second)
 
@@ -162,7 +162,7 @@ class HandshakeState:
 
     @property
     def handshake_hash(self) -> bytes:
-        """Hash of the messages so far. After the second message, it identifies the channel."""
+        """Hash of the messages so far. After the second message, this hash is unique."""
         return self._symmetric.hash
 
     def write_message(self, payload: bytes = b"") -> bytes:
@@ -195,7 +195,7 @@ class HandshakeState:
         return (first, second) if self._is_initiator else (second, first)
 
     def _mix_public_key(self, public: bytes) -> None:
-        """Mix the public key of a message into the state, and ``ee`` if both keys are known."""
+        """Mix in the public key of a message. In the second message, also mix in ``ee``."""
         self._symmetric.mix_hash(public)
         self._symmetric.mix_key(public)  # because of the pre-shared key (section 9.2)
         if self._sent and self._remote is not None:

@@ -1,4 +1,4 @@
-"""Delays between attempts to connect, at first and after a lost connection."""
+"""Wait between attempts to connect, and measure the time without a connection."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .lost import ConnectionLost
 from .retry import collision_delay, retry_delay
 
 STABLE: Final = 1.0
-"""Minimum duration, in seconds, of a connection that counts as a success. A shorter one counts as
-a failed attempt, so that the endpoint pauses even if a relay cuts every connection at once."""
+"""Minimum duration, in seconds, of a successful connection. A shorter connection counts as a failed
+attempt, so that the endpoint pauses even if a relay cuts every connection immediately."""
 
 
 class Outage:
-    """Duration of a time without connection, and number of failed attempts in it.
+    """Time without a connection, and number of failed attempts in this time.
 
     Args:
         session_id: Name of the session in events; None for connections with the link code.
@@ -44,8 +44,8 @@ class Outage:
     async def wait(self, error: ConnectionLost | EndpointError) -> bool:
         """Wait before the next attempt, after a failed attempt or the end of a connection.
 
-        Returns True if this emitted an event. The expiry of a waiting side is no failure, and
-        emits no event if the next attempt follows at once.
+        Returns True if an event was emitted. The expiry of a waiting side is no failure. It emits
+        no event if the next attempt follows at once.
         """
         now = trio.current_time()
         connected_at, self._connected_at = self._connected_at, None

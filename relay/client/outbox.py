@@ -71,7 +71,7 @@ class Outbox:
         return written
 
     def next_data(self) -> memoryview | None:
-        """Return the next bytes to send, or None if there are none. They do not count as sent.
+        """Return the next bytes to send, but do not count them as sent; None if there are none.
 
         The caller must release the memoryview before it calls another method.
         """
@@ -87,7 +87,7 @@ class Outbox:
         self._index = (self.sent - self._start) // PIECE
 
     def take_end(self) -> bool:
-        """Count the end of the stream as sent, if it is next to send. Return True if it was."""
+        """If the end of the stream is next to send, count it as sent and return True."""
         if self.ended and self.sent == self.length < self._credit_end:
             self.sent += 1
             return True

@@ -78,7 +78,7 @@ class SessionRunner:
         self._has_begun = self._is_transferring = False
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Keep the session connected until it is over. Report its first connection as the start.
+        """Keep the session connected until it is over. Started once it is connected.
 
         Raises:
             EndpointError: The first connection failed. A later failure is stored in the session.
@@ -104,7 +104,7 @@ class SessionRunner:
         self._scope.cancel()
 
     async def _run_connection(self) -> None:
-        """Connect once, and use the connection until it ends. Wait after a failure."""
+        """Connect once, and use the connection until it ends. Pause after a failure."""
         state, outage = self._state, self._outage
         try:
             async with self._dialer.open(self._names.code, outage.duration) as websocket:
@@ -167,8 +167,8 @@ async def run_session(
 ) -> AsyncIterator[Session]:
     """Open a session, and end it after the block.
 
-    At its normal end, the block ends the stream to the peer, and waits until the peer has
-    acknowledged it. An exception in the block aborts the session.
+    When the block ends normally, this ends the stream to the peer, and waits until the peer has
+    acknowledged the whole stream. An exception in the block aborts the session.
 
     Raises:
         EndpointError: The session failed. If a method of the session raised
@@ -194,16 +194,16 @@ async def run_session(
 
 
 def abort_message(error: BaseException) -> Abort:
-    """Return the message that tells the peer that the program ended with this exception."""
+    """Return the ABORT message for a session whose program raised an exception."""
     if isinstance(error, TargetError):
         return Abort(Reason.TARGET_UNREACHABLE, str(error))
     return Abort(Reason.CLOSED, CLOSED_TEXT)
 
 
 def as_endpoint_error(error: Exception) -> EndpointError:
-    """Return the exception of a program in a form for events.
+    """Convert an exception of a program for an event.
 
-    The text of an exception that is no EndpointError is left out, because it may be a secret.
+    Only the text of an EndpointError is kept, because any other text may be a secret.
     """
     if isinstance(error, EndpointError):
         return error

@@ -1,7 +1,7 @@
 """Rules for the next attempt to connect ("Lost connections" in docs/endpoints.md).
 
 Pure. Times are in seconds. An outage begins with the loss of a connection or with the very first
-attempt. It ends with the next connection that lasts (`outage.STABLE`).
+attempt. It ends with the next connection that lasts for `outage.STABLE`.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def is_final(status: int, *, is_host: bool, was_accepted: bool) -> bool:
         status: Status of the response.
         is_host: True for a host. For a host, 401 is final: its token is missing or wrong. For a
             guest, 401 is temporary: the host is not waiting with the code now.
-        was_accepted: True if the relay has accepted a connection of this endpoint. Then every
-            status but 401 is temporary, because a proxy may send it while the relay starts.
+        was_accepted: True if the relay has accepted an earlier connection of this endpoint. In this
+            case, only 401 can be final: a proxy may send other statuses while the relay starts.
     """
     if status == HTTPStatus.UNAUTHORIZED:
         return is_host

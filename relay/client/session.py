@@ -57,7 +57,7 @@ class Session(trio.abc.HalfCloseableStream):
 
     @property
     def error(self) -> EndpointError | None:
-        """Cause of the failure of the session; None if it has not failed."""
+        """Error that ended the session; None if the session has not failed."""
         return self._state.error
 
     @property
@@ -164,7 +164,7 @@ class Session(trio.abc.HalfCloseableStream):
             raise state.error
 
     def _discard(self) -> None:
-        """Discard all bytes from the peer that were not read, and all further bytes."""
+        """Discard all unread bytes from the peer, and all bytes that arrive later."""
         self._close()
         self._state.is_discarding = True
         self._state.inbox.discard()

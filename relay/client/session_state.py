@@ -40,12 +40,12 @@ class SessionState:
         self.acknowledgements = Acknowledgements(self.inbox)
         """Acknowledgements of the current connection."""
         self.abort: Abort | None = None
-        """Message to send that ends the session; None if the session goes on."""
+        """ABORT message to send; None if the session is not aborted."""
         self.error: EndpointError | None = None
         self.over = trio.Event()
 
     def end(self, error: EndpointError | None) -> None:
-        """End the session; ``error`` is None if it has not failed."""
+        """End the session. ``error`` is None if the session did not fail."""
         if not self.over.is_set():
             self.error = error
             self.over.set()

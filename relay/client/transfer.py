@@ -1,4 +1,4 @@
-"""Use one connection of a session: send and receive until the session or the connection ends."""
+"""Exchange the messages of a session over one connection, until either of them ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .messages import (
 from .session_state import SessionState
 
 ACTIVE: Final = 30.0
-"""Seconds after its last data for which a session counts as active."""
+"""Seconds for which a session counts as active after stream data was sent or received."""
 
 ACTIVE_SILENCE: Final = 1.5
 """Seconds of silence after which an endpoint sends PING in an active session."""
@@ -49,13 +49,13 @@ DATA_TYPE: Final = bytes((Data.TYPE,))
 class Transfer:
     """Connection of a session after both endpoints have sent RESUME.
 
-    One task sends. It chooses each message only when the connection can take it, so that a slow
-    network delays only data, and each ACK covers all bytes that are consumed by then. A second task
+    One task sends. It chooses the next message only when it can send it. So on a slow network, only
+    data is delayed, and each ACK covers all bytes that are consumed by then. A second task
     receives, and checks that the peer is not silent for too long.
     """
 
     def __init__(self, state: SessionState, channel: Channel, resume: Resume) -> None:
-        """Continue the session. Raises ProtocolViolation if ``resume`` does not match its state."""
+        """Continue the session. Raises ProtocolViolation if ``resume`` does not fit the session."""
         state.outbox.resume(resume.received, resume.window)
         self._acknowledgements = state.acknowledgements = Acknowledgements(state.inbox)
         self._state = state
@@ -71,7 +71,10 @@ class Transfer:
         self._waiting = trio.CancelScope()
 
     async def run(self) -> None:
-        """Send and receive until the session is over. Raises ConnectionLost if it ends earlier."""
+        """Send and receive until the session is over.
+
+        Raises ConnectionLost if the connection ends before the session is over.
+        """
         lost: ConnectionLost | None = None
 
         async def run(function: Callable[[], Awaitable[None]]) -> None:
@@ -167,7 +170,7 @@ class Transfer:
                     self._state.to_send.set()
 
     def _permitted_silence(self) -> float:
-        """Return the time of silence, in seconds, after which this endpoint sends PING."""
+        """Return the seconds of silence after which this endpoint sends PING."""
         is_active = self._heard_at < self._active_at + ACTIVE
         return ACTIVE_SILENCE if is_active else IDLE_SILENCE
 

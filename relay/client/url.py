@@ -48,7 +48,7 @@ class Url:
 
 
 def default_port(tls: bool) -> int:
-    """Return the default port with or without TLS."""
+    """Return the default port for a connection with or without TLS."""
     return 443 if tls else 80
 
 

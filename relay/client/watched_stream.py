@@ -13,9 +13,9 @@ class WatchedStream(trio.abc.Stream):
     """Wrapper of a stream for trio-websocket.
 
     `ended` reports the end of the stream, because trio-websocket may wait forever on a stream that
-    has ended. The stream also ends if it receives more than `allowance` bytes. Its owner resets the
-    allowance after each message, so that neither empty fragments nor an endless response body fill
-    the memory.
+    has ended. The stream also ends when it has received more than `allowance` bytes. The owner of
+    the stream resets `allowance` after each message. So neither empty fragments nor an endless
+    response body can fill the memory.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
@@ -46,7 +46,7 @@ class WatchedStream(trio.abc.Stream):
     async def before_end(self, action: Callable[[], Awaitable[object]]) -> bool:
         """Run an action of trio-websocket, and cancel it at the end of the stream.
 
-        Returns True if the action succeeded. Without this, the action may wait forever.
+        Returns True if the action succeeded. Without this method, the action might wait forever.
         """
         done = False
         async with trio.open_nursery() as nursery:

@@ -29,8 +29,8 @@ MAX_RESPONSE: Final = 128 * 1024
 """Maximum size, in bytes, of the response to an upgrade and the peer's early data together."""
 
 MAX_UNNOTICED: Final = 2 * 2**20
-"""Maximum number of bytes that a connection receives between two messages that the endpoint takes.
-The full queue and one read need two thirds of this number."""
+"""Maximum number of bytes that a connection may receive before the endpoint takes the next message.
+A full queue and one read need two thirds of this number."""
 
 UPGRADE_TIMEOUT: Final = 10.0
 """Maximum time, in seconds, until the response to an upgrade. A takeover check delays the response
@@ -41,7 +41,7 @@ CLOSE_TIMEOUT: Final = 2.0
 
 
 class WebSocket:
-    """Open WebSocket. `send`, `receive` and `ping` raise ConnectionLost once it has ended."""
+    """Open WebSocket. After its end, all methods except `close` raise ConnectionLost."""
 
     def __init__(
         self, connection: trio_websocket.WebSocketConnection, stream: WatchedStream

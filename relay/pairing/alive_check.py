@@ -46,7 +46,7 @@ async def find_dead_side(pair: Pair, takeover_timeout: float) -> Side | None:
 
 
 class AliveCheck:
-    """Ping to a side, and check of its signs of life."""
+    """Check of one side: the constructor sends a ping, and `passed` looks for a sign of life."""
 
     def __init__(self, pair: Pair, side: Side) -> None:
         self.side = side
@@ -62,7 +62,7 @@ class AliveCheck:
         return self._pair.is_reading_paused(side) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
-        """Return True if the side is alive, as bytes from it or acknowledgements show.
+        """Return True if there is a sign of life: received bytes, unread bytes or acknowledgements.
 
         ``timeout`` is the maximum age, in seconds, of the last acknowledgement.
         """

@@ -27,8 +27,8 @@ class EarlyData:
     async def receive(self) -> None:
         """Buffer early data until the side departs. The caller cancels this once side B joins.
 
-        Reading is paused once `EARLY_DATA_LIMIT` is reached. From then on, the relay notices only
-        that the client disconnects, if the platform reports this. Cancellation loses no bytes.
+        Once `EARLY_DATA_LIMIT` is reached, the relay stops reading. It then only waits until the
+        client disconnects, if the platform reports this. Cancellation loses no bytes.
         """
         side = self._side
         while side.departed is None and (

@@ -28,7 +28,7 @@ from .stall import Progress
 CHECKS_PER_TIMEOUT: Final = 16
 """Number of checks during the shorter of ``ping_interval`` and ``stall_timeout``.
 
-With 16 checks, a side is ended at most a sixteenth of that time too late.
+Each side is ended at most one check too late, that is, a sixteenth of that time.
 """
 
 # Minimum and maximum silence before a ping, in sixteenths of ping_interval. The true silence may be
@@ -55,7 +55,7 @@ class KeepaliveResult(Enum):
 
 
 class TransportState(Protocol):
-    """State of a side's transport that keepalive depends on."""
+    """Interface of a transport that keepalive uses."""
 
     @property
     def write_blocked(self) -> bool:
@@ -88,8 +88,8 @@ def check_interval(settings: RelaySettings) -> float | None:
 class KeepaliveState:
     """Keepalive state of a side between two checks.
 
-    ``jitter`` is a random number from 0 to 1. It distributes the pings of sides that connected at
-    the same time.
+    ``jitter`` is a random number from 0 to 1. Because of it, the relay does not ping all sides that
+    connected at the same time together.
     """
 
     jitter: float
@@ -97,11 +97,11 @@ class KeepaliveState:
     checked_at: float = field(init=False)
     """Time of the last check, or time of the handshake before the first check."""
     silent_since: float = field(init=False)
-    """Start of the side's current silence. Each check resets it while no pong can be expected."""
+    """Start of the side's current silence, or last check at which no pong could be expected."""
     probes_acked_at: float = field(init=False)
     """Time of the last check with fewer than `MIN_UNACKED_PROBES` unacknowledged probes."""
     last_blind_ping: float = field(init=False)
-    """Time of the last ping whose pong the relay did not read, because reading was paused."""
+    """Time of the last ping that was sent while reading was paused, so that no pong is read."""
     received: int = 0
     pinged_at: float | None = None
     """Time of the last ping; None if the side has answered this ping, or has not been pinged."""

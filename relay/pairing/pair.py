@@ -16,7 +16,7 @@ from .side import Side
 
 
 class Traffic(NamedTuple):
-    """Traffic of a pair or of all pairs. The first item of each tuple belongs to side A."""
+    """Traffic of one or all pairs, as tuples of a number for side A and a number for side B."""
 
     bytes: tuple[int, int] = (0, 0)
     messages: tuple[int, int] = (0, 0)
@@ -74,7 +74,7 @@ class Pair:
         return self.a.client, self.b.client if self.b else ""
 
     def is_reading_paused(self, side: Side) -> bool:
-        """Return True if the relay is not reading from a side now, for example for a slow peer."""
+        """Return True if the relay is not reading from a side now, perhaps because its peer is slow."""
         peer = self.b if side is self.a else self.a
         return side.reading_paused or (peer is not None and peer.transport.write_blocked)
 

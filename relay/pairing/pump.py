@@ -20,8 +20,8 @@ from .side import Side
 async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> None:
     """Forward both directions until a side departs or a quota is reached, then end both sides.
 
-    All frames of the departing side are forwarded before, unless a write to its peer fails. The
-    task of each side does the closing handshake. Cancellation stops the pumps.
+    All frames of the departing side are forwarded before the end, unless a write to its peer fails.
+    The task of each side does the closing handshake. Cancellation stops the pumps.
     """
     over_at = math.inf
     async with trio.open_nursery() as nursery:
@@ -41,9 +41,9 @@ async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> Non
 class Pump:
     """Forwarder of one direction, from ``source`` to ``sink``.
 
-    A failed write to the sink does not end the pump, because the other pump must still forward all
-    data of the sink, up to the sink's close frame or the end of its stream. After
-    ``close_timeout``, the scope is cancelled in any case.
+    A failed write to the sink does not end the pump. The other pump must still forward the data of
+    the sink, up to the sink's close frame or the end of its stream. Both have ``close_timeout``
+    for this.
     """
 
     __slots__ = ("_limited", "_pair", "_scope", "_sent", "_settings", "_sink", "_source")
@@ -98,7 +98,7 @@ class Pump:
         return not self._sent or source.departed is not None or self._limited
 
     async def _finish(self, write: Awaitable[None]) -> None:
-        """Wait for a write to the sink. If the write fails, end the pumps in ``close_timeout``."""
+        """Wait for a write to the sink. If it fails, both pumps end after ``close_timeout``."""
         try:
             await write
         except (trio.BrokenResourceError, trio.ClosedResourceError):

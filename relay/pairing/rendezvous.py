@@ -27,7 +27,7 @@ class Rendezvous:
         self._waiting: dict[Pair, None] = {}
 
     def __len__(self) -> int:
-        """Return the number of codes in use, waiting or joined."""
+        """Return the number of codes in use, that is, of waiting and joined pairs."""
         return len(self._pairs)
 
     @property
@@ -60,7 +60,7 @@ class Rendezvous:
         return pair
 
     def free(self, pair: Pair) -> None:
-        """Free the code of a pair, unless a newer pair uses it. Idempotent."""
+        """Free the code of a pair, unless a newer pair uses the code. Idempotent."""
         if self._pairs.get(pair.code) is pair:
             del self._pairs[pair.code]
             self._waiting.pop(pair, None)

@@ -127,7 +127,7 @@ class Side:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Set `reading_paused`, which keepalive and takeover checks use, during a with block."""
+        """Set `reading_paused` during a with block, so that checks of the side expect no pong."""
         self.reading_paused = True
         try:
             yield

@@ -14,12 +14,12 @@ class Progress:
     """Progress of the unsent data for a side, from one check to the next."""
 
     acked_bytes: int | None = None
-    """Number of acknowledged bytes at the last check; None if no data was unsent then."""
+    """Number of acknowledged bytes at the last check; None if all data was sent at that time."""
     acked_at: float = 0.0
-    """Time of the last check that found progress or no unsent data."""
+    """Time of the last check at which there was progress, or no unsent data."""
 
     def reset(self) -> None:
-        """Forget the last check, because no data is unsent."""
+        """Forget the last check, because the side has accepted all data."""
         self.acked_bytes = None
 
     def is_stalled(self, acked_bytes: int, has_unsent: bool, timeout: float, now: float) -> bool:

@@ -33,7 +33,7 @@ class Accepting:
     def __init__(self, scope: trio.CancelScope) -> None:
         self._scope = scope
         self.finished = trio.Event()
-        """Event that is set once accepting has ended and every accepted connection is served."""
+        """Event that is set once accepting has ended and each accepted connection has a task."""
 
     def stop(self) -> None:
         """Stop accepting. A connection that is already accepted is still served."""

@@ -74,7 +74,7 @@ class Connection:
         """Client address; "" if unknown."""
 
     def cancel(self) -> None:
-        """End the connection's wait for a request, a takeover check, or the end of a response."""
+        """End any wait of the connection for a request, for a takeover check or for a response."""
         self._cancelled = True
         if self._scope is not None:
             self._scope.cancel()
@@ -237,7 +237,10 @@ class Connection:
         self._start(self._close)
 
     async def _close(self) -> None:
-        """Do a side's closing handshake, then close the transport, all in ``close_timeout``."""
+        """Do the closing handshake of a side, if there is one, and close the transport.
+
+        After ``close_timeout``, close the transport at once.
+        """
         with trio.move_on_after(self._state.settings.close_timeout) as in_time:
             if self._side is not None and self._pair is not None:
                 await self._side.close(self._pair.over)

@@ -67,7 +67,7 @@ class RequestReader:
     def result(self) -> Request | Response | None:
         """Return the request, or a response if the head is invalid or incomplete.
 
-        Return None if the client disconnected or sent only empty lines, and gets no response.
+        Return None if the client disconnected, or sent only empty lines. It then gets no response.
         """
         if isinstance(self._found, Request):
             self._transport.push_back(self._parser.trailing_data)
@@ -86,7 +86,7 @@ async def read_request(transport: Transport, handshake_timeout: float) -> Reques
     """Read one request head. The bytes after the head stay available in the transport.
 
     Return a response if the head is invalid, or is incomplete after ``handshake_timeout`` seconds.
-    Return None if the client disconnected or sent only empty lines, and gets no response.
+    Return None if the client disconnected, or sent only empty lines. It then gets no response.
     """
     reader = RequestReader(transport)
     if not reader.read_available():

@@ -67,7 +67,7 @@ class RelayHandle:
         """Take a snapshot of the open pairs.
 
         Returns:
-            One item for each pair, joined or waiting. The oldest pair is first.
+            One item for each joined or waiting pair. The oldest pair is first.
         """
         return self._state.open_pairs(trio.current_time())
 
@@ -97,9 +97,9 @@ class RelayHandle:
     async def stop(self, *, close_listeners: bool = False) -> None:
         """Stop gracefully, and return when the relay has ended.
 
-        The relay refuses new sides with 503. After ``drain_delay``, it closes every side with 1001,
-        and sides that wait for a peer first. A side gets all data that the relay has received for
-        it before the close frame. A client that does not answer delays the end by at most
+        The relay refuses new sides with 503. After ``drain_delay``, it closes every side with 1001.
+        It begins with the sides that wait for a peer. Before the close frame, a side gets all data
+        that the relay has received for it. A client that does not answer delays the end by at most
         ``close_timeout``. `serve_relay` then returns. Only the arguments of the first call have an
         effect. Further calls wait for the same end. Cancelling a call does not undo the stop.
 

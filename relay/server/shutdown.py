@@ -20,7 +20,7 @@ from .state import Phase, RelayState
 async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
     """Refuse new sides or close the listeners, close all sides, and wait for the connections.
 
-    After ``drain_delay``, this takes at most ``close_timeout``.
+    This takes at most ``drain_delay`` and ``close_timeout`` together.
     """
     state.enter(Phase.DRAINING)
     if state.close_listeners:

@@ -44,9 +44,9 @@ class Phase(IntEnum):
     DRAINING = 1
     """The relay will stop soon. It refuses new sides, or has stopped accepting connections."""
     STOPPING = 2
-    """Every side is closed, including sides that join later."""
+    """The relay closes every side, including sides that join later."""
     STOPPED = 3
-    """Every connection is cancelled, including connections that are accepted later."""
+    """The relay cancels every connection, including connections that are accepted later."""
 
 
 class Cancellable(Protocol):

@@ -39,11 +39,11 @@ class RelayStatistics:
     accepts_failed: int = 0
     """Failed accepts. The process had no free descriptor or memory, or a connection failed."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
-    """Refused requests by status and reason."""
+    """Number of refused requests for each status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
-    """Joined pairs that ended, by outcome."""
+    """Number of joined pairs that ended, for each outcome."""
     waiting_ended: Mapping[Outcome, int] = field(default_factory=dict)
-    """Waiting sides that ended before a peer joined them, by outcome."""
+    """Number of waiting sides that ended before a peer joined, for each outcome."""
     bytes: tuple[int, int] = (0, 0)
     """Bytes of frames forwarded from each side."""
     messages: tuple[int, int] = (0, 0)
@@ -55,7 +55,7 @@ class RelayStatistics:
     evictions: int = 0
     """Pairs evicted because a side did not answer a takeover check."""
     tls_handshakes_failed: Mapping[str, int] = field(default_factory=dict)
-    """Failed TLS handshakes by kind of failure, which is a value of `TlsFailure`."""
+    """Number of failed TLS handshakes for each value of `TlsFailure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class OpenPair:
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """Counters of a relay since its start. Events update them, except ``connections_accepted``."""
+    """Counters of a relay since its start. Events update all but ``connections_accepted``."""
 
     connections_accepted: int = 0
     requests_refused: Counter[tuple[int, str]] = field(default_factory=Counter)

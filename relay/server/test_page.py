@@ -1,4 +1,4 @@
-"""Load the page at /test. With this page, a browser tests its connections through the relay.
+"""Load the page at /test, with which users test connections of their browser through the relay.
 
 The folder web/ contains the sources of the page. They are combined into one response, so that the
 page needs no other request, and works behind a proxy that maps a path prefix to the relay.
@@ -20,7 +20,7 @@ SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "view.js", "t
 
 
 def load_test_page(settings: RelaySettings) -> dict[bytes, Response]:
-    """Read the files of the page, and return its response, keyed by each of its paths.
+    """Read the files of the page. Return the response with the page for each of its paths.
 
     The page asks the user for the token if the settings name a token file. Raises OSError if a file
     cannot be read.

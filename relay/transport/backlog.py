@@ -26,7 +26,10 @@ class Backlog:
         return self._socket.fileno()
 
     def accept(self) -> trio.SocketStream:
-        """Accept a connection. Raises BlockingIOError if there is none, or another OSError."""
+        """Accept a connection.
+
+        Raises BlockingIOError if no connection is available, and another OSError on failure.
+        """
         accepted, _ = self._socket.accept()
         return trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
 

@@ -98,7 +98,7 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def ack_state(self) -> AckState:
-        """Acknowledgements of the client's kernel. Each completed write counts as one more byte."""
+        """Acknowledgements of the client's kernel. Each completed write adds one to its bytes."""
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(
             found.acked_bytes + self._completed_writes,
@@ -123,7 +123,7 @@ class Transport(trio.abc.AsyncResource):
             await self.receive_until(is_end, READ_SIZE)
 
     async def send_eof(self) -> None:
-        """End the send direction, if `half_closeable` is True."""
+        """End the send direction if `half_closeable` is True. Otherwise, do nothing."""
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             await self._stream.send_eof()
 

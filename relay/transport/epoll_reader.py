@@ -40,8 +40,7 @@ TURN: Final = 0.01
 LINGER: Final = 0.002
 """Seconds for which the reader task polls its epoll set before it returns to the trio loop.
 
-With a quarter of this value, one pair that exchanges messages in turn needs 6 % more CPU time per
-message.
+With a quarter of this value, a single pair in ping-pong needs 6 % more CPU time per message.
 """
 
 SHORT_POLL: Final = 0.001
@@ -65,8 +64,8 @@ BATCH: Final = 1024
 def open_epoll_reader() -> Iterator[EpollReader | None]:
     """Yield an epoll reader, or None on a platform without epoll.
 
-    All tasks must have stopped waiting for the epoll reader before the context ends. Raises OSError
-    if the descriptor limit is reached.
+    No task may wait for the epoll reader when the context ends. Raises OSError if the descriptor
+    limit is reached.
     """
     if not hasattr(select, "epoll"):
         yield None

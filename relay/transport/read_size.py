@@ -10,12 +10,12 @@ from typing import Final
 READ_SIZE: Final = 127 * 1024
 """Maximum size, in bytes, of a read. Each direction of a pair needs about as much memory.
 
-The CPU time per byte falls with the size of the reads up to 128 KiB. For a read of 128 KiB or more,
-the C library maps new memory each time.
+Larger reads cost less CPU time per byte. But for each read of 128 KiB or more, the C library maps
+new memory.
 """
 
 MIN_READ: Final = 1024
-"""Minimum of `ReadSize.bytes`. In smaller reads, most of the CPU time would be overhead."""
+"""Minimum value of `ReadSize.bytes`. Smaller reads would use most of their CPU time for overhead."""
 
 FIRST_READ: Final = 16 * 1024
 """Size, in bytes, of the first read from a side."""

@@ -24,7 +24,7 @@ COUNT: Final = Struct("i")
 
 
 class AckState(NamedTuple):
-    """Acknowledgements that the client's kernel sent."""
+    """Facts about the acknowledgements that the client's kernel sent."""
 
     acked_bytes: int = 0
     """Count that increases with each acknowledged byte; 0 if unknown."""

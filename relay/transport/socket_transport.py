@@ -92,7 +92,7 @@ class SocketTransport(Transport):
             raise trio.BrokenResourceError from error
 
     def _read_rest(self, take: Take, max_bytes: int) -> Coroutine[Any, Any, None]:
-        """Read the descriptor for ``take``. All bytes that were pushed back must be read before."""
+        """Read the descriptor for ``take``. The caller must first read all pushed-back bytes."""
         return self._read_until(take, max_bytes)
 
     def _read_until(

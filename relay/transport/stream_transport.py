@@ -74,7 +74,7 @@ class StreamTransport(Transport):
             flushed.set()
 
     def _take(self) -> bytes | memoryview:
-        """Remove and return the next bytes to send. Unsent frames precede deferred frames."""
+        """Remove and return the unsent frames. If there are none, return the deferred frames."""
         if self._unsent:
             data, self._unsent = self._unsent, b""
         else:

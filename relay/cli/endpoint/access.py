@@ -13,10 +13,10 @@ from .variables import TOKEN
 
 
 def find_token(path: str) -> str | None:
-    """Return the token from a file, or without ``path`` from ARC_RELAY_CLIENT_TOKEN.
+    """Return the token in the file ``path``. If ``path`` is empty, return ARC_RELAY_CLIENT_TOKEN.
 
-    Returns None if neither is given. Raises ValueError if the token is not valid. The message names
-    the option or the variable, and does not quote the token.
+    Returns None if the variable is not set either. Raises ValueError if the token is not valid. The
+    message names the option or the variable, and does not quote the token.
     """
     if path:
         try:

@@ -21,16 +21,15 @@ KILL_AFTER: Final = 5.0
 """Seconds from SIGTERM to SIGKILL when a process group is ended."""
 
 POLL: Final = 0.05
-"""Seconds between two checks that a process group still exists. The kernel reports only the exit of
-its leader."""
+"""Seconds between two checks of whether a process group still exists. They are necessary, because
+the kernel reports only the exit of the leader."""
 
 
 async def serve_command(arguments: Sequence[str], session: Session) -> None:
     """Run a command with the session as its standard input and output, until it has ended.
 
-    The command inherits standard error. It leads a process group of its own. This group is ended
-    when the function returns, raises or is cancelled. Raises TargetError if the command cannot be
-    started.
+    The command inherits standard error, and leads a new process group. The group is ended when this
+    function returns, raises or is cancelled. Raises TargetError if the command cannot be started.
     """
     try:
         process = await trio.lowlevel.open_process(
@@ -70,7 +69,7 @@ async def copy(process: trio.Process, session: Session) -> None:
 
 
 async def end_group(process: trio.Process) -> None:
-    """End the process group of a process: send SIGTERM, and SIGKILL after `KILL_AFTER`."""
+    """Send SIGTERM to the process group of a process, and SIGKILL if it still exists later."""
     stream: Any = process.stdio
     await stream.aclose()
     signal_group(process, signal.SIGTERM)

@@ -60,7 +60,7 @@ LinkArgument = Annotated[
 class ShareCommand(TyperCommand):
     """Command whose last argument may be a command line after ``--``.
 
-    The parser removes the first ``--``. This class doubles it, so that `parse_target` gets one.
+    The parser removes the first ``--``. This class adds a second ``--`` for `parse_target`.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -28,7 +28,7 @@ class OutputFailed(Exception):
 
 
 async def copy_to_session(local: trio.abc.ReceiveStream, session: Session) -> None:
-    """Copy the local stream to the session until its end, then send the end to the session."""
+    """Copy the local stream to the session until the end, then end the stream of the session."""
     with session_errors(session):
         while data := await receive(local):
             await session.send_all(data)
@@ -36,7 +36,7 @@ async def copy_to_session(local: trio.abc.ReceiveStream, session: Session) -> No
 
 
 async def copy_from_session(session: Session, local: trio.abc.HalfCloseableStream) -> None:
-    """Copy the session to the local stream until its end, then end the local stream."""
+    """Copy the session to the local stream until the end, then end the local stream."""
     with session_errors(session):
         while data := await session.receive_some(PIECE):
             with output_errors():

@@ -22,7 +22,7 @@ ADVICE: Final = {
 """Advice for the user, keyed by the HTTP status of a refusal."""
 
 KNOWN: Final = (EndpointError, StartError, InputFailed, OutputFailed)
-"""Exceptions whose message is shown to the user. Any other exception is a bug."""
+"""Expected exceptions, whose messages are shown to the user. Any other exception is a bug."""
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -35,7 +35,7 @@ def explain(error: BaseException) -> tuple[int, str]:
 
 
 def refusal_text(error: Refused) -> str:
-    """Return the message for a refusal by the relay, with the pair's hash in the relay's log."""
+    """Return the message for a refusal. It includes the pair's hash in the log of the relay."""
     parts = [str(error)]
     if error.pair_hash:
         parts[0] += f" (pair {error.pair_hash})"

@@ -40,7 +40,7 @@ FINAL: Final = (WrongKey, Refused, InvalidLink)
 
 
 def parse_local(text: str | None) -> Address:
-    """Parse LOCAL: a port, an address, or None for a free port. Raises ValueError otherwise."""
+    """Parse LOCAL, which is a port or an address; None for a free port. Raises ValueError."""
     if text is None:
         return TcpAddress(LOOPBACK, 0)
     if text.isdecimal():

@@ -1,4 +1,4 @@
-"""Common options of `arc-relay pipe` and `arc-relay forward`, and sessions with these options."""
+"""Common options of `arc-relay pipe` and `arc-relay forward`, and a way to open their sessions."""
 
 from __future__ import annotations
 

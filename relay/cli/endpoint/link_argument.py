@@ -21,9 +21,10 @@ def is_link(text: str) -> bool:
 
 
 def find_link(argument: str | None) -> Link:
-    """Return the link from an argument, or without one from the variable ARC_RELAY_LINK.
+    """Return the link from an argument. Without argument, use the variable ARC_RELAY_LINK.
 
-    Raises WrongUsage if there is no link or if it is not valid. The message does not quote it.
+    Raises WrongUsage if there is no link, or if the link is not valid. The message does not quote
+    the link.
     """
     text = argument or os.environ.get(LINK)
     if not text:

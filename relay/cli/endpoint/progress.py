@@ -46,7 +46,7 @@ class Traffic:
 
     @contextmanager
     def counting(self, session: Counted) -> Iterator[None]:
-        """Include the bytes of a session, during a ``with`` block and after it."""
+        """Count the bytes of a session during a with block. The total includes them afterwards."""
         self._sessions.append(session)
         try:
             yield
@@ -65,9 +65,10 @@ class Traffic:
         )
 
     def rate(self) -> float:
-        """Return the average of the last `RATE_TIME`, in bytes per second of both directions.
+        """Return the average rate, in bytes per second, of both directions together.
 
-        The average starts at the first call within this time; for the first call it is 0.
+        The average begins with the first call in the last `RATE_TIME` seconds. Without an earlier
+        call in this time, the rate is 0.
         """
         now, total = self.now(), sum(self.bytes)
         self._samples = [it for it in self._samples if it[0] > now - RATE_TIME] + [(now, total)]
@@ -86,7 +87,7 @@ def progress_line(state: str, traffic: Traffic) -> str:
 
 
 def number_of(count: int, noun: str) -> str:
-    """Return a number and a noun, which gets a plural s unless the number is 1."""
+    """Return a number and a noun. The noun gets a plural s unless the number is 1."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import segno
 
 BORDER: Final = 2
-"""Number of light modules around the code. The standard asks for 4, but 2 suffice for phones."""
+"""Width, in modules, of the light border. The standard asks for 4, but phones need only 2."""
 
 COLORS: Final = "\x1b[38;5;16;48;5;231m"
 """Escape sequence for black on white, in colors that the theme of the terminal does not change."""

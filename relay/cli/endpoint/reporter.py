@@ -19,8 +19,8 @@ INTERVAL: Final = 0.5
 """Seconds between two updates of the last line."""
 
 BULK: Final = 10**6
-"""Number of bytes from which on a command with one session shows its progress. With fewer bytes,
-the last line could overwrite a prompt, such as the password prompt of ssh."""
+"""Minimum number of bytes with which a command with one session shows its progress. Earlier, the
+progress could overwrite a prompt, such as the password prompt of ssh."""
 
 
 class Reporter:

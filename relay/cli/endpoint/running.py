@@ -14,7 +14,7 @@ from ..errors import print_error
 from .failures import KNOWN, explain
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command. It first ends its sessions and the processes that serve guests."""
+"""Signals that end a command. The command ends its sessions, and the processes of guests, first."""
 
 Main = Callable[[], Awaitable[None]]
 

@@ -169,9 +169,9 @@ def counted(handler: Handler, reporter: Reporter) -> Handler:
 
 
 def show_link(link: Link, options: ShareOptions, screen: Screen) -> None:
-    """Write the link and its QR code to a terminal.
+    """Write the link and its QR code to standard error if it is a terminal.
 
-    Write nothing if standard error is not a terminal, or with --quiet if the link is in a file.
+    With --quiet, write nothing if the link is in a file.
     """
     if not screen.is_terminal or (options.quiet and options.link_file):
         return

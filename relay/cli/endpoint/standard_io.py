@@ -32,7 +32,7 @@ def open_standard_io() -> trio.StapledStream[DescriptorWriter, DescriptorReader]
 
 
 class DescriptorReader(trio.abc.ReceiveStream):
-    """Stream that reads from a descriptor and never closes the descriptor."""
+    """Stream that reads from a descriptor. It never closes the descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -36,7 +36,7 @@ class Status:
     waiting: str = ""
     note: str = "connecting to the relay"
     lost: dict[str, str] = field(default_factory=dict)
-    """Last failure of each session that has no connection; "" for each connected session."""
+    """Reason of the last failure, keyed by session; "" for a connected session."""
 
     def update(self, event: ClientEvent) -> str:
         """Update the state. Return a line about the change, or "" if there is no change."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 LINK: Final = "ARC_RELAY_LINK"
-"""Variable with the link for `pipe` and `forward`, or with ``@FILE``."""
+"""Variable for `pipe` and `forward`. Its value is the link or ``@FILE``."""
 
 TOKEN: Final = "ARC_RELAY_CLIENT_TOKEN"  # noqa: S105 - a name
-"""Variable with the token of the relay for `share`."""
+"""Variable for `share`. Its value is the token of the relay."""
 
 SECRET_VARIABLES: Final = frozenset({LINK, TOKEN})
-"""Variables that are removed from the environment of a process that serves a guest."""
+"""Variables that a process for a guest does not inherit."""
