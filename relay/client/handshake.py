@@ -25,7 +25,7 @@ class Ciphers(NamedTuple):
     sending: CipherState
     receiving: CipherState
     handshake_hash: bytes
-    """Hash of the handshake, which is equal at both endpoints and differs in each connection."""
+    """Hash of the handshake. It is equal at both endpoints, and different for each connection."""
 
 
 def prologue(kind: Literal["link", "session"], code: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Buffer of the stream that an endpoint receives, until the program consumes it. Pure."""
+"""Buffer of stream data that was received and that the program has not consumed. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Buffer of the stream that an endpoint sends, until the peer acknowledges it. Pure."""
+"""Buffer of stream data that the program has written and the peer has not acknowledged. Pure."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ class Outbox:
         """Continue at the position that the peer gives at the beginning of a connection.
 
         Raises:
-            ProtocolViolation: The position is lower than an earlier position of the peer or exceeds
-                the stream, or the window has changed.
+            ProtocolViolation: The position is lower than an earlier position, or is beyond the end
+                of the stream. Or the window has changed.
         """
         if not self.delivered <= received <= self.length + self.ended:
             raise ProtocolViolation("position of RESUME is not one that can continue the stream")

@@ -46,7 +46,7 @@ LINGER: Final = 30.0
 
 
 class SessionRunner:
-    """Runner of a session, which uses one connection after the other.
+    """Runner that keeps a session connected, with one connection after the other.
 
     Args:
         session: Session that the program uses.

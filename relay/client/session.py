@@ -24,7 +24,7 @@ CLOSED_TEXT: Final = "the program of the peer closed the session"
 
 
 class Session(trio.abc.HalfCloseableStream):
-    """Bidirectional stream between a program and its peer, which survives lost connections.
+    """Bidirectional stream to the peer. The stream survives lost connections.
 
     Bytes arrive exactly once and in order, or the session ends with an error. `send_all` returns
     once the bytes are in the buffer of the session. It waits while the buffer (4 MiB) is full.
@@ -52,7 +52,7 @@ class Session(trio.abc.HalfCloseableStream):
 
     @property
     def bytes_received(self) -> int:
-        """Number of bytes that `receive_some` has returned, or that were discarded."""
+        """Number of received bytes that the program has read or the session has discarded."""
         return self._state.inbox.consumed_bytes
 
     @property

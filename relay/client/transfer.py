@@ -39,7 +39,7 @@ PONG_TIMEOUT: Final = 3.5
 """Seconds of silence after PING after which the connection counts as lost."""
 
 REPORT_TIMEOUT: Final = 2.0
-"""Maximum time, in seconds, to tell the peer that it violated the protocol."""
+"""Maximum time, in seconds, to report a protocol violation to the peer."""
 
 VIOLATION_TEXT: Final = "the peer violated the endpoint protocol"
 
@@ -226,7 +226,7 @@ class Transfer:
 
 
 async def report_violation(channel: Channel) -> None:
-    """Tell the peer that it violated the protocol, and close the connection."""
+    """Report a protocol violation to the peer, and close the connection."""
     with suppress(ConnectionLost):
         await channel.send(Abort(Reason.PROTOCOL_VIOLATION, VIOLATION_TEXT).encode())
     await channel.close()

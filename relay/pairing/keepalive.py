@@ -106,7 +106,7 @@ class KeepaliveState:
     pinged_at: float | None = None
     """Time of the last ping; None if the side has answered this ping, or has not been pinged."""
     pong_delayed_by_data: bool = False
-    """True if the last ping waits behind unsent data, which delays the pong."""
+    """True if the last ping waits behind unsent data, so that its pong is delayed."""
     progress: Progress = field(default_factory=Progress)
     """Progress of the unsent data for the side."""
 

@@ -49,7 +49,7 @@ async def expire_waiting(
 ) -> None:
     """Every ``sweep_interval``, end the sides that have waited for longer than ``pair_ttl``.
 
-    This also prunes the limits per client, which otherwise only new connections do.
+    This also prunes the limits per client. Otherwise, only new connections would prune them.
     """
     while True:
         await trio.sleep(settings.sweep_interval)

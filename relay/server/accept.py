@@ -66,7 +66,7 @@ async def accept(
 
 
 class AcceptErrors:
-    """Counter of failed accepts, which also logs them at a limited rate."""
+    """Counter of failed accepts. It also logs them, at a limited rate."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -112,7 +112,7 @@ class Counters:
     def snapshot(self, open_pairs: Iterable[Traffic]) -> dict[str, Any]:
         """Return a copy of the counters, as keyword arguments for `RelayStatistics`.
 
-        ``open_pairs`` is the traffic of the open pairs, which is added to the copy.
+        The traffic of the open pairs, ``open_pairs``, is added to the copy.
         """
         found = {each.name: getattr(self, each.name) for each in fields(self)}
         traffic = reduce(Traffic.plus, open_pairs, found.pop("traffic"))

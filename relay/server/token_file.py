@@ -17,7 +17,7 @@ MIN_LENGTH: Final = 16
 """Minimum length, in characters, of a strong token. 16 hexadecimal digits have 64 bits."""
 
 TOKEN: Final = re.compile(rb"[!-~]+")
-"""Syntax of a token: visible ASCII, which ``Authorization: Bearer`` and ``?token=`` can carry."""
+"""Syntax of a token: visible ASCII, as ``Authorization: Bearer`` and ``?token=`` permit."""
 
 WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 """Byte order marks of UTF-16. The mark of UTF-32-LE begins with the first of them."""

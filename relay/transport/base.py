@@ -108,7 +108,7 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def half_closeable(self) -> bool:
-        """True if the stream can end only its send direction. A `trio.SSLStream` cannot do this."""
+        """True if the stream can end its send direction and still receive. TLS streams cannot."""
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def drain_and_wait_eof(self) -> None:

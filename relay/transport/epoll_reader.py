@@ -14,7 +14,7 @@ runs before the next read. The next turn begins with the ready sockets that the 
 reach, so every ready socket is read.
 
 It also costs more CPU time to return to the trio loop than to forward a message. So after several
-turns that woke no task, the reader task lingers: it waits in its own epoll call first.
+turns that woke no task, the reader task lingers: it waits in its own epoll call before it returns.
 Lingering delays other tasks by at most `LINGER`, `SHORT_POLL` and a turn. A new connection, a
 response or a write that becomes blocked wakes a task, which ends the lingering.
 """

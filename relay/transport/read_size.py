@@ -15,7 +15,7 @@ new memory.
 """
 
 MIN_READ: Final = 1024
-"""Minimum value of `ReadSize.bytes`. Smaller reads would use most of their CPU time for overhead."""
+"""Minimum value of `ReadSize.bytes`. Smaller reads would mostly cost overhead."""
 
 FIRST_READ: Final = 16 * 1024
 """Size, in bytes, of the first read from a side."""

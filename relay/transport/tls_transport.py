@@ -206,7 +206,7 @@ class TLSTransport(SocketTransport):
         return self._encrypt(data)
 
     def _encrypt(self, data: bytes) -> bytes:
-        """Encrypt data. Return OpenSSL's pending records, such as an alert, then the new records."""
+        """Encrypt data. Return OpenSSL's pending records, such as an alert, and the new records."""
         try:
             if len(data) <= RECORD:
                 if data:

@@ -1,4 +1,4 @@
-"""Handlers of `arc-relay share`, which connect the session of a guest to the target."""
+"""Handlers for `arc-relay share`. A handler connects the session of a guest to the target."""
 
 from __future__ import annotations
 

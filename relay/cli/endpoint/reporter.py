@@ -44,7 +44,7 @@ class Reporter:
         self._single = single
 
     def say(self, text: str) -> None:
-        """Write a line."""
+        """Write a line to standard error."""
         self.screen.print(text)
 
     def on_event(self, event: ClientEvent) -> None:

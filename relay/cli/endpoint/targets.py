@@ -65,7 +65,7 @@ def parse_target(words: Sequence[str]) -> Target:
 
 
 def target_words(target: Target) -> list[str]:
-    """Return the arguments that give a target, as `parse_target` parses them."""
+    """Return the arguments for a target. `parse_target` is the inverse function."""
     if isinstance(target, Command):
         return [SEPARATOR, *target.arguments]
     return [STANDARD if isinstance(target, StandardStreams) else str(target)]
