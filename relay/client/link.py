@@ -109,7 +109,7 @@ class Link:
         return f"{self.request_url(self.code)}#k={codes.encode(self.key)}"
 
     def request_url(self, code: str) -> str:
-        """Return the URL for a connection with a link code or a session code. It is a secret."""
+        """Return the URL for a connection with a link code or session code. The URL is a secret."""
         base, _, query = self.url.partition("?")
         return f"{base}?pair={quote(code, safe='')}{'&' if query else ''}{query}"
 

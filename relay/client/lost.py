@@ -46,7 +46,7 @@ class ConnectionLost(Exception):
 
     @property
     def is_expiry(self) -> bool:
-        """True if the relay ended this side because the side waited too long. This is no failure."""
+        """True if the relay ended the waiting side after `pair_ttl`. This is no failure."""
         return self.code == GOING_AWAY and self.reason != "relay stopping"
 
     @property

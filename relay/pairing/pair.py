@@ -74,7 +74,7 @@ class Pair:
         return self.a.client, self.b.client if self.b else ""
 
     def is_reading_paused(self, side: Side) -> bool:
-        """Return True if the relay is not reading from a side now, perhaps because its peer is slow."""
+        """Return True if the relay is not reading from a side now. A slow peer is one reason."""
         peer = self.b if side is self.a else self.a
         return side.reading_paused or (peer is not None and peer.transport.write_blocked)
 

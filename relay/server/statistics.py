@@ -29,15 +29,15 @@ class RelayStatistics:
     waiting: int = 0
     """Number of codes with a waiting side."""
     connections: int = 0
-    """Open connections, including connections in the handshake or the closing handshake."""
+    """Number of open connections, including connections in a handshake or closing handshake."""
     admitted: int = 0
-    """Open connections that hold a slot of ``max_connections``."""
+    """Number of open connections that hold a slot of ``max_connections``."""
     draining: bool = False
     """True once the relay has begun to stop."""
     connections_accepted: int = 0
-    """Connections accepted since the start."""
+    """Number of connections accepted since the start."""
     accepts_failed: int = 0
-    """Failed accepts. The process had no free descriptor or memory, or a connection failed."""
+    """Number of failed accepts. Reasons are a lack of descriptors or memory, or a failed client."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """Number of refused requests for each status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
@@ -45,15 +45,15 @@ class RelayStatistics:
     waiting_ended: Mapping[Outcome, int] = field(default_factory=dict)
     """Number of waiting sides that ended before a peer joined, for each outcome."""
     bytes: tuple[int, int] = (0, 0)
-    """Bytes of frames forwarded from each side."""
+    """Number of bytes of the frames forwarded from each side."""
     messages: tuple[int, int] = (0, 0)
-    """Binary messages forwarded from each side."""
+    """Number of binary messages forwarded from each side."""
     text_messages_dropped: tuple[int, int] = (0, 0)
-    """Text messages from each side that were dropped."""
+    """Number of text messages from each side that were dropped."""
     takeover_checks: int = 0
-    """Takeover checks: the relay pinged sides because a client arrived with their code."""
+    """Number of times the relay pinged sides because a client arrived with their code."""
     evictions: int = 0
-    """Pairs evicted because a side did not answer a takeover check."""
+    """Number of pairs evicted because a side did not answer a takeover check."""
     tls_handshakes_failed: Mapping[str, int] = field(default_factory=dict)
     """Number of failed TLS handshakes for each value of `TlsFailure`."""
 
