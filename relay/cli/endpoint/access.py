@@ -15,8 +15,8 @@ from .variables import TOKEN
 def find_token(path: str) -> str | None:
     """Return the token in the file ``path``. If ``path`` is empty, return ARC_RELAY_CLIENT_TOKEN.
 
-    Returns None if the variable is not set either. Raises ValueError if the token is not valid. The
-    message names the option or the variable, and does not quote the token.
+    Returns None if ``path`` is empty and the variable is not set. Raises ValueError if the token is
+    not valid. The message names the option or the variable, and does not quote the token.
     """
     if path:
         try:

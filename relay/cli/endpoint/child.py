@@ -26,7 +26,7 @@ the kernel reports only the exit of the leader."""
 
 
 async def serve_command(arguments: Sequence[str], session: Session) -> None:
-    """Run a command with the session as its standard input and output, until it has ended.
+    """Run a command until it has ended. The session is its standard input and output.
 
     The command inherits standard error, and leads a new process group. The group is ended when this
     function returns, raises or is cancelled. Raises TargetError if the command cannot be started.

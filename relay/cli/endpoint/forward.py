@@ -40,7 +40,7 @@ FINAL: Final = (WrongKey, Refused, InvalidLink)
 
 
 def parse_local(text: str | None) -> Address:
-    """Parse LOCAL: a port or an address. None gives a free port. Raises ValueError for other text."""
+    """Parse LOCAL: a port or an address; None for a free port. Raises ValueError if it is wrong."""
     if text is None:
         return TcpAddress(LOOPBACK, 0)
     if text.isdecimal():
