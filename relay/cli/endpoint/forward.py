@@ -54,7 +54,9 @@ def run_forward(argument: str | None, local: str | None, options: GuestOptions) 
     try:
         address = parse_local(local)
     except ValueError as error:
-        raise WrongUsage(f"LOCAL must be PORT, HOST:PORT or unix:PATH: {error}") from None
+        raise WrongUsage(
+            f"LOCAL must be PORT, HOST:PORT or unix:PATH, and LINK a link or @FILE: {error}"
+        ) from None
     status = Status("session", "waiting for connections", "waiting for the host", note="")
     reporter = Reporter(status, sys.stderr, quiet=options.quiet)
     opener = options.session_opener(find_link(argument), reporter.on_event)

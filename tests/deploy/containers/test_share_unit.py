@@ -20,11 +20,17 @@ UNIT: Final = "arc-relay-share.service"
 STATE_LINK: Final = "/var/lib/arc-relay-share/link"
 TOKEN: Final = "token-of-the-relay"  # noqa: S105 - of this test
 TOKEN_FILE: Final = "/root/token"  # noqa: S105 - a path
-RELAY: Final = f"{PROGRAM} start --host 127.0.0.1 --token-file {TOKEN_FILE}"
-TARGET: Final = "python3 -m http.server --bind 127.0.0.1 --directory /srv 7000"
-GUEST: Final = (
-    f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 20 {PROGRAM} pipe --quiet @/root/link"
+PAYLOAD: Final = "payload-of-the-guest"
+# systemd-run returns when the relay listens, and systemd itself listens for the target.
+RELAY: Final = (
+    "systemd-run --unit=relay --property=Type=notify"
+    f" {PROGRAM} start --host 127.0.0.1 --token-file {TOKEN_FILE}"
 )
+ECHO: Final = (
+    "systemd-run --unit=target --socket-property=ListenStream=127.0.0.1:7000"
+    " --socket-property=Accept=yes --property=StandardInput=socket /bin/cat"
+)
+GUEST: Final = f"echo {PAYLOAD} | timeout 30 {PROGRAM} pipe --quiet @/root/link"
 
 
 @pytest.fixture
@@ -48,8 +54,7 @@ async def reach(machine: Machine) -> None:
     """Reach the target as a guest with a copy of the link."""
     machine.container.do("install", "--mode=600", STATE_LINK, "/root/link")
     done = await trio.to_thread.run_sync(machine.container.attempt, "sh", "-c", GUEST)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "200 OK" in done.stdout
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{PAYLOAD}\n", "")
 
 
 async def link_of(machine: Machine) -> str:
@@ -64,9 +69,9 @@ async def test_unit(machine: Machine, time_limit: None) -> None:
     """Guests reach the target, also after restarts. The link stays, and no log has a secret."""
     container = machine.container
     container.do("sh", "-c", f"umask 077; echo {TOKEN} >{TOKEN_FILE}")
-    container.do("systemd-run", "--unit=target", *TARGET.split())
-    container.do("systemd-run", "--unit=relay", *RELAY.split())
-    share = f"share :7000 --via ws://127.0.0.1:8765/ --token-file {TOKEN_FILE} --systemd"
+    container.do(*RELAY.split())
+    container.do(*ECHO.split())
+    share = f"share 7000 --via ws://127.0.0.1:8765/ --token-file {TOKEN_FILE} --systemd"
     machine.write(f"/etc/systemd/system/{UNIT}", container.do(PROGRAM, *share.split()))
     done = container.attempt("systemd-analyze", "verify", UNIT)
     assert (done.returncode, done.stderr) == (0, "")
@@ -86,4 +91,4 @@ async def test_unit(machine: Machine, time_limit: None) -> None:
     code, _, key = link.partition("?pair=")[2].partition("#k=")
     journal = container.do("journalctl", "--output=cat")
     assert "waiting for guests" in journal
-    assert [secret for secret in (code, key, TOKEN) if secret in journal] == []
+    assert [secret for secret in (code, key, TOKEN, PAYLOAD) if secret in journal] == []

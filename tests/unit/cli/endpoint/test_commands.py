@@ -67,6 +67,7 @@ def test_help(run: Run, command: str, example: str) -> None:
         (["forward", LINK, "0"], "the port must be a number from 1 to 65535"),
         (["forward", LINK, "x"], "LOCAL must be PORT, HOST:PORT or unix:PATH"),
         (["forward", "8080"], "ARC_RELAY_LINK"),
+        (["forward", "mine"], "and LINK a link or @FILE: it has no port"),
         (["share", "ssh", "--via", RELAY], "give --link-file, because standard error is no"),
         (["share", "ssh", "--new", "--link-file", "new"], "give the URL of the relay with --via"),
         (["share", "ssh", "--via", "x", "--link-file", "new"], "--via: relay URL must begin with"),
