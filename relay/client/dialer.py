@@ -16,7 +16,7 @@ from .dial_errors import describe_tcp_error, describe_tls_error
 from .errors import NoRelay, Refused
 from .link import Link
 from .lost import ConnectionLost, Rejected
-from .retry import is_final, tcp_timeout
+from .retry import is_final, refusal_text, tcp_timeout
 from .url import parse_url
 from .websocket import WebSocket, run_websocket
 
@@ -83,12 +83,12 @@ class Dialer:
         except NoRelay as error:
             if not self.was_accepted:
                 raise
-            raise ConnectionLost(str(error)) from None
+            raise ConnectionLost(f"no connection to the relay: {error}") from None
         except Rejected as answer:
             status, reason = answer.status, answer.reason
             if is_final(status, is_host=self.is_host, was_accepted=self.was_accepted):
                 raise Refused(status, reason, answer.pair_hash) from None
-            text = f"the relay answered {status} {reason}".rstrip()
+            text = refusal_text(status, reason, is_host=self.is_host)
             retry_after = answer.retry_after
             raise ConnectionLost(text, status=status, retry_after=retry_after) from None
 

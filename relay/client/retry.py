@@ -83,6 +83,14 @@ def parse_retry_after(value: str | None, status: int) -> float:
     return min(float(text), MAX_RETRY_AFTER)
 
 
+def refusal_text(status: int, reason: str, *, is_host: bool) -> str:
+    """Return the cause of a temporary refusal in one line; see `is_final` for the arguments."""
+    text = f"the relay answered {status} {reason}".rstrip()
+    if status == HTTPStatus.UNAUTHORIZED and not is_host:
+        return f"the host is not connected ({text})"
+    return text
+
+
 def is_final(status: int, *, is_host: bool, was_accepted: bool) -> bool:
     """Return True if a retry would get the same error response, so that the endpoint gives up.
 

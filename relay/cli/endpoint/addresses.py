@@ -37,9 +37,10 @@ Address = TcpAddress | UnixAddress
 
 
 def parse_address(text: str) -> Address:
-    """Parse ``:PORT``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:PATH``.
+    """Parse ``PORT``, ``:PORT``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:PATH``.
 
-    Without a host, the address is 127.0.0.1. Raises ValueError for any other text.
+    Without a host, the address is 127.0.0.1. Raises ValueError for any other text. The message does
+    not quote the text, which may be a link by mistake.
     """
     if text.startswith(UNIX):
         path = text.removeprefix(UNIX)
@@ -50,14 +51,14 @@ def parse_address(text: str) -> Address:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ValueError(f"an IPv6 address must be in brackets, as in [{host}]:{port}")
-    if not colon:
-        raise ValueError("an address must be :PORT, HOST:PORT or unix:PATH")
+        raise ValueError("an IPv6 address must be in brackets, as in [::1]:80")
+    if not colon and not port.isdecimal():
+        raise ValueError("it has no port")
     return TcpAddress(host or LOOPBACK, parse_port(port))
 
 
 def parse_port(text: str) -> int:
     """Parse a port from 1 to 65535. Raises ValueError for any other text."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= MAX_PORT):
-        raise ValueError(f"the port must be a number from 1 to {MAX_PORT}, not {text!r}")
+        raise ValueError(f"the port must be a number from 1 to {MAX_PORT}")
     return int(text)

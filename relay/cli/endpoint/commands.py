@@ -78,7 +78,7 @@ def share(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         typer.Argument(
             metavar="TARGET | -- COMMAND [ARGUMENT]...",
             show_default=False,
-            help="What guests reach: ssh (port 22 of this machine), :PORT, HOST:PORT, unix:PATH,"
+            help="What guests reach: ssh (port 22 of this machine), PORT, HOST:PORT, unix:PATH,"
             " - (standard input and output, for one guest), or a command that runs once for each"
             " guest.",
         ),
@@ -131,6 +131,9 @@ def share(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         resume = RESUME_TIMEOUT.parse("--resume-timeout", resume_timeout)
     if systemd:
         from .systemd_unit import unit_for  # noqa: PLC0415 - likewise
+
+        if link_file or new:
+            raise WrongUsage("--link-file and --new must be left out: a unit has a link of its own")
 
         values = {
             "--ca": ca and str(Path(ca).absolute()),

@@ -7,6 +7,7 @@ from typing import Final
 from ...client.errors import EndpointError, NoRelay, PeerAborted, Refused, ResumeTimeout, WrongKey
 from ...daemon.errors import StartError, os_error_text
 from .copying import InputFailed, OutputFailed
+from .status import CLOSED
 
 FAILURE: Final = 1
 REFUSED: Final = 3
@@ -14,9 +15,10 @@ WRONG_KEY: Final = 4
 
 ADVICE: Final = {
     400: "the URL of the relay may be wrong; `arc-relay probe URL` examines it",
-    401: "give the token of the relay with --token-file or ARC_RELAY_CLIENT_TOKEN",
+    401: "--token-file or ARC_RELAY_CLIENT_TOKEN must give the token of the relay",
     403: "the relay or a proxy in front of it refuses this client",
     404: "there is no relay at this path; `arc-relay probe URL` examines it",
+    200: "the server at this URL is no relay; `arc-relay probe URL` examines it",
     426: "the server is no relay, or a proxy in front of it does not forward WebSockets",
 }
 """Advice for the user, keyed by the HTTP status of a refusal."""
@@ -54,7 +56,7 @@ def failure_text(error: BaseException) -> str:
         return f"cannot read from standard input: {cause_text(error)}"
     if isinstance(error, NoRelay):
         return f"no connection to the relay: {error}; `arc-relay probe URL` examines it"
-    if isinstance(error, PeerAborted):
+    if isinstance(error, PeerAborted) and error.reason_code != CLOSED:
         return f"the peer ended the session: {error}"
     if isinstance(error, ResumeTimeout):
         return f"{error}; --resume-timeout sets how long to try"

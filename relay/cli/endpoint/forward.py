@@ -17,7 +17,7 @@ from ...client.errors import EndpointError, InvalidLink, Refused, WrongKey
 from ...daemon.errors import StartError
 from ...daemon.unix_listener import UnixListener, open_unix
 from ..options import WrongUsage
-from .addresses import LOOPBACK, Address, TcpAddress, UnixAddress, parse_address, parse_port
+from .addresses import LOOPBACK, Address, TcpAddress, UnixAddress, parse_address
 from .copying import InputFailed, copy_both
 from .failures import failure_text
 from .guest import GuestOptions, OpenSession
@@ -40,12 +40,8 @@ FINAL: Final = (WrongKey, Refused, InvalidLink)
 
 
 def parse_local(text: str | None) -> Address:
-    """Parse LOCAL: a port or an address; None for a free port. Raises ValueError if it is wrong."""
-    if text is None:
-        return TcpAddress(LOOPBACK, 0)
-    if text.isdecimal():
-        return TcpAddress(LOOPBACK, parse_port(text))
-    return parse_address(text)
+    """Parse LOCAL: an address, or None for a free port. Raises ValueError as `parse_address` does."""
+    return TcpAddress(LOOPBACK, 0) if text is None else parse_address(text)
 
 
 def run_forward(argument: str | None, local: str | None, options: GuestOptions) -> int:
@@ -58,7 +54,9 @@ def run_forward(argument: str | None, local: str | None, options: GuestOptions) 
     try:
         address = parse_local(local)
     except ValueError as error:
-        raise WrongUsage(f"LOCAL must be PORT, HOST:PORT or unix:PATH: {error}") from None
+        raise WrongUsage(
+            f"LOCAL must be PORT, HOST:PORT or unix:PATH, and LINK a link or @FILE: {error}"
+        ) from None
     status = Status("session", "waiting for connections", "waiting for the host", note="")
     reporter = Reporter(status, sys.stderr, quiet=options.quiet)
     opener = options.session_opener(find_link(argument), reporter.on_event)

@@ -11,8 +11,9 @@ from functools import partial
 from ...client import Session, connect
 from ...client.events import ClientEvent
 from ...client.link import Link
+from ...client.url import parse_url
+from ..access import tls_context
 from ..options import WrongUsage
-from .access import context_for
 
 OpenSession = Callable[..., AbstractAsyncContextManager[Session]]
 
@@ -29,7 +30,7 @@ class GuestOptions:
     def tls_context(self, link: Link) -> ssl.SSLContext | None:
         """Return the TLS context for a link. Raises WrongUsage if the options do not fit it."""
         try:
-            return context_for(link.url, self.ca, insecure=self.insecure)
+            return tls_context(parse_url(link.url), self.ca, insecure=self.insecure)
         except ValueError as error:
             raise WrongUsage(str(error)) from None
 

@@ -13,6 +13,7 @@ from ...client.session import Session
 from .addresses import Address, TcpAddress
 from .child import serve_command
 from .copying import InputFailed, copy_both
+from .failures import cause_text
 from .targets import Command
 
 CONNECT_TIMEOUT: Final = 10.0
@@ -30,8 +31,9 @@ def handler_for(target: Address | Command) -> Handler:
                 await serve_command(target.arguments, session)
             else:
                 await serve_address(target, session)
-        except InputFailed:
-            raise TargetError("the connection to the target failed") from None
+        except InputFailed as error:
+            cause = cause_text(error)
+            raise TargetError(f"the connection to the target failed: {cause}") from None
 
     return handle
 

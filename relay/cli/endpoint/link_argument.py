@@ -29,6 +29,8 @@ def find_link(argument: str | None) -> Link:
     text = argument or os.environ.get(LINK)
     if not text:
         raise WrongUsage(f"give the link, as LINK, @FILE or the variable {LINK}")
+    if not is_link(text):
+        raise WrongUsage("the link must be like wss://..., or @FILE for a file with the link")
     try:
         return open_link(text.removeprefix(FILE)) if text.startswith(FILE) else Link.parse(text)
     except ValueError as error:

@@ -18,9 +18,10 @@ from ...client.errors import EndpointError, InvalidLink
 from ...client.events import ClientEvent, Waiting
 from ...client.link import Link
 from ...client.link_file import create_link_file
+from ...client.url import parse_url
 from ...daemon.errors import StartError, os_error_text
+from ..access import find_token, tls_context
 from ..options import WrongUsage
-from .access import context_for, find_token
 from .handlers import Handler, handler_for
 from .link_argument import open_link
 from .qr import qr_code
@@ -30,6 +31,7 @@ from .screen import Screen
 from .standard_copy import StandardCopy, require_output
 from .status import Status
 from .targets import StandardStreams, Target
+from .variables import TOKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +63,8 @@ def run_share(target: Target, options: ShareOptions) -> int:
         )
     link = choose_link(options.via, options.link_file, new=options.new)
     try:
-        token = find_token(options.token_file)
-        context = context_for(link.url, options.ca, insecure=options.insecure)
+        token = find_token(options.token_file, TOKEN)
+        context = tls_context(parse_url(link.url), options.ca, insecure=options.insecure)
     except ValueError as error:
         raise WrongUsage(str(error)) from None
     return trio.run(run_main, partial(share, target, link, options, token, context))

@@ -49,7 +49,7 @@ def parse_target(words: Sequence[str]) -> Target:
         return Command(tuple(others))
     if others:
         raise ValueError(
-            f"{others[0]!r} must be left out; the command to share follows --,"
+            "the target must be one word; the command to share follows --,"
             " as in: share --via URL -- bash"
         )
     if first == STANDARD:
@@ -60,7 +60,7 @@ def parse_target(words: Sequence[str]) -> Target:
         return parse_address(first)
     except ValueError as error:
         raise ValueError(
-            f"the target must be ssh, :PORT, HOST:PORT, unix:PATH, - or -- COMMAND: {error}"
+            f"the target must be ssh, PORT, HOST:PORT, unix:PATH, - or -- COMMAND: {error}"
         ) from None
 
 
