@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -34,15 +33,14 @@ class Session(trio.abc.HalfCloseableStream):
     session has failed.
     """
 
-    def __init__(self) -> None:
-        self._id = secrets.token_hex(3)
-        self._state = SessionState()
+    def __init__(self, state: SessionState) -> None:
+        self._state = state
         self._sending = self._receiving = self._closed = False
 
     @property
     def id(self) -> str:
         """Short random name, for displays and logs. It reveals nothing about the code."""
-        return self._id
+        return self._state.id
 
     @property
     def bytes_sent(self) -> int:
@@ -58,11 +56,6 @@ class Session(trio.abc.HalfCloseableStream):
     def error(self) -> EndpointError | None:
         """Cause of the failure of the session; None if it has not failed."""
         return self._state.error
-
-    @property
-    def state(self) -> SessionState:
-        """State for `relay.client` alone."""
-        return self._state
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with self._only_sender():
