@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from . import codes
-from .channel import Channel, accept, wait_for_peer
+from .channel import HOST_SIGN, Channel, accept, wait_for_peer
 from .dialer import Dialer, OpenStream
 from .errors import NoRelay, ProtocolViolation, Refused, WrongKey
 from .events import ClientEvent, OnEvent, Waiting, ignore
@@ -30,12 +30,12 @@ MAX_WAIT: Final = 330.0
 300 s. A connection that lasts longer may have a silent peer, such as another host."""
 
 MAX_DELAY: Final = 15.0
-"""Longest delay in seconds after the end of a connection with a silent peer."""
+"""Longest delay in seconds after a connection with another host, or with a silent peer."""
 
 LEAVE_TIMEOUT: Final = 5.0
 """Seconds that a guest has to close its connection with the link code."""
 
-ANOTHER_HOST: Final = "another host may use this link: a peer connected and sent nothing"
+ANOTHER_HOST: Final = "another host may use this link: a peer connected and is no guest"
 
 Handler = Callable[[Session], Awaitable[None]]
 
@@ -149,14 +149,17 @@ class Host:
     async def _first_message(self, websocket: WebSocket) -> bytes:
         """Return the first message of a guest; raise ConnectionLost."""
         try:
-            return await wait_for_peer(websocket)
+            await websocket.send(HOST_SIGN)
+            first = await wait_for_peer(websocket)
         except ConnectionLost as error:
             if not error.is_peer_gone:
                 raise
-            # Another host waits for a first message, too, until one of the two gives up. The
-            # delay leaves the other one alone for some time, in which guests reach it.
+            first = HOST_SIGN
+        if first == HOST_SIGN:
+            # The random delay leaves the other host alone for some time, in which guests reach it.
             delay = MAX_DELAY * random.random()  # noqa: S311 - not a secret
-            raise ConnectionLost(ANOTHER_HOST, retry_after=delay) from None
+            raise ConnectionLost(ANOTHER_HOST, retry_after=delay)
+        return first
 
     async def _answer(self, channel: Channel, request: Message) -> None:
         """Answer the request of an authenticated guest, and let it close the connection."""

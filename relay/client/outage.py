@@ -13,8 +13,8 @@ from .lost import ConnectionLost
 from .retry import collision_delay, retry_delay
 
 STABLE: Final = 1.0
-"""Seconds after which a connection counts as a success. An earlier end counts as a failed attempt,
-so that a relay that cuts every connection does not cause a loop without pauses."""
+"""Seconds after which a connection counts as a success. An earlier end counts as a failed attempt
+in the same outage, so that a relay that cuts every connection gets few attempts."""
 
 
 class Outage:
@@ -34,7 +34,7 @@ class Outage:
 
     @property
     def duration(self) -> float:
-        """Seconds since the last connection ended."""
+        """Seconds since the end of the last connection that lasted."""
         return trio.current_time() - self._since
 
     def connected(self) -> None:
@@ -48,12 +48,13 @@ class Outage:
         """
         now = trio.current_time()
         connected_at, self._connected_at = self._connected_at, None
-        if connected_at is not None:
-            self._since = now
+        lost = error if isinstance(error, ConnectionLost) else None
         is_stable = connected_at is not None and now >= connected_at + STABLE
+        # The handshake of a peer fails soon, and is no fault of the relay.
+        if is_stable or (connected_at is not None and lost is None):
+            self._since = now
         self._failures = 0 if is_stable else self._failures + 1
         fraction = random.random()  # noqa: S311 - not a secret
-        lost = error if isinstance(error, ConnectionLost) else None
         if isinstance(error, AnotherInitiator) or (lost is not None and lost.is_collision):
             delay = collision_delay(fraction)
         else:
