@@ -26,6 +26,9 @@ GUEST_TIMEOUT: Final = 5.0
 GUEST_LIMIT: Final = 1024
 """Maximum number of bytes that a guest may send before it is authenticated."""
 
+HOST_SIGN: Final = b""
+"""First message of a host on a link connection, by which another host of the link notices it."""
+
 
 class Channel:
     """Encrypted connection to the peer.
@@ -74,7 +77,10 @@ async def initiate(websocket: WebSocket, key: bytes, prologue: bytes) -> Channel
     """
     handshake = Initiator(key, prologue)
     await websocket.send(handshake.first_message())
-    return Channel(websocket, handshake.finish(await wait_for_peer(websocket)))
+    reply = await wait_for_peer(websocket)
+    if reply == HOST_SIGN:
+        reply = await wait_for_peer(websocket)
+    return Channel(websocket, handshake.finish(reply))
 
 
 async def accept(

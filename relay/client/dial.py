@@ -84,8 +84,10 @@ async def start_tls(stream: trio.abc.Stream, target: ConnectTarget) -> trio.abc.
             stream, target.tls, server_hostname=target.name, https_compatible=True
         )
         await secure.do_handshake()
-    except BaseException:
+    except BaseException as error:
         await trio.aclose_forcefully(stream)
+        if isinstance(error, ssl.SSLError):  # a host name that is too long for TLS
+            raise trio.BrokenResourceError from error
         raise
     return secure
 

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from . import codes
-from .channel import Channel, accept, wait_for_peer
+from .channel import HOST_SIGN, Channel, accept, wait_for_peer
 from .dialer import Dialer, OpenStream
 from .errors import NoRelay, ProtocolViolation, Refused, WrongKey
 from .events import ClientEvent, OnEvent, Waiting, ignore
@@ -31,12 +31,12 @@ relay ends a side that has waited for 300 s. A connection that lasts longer may 
 such as another host."""
 
 MAX_DELAY: Final = 15.0
-"""Maximum delay, in seconds, before a host connects again after a silent peer disconnected."""
+"""Maximum delay, in seconds, before a host connects again after another host or a silent peer."""
 
 LEAVE_TIMEOUT: Final = 5.0
 """Maximum time, in seconds, that a guest takes to close its connection with the link code."""
 
-ANOTHER_HOST: Final = "another host may use this link: a peer connected and sent nothing"
+ANOTHER_HOST: Final = "another host may use this link: a peer connected and is no guest"
 
 Handler = Callable[[Session], Awaitable[None]]
 
@@ -152,14 +152,17 @@ class Host:
     async def _first_message(self, websocket: WebSocket) -> bytes:
         """Wait for the first message of a guest and return it. Raises ConnectionLost."""
         try:
-            return await wait_for_peer(websocket)
+            await websocket.send(HOST_SIGN)
+            first = await wait_for_peer(websocket)
         except ConnectionLost as error:
             if not error.is_peer_gone:
                 raise
-            # The peer may be another host, which also waited for a first message. The delay gives
-            # guests time to reach this other host.
+            first = HOST_SIGN
+        if first == HOST_SIGN:
+            # The random delay gives guests time to reach the other host.
             delay = MAX_DELAY * random.random()  # noqa: S311 - not a secret
-            raise ConnectionLost(ANOTHER_HOST, retry_after=delay) from None
+            raise ConnectionLost(ANOTHER_HOST, retry_after=delay)
+        return first
 
     async def _answer(self, channel: Channel, request: Message) -> None:
         """Answer the request of an authenticated guest. Let the guest close the connection."""

@@ -14,7 +14,7 @@ from .retry import collision_delay, retry_delay
 
 STABLE: Final = 1.0
 """Minimum duration, in seconds, of a successful connection. A shorter connection counts as a failed
-attempt, so that the endpoint pauses even if a relay cuts every connection immediately."""
+attempt in the same outage, so that a relay that cuts every connection gets few attempts."""
 
 
 class Outage:
@@ -34,7 +34,7 @@ class Outage:
 
     @property
     def duration(self) -> float:
-        """Seconds since the end of the last connection, or since the first attempt."""
+        """Seconds since the end of the last connection that lasted, or since the first attempt."""
         return trio.current_time() - self._since
 
     def connected(self) -> None:
@@ -49,12 +49,13 @@ class Outage:
         """
         now = trio.current_time()
         connected_at, self._connected_at = self._connected_at, None
-        if connected_at is not None:
-            self._since = now
+        lost = error if isinstance(error, ConnectionLost) else None
         is_stable = connected_at is not None and now >= connected_at + STABLE
+        # The handshake of a peer fails soon, and is no fault of the relay.
+        if is_stable or (connected_at is not None and lost is None):
+            self._since = now
         self._failures = 0 if is_stable else self._failures + 1
         fraction = random.random()  # noqa: S311 - not a secret
-        lost = error if isinstance(error, ConnectionLost) else None
         if isinstance(error, AnotherInitiator) or (lost is not None and lost.is_collision):
             delay = collision_delay(fraction)
         else:

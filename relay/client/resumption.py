@@ -28,6 +28,7 @@ from .lost import ConnectionLost
 from .messages import Abort, NewSession, Reason, Resume
 from .outage import Outage
 from .session import CLOSED_TEXT, Session
+from .session_state import SessionState
 from .transfer import Transfer, report_violation
 from .websocket import WebSocket
 
@@ -49,7 +50,7 @@ class SessionRunner:
     """Runner that keeps a session connected, with one connection after the other.
 
     Args:
-        session: Session that the program uses.
+        state: State of the session.
         names: Code and key of the session.
         dialer: Opener of WebSockets, which also knows the role of this endpoint.
         resume_timeout: Seconds without a connection to the peer after which the session fails.
@@ -58,20 +59,19 @@ class SessionRunner:
 
     def __init__(
         self,
-        session: Session,
+        state: SessionState,
         names: NewSession,
         dialer: Dialer,
         resume_timeout: float,
         on_event: OnEvent,
     ) -> None:
-        self._session = session
-        self._state = session.state
+        self._state = state
         self._names = names
         self._prologue = prologue("session", names.code)
         self._dialer = dialer
         self._resume_timeout = resume_timeout
         self._on_event = on_event
-        self._outage = Outage(session.id, on_event)
+        self._outage = Outage(state.id, on_event)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._started: Callable[[], None]
@@ -124,7 +124,7 @@ class SessionRunner:
                 state.is_connected = False
                 timeout = LINGER if state.has_finished else self._resume_timeout
                 self._scope.deadline = trio.current_time() + timeout
-                self._on_event(Lost(self._session.id, str(error)))
+                self._on_event(Lost(state.id, str(error)))
             if not state.over.is_set():
                 await outage.wait(error)
         except (NoRelay, Refused) as error:
@@ -154,7 +154,7 @@ class SessionRunner:
         self._state.is_connected = True
         self._scope.deadline = math.inf
         self._outage.connected()
-        self._on_event(Connected(self._session.id))
+        self._on_event(Connected(self._state.id))
         if not self._has_begun:
             self._has_begun = True
             self._scope.shield = True  # so that a cancelled program can still abort the session
@@ -174,8 +174,9 @@ async def run_session(
         EndpointError: The session failed. If a method of the session raised
             trio.BrokenResourceError in the block, this exception replaces it.
     """
-    session = Session()
-    runner = SessionRunner(session, names, dialer, resume_timeout, on_event)
+    state = SessionState()
+    session = Session(state)
+    runner = SessionRunner(state, names, dialer, resume_timeout, on_event)
     async with background(runner.run):
         failure: EndpointError | None = None
         try:

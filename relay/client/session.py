@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -35,15 +34,14 @@ class Session(trio.abc.HalfCloseableStream):
     exception is the `error` of the session.
     """
 
-    def __init__(self) -> None:
-        self._id = secrets.token_hex(3)
-        self._state = SessionState()
+    def __init__(self, state: SessionState) -> None:
+        self._state = state
         self._sending = self._receiving = self._closed = False
 
     @property
     def id(self) -> str:
         """Short random name for displays and logs. The name does not depend on the code."""
-        return self._id
+        return self._state.id
 
     @property
     def bytes_sent(self) -> int:
@@ -59,11 +57,6 @@ class Session(trio.abc.HalfCloseableStream):
     def error(self) -> EndpointError | None:
         """Error that ended the session; None if the session has not failed."""
         return self._state.error
-
-    @property
-    def state(self) -> SessionState:
-        """Internal state, only for modules of `relay.client`."""
-        return self._state
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with self._only_sender():

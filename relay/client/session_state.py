@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Final
 
 import trio
@@ -24,6 +25,8 @@ class SessionState:
     """State that a session shares with its connections."""
 
     def __init__(self) -> None:
+        self.id = secrets.token_hex(3)
+        """Name of the session."""
         self.outbox = Outbox(BUFFER)
         self.inbox = Inbox(WINDOW)
         self.to_send = Signal()

@@ -90,13 +90,16 @@ class Transfer:
                 self._state.abort = Abort(Reason.PROTOCOL_VIOLATION, VIOLATION_TEXT)
                 self._state.to_send.set()
                 await trio.sleep(REPORT_TIMEOUT)
-                self._state.end(error)
                 nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, self._send)
             nursery.start_soon(run, self._receive)
-        if lost is not None and not self._state.over.is_set():
+        if self._violation is not None:
+            # The peer may have cut the connection before ABORT was sent. The session ends all the
+            # same, because its error must not be lost with the connection.
+            self._state.end(self._violation)
+        elif lost is not None and not self._state.over.is_set():
             raise lost
 
     async def _send(self) -> None:

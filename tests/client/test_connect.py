@@ -311,3 +311,13 @@ async def test_stuck_tls(endpoints: Endpoints, autojump_clock: trio.testing.Mock
     with pytest.raises(NoRelay, match="no TLS handshake within 10 s"):
         async with endpoints.connect(link=secure.text, open_stream=open_stream):
             pass
+
+
+async def test_host_name_too_long_for_tls(
+    endpoints: Endpoints, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A host name that TLS cannot carry fails like any other TLS handshake."""
+    link = Link.new(f"wss://{'.'.join(['a' * 60] * 5)}/")
+    with pytest.raises(NoRelay, match="^TLS handshake failed: "):
+        async with endpoints.connect(link=link):
+            pass
