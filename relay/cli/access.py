@@ -1,4 +1,4 @@
-"""Access to a relay as the commands get it from their options: the token and the TLS context."""
+"""Options of the commands for access to a relay: the token and the TLS context."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..server.token_file import is_token, read_token
 
 
 def find_token(path: str, variable: str) -> str | None:
-    """Return the token in a file, or else that of a variable; None if there is none.
+    """Return the token in the file ``path``. If ``path`` is empty, return the one in ``variable``.
 
-    Raises ValueError if the token cannot be used. The message names the option or the variable, and
-    does not quote the token.
+    Returns None if ``path`` is empty and the variable is not set. Raises ValueError if the token is
+    not valid. The message names the option or the variable, and does not quote the token.
     """
     if path:
         try:
@@ -26,16 +26,16 @@ def find_token(path: str, variable: str) -> str | None:
 
 
 def require_token(text: str, name: str) -> str:
-    """Return a token, or ""; raise ValueError with the name of its source if it cannot be used."""
+    """Return a token that is valid or empty. Otherwise, raise ValueError with its source's name."""
     if text and not is_token(os.fsencode(text)):
         raise ValueError(f"{name} must be visible ASCII characters")
     return text
 
 
 def tls_context(url: Url, ca: str, *, insecure: bool) -> ssl.SSLContext | None:
-    """Return the TLS context for a URL; None for a URL without TLS.
+    """Return the TLS context for a URL; None if the URL does not use TLS.
 
-    Raises ValueError if the options do not fit the URL, or if ``ca`` cannot be used.
+    Raises ValueError if the options do not fit the URL, or if the file ``ca`` cannot be used.
     """
     if not url.tls and (ca or insecure):
         raise ValueError(f"{'--ca' if ca else '--insecure'} must be left out without wss://")

@@ -27,7 +27,7 @@ GUEST_LIMIT: Final = 1024
 """Maximum number of bytes that a guest may send before it is authenticated."""
 
 HOST_SIGN: Final = b""
-"""First message of a host on a link connection, by which another host of the link notices it."""
+"""First message of a host on a link connection. It tells a second host that its peer is a host."""
 
 
 class Channel:

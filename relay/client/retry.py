@@ -84,7 +84,7 @@ def parse_retry_after(value: str | None, status: int) -> float:
 
 
 def refusal_text(status: int, reason: str, *, is_host: bool) -> str:
-    """Return the cause of a temporary refusal in one line; see `is_final` for the arguments."""
+    """Return the cause of a temporary refusal, in one line. `is_final` describes ``is_host``."""
     text = f"the relay answered {status} {reason}".rstrip()
     if status == HTTPStatus.UNAUTHORIZED and not is_host:
         return f"the host is not connected ({text})"

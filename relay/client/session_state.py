@@ -26,7 +26,7 @@ class SessionState:
 
     def __init__(self) -> None:
         self.id = secrets.token_hex(3)
-        """Name of the session."""
+        """Random name of the session, for displays and logs."""
         self.outbox = Outbox(BUFFER)
         self.inbox = Inbox(WINDOW)
         self.to_send = Signal()

@@ -96,8 +96,8 @@ class Transfer:
             nursery.start_soon(run, self._send)
             nursery.start_soon(run, self._receive)
         if self._violation is not None:
-            # The peer may have cut the connection before ABORT was sent. The session ends all the
-            # same, because its error must not be lost with the connection.
+            # The peer may have cut the connection before ABORT was sent. The session must still end
+            # with this error.
             self._state.end(self._violation)
         elif lost is not None and not self._state.over.is_set():
             raise lost

@@ -40,7 +40,7 @@ FINAL: Final = (WrongKey, Refused, InvalidLink)
 
 
 def parse_local(text: str | None) -> Address:
-    """Parse LOCAL: an address, or None for a free port. Raises ValueError as `parse_address` does."""
+    """Parse LOCAL: an address; None for a free port. Raises ValueError as `parse_address` does."""
     return TcpAddress(LOOPBACK, 0) if text is None else parse_address(text)
 
 
