@@ -51,7 +51,7 @@ class Outage:
         connected_at, self._connected_at = self._connected_at, None
         lost = error if isinstance(error, ConnectionLost) else None
         is_stable = connected_at is not None and now >= connected_at + STABLE
-        # Errors of the peer, such as a failed handshake, arrive early but are no fault of the relay.
+        # An early error of the peer, such as a failed handshake, is no fault of the relay.
         if is_stable or (connected_at is not None and lost is None):
             self._since = now
         self._failures = 0 if is_stable else self._failures + 1
