@@ -102,8 +102,8 @@ def must_wait(state: RelayState, code: str) -> bool:
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:
     """Return the response that refuses a client; None if the client may join with the code now.
 
-    A pair with a dead side is evicted first. The result is valid only until the next checkpoint, so
-    the caller must add the side to the pair before it.
+    A pair with a dead side is evicted first. The result is valid only until the next checkpoint.
+    Until then, the caller must add the side to the pair.
     """
     reopened = state.pairs.find(code) is not None
     evicted = await evict_dead(state, code, authorization)

@@ -108,7 +108,10 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def half_closeable(self) -> bool:
-        """True if the stream can end its send direction and still receive. TLS streams cannot."""
+        """True if the stream can end its send direction and still receive data.
+
+        A `trio.SSLStream` cannot do this.
+        """
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def drain_and_wait_eof(self) -> None:
