@@ -32,6 +32,8 @@ const UNAUTHENTICATED = { bytes: 1024, ms: 5000 };
 const BLOCK = 64_000;
 /** Bytes that an endpoint keeps in each direction of a session. */
 const WINDOW = 4 * 2 ** 20;
+/** Bytes that a received message counts in addition to its size, because the promise of its plaintext needs memory. */
+const OVERHEAD = 64;
 /** Bytes between encryption and the network. WebSocket buffers without a limit of its own. */
 const MAX_UNSENT = 2 ** 20;
 const ACK_BYTES = 256 * 2 ** 10;
@@ -40,7 +42,7 @@ const ACK_MS = 100;
 const REPEAT_ACK_MS = 1000;
 /** Milliseconds for FINISHED, for the end of a stream that no program reads, and for the first connection. */
 const LINGER_MS = 30_000;
-/** Milliseconds after which a connection counts as a success. A failure before is followed by a delay. */
+/** Milliseconds after which a connection counts as a success. An earlier end is a failed attempt in the same outage. */
 const STABLE_MS = 1000;
 /** Milliseconds that an aborted session has to tell its peer. */
 const ABORT_MS = 5000;
@@ -98,8 +100,8 @@ class Lost extends Error {
   another = false;
   /** True if the end of the connection is usual, so that no event reports it. */
   quiet = false;
-  /** True if a peer was connected and sent nothing. */
-  silentPeer = false;
+  /** True if the peer is another host of the link, or sent nothing. */
+  notGuest = false;
 }
 
 /**
@@ -469,13 +471,17 @@ function sleep(ms, signal) {
  * @property {() => void} [onOpen]
  */
 
+/** @typedef {{ size: number, message: Promise<Uint8Array> }} Queued size of a received message, and its plaintext */
+
 /** Encrypted messages over one WebSocket, in order. */
 class Channel {
   #socket; #place;
   /** @type {Lost | undefined} */ #lost;
-  /** Received messages, as promises of their plaintexts. @type {Promise<Uint8Array>[]} */ #queue = [];
+  /** Received messages in their order. @type {Queued[]} */ #queue = [];
   #queued = 0;
   #count = 0;
+  #hasHostSign = false;
+  /** True once a message of the peer has decrypted. */ #isAuthentic = false;
   #wake = () => {};
   /** @type {CipherState | undefined} */ #sending;
   /** @type {CipherState | undefined} */ #receiving;
@@ -519,7 +525,7 @@ class Channel {
       const closed = `the relay closed the connection with ${code} ${displayable(reason)}`.trim();
       const cause = !code || code === 1006 ? "the connection was cut, without a close frame" : closed;
       const quiet = code === 1001 && reason !== "relay stopping";
-      this.end(isOpen ? cause : failure, { quiet, silentPeer: reason === "peer disconnected" && !this.#count });
+      this.end(isOpen ? cause : failure, { quiet, notGuest: reason === "peer disconnected" && !this.#count });
     };
     place.signal.addEventListener("abort", this.#abort);
     if (place.signal.aborted) this.#abort();
@@ -536,6 +542,7 @@ class Channel {
       ]);
       channel.limit(WAIT_MS[place.kind], "no peer came", { quiet: true });
       place.onOpen?.();
+      if (place.kind === "link" && !place.guest) channel.#send(new Uint8Array(0)); // a sign for other hosts
       await channel.#handshake();
       return channel;
     } catch (error) {
@@ -563,8 +570,10 @@ class Channel {
     const reply = guest ? null : await state.writeSecond();
     const [first, second] = await state.split();
     [this.#sending, this.#receiving] = guest ? [first, second] : [second, first];
-    this.#queue = this.#queue.map((item) => item.then((data) => this.#decrypt(data)));
-    for (const item of this.#queue) item.catch(() => {});
+    for (const item of this.#queue) {
+      item.message = item.message.then((data) => this.#decrypt(data));
+      item.message.catch(() => {});
+    }
     if (guest) this.limit();
     if (reply) this.#send(reply);
   }
@@ -573,18 +582,23 @@ class Channel {
   #receive(data) {
     if (this.#lost) return;
     const size = data.byteLength;
+    if (size === 0 && !this.#count && !this.#hasHostSign) { // the first message of a host
+      this.#hasHostSign = true;
+      return this.#place.guest ? undefined : void this.end("the peer is another host", { notGuest: true });
+    }
     const index = this.#count++;
-    // The host does not know its peer before the second message of the peer decrypts.
-    const limits = [HANDSHAKE_SIZE, this.#place.guest ? MAX_MESSAGE : UNAUTHENTICATED.bytes - HANDSHAKE_SIZE];
-    const limit = limits[index] ?? MAX_MESSAGE;
+    // The host does not know its peer before the second message of the peer decrypts. A guest sends no third one before
+    // it has the answer.
+    const limits = [HANDSHAKE_SIZE, UNAUTHENTICATED.bytes - HANDSHAKE_SIZE];
+    const limit = index > 0 && (this.#place.guest || this.#isAuthentic) ? MAX_MESSAGE : limits[index] ?? -1;
     if (!(size <= limit)) return void this.end("the peer sent text or too long a message");
     if (index === 0) this.limit(UNAUTHENTICATED.ms, "the peer did not authenticate itself in time");
-    this.#queued += Math.max(0, size - TAG_SIZE);
+    this.#queued += size + OVERHEAD;
     if (this.#queued > 2 * WINDOW) return void this.end("the peer sent more than its window");
     this.lastReceived = now();
-    const item = this.#receiving ? this.#decrypt(data) : Promise.resolve(new Uint8Array(data));
-    item.catch(() => {});
-    this.#queue.push(item);
+    const message = this.#receiving ? this.#decrypt(data) : Promise.resolve(new Uint8Array(data));
+    message.catch(() => {});
+    this.#queue.push({ size, message });
     this.#wake();
   }
 
@@ -603,9 +617,11 @@ class Channel {
       if (this.#lost) throw this.#lost;
       await new Promise((resolve) => { this.#wake = () => resolve(null); });
     }
-    const message = await /** @type {Promise<Uint8Array>} */ (this.#queue.shift());
-    this.#queued -= this.#receiving ? message.length : Math.max(0, message.length - TAG_SIZE);
-    return message;
+    const { size, message } = /** @type {Queued} */ (this.#queue.shift());
+    this.#queued -= size + OVERHEAD;
+    const data = await message;
+    this.#isAuthentic ||= this.#receiving !== undefined;
+    return data;
   }
 
   /** True if the next message would not wait long. */
@@ -1093,11 +1109,11 @@ export class Session {
   }
 
   async #run() {
-    let outage = now(), failures = 0, timeout = LINGER_MS;
+    let outage = now(), lostAt = now(), failures = 0, timeout = LINGER_MS;
     const ticker = setInterval(() => this.#checkSilence(), 500);
     const resumeTimeout = (this.#options.resumeTimeout ?? 300) * 1000;
     const deadline = () => {
-      const end = this.#lingering ? this.#lingering + LINGER_MS : outage + Math.min(timeout, resumeTimeout);
+      const end = this.#lingering ? this.#lingering + LINGER_MS : lostAt + Math.min(timeout, resumeTimeout);
       return Math.min(this.#deadline, end);
     };
     /** @type {Error | null} */ let failure = null;
@@ -1113,8 +1129,8 @@ export class Session {
           if (!(error instanceof Lost)) throw error;
           if (isFinal(error.status, this.#place.guest, true)) throw new Refused(error.status);
           if (this.#channel) {
-            if (now() - this.#connectedAt > STABLE_MS) failures = 0;
-            [outage, timeout] = [now(), Infinity];
+            if (now() - this.#connectedAt > STABLE_MS) [failures, outage] = [0, now()];
+            [lostAt, timeout] = [now(), Infinity];
             this.#channel = null;
             this.#emit({ type: "Lost", session: this.id, reason: error.message });
           }
@@ -1201,6 +1217,7 @@ async function withLink(link, guest, options, talk) {
       [failures, outage] = [0, now()];
     } catch (error) {
       if (signal.aborted) throw reasonOf(signal);
+      const byPeer = error instanceof ProtocolViolation || (error instanceof Lost && (error.wrongKey || error.another));
       if (error instanceof ProtocolViolation && !guest) error = new Lost(error.message);
       if (!(error instanceof Lost)) throw error;
       if (isFinal(error.status, guest, reached)) throw new Refused(error.status);
@@ -1208,13 +1225,14 @@ async function withLink(link, guest, options, talk) {
       if (!reached && now() - outage > connectTimeout) {
         throw new NoRelay(`no WebSocket to the relay could be opened: ${error.message}`);
       }
-      if (opened) [failures, outage] = [now() - opened > STABLE_MS ? 0 : failures, now()];
+      if (opened && now() - opened > STABLE_MS) [failures, outage] = [0, now()];
+      else if (opened && byPeer) outage = now(); // no fault of the relay
       let delay, reason = error.message;
       if (error.another || error.status === 409) {
         delay = Math.random() * 1000;
-      } else if (error.silentPeer && !guest) {
+      } else if (error.notGuest && !guest) {
         delay = Math.random() * 15_000;
-        reason = "another host may use this link: a peer connected and sent nothing";
+        reason = "another host may use this link: a peer connected and is no guest";
       } else {
         delay = backoff(failures++, now() - outage);
       }

@@ -6,9 +6,14 @@ import gc
 import os
 
 import pytest
+from hypothesis import settings
 
 MAX_WORKERS = 4
 """Maximum number of processes that run tests. More processes disturb the tests with real clocks."""
+
+# A deadline would measure the load of the machine.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 pytest_plugins = ["tests.support.relay_fixtures"]
 

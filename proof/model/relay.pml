@@ -125,7 +125,7 @@ join:                               /* pairing/rendezvous.py: Rendezvous.join */
       if :: b[p] == NONE -> goto finally :: else fi     /* pairing/early_data.py: EarlyData.receive */
       deliver(p, B_OF(p)); taken = true                 /* pairing/pump.py: Pump.run */
     :: c != p && LEFT(c) -> goto finally                /* pairing/side.py: Side.accept */
-    :: c != p -> alone[p] = true                        /* server/connection.py: Connection._run_pair */
+    :: c != p -> alone[p] = true                        /* server/connection.py: Connection._wait_as_b */
     fi
   }
   atomic {

@@ -1,7 +1,7 @@
 """Endpoints: the programs on both sides of a relay. The relay imports nothing of this room.
 
-The public API consists of the names in ``__all__``, and needs the extra ``client``. A public name
-is imported when it is first used.
+The names in ``__all__`` are the public API. The room needs the extra ``client``. Each public name
+is imported on its first use.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "serve",
 ]
 
-# Type checkers assume True. The import of typing would take as long as the start of Python.
+# Type checkers assume that this is True. An import of typing takes as long as Python's own start.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ else:
     """Module of each public name that is not in ``errors``."""
 
     def __getattr__(name: str) -> object:
-        """Import a public name when it is first used (PEP 562)."""
+        """Import a public name on its first use (PEP 562)."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = import_module(f".{_MODULES.get(name, 'errors')}", __name__)
@@ -76,5 +76,5 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        """List the public names, including names that are not imported yet."""
+        """List the names of the module, including public names that are not imported yet."""
         return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""Decide when an endpoint acknowledges what its program has consumed. Pure: time is an argument."""
+"""Decide when an endpoint acknowledges consumed data. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Final
 from .inbox import Inbox
 
 ACK_SIZE: Final = 256 * 1024
-"""Consumed bytes that are acknowledged at once."""
+"""Number of consumed bytes that an endpoint acknowledges without delay."""
 
 ACK_DELAY: Final = 0.1
-"""Seconds after which consumed bytes are acknowledged."""
+"""Delay, in seconds, of an ACK for fewer than `ACK_SIZE` bytes."""
 
 REPEAT_DELAY: Final = 1.0
-"""Seconds after which an endpoint that received data, and sent nothing, repeats its ACK."""
+"""Seconds after its last message at which an endpoint repeats its ACK, if it has received data."""
 
 
 class Acknowledgements:
-    """Acknowledgements of one connection.
+    """State of the acknowledgements in one connection.
 
-    An acknowledgement may be lost with its connection, so that a new connection begins with none.
+    Each connection starts with a new state, because ACKs may be lost with the previous connection.
     """
 
     def __init__(self, inbox: Inbox) -> None:
@@ -30,14 +30,14 @@ class Acknowledgements:
         self._due_at: float | None = None
         """Time at which an ACK is due; None if nothing is scheduled."""
         self.is_answer_due = False
-        """True if the peer sent a part of its stream after the last message of this endpoint."""
+        """True if the peer has sent stream data since this endpoint last sent a message."""
 
     def is_urgent(self) -> bool:
-        """Return True if an ACK is due at once, or must be scheduled."""
+        """Return True if an ACK must be sent or scheduled now."""
         return self._is_large() or (self._due_at is None and self._inbox.consumed > self._sent)
 
     def is_due(self, now: float, sent_at: float) -> bool:
-        """Return True if an ACK is due; schedule it otherwise.
+        """Return True if an ACK is due now. Otherwise, schedule an ACK if one is needed.
 
         Args:
             now: Current time in seconds.
@@ -48,18 +48,18 @@ class Acknowledgements:
         return self._is_large() or now >= self.next_time(sent_at)
 
     def next_time(self, sent_at: float) -> float:
-        """Return the time at which an ACK is due; infinity for none."""
+        """Return the time at which the next ACK is due; infinity if none is scheduled."""
         repeat_at = sent_at + REPEAT_DELAY if self.is_answer_due else math.inf
         return repeat_at if self._due_at is None else min(repeat_at, self._due_at)
 
     def take(self) -> int:
-        """Return the position for an ACK, and count it as sent."""
+        """Return the position to send in an ACK. Record this ACK as sent."""
         self._sent = self._inbox.consumed
         self._due_at = None
         return self._sent
 
     def _is_large(self) -> bool:
-        """Return True if many bytes, or the end of the stream, are not acknowledged."""
+        """Return True if the ACK would cover `ACK_SIZE` bytes or the end of the stream."""
         inbox = self._inbox
         unacknowledged = inbox.consumed - self._sent
         return unacknowledged >= ACK_SIZE or (

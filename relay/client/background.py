@@ -1,4 +1,4 @@
-"""Run a task during a block, without exception groups."""
+"""Run a task for the duration of a ``with`` block, without exception groups."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def background(function: Callable[..., Awaitable[object]], *args: object) -> AsyncIterator[T]:
-    """Start a task that reports a value when it is ready, and cancel the task after the block.
+    """Start a task, yield the value that it reports, and cancel it after the block.
 
-    An exception of the start, or of the block, is raised as it is. A nursery would raise a group.
+    An exception from the start or from the block is raised unchanged. A nursery alone would wrap
+    the exception in a group.
     """
     failure: BaseException | None = None
     try:

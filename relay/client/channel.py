@@ -14,21 +14,27 @@ from .messages import Message, decode
 from .websocket import WebSocket
 
 PING_INTERVAL: Final = 25.0
-"""Seconds between pings to the relay while the endpoint waits for its peer. A NAT may drop a
+"""Seconds between pings to the relay while the endpoint waits for its peer. Some NATs drop a
 connection that is silent for 30 s."""
 
 PONG_TIMEOUT: Final = 10.0
-"""Seconds for the pong of the relay."""
+"""Maximum time, in seconds, from a ping to the pong of the relay."""
 
 GUEST_TIMEOUT: Final = 5.0
-"""Seconds that a guest has from its first byte until it is authenticated."""
+"""Maximum time, in seconds, from the first message of a guest to its authentication."""
 
 GUEST_LIMIT: Final = 1024
-"""Bytes that a guest may send until it is authenticated."""
+"""Maximum number of bytes that a guest may send before it is authenticated."""
+
+HOST_SIGN: Final = b""
+"""First message of a host on a link connection. It tells a second host that its peer is a host."""
 
 
 class Channel:
-    """Encrypted connection. `send` and `receive` raise ConnectionLost once it has ended."""
+    """Encrypted connection to the peer.
+
+    `send` and `receive` raise ConnectionLost once the connection has ended.
+    """
 
     def __init__(self, websocket: WebSocket, ciphers: Ciphers) -> None:
         self._websocket = websocket
@@ -36,20 +42,20 @@ class Channel:
         self._decrypt = ciphers.receiving.decrypt
 
     async def send(self, plaintext: bytes) -> None:
-        """Send a message. Only one task may do so at a time."""
+        """Encrypt and send a message. Only one task may send at a time."""
         await self._websocket.send(self._encrypt(plaintext))
 
     async def receive(self) -> Message:
         """Return the next message.
 
         Raises:
-            ConnectionLost: The connection has ended, or a message does not decrypt.
-            ProtocolViolation: The peer sent a malformed message.
+            ConnectionLost: The connection has ended, or the message cannot be decrypted.
+            ProtocolViolation: The message is malformed.
         """
         return self.decode(await self._websocket.receive())
 
     def decode(self, message: bytes) -> Message:
-        """Decrypt and decode a message; raise like `receive`."""
+        """Decrypt and decode a message. Raises the same exceptions as `receive`."""
         try:
             plaintext = self._decrypt(message)
         except DecryptError as error:
@@ -62,7 +68,7 @@ class Channel:
 
 
 async def initiate(websocket: WebSocket, key: bytes, prologue: bytes) -> Channel:
-    """Do the handshake of a guest, and wait for the host as long as it takes.
+    """Do the handshake of a guest. Wait for the host without a time limit.
 
     Raises:
         ConnectionLost: The connection has ended.
@@ -71,19 +77,22 @@ async def initiate(websocket: WebSocket, key: bytes, prologue: bytes) -> Channel
     """
     handshake = Initiator(key, prologue)
     await websocket.send(handshake.first_message())
-    return Channel(websocket, handshake.finish(await wait_for_peer(websocket)))
+    reply = await wait_for_peer(websocket)
+    if reply == HOST_SIGN:
+        reply = await wait_for_peer(websocket)
+    return Channel(websocket, handshake.finish(reply))
 
 
 async def accept(
     websocket: WebSocket, first: bytes, key: bytes, prologue: bytes
 ) -> tuple[Channel, Message]:
-    """Do the handshake of a host with the guest that sent a first message.
+    """Do the handshake of a host with the guest that sent the message ``first``.
 
-    The guest is authenticated by its first transport message, because anyone who recorded its
-    handshake message can repeat it.
+    The first transport message of the guest authenticates it. The handshake message does not,
+    because an attacker can replay a recorded handshake message.
 
     Returns:
-        The channel, and the first message of the guest.
+        The channel, and the first transport message of the guest.
 
     Raises:
         ConnectionLost: The connection has ended, or the guest is not authenticated.
@@ -94,7 +103,7 @@ async def accept(
         try:
             reply, ciphers = respond(key, prologue, first)
         except WrongKey:
-            # A message that does not decrypt either tells the guest that the keys differ.
+            # The guest cannot decrypt random bytes, which tells it that the keys differ.
             await websocket.send(secrets.token_bytes(MESSAGE_SIZE))
             await websocket.close()
             raise
@@ -108,7 +117,7 @@ async def accept(
 
 
 async def wait_for_peer(websocket: WebSocket) -> bytes:
-    """Return the first message of the peer. Ping the relay meanwhile."""
+    """Wait for the first message of the peer and return it. Ping the relay during the wait."""
     while True:
         with trio.move_on_after(PING_INTERVAL):
             return await websocket.receive()

@@ -8,16 +8,16 @@ import secrets
 from typing import Final
 
 CODE_SIZE: Final = 16
-"""Random bytes of a code."""
+"""Number of random bytes in a code."""
 
 CODE_LENGTH: Final = 22
-"""Characters of a code that an endpoint makes."""
+"""Number of characters in a code that an endpoint generates."""
 
 KEY_SIZE: Final = 32
-"""Bytes of a link key or a session key."""
+"""Size, in bytes, of a link key or a session key."""
 
 KEY_LENGTH: Final = 43
-"""Characters of a key."""
+"""Number of characters in the text form of a key."""
 
 BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]*")
 
@@ -33,15 +33,15 @@ def new_key() -> bytes:
 
 
 def encode(data: bytes) -> str:
-    """Return bytes as text."""
+    """Encode bytes as base64url without padding."""
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def decode(text: str, size: int) -> bytes:
-    """Return the bytes of a text.
+    """Decode the canonical base64url form of ``size`` bytes.
 
-    Raises ValueError unless the text is the canonical form of ``size`` bytes. The message lacks
-    its subject, as in "is missing": the caller puts a noun before the message.
+    Raises ValueError for any other text. The message, such as "is missing", has no subject, so that
+    the caller can put a noun before it.
     """
     length = (size * 4 + 2) // 3
     if not text:

@@ -1,4 +1,4 @@
-"""Connections to a relay: TCP, Unix socket, TLS, and the errors of their parts."""
+"""Connect to a relay over TCP or a Unix socket, do the TLS handshake, and describe OS errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNIX: Final = "unix:"
 
 @dataclass(frozen=True, slots=True)
 class ConnectTarget:
-    """Target of a connection: a Unix socket, or the first address that accepts a connection."""
+    """Target of a connection: a Unix socket, or a port and addresses that are tried in order."""
 
     addresses: tuple[str, ...] = ()
     port: int = 0
@@ -24,7 +24,7 @@ class ConnectTarget:
     tls: ssl.SSLContext | None = None
     """TLS context; None for a connection without TLS."""
     name: str = "localhost"
-    """Host name for the Host header and for the verification of the certificate."""
+    """Host name for the Host header and for the verification of the server's certificate."""
     path: str = "/health"
 
     def __str__(self) -> str:
@@ -34,16 +34,16 @@ class ConnectTarget:
 
 
 def bracketed(host: str) -> str:
-    """Return a host in the form of a URL, with brackets around an IPv6 address."""
+    """Return a host in the form that URLs use, with brackets around an IPv6 address."""
     return f"[{host}]" if ":" in host else host
 
 
 def client_context(*, verify: bool = True, ca: str | None = None) -> ssl.SSLContext:
-    """Return a client context that trusts the authorities of the system.
+    """Return a TLS context that trusts the certificate authorities of the system.
 
     If ``ca`` is the path of a PEM file, the context trusts only the authorities in this file.
-    Without ``verify``, it trusts every certificate. Raises OSError if the file cannot be read, and
-    ssl.SSLError, a subclass of OSError, if the file holds no certificate.
+    If ``verify`` is False, the context trusts every certificate. Raises OSError if the file cannot
+    be read, and ssl.SSLError, a subclass of OSError, if the file contains no certificate.
     """
     if verify:
         context = ssl.create_default_context(cafile=ca)
@@ -71,10 +71,11 @@ async def connect(target: ConnectTarget) -> trio.SocketStream:
 
 
 async def start_tls(stream: trio.abc.Stream, target: ConnectTarget) -> trio.abc.Stream:
-    """Do the TLS handshake, if the target has a context; close the stream if the handshake fails.
+    """Do the TLS handshake on a stream, and return the encrypted stream.
 
-    Raises trio.BrokenResourceError if the handshake fails. The cause of the exception is an
-    OSError, such as ssl.SSLError.
+    Without a TLS context, return the stream unchanged. If the handshake fails, the stream is closed
+    and trio.BrokenResourceError is raised. The cause of the exception is an OSError, such as
+    ssl.SSLError.
     """
     if target.tls is None:
         return stream
@@ -83,21 +84,23 @@ async def start_tls(stream: trio.abc.Stream, target: ConnectTarget) -> trio.abc.
             stream, target.tls, server_hostname=target.name, https_compatible=True
         )
         await secure.do_handshake()
-    except BaseException:
+    except BaseException as error:
         await trio.aclose_forcefully(stream)
+        if isinstance(error, ssl.SSLError):  # a host name that is too long for TLS
+            raise trio.BrokenResourceError from error
         raise
     return secure
 
 
 def error_numbers(error: OSError) -> list[int]:
-    """Return the error numbers of a failed connection, one for each address of the host name."""
+    """Return the error numbers of a failed connection, one for each address that was tried."""
     group = error.__cause__
     each = group.exceptions if isinstance(group, BaseExceptionGroup) else (error,)
     return [one.errno for one in each if isinstance(one, OSError) and one.errno]
 
 
 def connect_error_text(error: OSError) -> str:
-    """Return the error messages of the system for a failed connection, without duplicates."""
+    """Return the operating system's error messages for a failed connection, without duplicates."""
     if isinstance(error, socket.gaierror):
         return str(error.strerror).lower()
     texts = (os.strerror(number).lower() for number in error_numbers(error))

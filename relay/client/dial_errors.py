@@ -1,4 +1,4 @@
-"""Describe the failures of a TCP connection and of a TLS handshake."""
+"""Describe the failure of a TCP connection or of a TLS handshake."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ CERTIFICATE_CAUSES: Final = {
     62: "tls name",
     64: "tls name",  # an address
 }
-"""Cause for each verification error of OpenSSL, keyed by its number (openssl-verify(1))."""
+"""`DialError.cause` for each verification error of OpenSSL, keyed by number (openssl-verify(1))."""
 
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""Reasons of OpenSSL, in its various versions, for a response without TLS."""
+"""Reasons in the SSLError if the server does not use TLS. They depend on the version of OpenSSL."""
 
 UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
 
 
 class DialError(NamedTuple):
-    """Description of a failure."""
+    """Description of a failed connection."""
 
     text: str
-    """Message of one line."""
+    """Message, in one line."""
     cause: str
-    """Kind of the failure: a few words that programs compare."""
+    """Kind of failure, in one or two fixed words that programs can compare."""
 
 
 def describe_tcp_error(error: OSError) -> DialError:
-    """Describe the exception of a TCP connection."""
+    """Describe the exception that a TCP connection raised."""
     if isinstance(error, socket.gaierror):
         return DialError(f"the name does not resolve: {error.strerror}", "dns")
     if isinstance(error, PermissionError):
@@ -47,7 +47,7 @@ def describe_tcp_error(error: OSError) -> DialError:
 
 
 def describe_tls_error(error: BaseException | None) -> DialError:
-    """Describe the exception of a TLS handshake."""
+    """Describe the exception that a TLS handshake raised."""
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = CERTIFICATE_CAUSES.get(error.verify_code, "tls certificate")
         return DialError(f"certificate refused: {printable(error.verify_message)}", cause)
@@ -60,5 +60,5 @@ def describe_tls_error(error: BaseException | None) -> DialError:
 
 
 def printable(text: str) -> str:
-    """Replace each character of untrusted text that is not printable with ``?``."""
+    """Replace each unprintable character of an untrusted text with ``?``."""
     return "".join(char if char.isprintable() else "?" for char in text)

@@ -16,26 +16,26 @@ from .dial_errors import describe_tcp_error, describe_tls_error
 from .errors import NoRelay, Refused
 from .link import Link
 from .lost import ConnectionLost, Rejected
-from .retry import is_final, tcp_timeout
+from .retry import is_final, refusal_text, tcp_timeout
 from .url import parse_url
 from .websocket import WebSocket, run_websocket
 
 TLS_TIMEOUT: Final = 10.0
-"""Seconds for the TLS handshake."""
+"""Maximum duration, in seconds, of the TLS handshake."""
 
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
-"""Function that opens a stream to the relay, or raises OSError. TLS is done on top of it."""
+"""Function that opens a stream to the relay, or raises OSError. For wss, TLS runs on the stream."""
 
 
 class Dialer:
-    """Relay of a link, and the manner of connecting to it.
+    """Opener of WebSockets to the relay of a link.
 
     Args:
         link: Link of the endpoint.
-        is_host: True for a host.
-        ssl_context: TLS context; None for the authorities of the system.
-        token: Token of the relay, visible ASCII; None for none.
-        open_stream: Function that opens a stream; None for TCP.
+        is_host: True for a host, False for a guest.
+        ssl_context: TLS context; None to trust the certificate authorities of the system.
+        token: Token of the relay, in visible ASCII; None to send no token.
+        open_stream: Function that opens a stream to the relay; None to connect over TCP.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Dialer:
         self.link = link
         self.is_host = is_host
         self.was_accepted = False
-        """True once the relay has accepted a connection. Later failures are temporary."""
+        """True once the relay has accepted a connection. Later failures then count as temporary."""
         url = parse_url(link.url)
         self._authority = url.authority
         self._target = url.target((ssl_context or client_context()) if url.tls else None)
@@ -59,16 +59,16 @@ class Dialer:
 
     @asynccontextmanager
     async def open(self, code: str, outage: float) -> AsyncIterator[WebSocket]:
-        """Open a WebSocket with a pair code, and close it after the block without a handshake.
+        """Open a WebSocket for a pair code. After the block, close it without a closing handshake.
 
         Args:
             code: Link code or session code.
             outage: Seconds since the connection was lost.
 
         Raises:
-            NoRelay: There is no relay, and there was none before.
-            Refused: The relay refuses the request, and would refuse it again.
-            ConnectionLost: The connection could not be opened now.
+            NoRelay: The relay cannot be reached, and has never accepted a connection.
+            Refused: The relay refused the request, and would refuse a retry too.
+            ConnectionLost: The connection failed, but a retry may succeed.
         """
         url = parse_url(self.link.request_url(code))
         resource = f"{url.path}?{url.query}"
@@ -83,17 +83,17 @@ class Dialer:
         except NoRelay as error:
             if not self.was_accepted:
                 raise
-            raise ConnectionLost(str(error)) from None
+            raise ConnectionLost(f"no connection to the relay: {error}") from None
         except Rejected as answer:
             status, reason = answer.status, answer.reason
             if is_final(status, is_host=self.is_host, was_accepted=self.was_accepted):
                 raise Refused(status, reason, answer.pair_hash) from None
-            text = f"the relay answered {status} {reason}".rstrip()
+            text = refusal_text(status, reason, is_host=self.is_host)
             retry_after = answer.retry_after
             raise ConnectionLost(text, status=status, retry_after=retry_after) from None
 
     async def _connect(self, timeout: float) -> trio.abc.Stream:  # noqa: ASYNC109 - of one part
-        """Return a stream to the relay; raise NoRelay."""
+        """Return a stream to the relay, after the TLS handshake if any. Raises NoRelay."""
         try:
             with trio.fail_after(timeout):
                 stream = await self._open_stream()

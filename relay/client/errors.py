@@ -1,27 +1,28 @@
-"""Errors of endpoints. Their messages have one line and hold no code, key, token or payload."""
+"""Errors of endpoints. Each message is one line, and contains no code, key, token or payload."""
 
 from __future__ import annotations
 
 
 class EndpointError(Exception):
-    """A session cannot begin or go on. Base class of the errors of endpoints."""
+    """Base class of the errors of endpoints. The session cannot start or continue."""
 
 
 class InvalidLink(EndpointError, ValueError):
-    """A link, a relay URL or a link file is not valid. The message does not quote a secret."""
+    """A link, a relay URL or a link file is not valid. The message contains no secret."""
 
 
 class NoRelay(EndpointError):
-    """No relay is reachable at the URL: a failure of DNS, TCP or TLS, or another kind of server."""
+    """No relay was reached at the URL: DNS, TCP or TLS failed, or the server is not a relay."""
 
 
 class Refused(EndpointError):
-    """The relay refused the request, and would refuse it again.
+    """The relay refused the request, and would refuse a retry too.
 
     Attributes:
         status: HTTP status of the response.
-        reason: Text of the relay.
-        pair_hash: Hash that names the code in the log of the relay; None without Arc-Relay-Pair.
+        reason: Text of the response; "" if it is not fit for display.
+        pair_hash: Hash that names the code in the log of the relay; None if the response has no
+            valid Arc-Relay-Pair header.
     """
 
     def __init__(self, status: int, reason: str, pair_hash: str | None = None) -> None:
@@ -39,18 +40,21 @@ class WrongKey(EndpointError):
 
 
 class AnotherInitiator(EndpointError):
-    """The peer began the handshake too: another guest of the link, or this guest itself."""
+    """The peer is not the host, but another guest of the link, or this guest itself."""
 
     def __init__(self) -> None:
         super().__init__("another guest of this link is connected in place of the host")
 
 
 class ProtocolViolation(EndpointError):
-    """A message of the peer violates the endpoint protocol."""
+    """A message from the peer violates the endpoint protocol."""
 
 
 class DecryptError(ProtocolViolation):
-    """A message does not decrypt: it was changed, repeated, reordered, or has another key."""
+    """A message cannot be decrypted.
+
+    The message was changed, replayed or reordered, or was encrypted with another key.
+    """
 
     def __init__(self) -> None:
         super().__init__("message does not decrypt")
@@ -64,15 +68,15 @@ class WaitTimeout(EndpointError):
 
 
 class ResumeTimeout(EndpointError):
-    """The connection was lost, and did not come back within the resume timeout."""
+    """The endpoints did not connect again within the resume timeout."""
 
 
 class PeerAborted(EndpointError):
     """The peer ended the session, or refused to open one.
 
     Attributes:
-        reason_code: Reason of the message ABORT or REFUSED, 0 to 255.
-        text: Text of the peer, without control characters.
+        reason_code: Reason in the ABORT or REFUSED message, 0 to 255.
+        text: Text from the peer, without control characters.
     """
 
     def __init__(self, reason_code: int, text: str) -> None:
@@ -84,5 +88,5 @@ class PeerAborted(EndpointError):
 class TargetError(EndpointError):
     """Raised by the handler of a host that cannot reach the target of the session.
 
-    The message goes to the guest, with reason 1.
+    The guest receives the message of this exception, with reason 1.
     """

@@ -1,4 +1,4 @@
-"""Events of an endpoint, for the display of its state. They hold no secret."""
+"""Events that report the state of an endpoint to its program. They contain no secrets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .errors import EndpointError
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The relay accepted the connection with the link code. The peer has not come yet."""
+    """The relay accepted a connection with the link code. The peer has not joined yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """A session is connected to its peer, for the first time or again."""
+    """A session was connected to its peer, for the first time or again."""
 
     session_id: str
-    """Random name of the session, which differs between the endpoints."""
+    """Random name of the session. The two endpoints use different names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Lost:
 
     session_id: str
     reason: str
-    """Cause in one line."""
+    """Cause, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Retrying:
     """An attempt to connect failed."""
 
     session_id: str | None
-    """Name of the session; None for the connection with the link code."""
+    """Name of the session; None for a connection with the link code."""
     reason: str
-    """Cause in one line."""
+    """Cause, in one line."""
     delay: float
     """Seconds until the next attempt."""
 
@@ -48,7 +48,7 @@ class Ended:
 
     session_id: str
     error: EndpointError | None
-    """Cause of a failure; None for a clean end."""
+    """Cause of the failure; None if the session did not fail."""
 
 
 ClientEvent = Waiting | Connected | Lost | Retrying | Ended
@@ -57,4 +57,4 @@ OnEvent = Callable[[ClientEvent], None]
 
 
 def ignore(event: ClientEvent) -> None:
-    """Do nothing."""
+    """Ignore an event."""

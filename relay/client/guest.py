@@ -24,7 +24,7 @@ from .session import Session
 from .websocket import WebSocket
 
 ANSWER_TIMEOUT: Final = 10.0
-"""Seconds that the host has to answer REQUEST."""
+"""Maximum time, in seconds, from REQUEST to the answer of the host."""
 
 
 @asynccontextmanager
@@ -39,32 +39,33 @@ async def connect(  # noqa: PLR0913 - options of the public API
 ) -> AsyncIterator[Session]:
     """Open a session with the host of a link, as a guest.
 
-    The session survives lost connections. A block that ends normally ends the own stream, if
-    `Session.send_eof` was not called, and waits until the peer has acknowledged all of it. Bytes of
-    the peer that were not read are discarded. An exception in the block aborts the session, and so
-    does cancellation, which may take 2 seconds to tell the peer.
+    The session survives lost connections. When the block ends normally, `connect` ends the stream
+    to the host, unless `Session.send_eof` has done so, and waits until the host has acknowledged
+    the whole stream. Bytes from the host that the program has not read are discarded. An exception
+    in the block, or a cancellation, aborts the session. It may take 2 seconds to tell the host.
 
     Args:
         link: Link, or its text.
-        ssl_context: TLS context; None for the authorities of the system.
+        ssl_context: TLS context; None to trust the certificate authorities of the system.
         resume_timeout: Seconds without a connection to the host after which the session fails.
         wait_timeout: Seconds to wait for the host. By default, the guest waits without a limit.
-        on_event: Function that gets the events. It must not block or raise.
-        open_stream: Function that opens a stream to the relay in place of TCP, such as through a
-            proxy, or raises OSError. TLS is done on top of it. It has as long as a TCP connection.
+        on_event: Function that receives the events. It must not block or raise.
+        open_stream: Function that opens a stream to the relay, for example through a proxy, or
+            raises OSError. For wss, TLS runs on this stream. The time limits of a TCP connection
+            apply. None to connect over TCP.
 
     Yields:
         The session, once it is connected.
 
     Raises:
         InvalidLink: The text is not a link.
-        NoRelay: No relay is reachable at the first attempt.
-        Refused: The relay refuses the guest, and would refuse it again.
+        NoRelay: The first attempt reached no relay.
+        Refused: The relay refused the guest, and would refuse a retry too.
         WaitTimeout: The host did not connect within ``wait_timeout``.
         WrongKey: The host has another key.
         PeerAborted: The host refused or aborted the session.
-        ResumeTimeout: The connection was lost, and did not come back.
-        ProtocolViolation: The host violates the protocol.
+        ResumeTimeout: The endpoints did not connect again within ``resume_timeout``.
+        ProtocolViolation: The host violated the protocol.
 
     Source: docs/endpoints.md.
     """
@@ -81,10 +82,10 @@ async def connect(  # noqa: PLR0913 - options of the public API
 
 
 async def request_session(dialer: Dialer, on_event: OnEvent) -> NewSession:
-    """Return code and key of a new session of the host. Wait for the host as long as it takes.
+    """Return the code and the key of a new session. Wait for the host without a time limit.
 
     Raises:
-        EndpointError: The guest cannot get a session.
+        EndpointError: The request failed, and a retry would fail too.
     """
     outage = Outage(None, on_event)
     is_waiting = False
@@ -107,11 +108,11 @@ async def request_session(dialer: Dialer, on_event: OnEvent) -> NewSession:
 
 
 async def ask(websocket: WebSocket, link: Link) -> NewSession:
-    """Request a session in a connection with the link code.
+    """Request a session from the host, over a connection with the link code.
 
     Raises:
         PeerAborted: The host refused the request.
-        EndpointError: The handshake failed, or the host violates the protocol.
+        EndpointError: The handshake failed, or the host violated the protocol.
         ConnectionLost: The connection has ended.
     """
     channel = await initiate(websocket, link.key, prologue("link", link.code))

@@ -1,6 +1,6 @@
-"""Handshake of a connection between endpoints: the guest is the initiator, the host the responder.
+"""Handshake between endpoints, without I/O: the guest is the initiator, the host the responder.
 
-Sans-IO. docs/endpoints.md specifies it. The payloads are empty, so that each message has 48 bytes.
+docs/endpoints.md specifies the handshake. Each message has 48 bytes, because payloads are empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ VERSION: Final = b"arc-relay endpoint 1"
 """Name and version of the endpoint protocol."""
 
 MESSAGE_SIZE: Final = KEY_SIZE + TAG_SIZE
-"""Size of each handshake message in bytes."""
+"""Size, in bytes, of each handshake message."""
 
 
 class Ciphers(NamedTuple):
@@ -25,7 +25,7 @@ class Ciphers(NamedTuple):
     sending: CipherState
     receiving: CipherState
     handshake_hash: bytes
-    """Hash of the handshake, which both endpoints have in common and no other connection has."""
+    """Hash of the handshake. It is equal at both endpoints, and different for each connection."""
 
 
 def prologue(kind: Literal["link", "session"], code: str) -> bytes:
@@ -38,8 +38,8 @@ class Initiator:
 
     Args:
         psk: Link key or session key.
-        prologue: Result of `prologue`.
-        ephemeral: Ephemeral key, for tests alone; None for a new key.
+        prologue: Result of the function `prologue`.
+        ephemeral: Ephemeral key, only for tests; None for a new key.
     """
 
     def __init__(
@@ -52,15 +52,15 @@ class Initiator:
         )
 
     def first_message(self) -> bytes:
-        """Return the message that begins the connection."""
+        """Return the first message of the handshake."""
         return self._state.write_message()
 
     def finish(self, message: bytes) -> Ciphers:
-        """Read the message of the peer.
+        """Read the message of the peer, and return the ciphers of the connection.
 
         Raises:
-            AnotherInitiator: The peer is another guest of the link, or this guest itself.
-            WrongKey: The peer has another key, or speaks another protocol.
+            AnotherInitiator: The peer is a guest too.
+            WrongKey: The peer has another key, or uses another protocol.
         """
         try:
             read_empty(self._state, message)
@@ -71,7 +71,7 @@ class Initiator:
         return Ciphers(*self._state.split(), self._state.handshake_hash)
 
     def _is_first_message(self, message: bytes) -> bool:
-        """Return True if an initiator with the same key and prologue wrote the message."""
+        """Return True if the message is from an initiator with the same key and prologue."""
         responder = HandshakeState(is_initiator=False, psk=self._psk, prologue=self._prologue)
         try:
             read_empty(responder, message)
@@ -85,20 +85,20 @@ def respond(
 ) -> tuple[bytes, Ciphers]:
     """Do the handshake of a host.
 
-    The guest is not authenticated before its first transport message decrypts, because anyone who
-    recorded the first handshake message can repeat it.
+    The guest is not authenticated until its first transport message is decrypted, because an
+    attacker can replay a recorded handshake message.
 
     Args:
         psk: Link key or session key.
-        prologue: Result of `prologue`.
+        prologue: Result of the function `prologue`.
         message: First message of the peer.
-        ephemeral: Ephemeral key, for tests alone; None for a new key.
+        ephemeral: Ephemeral key, only for tests; None for a new key.
 
     Returns:
-        The message for the peer, and the ciphers of the connection.
+        The message to send to the peer, and the ciphers of the connection.
 
     Raises:
-        WrongKey: The peer has another key, or speaks another protocol.
+        WrongKey: The peer has another key, or uses another protocol.
     """
     state = HandshakeState(is_initiator=False, psk=psk, prologue=prologue, ephemeral=ephemeral)
     try:
@@ -110,7 +110,7 @@ def respond(
 
 
 def read_empty(state: HandshakeState, message: bytes) -> None:
-    """Read a handshake message without payload; raise DecryptError if it is not one."""
+    """Read a handshake message without payload. Raises DecryptError for any other message."""
     if len(message) != MESSAGE_SIZE:
         raise DecryptError
     state.read_message(message)

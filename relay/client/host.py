@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from . import codes
-from .channel import Channel, accept, wait_for_peer
+from .channel import HOST_SIGN, Channel, accept, wait_for_peer
 from .dialer import Dialer, OpenStream
 from .errors import NoRelay, ProtocolViolation, Refused, WrongKey
 from .events import ClientEvent, OnEvent, Waiting, ignore
@@ -26,16 +26,17 @@ from .session import Session
 from .websocket import WebSocket
 
 MAX_WAIT: Final = 330.0
-"""Seconds after which a host connects with the link code again. A relay ends a side that waits for
-300 s. A connection that lasts longer may have a silent peer, such as another host."""
+"""Seconds after which a host without a guest connects again; up to a fifth is added at random. A
+relay ends a side that has waited for 300 s. A connection that lasts longer may have a silent peer,
+such as another host."""
 
 MAX_DELAY: Final = 15.0
-"""Longest delay in seconds after the end of a connection with a silent peer."""
+"""Maximum delay, in seconds, before a host connects again after another host or a silent peer."""
 
 LEAVE_TIMEOUT: Final = 5.0
-"""Seconds that a guest has to close its connection with the link code."""
+"""Maximum time, in seconds, that a guest takes to close its connection with the link code."""
 
-ANOTHER_HOST: Final = "another host may use this link: a peer connected and sent nothing"
+ANOTHER_HOST: Final = "another host may use this link: a peer connected and is no guest"
 
 Handler = Callable[[Session], Awaitable[None]]
 
@@ -55,28 +56,30 @@ async def serve(  # noqa: PLR0913 - options of the public API
 ) -> None:
     """Serve the guests of a link, as its host, until cancelled.
 
-    The handler runs once for each guest, concurrently. When it returns, the own stream ends, and
-    the session is over once the guest has acknowledged everything. If it raises TargetError, the
-    guest gets the message. Any other exception aborts this session alone. Cancellation aborts all
-    sessions, which may take 2 seconds.
+    The handler runs once for each guest. Several handlers can run at the same time. When a handler
+    returns, the stream to its guest ends. The session is over once the guest has acknowledged the
+    whole stream. An exception of a handler aborts only the session of this handler. If it is a
+    TargetError, the guest receives its text. Cancellation aborts all sessions. It may take 2
+    seconds to tell the guests.
 
     Args:
         link: Link, or its text.
         handler: Function that serves one guest.
-        token: Token of the relay; None if the relay has none.
-        ssl_context: TLS context; None for the authorities of the system.
+        token: Token of the relay; None to send no token.
+        ssl_context: TLS context; None to trust the certificate authorities of the system.
         resume_timeout: Seconds without a connection to a guest after which its session fails.
-        max_sessions: Number of sessions at a time. Further guests are refused.
-        once: True to serve one guest, and to return when its session is over.
-        on_event: Function that gets the events. It must not block or raise.
-        open_stream: Function that opens a stream to the relay in place of TCP, such as through a
-            proxy, or raises OSError. TLS is done on top of it. It has as long as a TCP connection.
-        task_status: Reports that the relay accepted the first connection.
+        max_sessions: Maximum number of sessions at the same time. Further guests are refused.
+        once: True to serve only one guest, and to return when its session is over.
+        on_event: Function that receives the events. It must not block or raise.
+        open_stream: Function that opens a stream to the relay, for example through a proxy, or
+            raises OSError. For wss, TLS runs on this stream. The time limits of a TCP connection
+            apply. None to connect over TCP.
+        task_status: Started once the relay has accepted the first connection.
 
     Raises:
         InvalidLink: The text is not a link.
-        NoRelay: No relay is reachable at the first attempt.
-        Refused: The relay refuses the host, and would refuse it again.
+        NoRelay: The first attempt reached no relay.
+        Refused: The relay refused the host, and would refuse a retry too.
         EndpointError: With ``once``, the session failed.
 
     Source: docs/endpoints.md.
@@ -121,14 +124,14 @@ class Host:
             raise self._failure
 
     async def _wait_for_guest(self, task_status: trio.TaskStatus[None]) -> None:
-        """Wait with the link code, and open a session for one guest."""
+        """Connect with the link code, wait for one guest and answer it. Pause after a failure."""
         link, outage = self.dialer.link, self._outage
         try:
             async with self.dialer.open(link.code, outage.duration) as websocket:
                 outage.connected()
                 self._report_waiting(task_status)
                 first = None
-                # Two hosts that have met do not give up at the same time.
+                # Random, so that two hosts that are joined do not give up at the same time.
                 with trio.move_on_after(MAX_WAIT * random.uniform(1, 1.2)):  # noqa: S311
                     first = await self._first_message(websocket)
                 if first is not None:
@@ -147,19 +150,22 @@ class Host:
             task_status.started()
 
     async def _first_message(self, websocket: WebSocket) -> bytes:
-        """Return the first message of a guest; raise ConnectionLost."""
+        """Wait for the first message of a guest and return it. Raises ConnectionLost."""
         try:
-            return await wait_for_peer(websocket)
+            await websocket.send(HOST_SIGN)
+            first = await wait_for_peer(websocket)
         except ConnectionLost as error:
             if not error.is_peer_gone:
                 raise
-            # Another host waits for a first message, too, until one of the two gives up. The
-            # delay leaves the other one alone for some time, in which guests reach it.
+            first = HOST_SIGN
+        if first == HOST_SIGN:
+            # The random delay gives guests time to reach the other host.
             delay = MAX_DELAY * random.random()  # noqa: S311 - not a secret
-            raise ConnectionLost(ANOTHER_HOST, retry_after=delay) from None
+            raise ConnectionLost(ANOTHER_HOST, retry_after=delay)
+        return first
 
     async def _answer(self, channel: Channel, request: Message) -> None:
-        """Answer the request of an authenticated guest, and let it close the connection."""
+        """Answer the request of an authenticated guest. Let the guest close the connection."""
         if not isinstance(request, Request):
             raise ProtocolViolation("a guest did not begin with REQUEST")
         if self._sessions < self.max_sessions:
@@ -175,7 +181,7 @@ class Host:
         await channel.close()
 
     async def _serve_session(self, names: NewSession) -> None:
-        """Run the handler for one guest. Its exceptions end this session alone."""
+        """Run the handler for one guest. An exception of the handler ends only this session."""
         has_begun, failure = False, None
         timeout, on_event = self.resume_timeout, self.on_event
         try:
@@ -189,6 +195,6 @@ class Host:
             self._end(failure)
 
     def _end(self, failure: Exception | None) -> None:
-        """Return from `run`, or raise this exception there."""
+        """Make `run` raise an exception, or return if ``failure`` is None."""
         self._failure = failure
         self._nursery.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""The stream that an endpoint receives: its bytes until the program consumes them. Pure."""
+"""Buffer of stream data that was received and that the program has not consumed. Pure."""
 
 from __future__ import annotations
 
@@ -8,46 +8,49 @@ from typing import Final
 from .errors import ProtocolViolation
 
 SMALL: Final = 1024
-"""Size in bytes below which messages are merged, because each object costs memory too."""
+"""Size, in bytes, below which messages are merged, because each object costs extra memory."""
 
 MAX_MERGED: Final = 64_000
-"""Bytes of a piece after which no message is merged into it."""
+"""Size, in bytes, of a piece that is too large to merge another message into it."""
 
 
 class Inbox:
-    """Bytes that were received and not yet consumed.
+    """Bytes that were received and that the program has not consumed yet.
 
     Positions count the bytes of the stream from 0. The end of the stream counts as one more byte.
 
     Args:
-        window: Number of bytes that may wait for the program.
+        window: Maximum number of bytes in the buffer.
     """
 
     def __init__(self, window: int) -> None:
         self.window = window
         self._pieces = deque[bytes | bytearray]()
         self._offset = 0
-        """Number of bytes of the first piece that the program has consumed."""
+        """Number of bytes that the program has consumed from the first piece."""
         self.length = 0
         """Number of bytes received."""
         self.consumed_bytes = 0
         """Number of bytes that the program has consumed."""
         self.ended = False
-        """True if the end of the stream was received."""
+        """True if the stream has ended. Its last bytes may not be consumed yet."""
 
     @property
     def received(self) -> int:
-        """Position up to which the stream was received, with its end."""
+        """Position up to which the stream was received, including the end of the stream."""
         return self.length + self.ended
 
     @property
     def consumed(self) -> int:
-        """Position up to which the program has consumed. The end is consumed with the last byte."""
+        """Position up to which the program has consumed the stream.
+
+        The program consumes the end of the stream together with its last byte.
+        """
         return self.consumed_bytes + (self.ended and not self._pieces)
 
     @property
     def is_empty(self) -> bool:
-        """True if no byte waits for the program."""
+        """True if the buffer contains no bytes."""
         return not self._pieces
 
     def receive(self, data: bytes) -> None:
@@ -72,14 +75,14 @@ class Inbox:
         """End the stream.
 
         Raises:
-            ProtocolViolation: The stream has ended before.
+            ProtocolViolation: The stream has already ended.
         """
         if self.ended:
             raise ProtocolViolation("END after the end of the stream")
         self.ended = True
 
     def read(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Consume the next bytes: those of one message, or at most ``max_bytes`` of them."""
+        """Consume and return the rest of the first piece, but at most ``max_bytes`` bytes."""
         piece = self._pieces[0]
         end = len(piece) if max_bytes is None else min(len(piece), self._offset + max_bytes)
         data = piece[self._offset : end]
@@ -92,12 +95,12 @@ class Inbox:
         return data
 
     def discard(self) -> None:
-        """Consume all that waits."""
+        """Consume all bytes in the buffer without returning them."""
         self._pieces.clear()
         self._offset = 0
         self.consumed_bytes = self.length
 
     def _last_merged(self) -> bytearray | None:
-        """Return the last piece, if a small message may be merged into it."""
+        """Return the last piece; None if no small message may be merged into it."""
         last = self._pieces[-1] if self._pieces else None
         return last if isinstance(last, bytearray) and len(last) < MAX_MERGED else None

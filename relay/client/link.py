@@ -1,7 +1,7 @@
 """The link that gives a guest access to a host: URL of the relay, link code and link key.
 
-Pure, apart from the random code and key of a new link. Everyone who holds a link is trusted as a
-guest. Its ``repr`` shows only the URL without the query.
+Pure, except that `Link.new` generates a random code and a random key. The host trusts everyone who
+has the link. The ``repr`` of a link shows only the URL without the query.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from . import codes
 from .errors import InvalidLink
 
 SCHEMES: Final = {"wss": "wss", "ws": "ws", "https": "wss", "http": "ws"}
-"""Scheme of the WebSocket URL, keyed by the schemes that a relay URL may have."""
+"""WebSocket scheme for each scheme that a relay URL may have."""
 
 MAX_CODE: Final = 256
-"""Maximum length of a pair code in characters, as in the relay."""
+"""Maximum length, in characters, of a pair code. The relay has the same limit."""
 
 MAX_LINK: Final = 8192
-"""Maximum length of a link in characters. A relay accepts a request head of twice this size."""
+"""Maximum length, in characters, of a link. A relay accepts request heads of twice this size."""
 
 HOST: Final = re.compile(r"[a-z0-9._-]+|\[[^]]+\]")
-"""Syntax of a host name in ASCII form, or of an address."""
+"""Syntax of a host: a name in ASCII form, an IPv4 address, or an IPv6 address in brackets."""
 
 EXAMPLE: Final = "wss://relay.example/?pair=CODE#k=KEY"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Link:
-    """Access to a host behind a relay.
+    """Link that gives a guest access to a host.
 
     Args:
         url: URL of the relay without pair code and fragment, such as ``wss://relay.example/``.
@@ -61,10 +61,10 @@ class Link:
 
     @classmethod
     def parse(cls, text: str) -> Link:
-        """Parse a link. White space around it is ignored.
+        """Parse a link. White space before and after the link is ignored.
 
         Raises:
-            InvalidLink: The text is not a link. The message says why, and quotes no secret.
+            InvalidLink: The text is not a link. The message gives the reason, but no secret.
         """
         address, separator, fragment = text.strip().partition("#")
         url = split(address, "link", ("wss", "ws"))
@@ -88,11 +88,11 @@ class Link:
         """Return a link with a new code and a new key.
 
         Args:
-            url: URL of the relay, with ``wss``, ``ws``, ``https`` or ``http``. The link keeps the
-                path and the query.
+            url: URL of the relay, with the scheme ``wss``, ``ws``, ``https`` or ``http``. The link
+                keeps the path and the query.
 
         Raises:
-            InvalidLink: The URL is not valid. The message says why, and quotes no secret.
+            InvalidLink: The URL is not valid. The message gives the reason, but no secret.
         """
         if "#" in url:
             raise InvalidLink("relay URL must not have a fragment: leave out the # and all after")
@@ -105,11 +105,11 @@ class Link:
 
     @property
     def text(self) -> str:
-        """The link as text, which is a secret."""
+        """Text of the link. The text is a secret."""
         return f"{self.request_url(self.code)}#k={codes.encode(self.key)}"
 
     def request_url(self, code: str) -> str:
-        """Return the URL for a connection with a link code or a session code; it is a secret."""
+        """Return the URL for a connection with a link code or session code. The URL is a secret."""
         base, _, query = self.url.partition("?")
         return f"{base}?pair={quote(code, safe='')}{'&' if query else ''}{query}"
 
@@ -118,14 +118,14 @@ class Link:
 
 
 class RelayUrl(NamedTuple):
-    """Parts of a URL without a fragment, in normal form."""
+    """Parts of a normalized URL without fragment."""
 
     base: str
     """Scheme, authority and path."""
     pairs: list[str]
     """Values of the ``pair`` parameters, still percent-encoded."""
     others: list[str]
-    """Other parameters, still percent-encoded."""
+    """Query parameters other than ``pair``, still percent-encoded."""
 
     @property
     def without_pairs(self) -> str:
@@ -134,10 +134,10 @@ class RelayUrl(NamedTuple):
 
 
 def split(text: str, name: str, schemes: Iterable[str]) -> RelayUrl:
-    """Split a URL into its parts.
+    """Split a URL into its parts, and normalize them.
 
-    Raises InvalidLink if it is not valid. The message begins with the name of the URL, and quotes
-    no part of it.
+    Raises InvalidLink if the URL is not valid. The message begins with ``name``, and quotes no part
+    of the URL.
     """
     if len(text) > MAX_LINK:
         raise InvalidLink(f"{name} is longer than {MAX_LINK} characters")
@@ -173,12 +173,12 @@ def require_visible(text: str, name: str) -> None:
 
 
 def name_of(item: str) -> str:
-    """Return the name of a query parameter, as the relay reads it."""
+    """Decode the name of a query parameter as the relay does."""
     return unquote(item.partition("=")[0])
 
 
 def decode_code(value: str) -> str:
-    """Decode the value of a ``pair`` parameter like the relay; raise InvalidLink."""
+    """Decode the value of a ``pair`` parameter as the relay does. Raises InvalidLink."""
     try:
         code = unquote_to_bytes(value.replace("+", " ")).decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Files that hold a link. Only their owner can read them, because a link is a secret."""
+"""Files that contain a link. Only the owner of a file can read it, because a link is a secret."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ OWNER_ONLY: Final = 0o600
 
 
 def read_link(path: str) -> Link:
-    """Read the link in a file; symbolic links are followed.
+    """Read the link in a file. Symbolic links are followed.
 
     Args:
-        path: Regular file of the effective user, which no other user can access. White space around
-            the link is ignored.
+        path: Regular file that belongs to the effective user and that no other user can access.
+            White space before and after the link is ignored.
 
     Raises:
         OSError: The file cannot be read.
         InvalidLink: The file is not a regular file, other users can access it or own it, or it
-            does not hold a link. The message names the file, and quotes no secret.
+            contains no valid link. The message names the file, but contains no secret.
     """
-    # Check before opening, because opening a device can have side effects, and a FIFO blocks.
+    # Check before opening, because opening a device can have side effects.
     require_private(path, Path(path).stat())
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - Path.open has no flags
@@ -46,7 +46,7 @@ def read_link(path: str) -> Link:
 
 
 def require_private(path: str, status: os.stat_result) -> None:
-    """Raise InvalidLink unless a file is regular, and only the effective user can access it."""
+    """Raise InvalidLink unless a file is regular and only the effective user can access it."""
     if not stat.S_ISREG(status.st_mode):
         raise InvalidLink(f"{path!r} is not a regular file")
     if status.st_uid != os.geteuid():
@@ -61,12 +61,14 @@ def require_private(path: str, status: os.stat_result) -> None:
 def create_link_file(path: str, link: Link, *, replace: bool = False) -> None:
     """Write a link to a new file with the mode 0600.
 
-    The file never holds a part of the link: a failure leaves the previous file, or none.
+    The link is written completely or not at all. After a failure, an existing file is unchanged,
+    and a new file is removed.
 
     Args:
         path: File to create.
         link: Link to write.
-        replace: True to replace an existing file; a symbolic link to it remains.
+        replace: True to replace an existing file. If ``path`` is a symbolic link, it remains, and
+            its target is replaced.
 
     Raises:
         FileExistsError: The file exists, and ``replace`` is False.
@@ -74,7 +76,7 @@ def create_link_file(path: str, link: Link, *, replace: bool = False) -> None:
     """
     target = Path(path).resolve() if replace else Path(path)
     if not replace:
-        # Claim the name. Another process that creates the same file fails here.
+        # Reserve the name. If two processes create the same file, one of them fails here.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY))
     try:
         write_atomically(target, f"{link.text}\n".encode())
@@ -85,7 +87,7 @@ def create_link_file(path: str, link: Link, *, replace: bool = False) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file with a new one that has the mode 0600."""
+    """Replace a file atomically with a new file that has the mode 0600."""
     descriptor, temporary = mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor

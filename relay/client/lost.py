@@ -1,4 +1,4 @@
-"""The end of a WebSocket, and responses that refuse one. Pure."""
+"""The end of a WebSocket connection, and responses that refuse an upgrade. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ ABNORMAL: Final = 1006
 GOING_AWAY: Final = 1001
 
 PLAIN_WORDS: Final = re.compile(r"[A-Za-z0-9 ,.:;()'/-]{1,120}")
-"""Reasons that are shown. The body of another server may hold anything, such as the code."""
+"""Pattern of texts that are safe to display. A response may come from a server that is not a relay,
+and may then contain any text, even the code."""
 
 
 class ConnectionLost(Exception):
-    """A connection has ended, or could not be opened, and the endpoint may try again.
+    """A connection has ended, or could not be opened. The endpoint may try again.
 
     Attributes:
         code: Close code; 1006 if there was no close frame.
-        reason: Reason of the close frame.
-        status: Status of the response that refused the connection; 0 for none.
-        retry_after: Minimum delay in seconds.
+        reason: Reason in the close frame; "" if there is none.
+        status: HTTP status of the response that refused the connection; 0 if there was none.
+        retry_after: Minimum delay, in seconds, before the next attempt.
     """
 
     def __init__(
@@ -45,28 +46,29 @@ class ConnectionLost(Exception):
 
     @property
     def is_expiry(self) -> bool:
-        """True if the relay ended a side that waited for long, which is no failure."""
+        """True if the relay ended the waiting side after `pair_ttl`. This is no failure."""
         return self.code == GOING_AWAY and self.reason != "relay stopping"
 
     @property
     def is_peer_gone(self) -> bool:
-        """True if the relay says that the peer has left."""
+        """True if the relay closed the connection because the peer left."""
         return self.reason == "peer disconnected"
 
     @property
     def is_collision(self) -> bool:
-        """True if the code has two sides already."""
+        """True if the relay refused the connection because the code already has two sides."""
         return self.status == HTTPStatus.CONFLICT
 
 
 class Rejected(Exception):
-    """The response to the upgrade is an error status.
+    """The server answered the upgrade with an error status.
 
     Attributes:
         status: HTTP status.
-        reason: Text of the relay; "" if the body is not plain words.
-        retry_after: Seconds of Retry-After that apply; 0 for none.
-        pair_hash: Hash that names the code in the log of the relay; None without Arc-Relay-Pair.
+        reason: Body of the response; "" if it does not match `PLAIN_WORDS`.
+        retry_after: Minimum delay, in seconds, that the response asks for; 0 for none.
+        pair_hash: Hash that names the code in the log of the relay; None if the response has no
+            valid Arc-Relay-Pair header.
     """
 
     def __init__(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
@@ -74,7 +76,7 @@ class Rejected(Exception):
         fields = {name.lower(): value for name, value in headers}
         self.status = status
         self.reason = plain_words(body.decode(errors="replace").strip())
-        # A relay that restarts is back before the end of its Retry-After.
+        # A relay that restarts is usually back before its Retry-After has passed.
         is_restart = self.reason == "relay is stopping"
         value = fields.get(b"retry-after", b"").decode(errors="replace")
         self.retry_after = 0.0 if is_restart else parse_retry_after(value, status)
@@ -83,5 +85,5 @@ class Rejected(Exception):
 
 
 def plain_words(text: str) -> str:
-    """Return an untrusted text if it consists of plain words, and "" otherwise."""
+    """Return an untrusted text if it matches `PLAIN_WORDS`, and "" otherwise."""
     return text if PLAIN_WORDS.fullmatch(text) else ""

@@ -1,6 +1,6 @@
-"""Plaintext messages between endpoints: one byte, the type, and a body (docs/endpoints.md).
+"""Plaintext of messages between endpoints (docs/endpoints.md): a byte for the type, and a body.
 
-Pure. A message that breaks a rule is a `ProtocolViolation`. Its text quotes nothing of the message.
+Pure. A malformed message raises `ProtocolViolation`. The exception quotes no part of the message.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ from .errors import ProtocolViolation
 from .noise import MAX_PLAINTEXT
 
 MAX_DATA: Final = MAX_PLAINTEXT - 1
-"""Maximum number of bytes of the stream in one message."""
+"""Maximum number of stream bytes in one message."""
 
 MAX_TEXT: Final = 200
-"""Maximum size of a text in bytes of UTF-8."""
+"""Maximum size, in bytes of UTF-8, of the text in a message."""
 
 
 INVISIBLE: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories that could change the display of a text, or are no characters."""
+"""Unicode categories of characters that can change the display of a text, and of surrogates."""
 
 
 class Reason(IntEnum):
-    """Reason of REFUSED and ABORT. A peer of a later version may send others."""
+    """Reason in REFUSED and ABORT. A peer of a later version may send other numbers."""
 
     TARGET_UNREACHABLE = 1
     """The host cannot reach its target."""
     CLOSED = 2
-    """The program of the peer ended or closed the session."""
+    """The program of the sender ended or closed the session."""
     NO_FURTHER_GUEST = 3
-    """The host serves no further guest."""
+    """The host serves no further guests."""
     PROTOCOL_VIOLATION = 4
-    """The peer violated the protocol."""
+    """The receiver of this message violated the protocol."""
 
 
 class BaseMessage:
-    """A message. This class encodes and decodes messages without a body."""
+    """Base class of messages. It encodes and decodes messages without a body."""
 
     __slots__ = ()
     TYPE: ClassVar[int]
     NAME: ClassVar[str]
     SIZES: ClassVar = range(1)
-    """Permitted sizes of the body in bytes."""
+    """Permitted sizes of the body, in bytes."""
 
     def encode(self) -> bytes:
-        """Return the plaintext."""
+        """Return the message in plaintext."""
         return bytes((self.TYPE,))
 
     @classmethod
     def from_body(cls, body: bytes) -> Self:  # noqa: ARG003 - subclasses use it
-        """Return the message with a body of a permitted size; raise ProtocolViolation."""
+        """Decode a body whose size is permitted. Raises ProtocolViolation if it is malformed."""
         return cls()
 
 
 @dataclass(frozen=True, slots=True)
 class Request(BaseMessage):
-    """A guest asks for a session."""
+    """Request of a guest for a session."""
 
     TYPE = 0x01
     NAME = "REQUEST"
@@ -67,7 +67,7 @@ class Request(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class NewSession(BaseMessage):
-    """The host opens a session. The ``repr`` shows neither code nor key."""
+    """Answer of a host that opens a session. The ``repr`` shows neither the code nor the key."""
 
     TYPE = 0x02
     NAME = "SESSION"
@@ -92,7 +92,7 @@ class NewSession(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class ReasonMessage(BaseMessage):
-    """A reason, and a text for people."""
+    """Message with a reason, and a text for the user."""
 
     SIZES = range(1, 1 + MAX_TEXT + 1)
     reason: int
@@ -100,9 +100,9 @@ class ReasonMessage(BaseMessage):
     text: str = ""
 
     def encode(self) -> bytes:
-        """Return the plaintext, with the text in the form of `displayable`, cut to `MAX_TEXT`."""
+        """Return the message in plaintext. Its text is made `displayable` and cut to `MAX_TEXT`."""
         cut = displayable(self.text).encode()[:MAX_TEXT]
-        text = cut.decode(errors="ignore")  # without a character that the cut divides
+        text = cut.decode(errors="ignore")  # omit a character that was cut in two
         return bytes((self.TYPE, self.reason)) + text.encode()
 
     @classmethod
@@ -116,7 +116,7 @@ class ReasonMessage(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class Refusal(ReasonMessage):
-    """The host opens no session."""
+    """Answer of a host that opens no session."""
 
     TYPE = 0x03
     NAME = "REFUSED"
@@ -124,15 +124,15 @@ class Refusal(ReasonMessage):
 
 @dataclass(frozen=True, slots=True)
 class Resume(BaseMessage):
-    """An endpoint says where the streams of the session go on."""
+    """First message of each endpoint in a session connection, with the state of its `Inbox`."""
 
     TYPE = 0x10
     NAME = "RESUME"
     SIZES = range(12, 13)
     received: int
-    """Number of received bytes of the peer's stream, 0 to 2^64 - 1. Its end counts as one."""
+    """Number of bytes received, 0 to 2^64 - 1. The end of the peer's stream counts as one byte."""
     window: int
-    """Bytes that this endpoint buffers beyond the consumed ones, 1 to 2^32 - 1."""
+    """Number of bytes that this endpoint buffers for its program, 1 to 2^32 - 1."""
 
     def encode(self) -> bytes:
         return bytes((self.TYPE,)) + self.received.to_bytes(8) + self.window.to_bytes(4)
@@ -146,7 +146,7 @@ class Resume(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class Data(BaseMessage):
-    """The next bytes of the stream. The ``repr`` does not show them."""
+    """Next bytes of the stream. The ``repr`` does not show the bytes."""
 
     TYPE = 0x11
     NAME = "DATA"
@@ -164,7 +164,7 @@ class Data(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class End(BaseMessage):
-    """The stream has ended."""
+    """End of the stream."""
 
     TYPE = 0x12
     NAME = "END"
@@ -172,13 +172,13 @@ class End(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class Ack(BaseMessage):
-    """An endpoint acknowledges everything before a position of the peer's stream."""
+    """Acknowledgement of all bytes before a position of the peer's stream."""
 
     TYPE = 0x13
     NAME = "ACK"
     SIZES = range(8, 9)
     received: int
-    """Number of acknowledged bytes, 0 to 2^64 - 1. The end of the stream counts as one."""
+    """Number of acknowledged bytes, 0 to 2^64 - 1. The end of the stream counts as one byte."""
 
     def encode(self) -> bytes:
         return bytes((self.TYPE,)) + self.received.to_bytes(8)
@@ -190,7 +190,7 @@ class Ack(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class Ping(BaseMessage):
-    """An endpoint asks for PONG."""
+    """Request for PONG."""
 
     TYPE = 0x14
     NAME = "PING"
@@ -206,7 +206,7 @@ class Pong(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class Finished(BaseMessage):
-    """Both streams have ended for this endpoint: the peer's is received, its own acknowledged."""
+    """Report that the sender has received the peer's END, and an ACK for its own END."""
 
     TYPE = 0x16
     NAME = "FINISHED"
@@ -214,7 +214,7 @@ class Finished(BaseMessage):
 
 @dataclass(frozen=True, slots=True)
 class Abort(ReasonMessage):
-    """An endpoint ends the session at once."""
+    """Immediate end of the session."""
 
     TYPE = 0x17
     NAME = "ABORT"
@@ -225,11 +225,11 @@ Message = (
 )
 
 CLASSES: Final[dict[int, type[Message]]] = {each.TYPE: each for each in get_args(Message)}
-"""Class of each type."""
+"""Class for each message type."""
 
 
 def decode(plaintext: bytes) -> Message:
-    """Return the message in a plaintext; raise ProtocolViolation if it is malformed."""
+    """Decode a message in plaintext. Raises ProtocolViolation if it is malformed."""
     if not plaintext:
         raise ProtocolViolation("message without a type")
     kind = CLASSES.get(plaintext[0])

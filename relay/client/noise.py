@@ -1,7 +1,7 @@
-"""Noise_NNpsk0_25519_AESGCM_SHA256 (Noise Protocol Framework, revision 34), and nothing else of it.
+"""The protocol Noise_NNpsk0_25519_AESGCM_SHA256 of the Noise Protocol Framework, revision 34.
 
-Sans-IO. The names are those of the specification, https://noiseprotocol.org/noise.html. Python
-cannot wipe keys from memory: they stay there until the interpreter reuses it.
+Sans-IO. The names in this module are from the specification, https://noiseprotocol.org/noise.html.
+Python cannot wipe keys from memory. A key stays there until the interpreter reuses its memory.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from .errors import DecryptError, EndpointError
 
 PROTOCOL_NAME: Final = b"Noise_NNpsk0_25519_AESGCM_SHA256"
-"""Name of the protocol. With its 32 bytes it is the initial hash (section 5.2)."""
+"""Name of the protocol. It has 32 bytes, so it is also the initial hash (section 5.2)."""
 
 KEY_SIZE: Final = 32
-"""Size of a pre-shared key, of a public key, of a cipher key and of a hash in bytes."""
+"""Size, in bytes, of a pre-shared key, a public key, a cipher key and a hash."""
 
 TAG_SIZE: Final = 16
 MAX_MESSAGE: Final = 65_535
-"""Maximum size of a Noise message in bytes (section 3)."""
+"""Maximum size, in bytes, of a Noise message (section 3)."""
 
 MAX_PLAINTEXT: Final = MAX_MESSAGE - TAG_SIZE
 RESERVED_NONCE: Final = 2**64 - 1
-"""Nonce that no message has (section 5.1)."""
+"""Nonce that must not be used for a message (section 5.1)."""
 
 pack_nonce: Final = struct.Struct(">IQ").pack
 """Pack a nonce for AES-GCM: 32 zero bits, then the big-endian counter (section 12.4)."""
@@ -50,7 +50,7 @@ class CipherState:
 
         Args:
             plaintext: At most `MAX_PLAINTEXT` bytes.
-            associated_data: Bytes that are authenticated, and not part of the message.
+            associated_data: Bytes that are authenticated, but neither encrypted nor sent.
 
         Raises:
             EndpointError: The key has encrypted 2^64 - 1 messages.
@@ -63,7 +63,7 @@ class CipherState:
         return message
 
     def decrypt(self, message: bytes, associated_data: bytes | None = None) -> bytes:
-        """Decrypt a message. A failure leaves the nonce unchanged.
+        """Decrypt a message. If this fails, the nonce stays the same.
 
         Raises:
             DecryptError: The message is too long, or was not encrypted with this key and nonce.
@@ -85,7 +85,10 @@ class CipherState:
 
 
 class SymmetricState:
-    """Chaining key, hash and cipher of a handshake (section 5.2), after the token psk."""
+    """Chaining key, hash and cipher of a handshake (section 5.2).
+
+    The constructor also processes the prologue and the token ``psk``.
+    """
 
     __slots__ = ("_chaining_key", "_cipher", "hash")
 
@@ -100,37 +103,37 @@ class SymmetricState:
         self._cipher = CipherState(key)
 
     def mix_hash(self, data: bytes) -> None:
-        """Add data to the hash."""
+        """Mix data into the hash."""
         self.hash = hashlib.sha256(self.hash + data).digest()
 
     def mix_key(self, material: bytes) -> None:
-        """Add key material to the chaining key, and start to use a new cipher key."""
+        """Mix key material into the chaining key, and replace the cipher key."""
         self._chaining_key, key = hkdf(self._chaining_key, material, 2)
         self._cipher = CipherState(key)
 
     def encrypt_and_hash(self, payload: bytes) -> bytes:
-        """Encrypt a payload, authenticate the hash, and add the ciphertext to the hash."""
+        """Encrypt a payload with the hash as associated data. Mix the ciphertext into the hash."""
         ciphertext = self._cipher.encrypt(payload, self.hash)
         self.mix_hash(ciphertext)
         return ciphertext
 
     def decrypt_and_hash(self, ciphertext: bytes) -> bytes:
-        """Decrypt a payload, and add the ciphertext to the hash; raise DecryptError."""
+        """Decrypt a payload, and mix the ciphertext into the hash. Raises DecryptError."""
         payload = self._cipher.decrypt(ciphertext, self.hash)
         self.mix_hash(ciphertext)
         return payload
 
     def split(self) -> tuple[CipherState, CipherState]:
-        """Return the cipher states from initiator to responder, and back."""
+        """Return the cipher state of the initiator's messages, and that of the responder's."""
         first, second = hkdf(self._chaining_key, b"", 2)
         return CipherState(first), CipherState(second)
 
 
 class HandshakeState:
-    """One role in the handshake (section 5.3): ``-> psk, e`` and ``<- e, ee``.
+    """State of the handshake in one role (section 5.3): ``-> psk, e`` and ``<- e, ee``.
 
     The initiator calls `write_message`, `read_message` and `split`. The responder calls
-    `read_message`, `write_message` and `split`. After an exception the object is of no use.
+    `read_message`, `write_message` and `split`. After an exception, no method may be called.
     """
 
     __slots__ = ("_ephemeral", "_is_initiator", "_remote", "_sent", "_symmetric")
@@ -143,13 +146,13 @@ class HandshakeState:
         prologue: bytes,
         ephemeral: X25519PrivateKey | None = None,
     ) -> None:
-        """Begin a handshake.
+        """Start a handshake.
 
         Args:
             is_initiator: True for the role that writes the first message.
             psk: Pre-shared key of 32 bytes.
-            prologue: Bytes that both roles must have in common.
-            ephemeral: Ephemeral key, for tests alone; None for a new key.
+            prologue: Bytes that must be equal in both roles.
+            ephemeral: Ephemeral key, only for tests; None for a new key.
         """
         self._symmetric = SymmetricState(psk, prologue)
         self._is_initiator = is_initiator
@@ -159,7 +162,7 @@ class HandshakeState:
 
     @property
     def handshake_hash(self) -> bytes:
-        """Hash of the messages so far. After the second one it identifies the channel."""
+        """Hash of the messages so far. After the second message, this hash is unique."""
         return self._symmetric.hash
 
     def write_message(self, payload: bytes = b"") -> bytes:
@@ -174,7 +177,7 @@ class HandshakeState:
         return public + self._symmetric.encrypt_and_hash(payload)
 
     def read_message(self, message: bytes) -> bytes:
-        """Read the handshake message of the other role; return its payload.
+        """Read the handshake message of the other role, and return the payload.
 
         Raises:
             DecryptError: The message is malformed, or the keys or prologues differ.
@@ -187,12 +190,12 @@ class HandshakeState:
         return self._symmetric.decrypt_and_hash(ciphertext)
 
     def split(self) -> tuple[CipherState, CipherState]:
-        """Return the cipher states for sending and for receiving."""
+        """Return two cipher states: the first for sending, the second for receiving."""
         first, second = self._symmetric.split()
         return (first, second) if self._is_initiator else (second, first)
 
     def _mix_public_key(self, public: bytes) -> None:
-        """Mix in the public key of a message, and in the second message also ``ee``."""
+        """Mix in the public key of a message. In the second message, also mix in ``ee``."""
         self._symmetric.mix_hash(public)
         self._symmetric.mix_key(public)  # because of the pre-shared key (section 9.2)
         if self._sent and self._remote is not None:
@@ -204,7 +207,7 @@ class HandshakeState:
 
 
 def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:
-    """Derive two or three keys (section 4.3): HKDF of RFC 5869 without info."""
+    """Derive two or three keys (section 4.3) with HKDF (RFC 5869) without ``info``."""
     derivation = HKDF(SHA256(), outputs * KEY_SIZE, salt=chaining_key, info=None)
     derived = derivation.derive(material)
     return [derived[i : i + KEY_SIZE] for i in range(0, len(derived), KEY_SIZE)]

@@ -1,4 +1,4 @@
-"""The attempts to connect again after a lost connection."""
+"""Wait between attempts to connect, and measure the time without a connection."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from .lost import ConnectionLost
 from .retry import collision_delay, retry_delay
 
 STABLE: Final = 1.0
-"""Seconds after which a connection counts as a success. An earlier end counts as a failed attempt,
-so that a relay that cuts every connection does not cause a loop without pauses."""
+"""Minimum duration, in seconds, of a successful connection. A shorter connection counts as a failed
+attempt in the same outage, so that a relay that cuts every connection gets few attempts."""
 
 
 class Outage:
-    """Time without a connection, and the failures in it.
+    """Time without a connection, and number of failed attempts in this time.
 
     Args:
-        session_id: Name of the session for events; None for the link code.
-        on_event: Function that gets the events.
+        session_id: Name of the session in events; None for connections with the link code.
+        on_event: Function that receives the events.
     """
 
     def __init__(self, session_id: str | None, on_event: OnEvent) -> None:
@@ -34,7 +34,7 @@ class Outage:
 
     @property
     def duration(self) -> float:
-        """Seconds since the last connection ended."""
+        """Seconds since the end of the last connection that lasted, or since the first attempt."""
         return trio.current_time() - self._since
 
     def connected(self) -> None:
@@ -44,22 +44,24 @@ class Outage:
     async def wait(self, error: ConnectionLost | EndpointError) -> bool:
         """Wait before the next attempt, after a failed attempt or the end of a connection.
 
-        Returns True if an event reported this. The expiry of a waiting side is no failure.
+        Returns True if an event was emitted. The expiry of a waiting side is no failure. It emits
+        no event if the next attempt follows at once.
         """
         now = trio.current_time()
         connected_at, self._connected_at = self._connected_at, None
-        if connected_at is not None:
-            self._since = now
+        lost = error if isinstance(error, ConnectionLost) else None
         is_stable = connected_at is not None and now >= connected_at + STABLE
+        # An early error of the peer, such as a failed handshake, is no fault of the relay.
+        if is_stable or (connected_at is not None and lost is None):
+            self._since = now
         self._failures = 0 if is_stable else self._failures + 1
         fraction = random.random()  # noqa: S311 - not a secret
-        lost = error if isinstance(error, ConnectionLost) else None
         if isinstance(error, AnotherInitiator) or (lost is not None and lost.is_collision):
             delay = collision_delay(fraction)
         else:
             retry_after = 0.0 if lost is None else lost.retry_after
             delay = retry_delay(self._failures, self.duration, fraction, retry_after)
-            delay = max(delay, retry_after)  # also before the first attempt
+            delay = max(delay, retry_after)  # even before the first attempt
         is_reported = lost is None or not lost.is_expiry or delay > 0
         if is_reported:
             self._on_event(Retrying(self._session_id, str(error), delay))

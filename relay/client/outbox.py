@@ -1,4 +1,4 @@
-"""The stream that an endpoint sends: its bytes until they are acknowledged. Pure."""
+"""Buffer of stream data that the program has written and the peer has not acknowledged. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from .errors import ProtocolViolation
 
 PIECE: Final = 64_000
-"""Maximum number of bytes of the stream in one message."""
+"""Maximum number of stream bytes in one message."""
 
 
 class Outbox:
@@ -17,18 +17,18 @@ class Outbox:
     Positions count the bytes of the stream from 0. The end of the stream counts as one more byte.
 
     Args:
-        capacity: Number of bytes that are kept for the peer.
+        capacity: Maximum number of bytes in the buffer.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._pieces = deque[bytearray]()
-        """Bytes from `_start` on, in pieces of `PIECE` bytes; only the last one may be shorter."""
+        """Bytes from `_start` on, in pieces of `PIECE` bytes. The last piece may be shorter."""
         self._start = 0
         self._index = 0
-        """Index of the piece with the next byte to send."""
+        """Index of the piece that contains the next byte to send."""
         self._credit_end = 0
-        """Position up to which the window of the peer allows to send."""
+        """Position up to which the window of the peer permits this endpoint to send."""
         self._window = 0
         self.length = 0
         """Number of bytes that the program has written."""
@@ -37,9 +37,9 @@ class Outbox:
         self.sent = 0
         """Position of the next byte to send in the current connection."""
         self._consumed = 0
-        """Highest position of an ACK."""
+        """Highest position in an ACK of the peer."""
         self.delivered = 0
-        """Highest position that the peer has received, as far as it is known."""
+        """Highest position that the peer is known to have received."""
 
     @property
     def room(self) -> int:
@@ -57,7 +57,7 @@ class Outbox:
         return min(self._consumed, self.length)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Append the bytes for which there is room; return their number."""
+        """Append as many bytes as there is room for, and return their number."""
         view = memoryview(data)[: self.room]
         written = 0
         while written < len(view):
@@ -71,9 +71,9 @@ class Outbox:
         return written
 
     def next_data(self) -> memoryview | None:
-        """Return the next bytes to send, without sending them; None if there are none.
+        """Return the next bytes to send, but do not count them as sent; None if there are none.
 
-        The caller releases the memory before the next call of a method.
+        The caller must release the memoryview before it calls another method.
         """
         end = min(self.length, self._credit_end)
         if self.sent >= end:
@@ -82,23 +82,23 @@ class Outbox:
         return memoryview(self._pieces[self._index])[offset : offset + end - self.sent]
 
     def advance(self, size: int) -> None:
-        """Count bytes as sent."""
+        """Count the next ``size`` bytes as sent."""
         self.sent += size
         self._index = (self.sent - self._start) // PIECE
 
     def take_end(self) -> bool:
-        """Return True if the end of the stream is the next to send, and count it as sent."""
+        """If the end of the stream is next to send, count it as sent and return True."""
         if self.ended and self.sent == self.length < self._credit_end:
             self.sent += 1
             return True
         return False
 
     def resume(self, received: int, window: int) -> None:
-        """Continue at the position that the peer names at the beginning of a connection.
+        """Continue at the position that the peer gives at the beginning of a connection.
 
         Raises:
-            ProtocolViolation: The peer has acknowledged more, the position was never sent, or the
-                window has changed.
+            ProtocolViolation: The position is lower than an earlier position, or is beyond the end
+                of the stream. Or the window has changed.
         """
         if not self.delivered <= received <= self.length + self.ended:
             raise ProtocolViolation("position of RESUME is not one that can continue the stream")
@@ -110,10 +110,10 @@ class Outbox:
         self._drop(received)
 
     def acknowledge(self, position: int) -> None:
-        """Drop the bytes before a position, and open the window.
+        """Drop the bytes before a position, and move the window forward.
 
         Raises:
-            ProtocolViolation: The position was not sent, or was acknowledged before.
+            ProtocolViolation: The position was not sent, or is lower than the last position.
         """
         if not self._consumed <= position <= self.sent:
             raise ProtocolViolation("position of ACK was not sent, or goes back")

@@ -28,59 +28,60 @@ from .lost import ConnectionLost
 from .messages import Abort, NewSession, Reason, Resume
 from .outage import Outage
 from .session import CLOSED_TEXT, Session
+from .session_state import SessionState
 from .transfer import Transfer, report_violation
 from .websocket import WebSocket
 
 RESUME_TIMEOUT: Final = 5.0
-"""Seconds that the peer has for RESUME after the handshake."""
+"""Maximum time, in seconds, from the handshake to RESUME of the peer."""
 
 FIRST_TIMEOUT: Final = 30.0
-"""Seconds for the first connection of a session. Both endpoints were connected just before."""
+"""Maximum time, in seconds, until the first connection of a session. It is short, because both
+endpoints were connected just before."""
 
 CLOSE_TIMEOUT: Final = 3.0
-"""Seconds to close the connection of a session that is over."""
+"""Maximum time, in seconds, to close the connection of a session that is over."""
 
 LINGER: Final = 30.0
-"""Seconds to wait for FINISHED of the peer without a connection."""
+"""Maximum time, in seconds, that an endpoint tries to connect again after it has sent FINISHED."""
 
 
 class SessionRunner:
-    """Connections of a session, one after the other.
+    """Runner that keeps a session connected, with one connection after the other.
 
     Args:
-        session: Stream of the program.
+        state: State of the session.
         names: Code and key of the session.
-        dialer: Relay, and the role of this endpoint.
+        dialer: Opener of WebSockets, which also knows the role of this endpoint.
         resume_timeout: Seconds without a connection to the peer after which the session fails.
-        on_event: Function that gets the events.
+        on_event: Function that receives the events.
     """
 
     def __init__(
         self,
-        session: Session,
+        state: SessionState,
         names: NewSession,
         dialer: Dialer,
         resume_timeout: float,
         on_event: OnEvent,
     ) -> None:
-        self._session = session
-        self._state = session.state
+        self._state = state
         self._names = names
         self._prologue = prologue("session", names.code)
         self._dialer = dialer
         self._resume_timeout = resume_timeout
         self._on_event = on_event
-        self._outage = Outage(session.id, on_event)
+        self._outage = Outage(state.id, on_event)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._started: Callable[[], None]
         self._has_begun = self._is_transferring = False
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Keep the session connected until it is over; report its first connection.
+        """Keep the session connected until it is over. Started once it is connected.
 
         Raises:
-            EndpointError: The first connection failed. Later failures are errors of the session.
+            EndpointError: The first connection failed. A later failure is stored in the session.
         """
         self._started = task_status.started
         state = self._state
@@ -96,14 +97,14 @@ class SessionRunner:
             raise state.error or ResumeTimeout("the session ended before its first connection")
 
     async def stop(self) -> None:
-        """End the task; let it close its connection, if it has one, with a closing handshake."""
+        """End the task. If it has a connection, wait until the closing handshake is complete."""
         if self._is_transferring:
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self._ended.wait()
         self._scope.cancel()
 
     async def _run_connection(self) -> None:
-        """Connect once, and use the connection until its end. Wait after a failure."""
+        """Connect once, and use the connection until it ends. Pause after a failure."""
         state, outage = self._state, self._outage
         try:
             async with self._dialer.open(self._names.code, outage.duration) as websocket:
@@ -123,14 +124,14 @@ class SessionRunner:
                 state.is_connected = False
                 timeout = LINGER if state.has_finished else self._resume_timeout
                 self._scope.deadline = trio.current_time() + timeout
-                self._on_event(Lost(self._session.id, str(error)))
+                self._on_event(Lost(state.id, str(error)))
             if not state.over.is_set():
                 await outage.wait(error)
         except (NoRelay, Refused) as error:
             state.end(error)
 
     async def _handshake(self, websocket: WebSocket) -> tuple[Channel, Resume]:
-        """Do the handshake, and exchange RESUME; the guest begins."""
+        """Do the handshake, and exchange RESUME messages. The guest sends first."""
         key, inbox = self._names.key, self._state.inbox
         own = Resume(inbox.received, inbox.window).encode()
         if self._dialer.is_host:
@@ -153,10 +154,10 @@ class SessionRunner:
         self._state.is_connected = True
         self._scope.deadline = math.inf
         self._outage.connected()
-        self._on_event(Connected(self._session.id))
+        self._on_event(Connected(self._state.id))
         if not self._has_begun:
             self._has_begun = True
-            self._scope.shield = True  # so that a program that is cancelled can abort the session
+            self._scope.shield = True  # so that a cancelled program can still abort the session
             self._started()
 
 
@@ -166,15 +167,16 @@ async def run_session(
 ) -> AsyncIterator[Session]:
     """Open a session, and end it after the block.
 
-    A block that ends normally ends the own stream, and waits until it has arrived. An exception
-    aborts the session.
+    When the block ends normally, this ends the stream to the peer, and waits until the peer has
+    acknowledged the whole stream. An exception in the block aborts the session.
 
     Raises:
-        EndpointError: The session failed. The block raises this in place of the
-            trio.BrokenResourceError of a method of the session.
+        EndpointError: The session failed. If a method of the session raised
+            trio.BrokenResourceError in the block, this exception replaces it.
     """
-    session = Session()
-    runner = SessionRunner(session, names, dialer, resume_timeout, on_event)
+    state = SessionState()
+    session = Session(state)
+    runner = SessionRunner(state, names, dialer, resume_timeout, on_event)
     async with background(runner.run):
         failure: EndpointError | None = None
         try:
@@ -193,14 +195,17 @@ async def run_session(
 
 
 def abort_message(error: BaseException) -> Abort:
-    """Return the message for the peer of a program that ended with an exception."""
+    """Return the ABORT message for a session whose program raised an exception."""
     if isinstance(error, TargetError):
         return Abort(Reason.TARGET_UNREACHABLE, str(error))
     return Abort(Reason.CLOSED, CLOSED_TEXT)
 
 
 def as_endpoint_error(error: Exception) -> EndpointError:
-    """Return the exception of a program for an event, without its text, which may be a secret."""
+    """Convert an exception of a program for an event.
+
+    Only the text of an EndpointError is kept, because any other text may be a secret.
+    """
     if isinstance(error, EndpointError):
         return error
     return EndpointError(f"the program of the session failed: {type(error).__name__}")

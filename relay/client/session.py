@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -14,55 +13,50 @@ from .messages import Abort, Reason
 from .session_state import SessionState
 
 ABORT_TIMEOUT: Final = 2.0
-"""Seconds to tell the peer that the session is aborted."""
+"""Maximum time, in seconds, to tell the peer that the session is aborted."""
 
 CLOSE_TIMEOUT: Final = 30.0
-"""Seconds to wait for the end of the peer's stream after the end of the own stream arrived."""
+"""Maximum time, in seconds, from the acknowledgement of this endpoint's stream to the end of the
+session."""
 
 CLOSED_TEXT: Final = "the program of the peer closed the session"
 
 
 class Session(trio.abc.HalfCloseableStream):
-    """Stream between a program and its peer, in both directions, over lost connections.
+    """Bidirectional stream to the peer. The stream survives lost connections.
 
     Bytes arrive exactly once and in order, or the session ends with an error. `send_all` returns
-    once the bytes are in the buffer of the session; it waits while the buffer (4 MiB) is full.
-    Cancelling `send_all` leaves an unknown number of its bytes in the buffer. Cancelling
-    `receive_some` loses nothing.
+    once the bytes are in the buffer of the session. It waits while the buffer (4 MiB) is full.
+    If `send_all` is cancelled, an unknown number of its bytes is in the buffer. If `receive_some`
+    is cancelled, no bytes are lost.
 
-    The methods raise trio.BrokenResourceError, whose cause is the `error` of the session, after the
-    session has failed.
+    After the session has failed, its methods raise trio.BrokenResourceError. The cause of this
+    exception is the `error` of the session.
     """
 
-    def __init__(self) -> None:
-        self._id = secrets.token_hex(3)
-        self._state = SessionState()
+    def __init__(self, state: SessionState) -> None:
+        self._state = state
         self._sending = self._receiving = self._closed = False
 
     @property
     def id(self) -> str:
-        """Short random name, for displays and logs. It reveals nothing about the code."""
-        return self._id
+        """Short random name for displays and logs. The name does not depend on the code."""
+        return self._state.id
 
     @property
     def bytes_sent(self) -> int:
-        """Number of bytes that the program of the peer has consumed, as far as is known."""
+        """Number of sent bytes that the program of the peer is known to have consumed."""
         return self._state.outbox.acknowledged
 
     @property
     def bytes_received(self) -> int:
-        """Number of bytes that the program has consumed."""
+        """Number of received bytes that the program has read or the session has discarded."""
         return self._state.inbox.consumed_bytes
 
     @property
     def error(self) -> EndpointError | None:
-        """Cause of the failure of the session; None if it has not failed."""
+        """Error that ended the session; None if the session has not failed."""
         return self._state.error
-
-    @property
-    def state(self) -> SessionState:
-        """State for `relay.client` alone."""
-        return self._state
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with self._only_sender():
@@ -117,10 +111,10 @@ class Session(trio.abc.HalfCloseableStream):
             self._receiving = False
 
     async def aclose(self) -> None:
-        """Close the session: abort it, unless the own stream was ended.
+        """Close the session. Abort it unless `send_eof` was called before.
 
         After `send_eof`, bytes that the program has not read are discarded, and `connect` or
-        `serve` waits until the own stream has arrived.
+        `serve` waits until the peer has acknowledged the whole stream.
         """
         if self._state.outbox.ended:
             self._discard()
@@ -129,7 +123,7 @@ class Session(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
 
     async def abort(self, message: Abort) -> None:
-        """Abort the session, unless it is over, and tell the peer if that is possible."""
+        """Abort the session unless it is over. Send ``message`` to the peer if it is connected."""
         state = self._state
         self._close()
         if state.over.is_set():
@@ -142,10 +136,10 @@ class Session(trio.abc.HalfCloseableStream):
         state.end(None)
 
     async def finish(self) -> None:
-        """End the own stream, and wait until the session is over.
+        """End the stream to the peer, and wait until the session is over.
 
-        Bytes that the program has not read are discarded. The session is aborted if the stream of
-        the peer does not end in time.
+        Bytes that the program has not read are discarded. The session is aborted if the stream from
+        the peer does not end within `CLOSE_TIMEOUT`.
 
         Raises:
             EndpointError: The session has failed.
@@ -163,14 +157,14 @@ class Session(trio.abc.HalfCloseableStream):
             raise state.error
 
     def _discard(self) -> None:
-        """Discard all bytes of the peer from now on."""
+        """Discard all unread bytes from the peer, and all bytes that arrive later."""
         self._close()
         self._state.is_discarding = True
         self._state.inbox.discard()
         self._state.to_send.set()
 
     def _close(self) -> None:
-        """Let no further call of the program succeed."""
+        """Make further calls of the program, and calls in progress, raise ClosedResourceError."""
         self._closed = True
         self._state.to_read.set()
         self._state.to_write.set()

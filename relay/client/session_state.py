@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Final
 
 import trio
@@ -14,38 +15,40 @@ from .outbox import Outbox
 from .signal import Signal
 
 BUFFER: Final = 4 * 2**20
-"""Bytes that a session keeps for its peer until they are acknowledged."""
+"""Maximum number of bytes that a session buffers until its peer acknowledges them."""
 
 WINDOW: Final = 4 * 2**20
-"""Bytes that a session buffers for its program."""
+"""Maximum number of received bytes that a session buffers until its program consumes them."""
 
 
 class SessionState:
     """State that a session shares with its connections."""
 
     def __init__(self) -> None:
+        self.id = secrets.token_hex(3)
+        """Random name of the session, for displays and logs."""
         self.outbox = Outbox(BUFFER)
         self.inbox = Inbox(WINDOW)
         self.to_send = Signal()
-        """Set if there may be a message to send."""
+        """Set when there may be a message to send."""
         self.to_read = Signal()
-        """Set if the program may have bytes to read."""
+        """Set when the program may be able to read."""
         self.to_write = Signal()
-        """Set if the program may have room to write, and whenever the peer acknowledges."""
+        """Set when the program may be able to write, and at each ACK of the peer."""
         self.is_connected = False
         self.is_discarding = False
-        """True if the program reads no more, so that all received bytes count as consumed."""
+        """True if the program has stopped reading. Received bytes then count as consumed."""
         self.has_finished = False
-        """True once FINISHED was sent, in any connection."""
+        """True once FINISHED was sent in any connection of the session."""
         self.acknowledgements = Acknowledgements(self.inbox)
         """Acknowledgements of the current connection."""
         self.abort: Abort | None = None
-        """Message that ends the session."""
+        """ABORT message to send; None if the session is not aborted."""
         self.error: EndpointError | None = None
         self.over = trio.Event()
 
     def end(self, error: EndpointError | None) -> None:
-        """End the session, with an error or without."""
+        """End the session. ``error`` is None if the session did not fail."""
         if not self.over.is_set():
             self.error = error
             self.over.set()
@@ -54,6 +57,6 @@ class SessionState:
             signal.set()
 
     def consume(self) -> None:
-        """Wake the task that sends acknowledgements, if it has something to do."""
+        """Wake the sending task if it must send or schedule an acknowledgement."""
         if self.acknowledgements.is_urgent():
             self.to_send.set()

@@ -6,7 +6,7 @@ import trio
 
 
 class Signal:
-    """Flag that wakes the tasks that wait for it, or the next one."""
+    """Flag that wakes all waiting tasks. If no task waits, it wakes the next task that waits."""
 
     def __init__(self) -> None:
         self._event = trio.Event()
@@ -16,7 +16,7 @@ class Signal:
         self._event.set()
 
     async def wait(self) -> None:
-        """Wait until the flag is set, and clear it."""
+        """Wait until the flag is set, then clear it."""
         event = self._event
         await event.wait()
         if self._event is event:

@@ -1,4 +1,4 @@
-"""One connection of a session: send and receive until the session is over."""
+"""Exchange the messages of a session over one connection, until either of them ends."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from .messages import (
 from .session_state import SessionState
 
 ACTIVE: Final = 30.0
-"""Seconds for which a stream counts as active."""
+"""Seconds for which a session counts as active after stream data was sent or received."""
 
 ACTIVE_SILENCE: Final = 1.5
-"""Seconds of silence of an active session after which the peer gets PING."""
+"""Seconds of silence after which an endpoint sends PING in an active session."""
 
 IDLE_SILENCE: Final = 15.0
-"""Seconds of silence of another session after which the peer gets PING."""
+"""Seconds of silence after which an endpoint sends PING in a session that is not active."""
 
 PONG_TIMEOUT: Final = 3.5
-"""Further seconds of silence after which the connection is lost."""
+"""Seconds of silence after PING after which the connection counts as lost."""
 
 REPORT_TIMEOUT: Final = 2.0
-"""Seconds to tell the peer that it violated the protocol."""
+"""Maximum time, in seconds, to report a protocol violation to the peer."""
 
 VIOLATION_TEXT: Final = "the peer violated the endpoint protocol"
 
@@ -47,15 +47,15 @@ DATA_TYPE: Final = bytes((Data.TYPE,))
 
 
 class Transfer:
-    """Connection of a session after RESUME of both endpoints.
+    """Connection of a session after both endpoints have sent RESUME.
 
-    One task sends. It decides what to send next when it has time, so that a slow network delays
-    only data, and an acknowledgement covers all that was consumed meanwhile. The other task
-    receives, and checks the silence of the peer.
+    One task sends. It chooses the next message only when it can send it. So on a slow network, only
+    data is delayed, and each ACK covers all bytes that are consumed by then. A second task
+    receives, and checks that the peer is not silent for too long.
     """
 
     def __init__(self, state: SessionState, channel: Channel, resume: Resume) -> None:
-        """Continue the session; raise ProtocolViolation if ``resume`` does not fit."""
+        """Continue the session. Raises ProtocolViolation if ``resume`` does not fit the session."""
         state.outbox.resume(resume.received, resume.window)
         self._acknowledgements = state.acknowledgements = Acknowledgements(state.inbox)
         self._state = state
@@ -71,7 +71,10 @@ class Transfer:
         self._waiting = trio.CancelScope()
 
     async def run(self) -> None:
-        """Send and receive until the session is over; raise ConnectionLost if that ends before."""
+        """Send and receive until the session is over.
+
+        Raises ConnectionLost if the connection ends before the session is over.
+        """
         lost: ConnectionLost | None = None
 
         async def run(function: Callable[[], Awaitable[None]]) -> None:
@@ -82,22 +85,25 @@ class Transfer:
                 lost = lost or error
                 nursery.cancel_scope.cancel()
             except ProtocolViolation as error:
-                # The sending task goes on, because messages that it has begun must not be skipped.
+                # The sending task continues, because it must not leave out an encrypted message.
                 self._violation = error
                 self._state.abort = Abort(Reason.PROTOCOL_VIOLATION, VIOLATION_TEXT)
                 self._state.to_send.set()
                 await trio.sleep(REPORT_TIMEOUT)
-                self._state.end(error)
                 nursery.cancel_scope.cancel()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, self._send)
             nursery.start_soon(run, self._receive)
-        if lost is not None and not self._state.over.is_set():
+        if self._violation is not None:
+            # The peer may have cut the connection before ABORT was sent. The session must still end
+            # with this error.
+            self._state.end(self._violation)
+        elif lost is not None and not self._state.over.is_set():
             raise lost
 
     async def _send(self) -> None:
-        """Send messages while the session lasts, and close the connection after it."""
+        """Send messages until the session is over, then close the connection."""
         state, channel = self._state, self._channel
         while not state.over.is_set():
             message = self._next_message()
@@ -117,7 +123,7 @@ class Transfer:
         await channel.close()
 
     def _next_message(self) -> bytes | None:
-        """Return the next message to send; None if none is due."""
+        """Return the next message to send; None if there is none."""
         state = self._state
         now = trio.current_time()
         if state.abort is not None:
@@ -147,7 +153,7 @@ class Transfer:
         return None
 
     async def _receive(self) -> None:
-        """Receive messages; raise ConnectionLost when the peer is silent for too long."""
+        """Receive messages. Raises ConnectionLost if the peer is silent for too long."""
         with self._listening:
             pinged = False
             while not self._state.over.is_set():
@@ -167,18 +173,18 @@ class Transfer:
                     self._state.to_send.set()
 
     def _permitted_silence(self) -> float:
-        """Return the seconds of silence after which the peer gets PING."""
+        """Return the seconds of silence after which this endpoint sends PING."""
         is_active = self._heard_at < self._active_at + ACTIVE
         return ACTIVE_SILENCE if is_active else IDLE_SILENCE
 
     def _stay_active(self, now: float) -> None:
-        """Count the session as active, and shorten the permitted silence if it was idle."""
+        """Mark the session as active. If it was idle, shorten the permitted silence."""
         if now >= self._active_at + ACTIVE:
             self._waiting.deadline = min(self._waiting.deadline, now + ACTIVE_SILENCE)
         self._active_at = now
 
     def _handle(self, message: Message) -> None:
-        """Act on a message; raise ProtocolViolation if it is not allowed."""
+        """Process a message. Raises ProtocolViolation if it is not allowed."""
         state = self._state
         if isinstance(message, Data):
             state.inbox.receive(message.data)
@@ -206,7 +212,7 @@ class Transfer:
             raise ProtocolViolation("a message is not allowed in a session")
 
     def _on_stream(self) -> None:
-        """Report a part of the peer's stream to the program."""
+        """Process stream data or its end: mark the session as active and wake the tasks."""
         state = self._state
         self._active_at = self._heard_at
         if state.is_discarding:
@@ -217,13 +223,13 @@ class Transfer:
         state.to_read.set()
 
     def _end_if_finished(self) -> None:
-        """End the session once FINISHED was sent and received."""
+        """End the session if FINISHED was both sent and received."""
         if self._finished_sent and self._finished_received:
             self._state.end(None)
 
 
 async def report_violation(channel: Channel) -> None:
-    """Tell the peer that it violated the protocol, and close the connection."""
+    """Report a protocol violation to the peer, and close the connection."""
     with suppress(ConnectionLost):
         await channel.send(Abort(Reason.PROTOCOL_VIOLATION, VIOLATION_TEXT).encode())
     await channel.close()

@@ -17,21 +17,21 @@ SCHEMES: Final = {"ws": False, "http": False, "wss": True, "https": True}
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Parsed URL of a relay; path and query have the form of a request line."""
+    """Parsed URL of a relay. Its path and query are quoted for a request line."""
 
     tls: bool = False
     host: str = "localhost"
-    """Host name in ASCII form, or address without brackets."""
+    """Host name in ASCII form, or IP address without brackets."""
     port: int = 80
     path: str = "/"
     query: str = field(default="", repr=False)
-    """Query, which must not be logged or displayed: it may hold a pair code or a token."""
+    """Query. It must not be logged or displayed, because it may contain a pair code or a token."""
     unix: str = ""
-    """Path of a Unix socket that replaces host and port; "" for none."""
+    """Path of a Unix socket that is used in place of host and port; "" for none."""
 
     @property
     def authority(self) -> str:
-        """Value of the Host header: host and port, without the default port of the scheme."""
+        """Value of the Host header: the host, and the port unless it is the scheme's default."""
         host = bracketed(self.host)
         return host if self.port == default_port(self.tls) else f"{host}:{self.port}"
 
@@ -48,14 +48,14 @@ class Url:
 
 
 def default_port(tls: bool) -> int:
-    """Return the default port of the scheme."""
+    """Return the default port for a connection with or without TLS."""
     return 443 if tls else 80
 
 
 def parse_url(text: str) -> Url:
     """Parse a ws, wss, http or https URL, or ``unix:/path``.
 
-    Raises ValueError with a message of one line, which does not quote the text.
+    Raises ValueError if the text is not valid. The message has one line and quotes no text.
     """
     if text.startswith(UNIX):
         return Url(unix=socket_path(text.removeprefix(UNIX)))
@@ -82,7 +82,7 @@ def parse_url(text: str) -> Url:
 
 
 def socket_path(text: str) -> str:
-    """Return the path in a ``unix:`` URL; raise ValueError if the path is empty."""
+    """Return the path from the rest of a ``unix:`` URL. Raises ValueError if the path is empty."""
     path = text.removeprefix("//") if text.startswith("///") else text
     if not path:
         raise ValueError("URL must have the path of a socket, as in unix:/run/arc-relay.sock")

@@ -1,4 +1,4 @@
-"""A stream that reports its end, and bounds the bytes that it delivers unnoticed."""
+"""A stream that reports its end, and limits the bytes that arrive without a message."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import trio
 
 
 class WatchedStream(trio.abc.Stream):
-    """Stream for trio-websocket, which waits for ever for the response on a stream that has ended.
+    """Wrapper of a stream for trio-websocket.
 
-    The stream ends if it receives more than ``allowance`` bytes. The owner of the stream raises
-    the allowance when it has received a message. So neither empty fragments nor a body without
-    end fills the memory.
+    `ended` reports the end of the stream, because trio-websocket may wait forever on a stream that
+    has ended. The stream also ends when it has received more than `allowance` bytes. The owner of
+    the stream resets `allowance` after each message. So neither empty fragments nor an endless
+    response body can fill the memory.
     """
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self.allowance: float = math.inf
-        """Number of further bytes that the stream may receive."""
+        """Number of bytes that the stream may still receive."""
         self.ended = trio.Event()
         """Set at the end of the stream."""
 
@@ -43,9 +44,9 @@ class WatchedStream(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def before_end(self, action: Callable[[], Awaitable[object]]) -> bool:
-        """Run an action until the stream ends; return True if the action succeeded.
+        """Run an action of trio-websocket, and cancel it at the end of the stream.
 
-        After the end of the stream, trio-websocket may wait for ever.
+        Returns True if the action succeeded. Without this method, the action might wait forever.
         """
         done = False
         async with trio.open_nursery() as nursery:

@@ -1,8 +1,8 @@
 """One WebSocket to a relay, on top of trio-websocket.
 
-trio-websocket runs a reader task, which fails in some ways: a ping that arrives after the own close
-frame raises LocalProtocolError there, for example. Here, every such failure is the end of this
-connection, and nothing else.
+trio-websocket runs a reader task, which may raise an exception. For example, it raises
+LocalProtocolError if a ping arrives after this endpoint has sent a close frame. In this module, an
+exception of the reader task only ends the connection.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from .lost import ABNORMAL, ConnectionLost, Rejected, plain_words
 from .watched_stream import WatchedStream, cancel_after
 
 MAX_MESSAGE: Final = 65_535
-"""Maximum size of a message in bytes."""
+"""Maximum size, in bytes, of a message."""
 
 READ_SIZE: Final = 256 * 1024
-"""Maximum number of bytes of one read."""
+"""Maximum size, in bytes, of one read."""
 
 QUEUE: Final = 16
 """Maximum number of received messages in the queue."""
 
 MAX_RESPONSE: Final = 128 * 1024
-"""Maximum size of the response to an upgrade, with the early data of the peer, in bytes."""
+"""Maximum size, in bytes, of the response to an upgrade and the peer's early data together."""
 
 MAX_UNNOTICED: Final = 2 * 2**20
-"""Bytes after which a connection ends if the endpoint has received no message in them. The queue
-and one read have two thirds of it."""
+"""Maximum number of bytes that a connection may receive before the endpoint takes the next message.
+A full queue and one read need two thirds of this number."""
 
 UPGRADE_TIMEOUT: Final = 10.0
-"""Seconds for the response to the upgrade. A takeover check delays it by up to 2 s."""
+"""Maximum time, in seconds, until the response to an upgrade. A takeover check delays the response
+by up to 2 s."""
 
 CLOSE_TIMEOUT: Final = 2.0
-"""Seconds for the closing handshake."""
+"""Maximum duration, in seconds, of the closing handshake."""
 
 
 class WebSocket:
-    """Open WebSocket. Once it has ended, `send`, `receive` and `ping` raise ConnectionLost."""
+    """Open WebSocket. After its end, all methods except `close` raise ConnectionLost."""
 
     def __init__(
         self, connection: trio_websocket.WebSocketConnection, stream: WatchedStream
@@ -56,7 +57,7 @@ class WebSocket:
             raise self._lost() from None
 
     async def receive(self) -> bytes:
-        """Return the next message; a text message ends the connection."""
+        """Return the next message. Raises ConnectionLost for a text message."""
         try:
             message = await self._connection.get_message()
         except trio_websocket.ConnectionClosed:
@@ -67,7 +68,7 @@ class WebSocket:
         return message
 
     async def ping(self, timeout: float) -> None:  # noqa: ASYNC109 - a silent relay is lost
-        """Send a ping, and wait at most ``timeout`` seconds for its pong."""
+        """Send a ping, and wait at most ``timeout`` seconds for the pong."""
         answered = False
         with trio.move_on_after(timeout):
             answered = await self._stream.before_end(self._connection.ping)
@@ -75,7 +76,7 @@ class WebSocket:
             raise self._lost("the relay did not answer a ping")
 
     async def close(self) -> None:
-        """Complete the closing handshake with code 1000, within `CLOSE_TIMEOUT`."""
+        """Do the closing handshake with code 1000. Give up after `CLOSE_TIMEOUT`."""
         with trio.move_on_after(CLOSE_TIMEOUT):
             await self._stream.before_end(self._connection.aclose)
 
@@ -96,13 +97,13 @@ async def run_websocket(
     *,
     task_status: trio.TaskStatus[WebSocket],
 ) -> None:
-    """Open a WebSocket on a stream, report it, and keep it open until cancelled.
+    """Open a WebSocket on a stream, report it to ``task_status``, and keep it open until cancelled.
 
     Raises:
-        Rejected: The response is an error status.
-        NoRelay: There is no valid response.
+        Rejected: The server answered with an error status.
+        NoRelay: The server sent no valid response.
     """
-    # trio-websocket accepts any stream, although its annotation names two types.
+    # trio-websocket accepts every stream, although its annotation permits only two types.
     stream: Any = WatchedStream(inner)
     stream.allowance = MAX_RESPONSE
     connection = None
@@ -139,6 +140,6 @@ async def run_websocket(
 
 
 def rejected(group: BaseExceptionGroup[trio_websocket.ConnectionRejected]) -> Rejected:
-    """Return the response that the reader task reported."""
+    """Return the error response that the reader task of trio-websocket raised."""
     first = cast("trio_websocket.ConnectionRejected", group.exceptions[0])
     return Rejected(first.status_code, first.headers or (), first.body or b"")

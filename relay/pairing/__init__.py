@@ -1,1 +1,1 @@
-"""Pairs of sides: rendezvous, pumps, closing handshakes, keepalive, takeover and expiry."""
+"""Pairs of sides: rendezvous, pumps, closing handshakes, keepalive, takeover checks and expiry."""

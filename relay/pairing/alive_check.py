@@ -1,7 +1,7 @@
 """Takeover check: find the dead side of a pair when a client arrives with the pair's code.
 
-A phone that changes its network leaves a connection that looks alive until the keepalive timeout.
-The phone's new connection must not be refused until then. So the server evicts a pair if one of its
+When a phone changes its network, its old connection looks alive until the keepalive timeout. Until
+then, the relay would refuse the phone's new connection. So the server evicts a pair if one of its
 sides does not answer this check.
 """
 
@@ -13,13 +13,13 @@ from .pair import Pair
 from .side import Side
 
 SILENCE_BEFORE_CHECK = 5.0
-"""Seconds of silence after which a waiting side is checked before a client joins it."""
+"""A waiting side that has been silent for this many seconds is checked before a client joins it."""
 
 
 def sides_to_check(pair: Pair) -> tuple[Side, ...]:
     """Return the sides to ping when a client arrives with the pair's code.
 
-    Both sides of a joined pair are pinged. Side A alone is pinged only after a silence of
+    Both sides of a joined pair are pinged. A waiting side is pinged only if it has been silent for
     `SILENCE_BEFORE_CHECK` seconds.
     """
     silent = trio.current_time() - pair.a.heard_at > SILENCE_BEFORE_CHECK
@@ -27,9 +27,10 @@ def sides_to_check(pair: Pair) -> tuple[Side, ...]:
 
 
 async def find_dead_side(pair: Pair, takeover_timeout: float) -> Side | None:
-    """Ping the sides to check; return a side without a sign of life within the timeout, or None.
+    """Ping the sides to check. Return a side that shows no sign of life in time; None if all do.
 
-    The caller must ignore the result if the pair has ended meanwhile. Cancellation stops the check.
+    The caller must ignore the result if the pair has ended in the meantime. Cancellation stops the
+    check.
     """
     pair.checked = trio.Event()
     checks = [AliveCheck(pair, side) for side in sides_to_check(pair)]
@@ -45,7 +46,7 @@ async def find_dead_side(pair: Pair, takeover_timeout: float) -> Side | None:
 
 
 class AliveCheck:
-    """A takeover ping to a side, and the evidence that the side is alive."""
+    """Check of one side: the constructor sends a ping, and `passed` looks for a sign of life."""
 
     def __init__(self, pair: Pair, side: Side) -> None:
         self.side = side
@@ -56,14 +57,14 @@ class AliveCheck:
         side.ping()
 
     def _is_excused(self) -> bool:
-        """Return True if no answer can be expected: reading is paused, or writes are blocked."""
+        """Return True if no answer is expected, because reading is paused or writes are blocked."""
         side = self.side
         return self._pair.is_reading_paused(side) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
-        """Return True if received bytes, unread bytes or acknowledgements are a sign of life.
+        """Return True if there is a sign of life: received bytes, unread bytes or acknowledgements.
 
-        ``timeout`` is the maximum age of the last acknowledgement in seconds.
+        ``timeout`` is the maximum age, in seconds, of the last acknowledgement.
         """
         side = self.side
         if side.received != self._received:

@@ -21,15 +21,15 @@ async def closing_handshake(
 ) -> None:
     """Send a close frame, then wait for the client's close frame unless the client closed first.
 
-    ``end`` is the client's close frame or its violation of RFC 6455; None if there was neither. A
-    close frame is echoed. A violation is answered with a close frame that has the code of the
-    violation. Without ``end``, the client gets ``close``; if ``close`` is None too, no close frame.
-    After a violation, even one that follows ``close``, input is discarded up to its end. Unread
-    input would reset the connection, and the reset could destroy the close frame.
+    ``end`` is the client's close frame or its violation of RFC 6455; None if there was neither. The
+    relay echoes a close frame, and answers a violation with a close frame that has its code. If
+    ``end`` is None, the relay sends ``close``. If both are None, it sends no close frame. After a
+    violation, even one that follows ``close``, input is discarded up to its end. Unread input would
+    reset the connection, and the reset could destroy the close frame.
 
     ``receive_until`` takes a function, and calls it with received bytes until the function returns
-    True. Raises the exceptions of ``receive_until`` and `Transport.send_all`. The caller bounds the
-    time.
+    True. Raises the exceptions of ``receive_until`` and `Transport.send_all`. The caller limits the
+    duration.
     """
     if isinstance(end, Violation):
         await transport.send_all(close_frame(*end))
@@ -39,7 +39,7 @@ async def closing_handshake(
         await transport.send_all(close_frame(*close))
 
         def discard(data: bytes) -> bool:
-            """Discard frames; return True after a close frame, a violation or b""."""
+            """Discard frames. Return True after a close frame, a violation or b""."""
             nonlocal end
             *_, end = reframer.feed(data)
             return end is not None or not data
@@ -47,4 +47,4 @@ async def closing_handshake(
         await receive_until(discard)
     if isinstance(end, Violation):
         await transport.send_eof()
-        await receive_until(is_end)  # a violation leaves no frame boundary to resume at
+        await receive_until(is_end)  # after a violation, the next frame boundary is unknown

@@ -9,14 +9,14 @@ from .pongs import answer_pings
 from .side import Side
 
 EARLY_DATA_LIMIT: Final = 64 * 1024
-"""Maximum size of the early data in bytes, including incomplete messages.
+"""Maximum size, in bytes, of the early data, including an incomplete message.
 
-The last read may exceed the maximum by up to `MIN_READ` bytes.
+The last read may exceed this maximum by up to `MIN_READ` bytes.
 """
 
 
 class EarlyData:
-    """Buffer of the complete frames that a waiting side sent."""
+    """Buffer for the complete frames that a waiting side has sent."""
 
     __slots__ = ("_frames", "_side")
 
@@ -25,9 +25,9 @@ class EarlyData:
         self._frames = bytearray()
 
     async def receive(self) -> None:
-        """Buffer early data until the side departs; the caller cancels this once side B has joined.
+        """Buffer early data until the side departs. The caller cancels this once side B joins.
 
-        Once `EARLY_DATA_LIMIT` is reached, reading is paused. The relay then notices only that the
+        Once `EARLY_DATA_LIMIT` is reached, the relay stops reading. It then only waits until the
         client disconnects, if the platform reports this. Cancellation loses no bytes.
         """
         side = self._side
@@ -42,7 +42,7 @@ class EarlyData:
             side.parse(b"")
 
     def _buffer(self, data: bytes) -> bool:
-        """Buffer the frames of one read; return True if the task of the side has to wake up."""
+        """Buffer the frames of one read. Return True if the task of the side must wake up."""
         side = self._side
         frames, control = side.parse(data)
         answer_pings(side.transport, control)

@@ -1,4 +1,4 @@
-"""Decide when to ping a silent side, and when to end an unresponsive or stalled one.
+"""Decide when to ping a silent side, and when to end an unresponsive or stalled side.
 
 Pure: the state of the transport and the time are arguments. The sweeper checks every side at
 intervals. Forwarding a message does no keepalive work and reads no clock.
@@ -8,9 +8,9 @@ is unresponsive if the relay receives no byte from it within ``ping_timeout`` af
 
 Under backpressure, a live side may be unable to answer in time, for one of two reasons. Either the
 relay is not reading from the side, because the peer is slow, the early data is full or the rate
-limit applies. Or the ping waits behind unsent data. Silence then proves nothing, so TCP
-acknowledgements replace the pong: the kernel of a live client acknowledges retransmissions and
-window probes even if the client's program does not read. The side is unresponsive if
+limit applies. Or the ping waits behind unsent data. Silence then proves nothing, so the relay uses
+TCP acknowledgements instead of the pong. The kernel of a live client acknowledges retransmissions
+and window probes even if the client's program does not read. The side is unresponsive if
 retransmissions and probes stay unacknowledged. The side is stalled if it accepts none of the unsent
 data for ``stall_timeout``. On a platform that does not report acknowledgements, only the stall
 timeout applies under backpressure.
@@ -28,20 +28,20 @@ from .stall import Progress
 CHECKS_PER_TIMEOUT: Final = 16
 """Number of checks during the shorter of ``ping_interval`` and ``stall_timeout``.
 
-So a side is ended at most a sixteenth of that time too late.
+Each side is ended at most one check too late, that is, a sixteenth of that time.
 """
 
-# Bounds of the silence before a ping, in sixteenths of ping_interval. The true silence may differ
-# by one check interval in each direction: a ping waits for the next check, and bytes count as
+# Minimum and maximum silence before a ping, in sixteenths of ping_interval. The true silence may be
+# one check interval longer or shorter, because a ping waits for the next check, and bytes count as
 # received at the check before they arrived.
 EARLIEST: Final = 13
 LATEST: Final = 14
 
 MIN_UNACKED_PROBES: Final = 2
-"""Minimum number of unacknowledged probes before a missing acknowledgement counts.
+"""Minimum number of unacknowledged probes with which a side may count as unresponsive.
 
-The kernel waits longer before each further window probe, so one lost packet can cause a long
-silence.
+One probe is not enough: the kernel waits longer before each further window probe, so one lost
+packet can cause a long silence.
 """
 
 
@@ -55,7 +55,7 @@ class KeepaliveResult(Enum):
 
 
 class TransportState(Protocol):
-    """State of a side's transport, as far as keepalive depends on it."""
+    """Interface of a transport that keepalive uses."""
 
     @property
     def write_blocked(self) -> bool:
@@ -63,23 +63,23 @@ class TransportState(Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes in the send queue of the socket."""
+        """Number of bytes in the send queue of the socket."""
 
     @property
     def pending(self) -> int:
-        """Bytes in the receive queue of the socket."""
+        """Number of bytes in the receive queue of the socket."""
 
     @property
     def ack_state(self) -> tuple[int, float, int]:
-        """Acknowledged bytes, seconds since the last acknowledgement, unacknowledged probes.
+        """Acknowledged bytes, seconds since the last acknowledgement, and unacknowledged probes.
 
-        The first number changes with each acknowledgement. The other numbers are 0 if no
-        acknowledgement is due.
+        The first number changes with each acknowledgement. The second and the third number are 0 if
+        no acknowledgement is due.
         """
 
 
 def check_interval(settings: RelaySettings) -> float | None:
-    """Return the seconds between two checks; None if pings and the stall timeout are both off."""
+    """Return the seconds between two checks; None if both pings and the stall timeout are off."""
     times = [settings.ping_interval, settings.stall_timeout]
     return min((time / CHECKS_PER_TIMEOUT for time in times if time), default=None)
 
@@ -88,26 +88,27 @@ def check_interval(settings: RelaySettings) -> float | None:
 class KeepaliveState:
     """Keepalive state of a side between two checks.
 
-    ``jitter``, from 0 to 1, spreads the pings of sides that connected at the same time.
+    ``jitter`` is a random number from 0 to 1. Because of it, the relay does not ping all sides that
+    connected at the same time together.
     """
 
     jitter: float
     connected_at: InitVar[float]
     checked_at: float = field(init=False)
-    """Time of the last check; before the first check, time of the handshake."""
+    """Time of the last check, or time of the handshake before the first check."""
     silent_since: float = field(init=False)
-    """Start of the side's current silence; reset while no pong can be expected."""
+    """Start of the side's current silence, or last check at which no pong could be expected."""
     probes_acked_at: float = field(init=False)
     """Time of the last check with fewer than `MIN_UNACKED_PROBES` unacknowledged probes."""
     last_blind_ping: float = field(init=False)
-    """Time of the last ping whose pong the relay did not read, because reading was paused."""
+    """Time of the last ping that was sent while reading was paused, so that no pong is read."""
     received: int = 0
     pinged_at: float | None = None
-    """Time of the last ping; None if the side has answered it, or has not been pinged."""
+    """Time of the last ping; None if the side has answered this ping, or has not been pinged."""
     pong_delayed_by_data: bool = False
-    """True if the last ping waits behind unsent data, which delays the pong."""
+    """True if the last ping waits behind unsent data, so that its pong is delayed."""
     progress: Progress = field(default_factory=Progress)
-    """Progress of the data that waits for the side."""
+    """Progress of the unsent data for the side."""
 
     def __post_init__(self, connected_at: float) -> None:
         self.checked_at = self.silent_since = self.probes_acked_at = self.last_blind_ping = (
@@ -141,9 +142,9 @@ class KeepaliveState:
         blocked = transport.write_blocked
         if blocked or reading_paused:
             self.silent_since, self.pinged_at = now, None
-            # The relay reads no pong now. But if the client has closed its socket, the client's
-            # kernel answers a ping with a reset. The reset destroys unread data, but no peer waits
-            # for that data.
+            # The relay does not read a pong now. But if the client has closed its socket, the
+            # client's kernel answers a ping with a reset. The reset destroys unread data, which is
+            # not needed, because there is no peer.
             if alone and not blocked and 0 < ping_after <= now - self.last_blind_ping:
                 self.last_blind_ping = now
                 return KeepaliveResult.PING
@@ -169,8 +170,8 @@ class KeepaliveState:
         """Check a side by TCP acknowledgements, because no pong can be expected in time.
 
         Either the relay is not reading from the side, or the ping waits behind unsent data.
-        ``has_unsent`` is true if data for the side is unsent; only then does the stall timeout
-        apply.
+        ``has_unsent`` is True if data for the side is unsent. The stall timeout applies only in
+        this case.
         """
         acked_bytes, seconds_since_ack, unacked_probes = transport.ack_state
         if self.progress.is_stalled(acked_bytes, has_unsent, settings.stall_timeout, now):
@@ -179,8 +180,8 @@ class KeepaliveState:
             self.probes_acked_at = now
         ping_after = self._ping_after(settings)
         # The last acknowledgement may be old because nothing was sent for a while. So the probes
-        # must also have been unacknowledged for some time. A short network outage then ends no
-        # side.
+        # must also have been unacknowledged for some time. This way, a short network outage ends
+        # no side.
         probes_overdue = now - self.probes_acked_at >= settings.ping_timeout / 2
         ack_overdue = seconds_since_ack >= ping_after + settings.ping_timeout
         if ping_after and probes_overdue and ack_overdue:

@@ -1,4 +1,4 @@
-"""Two sides with the same code, from the first handshake to the end."""
+"""Pair of two sides with the same code, from the first handshake to the end."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .side import Side
 
 
 class Traffic(NamedTuple):
-    """Traffic of a pair, or of all pairs; the first item of each tuple belongs to side A."""
+    """Traffic of one or all pairs, as tuples of a number for side A and a number for side B."""
 
     bytes: tuple[int, int] = (0, 0)
     messages: tuple[int, int] = (0, 0)
     text_messages_dropped: tuple[int, int] = (0, 0)
 
     def plus(self, other: Traffic) -> Traffic:
-        """Return the sum of each counter, separately for side A and side B."""
+        """Add each counter to the same counter of ``other``, separately for side A and side B."""
         pairs = zip(self, other, strict=True)
         return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
 
@@ -32,8 +32,8 @@ class Traffic(NamedTuple):
 class Pair:
     """Two sides with the same code, or one side that waits for its peer.
 
-    The task of side A runs the pair. The class keeps the repr of ``object``, so that the code
-    appears in no log and no traceback.
+    The task of side A runs the pair. The class has the repr of ``object``, so that no log and no
+    traceback shows the code.
     """
 
     code: str
@@ -44,17 +44,17 @@ class Pair:
     """Function that frees the code, unless a newer pair uses it."""
     b: Side | None = None
     joined: float | None = None
-    """Time at which side B joined."""
+    """Time at which side B joined, in seconds of the trio clock; None before."""
     outcome: Outcome | None = None
     """Cause of the end; None until the pair ends."""
     early_data: EarlyData = field(init=False)
-    """Frames that side A sent before side B joined, and that are not yet forwarded."""
+    """Frames that side A sent before side B joined and that are not forwarded yet."""
     alone: trio.CancelScope | None = None
     """Cancel scope of side A's wait for its peer; None at other times."""
     pumps: trio.CancelScope | None = None
     """Cancel scope of the pumps; None before and after they run."""
     over: trio.Event = field(default_factory=trio.Event)
-    """Event that is set once the task of side A no longer reads or writes either side."""
+    """Event that is set once the task of side A no longer reads from or writes to either side."""
     checked: trio.Event | None = None
     """Event that is set when the current takeover check ends; None if there is no check."""
     text_reported: bool = False
@@ -74,22 +74,22 @@ class Pair:
         return self.a.client, self.b.client if self.b else ""
 
     def is_reading_paused(self, side: Side) -> bool:
-        """Return True if the relay is not reading from a side now; a slow peer is one reason."""
+        """Return True if the relay is not reading from a side now. A slow peer is one reason."""
         peer = self.b if side is self.a else self.a
         return side.reading_paused or (peer is not None and peer.transport.write_blocked)
 
     def end_wait(self) -> None:
-        """End side A's wait for its peer, if it waits."""
+        """End side A's wait for its peer, if side A is waiting."""
         if self.alone is not None:
             self.alone.cancel()
 
     def end(self, outcome: Outcome, cause: Side | None = None) -> None:
-        """Free the code and end both sides; only the first call sets the outcome.
+        """Free the code and end both sides. Only the first call sets the outcome.
 
-        A client that arrives with the code from now on starts a new pair. ``cause`` is the side
-        that caused the end, if any. Each side's own task then closes that side. The outcome has two
-        close frames: one for ``cause``, and one for its peer. Without a cause, both sides get the
-        second one.
+        A client that arrives with the code after this call starts a new pair. ``cause`` is the side
+        that caused the end, if any. The task of each side then closes the side. The outcome has two
+        close frames: the first for ``cause``, the second for its peer. Without a cause, both sides
+        get the second close frame.
         """
         self.free_code(self)
         if self.outcome is None:
@@ -101,9 +101,9 @@ class Pair:
             self.pumps.cancel()
 
     def finish(self) -> None:
-        """Signal the tasks of both sides to close them. The task of side A calls this last.
+        """Signal the tasks of both sides to close their sides. The task of side A calls this last.
 
-        Early data may remain if the pair ended just as side B joined. It is sent to side B first.
+        If the pair ended just as side B joined, early data may remain. It is sent to side B first.
         """
         if self.b is not None and (held := self.early_data.take()):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -122,7 +122,7 @@ class Pair:
 
     @property
     def traffic(self) -> Traffic:
-        """Traffic of the pair. Early data that waits for side B does not count yet."""
+        """Traffic of the pair. Before side B joins, early data does not count."""
         a, b = self.a, self.b
         if b is None:
             return Traffic(text_messages_dropped=(a.reframer.message_counts[TEXT], 0))

@@ -1,6 +1,6 @@
-"""Run a joined pair: a nursery with two pumps, each forwarding one direction.
+"""Run a joined pair: a nursery with two pumps. Each pump forwards one direction.
 
-When the source of a pump departs, the pump cancels the nursery, which also ends the other pump.
+When the source of a pump departs, the pump cancels the nursery. This also ends the other pump.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from .side import Side
 async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> None:
     """Forward both directions until a side departs or a quota is reached, then end both sides.
 
-    All frames of the departing side are forwarded first, unless a write to its peer fails. Each
-    side's own task does the closing handshake. Cancellation stops the pumps.
+    All frames of the departing side are forwarded before the end, unless a write to its peer fails.
+    The task of each side does the closing handshake. Cancellation stops the pumps.
     """
     over_at = math.inf
     async with trio.open_nursery() as nursery:
@@ -41,9 +41,9 @@ async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> Non
 class Pump:
     """Forwarder of one direction, from ``source`` to ``sink``.
 
-    A failed write to the sink does not end the pump. The other pump still reads from the sink, up
-    to the sink's close frame or the end of the stream, and forwards all data before that. If this
-    takes longer than ``close_timeout``, the scope is cancelled anyway.
+    A failed write to the sink does not end the pump. The other pump must still forward the data of
+    the sink, up to the sink's close frame or the end of its stream. Both have ``close_timeout``
+    for this.
     """
 
     __slots__ = ("_limited", "_pair", "_scope", "_sent", "_settings", "_sink", "_source")
@@ -85,7 +85,7 @@ class Pump:
         self._scope.cancel()
 
     def forward(self, data: bytes) -> bool:
-        """Forward the bytes of one read; return True if the task of the pump has to wake up."""
+        """Forward the bytes of one read. Return True if the task of the pump must wake up."""
         source = self._source
         frames, control = source.parse(data)
         if control:
@@ -98,14 +98,14 @@ class Pump:
         return not self._sent or source.departed is not None or self._limited
 
     async def _finish(self, write: Awaitable[None]) -> None:
-        """Wait for a write to the sink. If the write fails, end within ``close_timeout``."""
+        """Wait for a write to the sink. If it fails, both pumps end after ``close_timeout``."""
         try:
             await write
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._give_up_soon()
 
     async def _keep_to_limits(self) -> None:
-        """End the pair if it reached its byte quota; wait until the rate limit permits a read."""
+        """End the pair if it reached its byte quota. Wait until the rate limit permits a read."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
             self._pair.end(Outcome.OVER_BYTES)

@@ -1,8 +1,8 @@
-"""Table of the codes in use: join two clients with the same code, refuse a third client.
+"""Table of the codes in use. It joins two clients with the same code, and refuses a third client.
 
-No function waits, and time is an argument. *Teardown by identity*: a pair that ends frees its code
-only if the table still maps the code to that pair. So an old pair that ends late never affects a
-newer pair with the same code.
+No function waits, and the time is an argument. *Teardown by identity*: a pair that ends frees its
+code only if the table still maps the code to this pair. So an old pair that ends late never affects
+a newer pair with the same code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .side import Side
 
 
 class PairFull(Exception):
-    """The code already has two sides; a third client is refused with 409."""
+    """The code already has two sides. The relay refuses a third client with 409."""
 
 
 class Rendezvous:
@@ -27,7 +27,7 @@ class Rendezvous:
         self._waiting: dict[Pair, None] = {}
 
     def __len__(self) -> int:
-        """Return the number of codes in use, waiting or joined."""
+        """Return the number of codes in use, that is, of waiting and joined pairs."""
         return len(self._pairs)
 
     @property
@@ -36,7 +36,7 @@ class Rendezvous:
         return len(self._waiting)
 
     def __iter__(self) -> Iterator[Pair]:
-        """Iterate over a snapshot of the pairs, so that the table may change meanwhile."""
+        """Iterate over a snapshot of the pairs, so that the table may change during iteration."""
         return iter(list(self._pairs.values()))
 
     def find(self, code: str) -> Pair | None:
@@ -44,9 +44,9 @@ class Rendezvous:
         return self._pairs.get(code)
 
     def join(self, code: str, side: Side, now: float) -> Pair:
-        """Add a side: as side A of a new pair, or as side B of the waiting pair.
+        """Add a side to the waiting pair with this code as side B, or to a new pair as side A.
 
-        Raises PairFull without any change if the code already has two sides.
+        If the code already has two sides, this raises PairFull and changes nothing.
         """
         pair = self._pairs.get(code)
         if pair is None:
@@ -60,15 +60,15 @@ class Rendezvous:
         return pair
 
     def free(self, pair: Pair) -> None:
-        """Free the code of a pair, unless a newer pair uses it. Idempotent."""
+        """Free the code of a pair, unless a newer pair uses the code. Idempotent."""
         if self._pairs.get(pair.code) is pair:
             del self._pairs[pair.code]
             self._waiting.pop(pair, None)
 
     def expired(self, now: float, ttl: float) -> list[Pair]:
-        """Return the pairs whose side A has waited for longer than ttl seconds."""
+        """Return the waiting pairs whose side A has waited for longer than ``ttl`` seconds."""
         expired = []
-        for pair in self._waiting:  # oldest first, so the first young pair ends the search
+        for pair in self._waiting:  # the oldest pair is first
             if now - pair.since <= ttl:
                 break
             expired.append(pair)

@@ -28,9 +28,9 @@ DISCARDED: Final = 2**20
 class Side:
     """One side of a pair, from its accepted handshake on.
 
-    Only one task at a time reads from a side: the side's own task while the side waits for a peer
-    or closes, and a pump in between. ``client`` is the client address. ``authorization`` is the
-    result of `AdmissionControl.authorize`.
+    Only one task at a time reads from a side. This is the task of the side while the side waits for
+    a peer or closes, and a pump in between. ``client`` is the client address. ``authorization`` is
+    the result of `AdmissionControl.authorize`.
     """
 
     __slots__ = (
@@ -71,7 +71,7 @@ class Side:
         self.departed: Outcome | None = None  # set if the side itself ended the pair
         self.ended = False  # True once the pair has ended
         self.on_end: Callable[[], None] | None = None  # starts the task that closes the side
-        self.close_info: Close = Outcome.STOPPED.close_for_cause  # sent if not departed
+        self.close_info: Close = Outcome.STOPPED.close_for_cause  # to send unless `departed` is set
         self.received = 0  # bytes received from the client
         self.passed_on = 0  # bytes of the frames for the peer
         rate = settings.max_bytes_per_second
@@ -85,8 +85,8 @@ class Side:
         """Send the 101 response.
 
         `departed` is set if the client disconnected or does not read the response within
-        ``close_timeout``. The end of the pair does not interrupt the write: a client whose peer has
-        left still gets the response, and then a close frame.
+        ``close_timeout``. The end of the pair does not interrupt the write, so that a client whose
+        peer has left gets the response and then a close frame.
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             if self.transport.try_send(response):
@@ -99,7 +99,7 @@ class Side:
             self.departed = Outcome.BROKEN
 
     def end(self, close: Close) -> None:
-        """Record the end of the pair; only the first call sets the close frame."""
+        """Record the end of the pair. Only the first call sets the close frame."""
         if not self.ended:
             self.ended, self.close_info = True, close
             on_end, self.on_end = self.on_end, None  # without a reference cycle
@@ -118,16 +118,16 @@ class Side:
             self.transport.send_deferred(PING_FRAME)
 
     def expect_answer(self) -> trio.Event:
-        """Return an event that is set when this side ends or sends a control frame.
+        """Return an event that is set when the side ends or the client sends a control frame.
 
-        Before side B joins, data sets the event, too.
+        Before side B joins, data also sets the event.
         """
         self._answered = trio.Event()
         return self._answered
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Mark reading as paused during a with block, for keepalive and takeover checks."""
+        """Set `reading_paused` during a with block, so that checks of the side expect no pong."""
         self.reading_paused = True
         try:
             yield
@@ -137,8 +137,8 @@ class Side:
     async def receive(self, take: Take, max_bytes: int = READ_SIZE) -> None:
         """Pass the bytes of each read to ``take``, until ``take`` returns True or a read fails.
 
-        A read has at most ``max_bytes``, and at most one chunk of the rate limit. Cancellation
-        loses no bytes.
+        A read returns at most ``max_bytes``, and at most `Pacer.chunk` if there is a rate limit.
+        Cancellation loses no bytes.
         """
         if self._pacer is not None:
             max_bytes = min(max_bytes, self._pacer.chunk)
@@ -155,8 +155,8 @@ class Side:
     async def wait_for_rate_limit(self) -> None:
         """Wait until the rate limit permits the next read.
 
-        Two counts are kept: the bytes received from this side, with the overhead of TLS, and the
-        bytes of the frames for its peer. The limit applies to the larger count.
+        The limit applies to the larger of two counts: the bytes received from this side, including
+        the overhead of TLS, and the bytes of the frames for its peer.
         """
         if self._pacer is None:
             return
@@ -167,12 +167,13 @@ class Side:
                 await trio.sleep(delay)
 
     def parse(self, data: bytes) -> tuple[bytes, Control]:
-        """Parse the bytes of one read; return the frames for the peer, and the pings and pongs.
+        """Parse the bytes of one read. Return the frames for the peer, and the pings and pongs.
 
-        `departed` is set after a close frame, a violation of RFC 6455, or b"" (end of the stream).
+        A close frame, a violation of RFC 6455 or b"" (the end of the stream) sets `departed`.
         """
         if not data:
-            # After a failed write, the end of the stream is a reset: the write consumed its error.
+            # After a failed write, the end of the stream is a reset, because the kernel reported
+            # its error to the write.
             self.departed = Outcome.BROKEN if self.transport.broken else Outcome.ENDED
             return b"", ()
         self.received += len(data)
@@ -193,10 +194,10 @@ class Side:
             self._answered.set()
 
     async def close(self, over: trio.Event) -> None:
-        """Wait for ``over``, then do the closing handshake if the 101 response was sent.
+        """If the 101 response was sent, wait for ``over``, then do the closing handshake.
 
-        ``over`` is set once no other task reads from this side or writes to it. The caller bounds
-        the time, and closes the transport.
+        ``over`` is set once no other task reads from this side or writes to it. The caller limits
+        the duration, and closes the transport.
         """
         if self._accepted:
             if not over.is_set():  # waiting for an event is a checkpoint, even if it is set
@@ -213,7 +214,7 @@ class Side:
                     )
 
     async def _receive_at_pace(self, take: Take) -> None:
-        """Receive until ``take`` returns True; the rate limit applies after `DISCARDED` bytes."""
+        """Receive until ``take`` returns True. The rate limit applies after `DISCARDED` bytes."""
         over, paced_from = False, self.received + DISCARDED
 
         def count(data: bytes) -> bool:

@@ -1,7 +1,7 @@
-"""Decide when a side is stalled: it accepts none of its unsent data for ``stall_timeout``.
+"""Decide when a side is stalled, that is, accepts none of its unsent data for ``stall_timeout``.
 
-Pure. A side that reads slowly makes progress, and is not stalled. The keepalive check asks at
-intervals, and the sweeper ends a stalled side.
+Pure. A side that reads slowly makes progress, and is not stalled. The keepalive check calls this
+module at intervals, and the sweeper ends a stalled side.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class Progress:
-    """Progress of the data that waits for a side, from one check to the next."""
+    """Progress of the unsent data for a side, from one check to the next."""
 
     acked_bytes: int | None = None
-    """Bytes acknowledged at the last check; None if no data was outstanding then."""
+    """Number of acknowledged bytes at the last check; None if all data was sent at that time."""
     acked_at: float = 0.0
-    """Time of the last check at which there was progress, or nothing to send."""
+    """Time of the last check at which there was progress, or no unsent data."""
 
     def reset(self) -> None:
-        """Forget the last check, because no data is outstanding."""
+        """Forget the last check, because the side has accepted all data."""
         self.acked_bytes = None
 
     def is_stalled(self, acked_bytes: int, has_unsent: bool, timeout: float, now: float) -> bool:
-        """Return True if the side has accepted nothing for the timeout.
+        """Return True if the side has accepted no data for ``timeout`` seconds.
 
         Args:
             acked_bytes: Number that changes with each acknowledgement of the side.
             has_unsent: True if data for the side is unsent.
-            timeout: Seconds without progress after which a side is stalled; 0 is no limit.
+            timeout: Seconds without progress after which a side is stalled; 0 means no limit.
             now: Current time in seconds.
         """
         if acked_bytes != self.acked_bytes or not has_unsent:

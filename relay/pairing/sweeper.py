@@ -1,4 +1,4 @@
-"""The sweeper: end sides that have expired, do not respond, or have stalled.
+"""The sweeper: end sides that have expired, are unresponsive or are stalled.
 
 The sweeper also prunes the limits per client, and reports dropped text messages.
 """
@@ -18,7 +18,7 @@ from .pair import Pair
 from .rendezvous import Rendezvous
 
 PAIRS_PER_CHECKPOINT = 100
-"""Number of pairs checked before other tasks run."""
+"""Number of pairs that are checked before other tasks run."""
 
 TEXT_INTERVAL = 1.0
 """Seconds between two searches for dropped text messages."""
@@ -32,8 +32,8 @@ async def sweep(
 ) -> None:
     """End expired, unresponsive and stalled sides, until cancelled.
 
-    The code of an ended pair is freed at once; each side's own task closes that side.
-    ``report_text`` is called with each pair every `TEXT_INTERVAL` seconds.
+    The code of an ended pair is freed immediately. The task of each side then closes the side.
+    Every `TEXT_INTERVAL` seconds, ``report_text`` is called with each pair.
     """
     async with trio.open_nursery() as nursery:
         nursery.start_soon(expire_waiting, pairs, admission, settings)
@@ -49,7 +49,7 @@ async def expire_waiting(
 ) -> None:
     """Every ``sweep_interval``, end the sides that have waited for longer than ``pair_ttl``.
 
-    Also prune the limits per client; otherwise only new connections would prune them.
+    This also prunes the limits per client. Otherwise, only new connections would prune them.
     """
     while True:
         await trio.sleep(settings.sweep_interval)
@@ -59,7 +59,7 @@ async def expire_waiting(
 
 
 async def visit(pairs: Rendezvous, interval: float, check: Callable[[Pair], None]) -> None:
-    """Call ``check`` with each pair every ``interval`` seconds, even if the pair has just ended."""
+    """Every ``interval`` seconds, call ``check`` with each pair, even if it has just ended."""
     while True:
         await trio.sleep(interval)
         for number, pair in enumerate(pairs):

@@ -1,4 +1,4 @@
-"""Accept connections, and go on after every OSError."""
+"""Accept connections, and continue after every OSError."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from ..transport.epoll_reader import EpollReader
 logger = logging.getLogger("relay")
 
 ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait after a failed accept. Otherwise a relay without free descriptors would spin."""
+"""Seconds to wait after a failed accept. Otherwise, a relay without free descriptors would use all
+CPU time for failing accepts."""
 
 MAX_BURST: Final = 16
 """Maximum number of connections accepted from one listener before other tasks run."""
 
 LOG_INTERVAL: Final = 1.0
-"""Seconds between two log lines about failed accepts."""
+"""Minimum time, in seconds, between two log lines about failed accepts."""
 
 
 class Accepting:
@@ -32,10 +33,10 @@ class Accepting:
     def __init__(self, scope: trio.CancelScope) -> None:
         self._scope = scope
         self.finished = trio.Event()
-        """Set once accepting has ended and every accepted connection is being served."""
+        """Event that is set once accepting has ended and each accepted connection has a task."""
 
     def stop(self) -> None:
-        """Stop accepting; a connection whose accept has completed is still served."""
+        """Stop accepting. A connection that is already accepted is still served."""
         self._scope.cancel()
 
 
@@ -50,9 +51,9 @@ async def accept(
     *,
     task_status: trio.TaskStatus[Accepting] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Accept connections until cancelled, and pass each to ``serve``, which must not block.
+    """Accept connections until cancelled, and pass each of them to ``serve``, which must not block.
 
-    The listeners are closed at the end. ``task_status`` reports an `Accepting`, whose `stop` also
+    At the end, the listeners are closed. ``task_status`` reports an `Accepting`, whose `stop` also
     ends this function. ``errors`` counts the failed accepts.
     """
     errors = errors or AcceptErrors()
@@ -65,7 +66,7 @@ async def accept(
 
 
 class AcceptErrors:
-    """Counter of failed accepts, which also logs them at a limited rate."""
+    """Counter of failed accepts. It also logs them, at a limited rate."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -73,7 +74,7 @@ class AcceptErrors:
         self._quiet_until = -math.inf
 
     def add(self, error: OSError) -> None:
-        """Count an error; log it, unless an error was logged in the last `LOG_INTERVAL` seconds."""
+        """Count an error. Log it unless an error was logged in the last `LOG_INTERVAL` seconds."""
         self.count += 1
         if trio.current_time() >= self._quiet_until:
             self._quiet_until = trio.current_time() + LOG_INTERVAL
@@ -97,17 +98,17 @@ async def accept_from(
                         continue
                     serve(await listener.accept())
                 except OSError as error:
-                    # The process has no descriptor or memory left, or one connection failed. Pairs
-                    # go on, and clients in the backlog are accepted once resources are free again.
+                    # The process has no free descriptor or memory, or one connection failed. Pairs
+                    # continue, and the backlog is accepted once resources are free again.
                     errors.add(error)
                     await trio.sleep(ACCEPT_PAUSE)
 
 
 async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) -> bool:
-    """Accept the connections in a backlog, then let other tasks run until there are more.
+    """Accept the connections in a backlog, then wait until there are more.
 
-    Return False if an accept failed, or if the epoll set is full. The listener must then accept the
-    next connection, because it handles those errors that concern only one connection.
+    Return False if an accept failed, or if the epoll set is full. The caller must then accept the
+    next connection with the listener, which handles errors that concern only one connection.
     """
     try:
         for _ in range(MAX_BURST):
@@ -127,10 +128,10 @@ async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) 
 async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader | None) -> None:
     """Wait in the epoll reader until a connection arrives, if the listener has a socket.
 
-    The epoll reader notices a connection at once, also while it lingers, that is, polls its own
+    The epoll reader notices a connection immediately, even while it lingers, that is, polls its
     epoll set without returning to trio. `trio.abc.Listener.accept` would notice the connection only
-    afterwards. The caller still calls ``accept``, which waits again if another process has taken
-    the connection.
+    afterwards. The caller still has to call ``accept``, which waits again if another process has
+    accepted the connection.
     """
     listener = getattr(listener, "transport_listener", listener)  # a TLS listener wraps another
     sock = getattr(listener, "socket", None)

@@ -1,4 +1,4 @@
-"""Keyed hash by which events and responses name a pair code without revealing it."""
+"""Keyed hash that identifies a pair code in events and responses without revealing the code."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import secrets
 from typing import Final
 
 KEY_SIZE: Final = 16
-"""Size of the key in bytes."""
+"""Size, in bytes, of the key."""
 
 HASH_SIZE: Final = 5
-"""Size of a hash in bytes. Among 1,000 codes, two have the same hash once in 2 million cases."""
+"""Size, in bytes, of a hash. With 1,000 codes, the probability of a collision is 1 in 2 million."""
 
 
 class CodeHash:
@@ -23,5 +23,5 @@ class CodeHash:
         self._key = secrets.token_bytes(KEY_SIZE)
 
     def __call__(self, code: str) -> str:
-        """Return the hash of a code in hexadecimal digits."""
+        """Return the hash of a code, in hexadecimal digits."""
         return hashlib.blake2s(code.encode(), key=self._key, digest_size=HASH_SIZE).hexdigest()

@@ -37,8 +37,8 @@ class Connection:
     """One accepted connection, with or without a pair.
 
     `AdmissionControl.slots` uses the object as its key. ``nursery`` must be shielded. It runs the
-    tasks of the connection, and those writes of the transport that no task waits for. Side B has no
-    task while it waits for the end of the pair, which starts a task that closes side B.
+    tasks of the connection, and the writes of the transport that no task waits for. Side B has no
+    task while the pair runs. The end of the pair starts a task that closes side B.
 
     The relay ends a connection by `cancel`, or by `Pair.end` if it has a pair. The client then has
     ``close_timeout`` for the closing handshake, which runs outside of the cancel scopes of the
@@ -83,7 +83,7 @@ class Connection:
 
     @contextmanager
     def _cancellable(self) -> Iterator[trio.CancelScope]:
-        """Let `cancel` end the block. Only blocks that have to wait need this scope."""
+        """Let `cancel` end the with block. Only blocks that may wait need this scope."""
         with trio.CancelScope() as self._scope:
             if self._cancelled:
                 self._scope.cancel()
@@ -94,19 +94,19 @@ class Connection:
         self._start(self._serve)
 
     def _start(self, step: Callable[[], Awaitable[None]]) -> None:
-        # With this name, trio makes no text for each task.
+        # With a fixed name, trio does not build a name for each task.
         self._nursery.start_soon(self._run, step, name="relay connection")
 
     async def _run(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step, after which the connection is closed or waits as side B of a running pair.
+        """Run a step. After it, the connection is closed or waits as side B of a running pair.
 
-        An exception is logged and does not leave the method.
+        An exception of the step is logged and not raised.
         """
         try:
             await step()
         except* Exception as failures:  # noqa: BLE001 - the boundary of one connection
             for failure in leaves(failures):
-                # Log the type and the place only: the message could quote client data.
+                # Log only the type and the place, because the message could quote client data.
                 logger.error("a connection failed: %s", type(failure).__name__)  # noqa: TRY400
                 logger.debug("it failed at:\n%s", "".join(format_tb(failure.__traceback__)))
             try:
@@ -118,7 +118,7 @@ class Connection:
                 self._state.remove(self)
 
     async def _serve(self) -> None:
-        """Serve the request, and close the connection unless it waits as side B of a pair."""
+        """Serve the request. Close the connection unless it waits as side B of a pair."""
         state = self._state
         transport = wrap_stream(self._stream, self._nursery, state.epoll_reader)
         self._transport = transport
@@ -142,7 +142,7 @@ class Connection:
         """Read the request, and serve the WebSocket until the pair ends.
 
         Returns:
-            The response to a plain or refused request, or None if no response remains to be sent.
+            The response to a plain or refused request; None if no response must be sent.
         """
         found = await self._join()
         if not isinstance(found, Joined):
@@ -155,7 +155,7 @@ class Connection:
             pair.end(Outcome.STOPPED)
         try:
             await side.accept(found.response)
-            del found  # an idle connection keeps only the code of its request in memory
+            del found  # free the memory of the request, except for its code
             if not side.departed and pair.outcome is None:
                 if side is pair.a:
                     await self._run_pair(pair)
@@ -176,7 +176,7 @@ class Connection:
 
         Returns:
             The membership in the pair, the response to a plain or refused request, or None if no
-            response is due.
+            response must be sent.
         """
         state = self._state
         reader = RequestReader(self._transport)
@@ -227,7 +227,7 @@ class Connection:
             await run_pair(pair, pair.a, pair.b, self._state.settings)
 
     def _wait_as_b(self, pair: Pair, side: Side) -> None:
-        """Wake the task of side A, which runs the pair, and need no task until the pair ends."""
+        """Wake the task of side A, which runs the pair. Side B has no task until the pair ends."""
         self._state.note_joined(pair)
         if not side.ended:  # the observer may have stopped the relay
             pair.end_wait()
@@ -239,7 +239,10 @@ class Connection:
         self._start(self._close)
 
     async def _close(self) -> None:
-        """Do the closing handshake, if any, within ``close_timeout``, then close the transport."""
+        """Do the closing handshake of a side, if there is one, and close the transport.
+
+        After ``close_timeout``, close the transport at once.
+        """
         with trio.move_on_after(self._state.settings.close_timeout) as in_time:
             if self._side is not None and self._pair is not None:
                 await self._side.close(self._pair.over)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    """Yield all exceptions in an exception group and its nested groups, but not the groups."""
+    """Yield the exceptions in an exception group and its nested groups, but no group itself."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             yield from leaves(error)

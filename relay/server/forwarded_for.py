@@ -11,7 +11,7 @@ from ..protocol.request import Request
 class Proxies:
     """The proxies in front of a relay.
 
-    ``trusted`` is the setting ``trusted_proxies``. Raises ValueError like `TrustedProxies`.
+    ``trusted`` is the setting ``trusted_proxies``. Raises ValueError if an entry is not valid.
     """
 
     def __init__(self, trusted: Iterable[str]) -> None:
@@ -23,12 +23,12 @@ class Proxies:
     def client_of(self, peer: str, request: Request) -> str:
         """Return the address of the client that sent a request.
 
-        ``peer`` is the address of the client itself, or of the proxy that forwarded the request.
+        ``peer`` is the remote address of the connection: the address of the client or of a proxy.
         """
         return peer if self._none_trusted else self._trusted.resolve(peer, forwarded_for(request))
 
     def reports(self, peer: str, request: Request) -> bool:
-        """Return True for the first request that an untrusted proxy forwarded, then always False.
+        """Return True for the first request that an untrusted proxy forwarded, and False otherwise.
 
         ``peer`` is the remote address of the connection.
         """
@@ -39,9 +39,9 @@ class Proxies:
 
 
 def forwarded_for(request: Request) -> str:
-    """Return the header X-Forwarded-For, which any client can spoof.
+    """Return the value of the X-Forwarded-For header, which any client can spoof.
 
-    Bytes outside ASCII are replaced.
+    Bytes that are not ASCII are replaced.
     """
     return request.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
 

@@ -1,7 +1,7 @@
 """Read the request of a connection, and send a response other than 101.
 
-The relay uses no WebSocket library for this: such libraries have no hook for plain HTTP requests,
-and do not validate the request head.
+The relay does not use a WebSocket library for this, because WebSocket libraries have no hook for
+plain HTTP requests and do not validate the request head.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from ..protocol.response import HEAD_TOO_SLOW, MAX_HEAD, NOT_HTTP, Response
 from ..transport.base import Transport
 
 DRAIN_TIMEOUT: Final = 2.0
-"""Seconds that a client has to read the response and close the connection.
+"""Maximum time, in seconds, that a client takes to read the response and close the connection.
 
-Closing a socket with unread data resets the connection. The client could then lose the response.
+If the relay closed a socket with unread data, the kernel would reset the connection, and the client
+could lose the response.
 """
 
 
 class RequestReader:
-    """Reader of the head of one request. It leaves the bytes after the head to the next reader.
+    """Reader of one request head. The bytes after the head stay available in the transport.
 
-    The head is parsed inside `Transport.receive_until`, which reads less at once if parsing takes
-    long. Many large heads therefore do not delay other tasks.
+    The head is parsed inside `Transport.receive_until`, which makes its reads smaller if parsing
+    takes long. Therefore, many large heads do not delay other tasks.
     """
 
     __slots__ = ("_done", "_found", "_parser", "_transport")
@@ -39,9 +40,9 @@ class RequestReader:
         self._done = False
 
     def read_available(self) -> bool:
-        """Read the bytes that have arrived, without waiting; return True if no more are needed.
+        """Read the available bytes without waiting. Return True if no more bytes are needed.
 
-        In most cases the whole head has arrived, so the caller needs no task and no timeout.
+        In most cases, the whole head is available, so that the caller needs no timeout.
         """
         if self._transport.handshake_done:
             try:
@@ -54,7 +55,7 @@ class RequestReader:
         return self._done
 
     async def read(self, handshake_timeout: float) -> None:
-        """Read until the head is complete or invalid, at most ``handshake_timeout`` seconds."""
+        """Read until the head is complete or invalid, for at most ``handshake_timeout`` seconds."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             with trio.move_on_after(handshake_timeout) as in_time:
                 await self._transport.handshake()
@@ -66,7 +67,7 @@ class RequestReader:
     def result(self) -> Request | Response | None:
         """Return the request, or a response if the head is invalid or incomplete.
 
-        Return None if no response is due: the client disconnected, or sent only empty lines.
+        Return None if the client disconnected, or sent only empty lines. It then gets no response.
         """
         if isinstance(self._found, Request):
             self._transport.push_back(self._parser.trailing_data)
@@ -82,10 +83,10 @@ class RequestReader:
 
 
 async def read_request(transport: Transport, handshake_timeout: float) -> Request | Response | None:
-    """Read the head of a request, and leave the bytes after the head to the next reader.
+    """Read one request head. The bytes after the head stay available in the transport.
 
-    Return a response if the head is invalid or incomplete after ``handshake_timeout`` seconds.
-    Return None if no response is due: the client disconnected, or sent only empty lines.
+    Return a response if the head is invalid, or is incomplete after ``handshake_timeout`` seconds.
+    Return None if the client disconnected, or sent only empty lines. It then gets no response.
     """
     reader = RequestReader(transport)
     if not reader.read_available():
@@ -94,11 +95,11 @@ async def read_request(transport: Transport, handshake_timeout: float) -> Reques
 
 
 async def send_response(transport: Transport, response: Response) -> None:
-    """Send a response, and wait up to `DRAIN_TIMEOUT` seconds until the client disconnects."""
+    """Send a response, and wait until the client disconnects, for at most `DRAIN_TIMEOUT`."""
     with trio.move_on_after(DRAIN_TIMEOUT):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await transport.send_all(response.encode(int(time.time())))
-            # A stream that cannot half-close is not waited for: the client in turn would wait for
-            # the relay to close the stream.
+            # Do not wait if the stream cannot half-close, because the client would wait until the
+            # relay closes the stream.
             if transport.half_closeable:
                 await transport.drain_and_wait_eof()

@@ -1,7 +1,7 @@
-"""Admit a client, and join it to the pair of its code, or refuse it.
+"""Admit a client, and check that it may join the pair of its code.
 
-docs/protocol.md has the rules for the token. If the code is in use by a pair with a dead side, the
-relay evicts that pair first. The client then starts a new pair, so the rules for a new pair apply.
+docs/protocol.md has the rules for the token. If a pair with a dead side uses the code, the relay
+evicts this pair first. The client then starts a new pair, and the rules for a new pair apply.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ RESPONSES: Final = {
     Reason.TOKEN_REQUIRED: TOKEN_REQUIRED,
     Reason.NO_AUTHORIZED_HOST: NO_AUTHORIZED_HOST,
 }
-"""Response for each reason of a refusal."""
+"""Response for each reason to refuse a client."""
 
 
 def response_to(refusal: Refusal) -> Response:
-    """Return the response to a client that a limit refuses."""
+    """Return the response for a refusal."""
     response = RESPONSES[refusal.reason]
     seconds = refusal.retry_after
     return response if seconds is None else response.with_retry_after(seconds)
 
 
 def with_token_detail(response: Response, token: bytes | None) -> Response:
-    """Return a response; a 401 gets a detail for the log: the token is missing, or is wrong."""
+    """Return a response. If it is a 401, add a detail for the log: no token, or a wrong token."""
     if response.status is not HTTPStatus.UNAUTHORIZED:
         return response
     return replace(response, detail="no token" if token is None else "wrong token")
@@ -77,10 +77,10 @@ class Client(Protocol):
 def validate_request(
     state: RelayState, connection: Client, request: Request
 ) -> Handshake | Response:
-    """Admit a client that asks for an upgrade, and validate its request.
+    """Validate a request. If it asks for an upgrade, admit its client first.
 
-    Limits that depend only on the client address are checked first, so that a refusal by them costs
-    little CPU time.
+    The limits that depend only on the client address are checked first, because such a refusal
+    costs little CPU time.
     """
     if asks_for_websocket(request):
         if state.proxies.reports(connection.client, request):
@@ -94,22 +94,22 @@ def validate_request(
 
 
 def must_wait(state: RelayState, code: str) -> bool:
-    """Return True if `check_join` may have to wait for the result of a takeover check."""
+    """Return True if `check_join` may have to wait for a takeover check."""
     pair = state.pairs.find(code)
     return pair is not None and bool(sides_to_check(pair))
 
 
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:
-    """Return None if a client may join with a code now, or the response that refuses the client.
+    """Return the response that refuses a client; None if the client may join with the code now.
 
-    A pair with a dead side is evicted first. The caller must add the side to the pair before the
-    next checkpoint, because the result is valid only until then.
+    A pair with a dead side is evicted first. The result is valid only until the next checkpoint.
+    Until then, the caller must add the side to the pair.
     """
     reopened = state.pairs.find(code) is not None
     evicted = await evict_dead(state, code, authorization)
     pair = state.pairs.find(code)
     if pair is None:
-        # The new pair replaces the pair that was evicted for this client. So max_waiting does not
+        # If a pair was evicted for this client, the new pair replaces it. So max_waiting does not
         # apply.
         waiting = 0 if evicted else state.pairs.waiting
         refusal = state.admission.check_new_code(authorization, waiting, reopened=reopened)

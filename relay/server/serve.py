@@ -1,11 +1,11 @@
 """Run a relay: `serve_relay`, and the handle that it reports.
 
-`run_relay` runs a relay in two nested nurseries. The outer nursery hosts `connection_nursery`, a
-task that is shielded from cancellation, and that runs the epoll reader and one task for each
-connection. The inner nursery hosts the accept loops and the sweeper, and ends first. So a shutdown,
+`run_relay` runs a relay in two nested nurseries. The outer nursery runs `connection_nursery`, a
+task that is shielded from cancellation. This task runs the epoll reader and the tasks of the
+connections. The inner nursery runs the accept loops and the sweeper, and ends first. So a shutdown,
 by handle or by cancellation, stops accepting while connection tasks still run. Each connection task
 must still send its client a close frame, and a cancelled task could not wait for the closing
-handshake. shutdown.py has the phases of a shutdown.
+handshake. shutdown.py describes the phases of a shutdown.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEFAULT_SETTINGS: Final = RelaySettings()
 
 
 class RelayHandle:
-    """A running relay, as `serve_relay` reports it.
+    """Handle of a running relay.
 
     All methods must be called in the thread of the relay. Only `stop` waits, so no other method can
     be cancelled.
@@ -60,19 +60,19 @@ class RelayHandle:
 
     @property
     def max_connections(self) -> int:
-        """Limit of admitted connections in force; 0 means no limit."""
+        """Current limit of admitted connections; 0 means no limit."""
         return self._state.admission.max_connections
 
     def open_pairs(self) -> list[OpenPair]:
         """Take a snapshot of the open pairs.
 
         Returns:
-            One item for each pair, joined or waiting, the oldest first.
+            One item for each joined or waiting pair. The oldest pair is first.
         """
         return self._state.open_pairs(trio.current_time())
 
     def hash_code(self, code: str) -> str:
-        """Return the hash by which events and the response header Arc-Relay-Pair name a code.
+        """Return the hash that identifies a code in events and in the header Arc-Relay-Pair.
 
         Args:
             code: The code, without percent-encoding.
@@ -83,30 +83,29 @@ class RelayHandle:
         return self._state.hash_code(code)
 
     def reload_token(self) -> bool:
-        """Read ``token_file`` again. If the file cannot be used, the old token stays in force.
+        """Read ``token_file`` again. If the file cannot be used, the old token stays valid.
 
         Returns:
             True if the relay has a token file.
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: The file does not hold exactly one token.
+            ValueError: The file does not contain exactly one token.
         """
         return self._state.reload_token()
 
     async def stop(self, *, close_listeners: bool = False) -> None:
         """Stop gracefully, and return when the relay has ended.
 
-        The relay refuses new sides with 503. After ``drain_delay`` it closes every side with 1001,
-        sides that wait for a peer first. Before its close frame, a side gets all data that the
-        relay received for it. A client that does not answer delays the end by at most
-        ``close_timeout``.
-        `serve_relay` then returns. The arguments of the first call apply; further calls wait for
-        the same end. Cancelling a call does not undo the stop.
+        The relay refuses new sides with 503. After ``drain_delay``, it closes every side with 1001.
+        It begins with the sides that wait for a peer. Before the close frame, a side gets all data
+        that the relay has received for it. A client that does not answer delays the end by at most
+        ``close_timeout``. `serve_relay` then returns. Only the arguments of the first call have an
+        effect. Further calls wait for the same end. Cancelling a call does not undo the stop.
 
         Args:
-            close_listeners: Stop accepting at once, and skip ``drain_delay``. This is for a
-                listening socket that outlives the relay: new clients wait in its backlog for the
+            close_listeners: Stop accepting immediately, and skip ``drain_delay``. Use this if the
+                listening socket outlives the relay, so that new clients wait in its backlog for the
                 next relay. Connections accepted earlier are admitted and then closed with 1001.
         """
         self._state.request_stop(close_listeners=close_listeners)
@@ -122,17 +121,17 @@ async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
     observer: Observer | None = None,
     task_status: trio.TaskStatus[RelayHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a relay until it is stopped by its handle, or this call is cancelled.
+    """Run a relay until `RelayHandle.stop` is called, or until this call is cancelled.
 
-    Cancellation stops the relay like `RelayHandle.stop`, but without ``drain_delay``: every side is
-    closed with 1001, and clients that do not answer delay the end by at most ``close_timeout``.
+    Cancellation stops the relay as `RelayHandle.stop` does, but without ``drain_delay``. Every side
+    is closed with 1001. Clients that do not answer delay the end by at most ``close_timeout``.
 
     Args:
         host: Address or name to listen on.
-        port: Port to listen on; 0 lets the system choose.
+        port: Port to listen on; 0 lets the system choose a port.
         settings: Settings of the relay.
-        listeners: Listeners of any kind, in place of host and port. The relay closes them, and the
-            streams that they accept.
+        listeners: Listeners of any kind, which replace ``host`` and ``port``. The relay closes the
+            listeners and the streams that they accept.
         observer: Receiver of the events of the relay.
         task_status: Reports a `RelayHandle` to `trio.Nursery.start` once the relay accepts
             connections.
@@ -141,9 +140,9 @@ async def serve_relay(  # noqa: PLR0913 - all arguments are keywords
         None, after the last connection is closed.
 
     Raises:
-        OSError: The host does not resolve, the port cannot be bound, no descriptor is left, or
+        OSError: The host does not resolve, the port cannot be bound, no descriptor is free, or
             ``token_file`` cannot be read.
-        ValueError: ``listeners`` is empty, or ``token_file`` does not hold exactly one token.
+        ValueError: ``listeners`` is empty, or ``token_file`` does not contain exactly one token.
     """
     given: list[trio.abc.Listener[Any]] = list(listeners or ())
     if listeners is not None and not given:
@@ -168,7 +167,7 @@ async def run_relay(
     listeners: Sequence[trio.abc.Listener[Any]],
     task_status: trio.TaskStatus[RelayHandle],
 ) -> None:
-    """Run a relay on open listeners until a stop is requested, or this call is cancelled."""
+    """Run a relay on open listeners until a stop is requested or this call is cancelled."""
     over, handle = trio.Event(), RelayHandle(state, bound_address(listeners[0]))
     async with trio.open_nursery() as hosts:
         connections = await hosts.start(connection_nursery, state.epoll_reader, over)
@@ -191,9 +190,9 @@ async def run_relay(
 
 
 def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
-    """Start the task of a new connection.
+    """Register a new connection and start its task.
 
-    The connection is registered before its task runs, so that a shutdown does not miss it.
+    The connection is registered before its task runs, so that every shutdown includes it.
     """
     connection = Connection(state, stream, connections)
     state.add(connection)
@@ -206,9 +205,9 @@ async def connection_nursery(
     """Run the epoll reader and the connections, until ``over`` is set and no connection is open.
 
     The nursery is shielded, so that a cancelled relay can complete the closing handshake of each
-    connection. Each closing handshake is bounded by ``close_timeout``.
+    connection. A closing handshake takes at most ``close_timeout``.
     """
-    # If `start` is cancelled, no caller would set `over`, and the shielded task would never end.
+    # If `start` was cancelled, no caller would set `over`, and the shielded task would never end.
     await trio.lowlevel.checkpoint_if_cancelled()
     with trio.CancelScope(shield=True):
         async with trio.open_nursery() as nursery:
@@ -221,7 +220,7 @@ async def connection_nursery(
 
 
 def bound_address(listener: trio.abc.Listener[Any]) -> tuple[str, int]:
-    """Return host and port of a TCP listener, with or without TLS; ("", 0) for other listeners."""
+    """Return the host and the port of a TCP or TLS listener; ("", 0) for any other listener."""
     listener = getattr(listener, "transport_listener", listener)  # a TLS listener wraps another
     name = listener.socket.getsockname() if isinstance(listener, trio.SocketListener) else None
     return (name[0], name[1]) if isinstance(name, tuple) else ("", 0)

@@ -1,11 +1,11 @@
-"""Stop a relay, phase by phase.
+"""Stop a relay in phases.
 
-A graceful shutdown has these phases. It refuses new sides and waits ``drain_delay``, or closes the
-listeners. It then closes the sides that wait for a peer, closes all other sides, and waits up to
-``close_timeout`` until the clients have disconnected. Cancellation skips these phases. A graceful
-shutdown and a cancellation both end in `stop_at_once`, which closes every side and cancels every
-connection. A closing handshake runs outside the cancel scope of its connection, but is also bounded
-by ``close_timeout``, so the relay ends in bounded time.
+In the first phase, a graceful shutdown refuses new sides for ``drain_delay``, or closes the
+listeners. It then closes the sides that wait for a peer, and after them all other sides. It waits
+at most ``close_timeout`` until the clients have disconnected. Cancellation skips these phases. Both
+a graceful shutdown and a cancellation end in `stop_at_once`, which closes every side and cancels
+every connection. A closing handshake runs outside the cancel scope of its connection, but takes at
+most ``close_timeout``. So the relay ends in bounded time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .state import Phase, RelayState
 async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
     """Refuse new sides or close the listeners, close all sides, and wait for the connections.
 
-    The wait is bounded by ``close_timeout``.
+    This takes at most ``drain_delay`` and ``close_timeout`` together.
     """
     state.enter(Phase.DRAINING)
     if state.close_listeners:

@@ -42,11 +42,11 @@ class Phase(IntEnum):
 
     RUNNING = 0
     DRAINING = 1
-    """The relay is about to stop: it refuses new sides, or stops accepting connections."""
+    """The relay will stop soon. It refuses new sides, or has stopped accepting connections."""
     STOPPING = 2
-    """Every side is being closed, including sides that join later."""
+    """The relay closes every side, including sides that join later."""
     STOPPED = 3
-    """Every connection is cancelled, including connections accepted later."""
+    """The relay cancels every connection, including connections that are accepted later."""
 
 
 class Cancellable(Protocol):
@@ -90,7 +90,7 @@ class RelayState:
         self.phase = Phase.RUNNING
         self.stop_requested = trio.Event()
         self.close_listeners = False
-        """True if the requested stop closes the listeners, instead of refusing new sides."""
+        """True if the requested stop closes the listeners instead of refusing new sides."""
         self.ended = trio.Event()
         self._allowed_origins = frozenset(settings.allowed_origins)
         self._pages = load_test_page(settings) if settings.test_page else {}
@@ -99,9 +99,9 @@ class RelayState:
         self.reload_token()
 
     def reload_token(self) -> bool:
-        """Read the token file again; return False if the settings name no token file.
+        """Read the token file again. Return False if the settings name no token file.
 
-        Raises OSError or ValueError if the file cannot be used; the old token then stays in force.
+        Raises OSError or ValueError if the file cannot be used. The old token then stays valid.
         """
         if not self.settings.token_file:
             return False
@@ -109,14 +109,14 @@ class RelayState:
         return True
 
     def add(self, connection: Cancellable) -> None:
-        """Register a connection that was accepted."""
+        """Register an accepted connection."""
         self.connections.add(connection)
         self.counters.connections_accepted += 1
         if self.phase is Phase.STOPPED:
             connection.cancel()
 
     def remove(self, connection: Cancellable) -> None:
-        """Remove a connection that is closed."""
+        """Remove a closed connection, and release its slot if it holds one."""
         self.connections.discard(connection)
         self.release(connection)
 
@@ -131,20 +131,20 @@ class RelayState:
         await self._changed.wait()
 
     def request_stop(self, *, close_listeners: bool) -> None:
-        """Ask the relay to stop; only the first request has an effect."""
+        """Ask the relay to stop. Only the first request has an effect."""
         if not self.stop_requested.is_set():
             self.close_listeners = close_listeners
             self.stop_requested.set()
 
     def enter(self, phase: Phase) -> None:
-        """Enter a phase; publish `RelayStopping` when the relay leaves `Phase.RUNNING`."""
+        """Enter a phase. Publish `RelayStopping` if the relay leaves `Phase.RUNNING`."""
         if self.phase is Phase.RUNNING:
             self.publish(RelayStopping(len(self.pairs), self.pairs.waiting))
         self.phase = phase
 
     @property
     def refuses_sides(self) -> bool:
-        """True if every upgrade is refused because the relay is stopping."""
+        """True if the relay refuses every upgrade because it is stopping."""
         return self.phase is not Phase.RUNNING and not self.close_listeners
 
     def respond(self, request: Request) -> Handshake | Response:
@@ -164,7 +164,7 @@ class RelayState:
         return without_body_for_head(request, response)
 
     def publish(self, event: Event) -> None:
-        """Count an event and pass it to the observer. An exception of the observer is logged."""
+        """Count an event, and pass it to the observer. Log an exception of the observer."""
         self.counters.on_event(event)
         if self._observer is not None:
             try:
@@ -183,7 +183,7 @@ class RelayState:
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def report_text(self, pair: Pair) -> None:
-        """Publish `TextDropped` once for a pair from which text messages were dropped."""
+        """Publish `TextDropped`, once for each pair, if a text message of the pair was dropped."""
         if not pair.text_reported and (sender := pair.text_sender):
             pair.text_reported = True
             self.publish(TextDropped(self.hash_code(pair.code), sender))

@@ -1,6 +1,6 @@
 """Statistics of a relay, for its handle and for metrics.
 
-Pure. Each open pair counts its own traffic, and a snapshot adds these counts up.
+Pure. Each open pair counts its own traffic, and a snapshot adds up these counts.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from ..pairing.pair import Traffic
 class RelayStatistics:
     """Snapshot of the state of a relay, and its counters since the start.
 
-    The first item of each tuple belongs to side A, the second to side B. Counters of traffic
-    include the pairs that are open.
+    The first item of each tuple belongs to side A, the second to side B. The counters of bytes and
+    messages include the pairs that are still open.
     """
 
     pairs: int = 0
-    """Codes in use, waiting or joined."""
+    """Number of codes in use, with a waiting side or a joined pair."""
     waiting: int = 0
-    """Codes with a waiting side."""
+    """Number of codes with a waiting side."""
     connections: int = 0
-    """Open connections, including those in their handshake or closing."""
+    """Number of open connections, including connections in a handshake or closing handshake."""
     admitted: int = 0
-    """Open connections that hold a slot of ``max_connections``."""
+    """Number of open connections that hold a slot of ``max_connections``."""
     draining: bool = False
     """True once the relay has begun to stop."""
     connections_accepted: int = 0
-    """Connections accepted since the start."""
+    """Number of connections accepted since the start."""
     accepts_failed: int = 0
-    """Failed accepts: the process lacked a descriptor or memory, or a connection broke."""
+    """Number of failed accepts. Reasons are a lack of descriptors or memory, or a failed client."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
-    """Refused requests by status and reason."""
+    """Number of refused requests for each status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
-    """Joined pairs that ended, by outcome."""
+    """Number of joined pairs that ended, for each outcome."""
     waiting_ended: Mapping[Outcome, int] = field(default_factory=dict)
-    """Waiting sides that ended before a peer joined them, by outcome."""
+    """Number of waiting sides that ended before a peer joined, for each outcome."""
     bytes: tuple[int, int] = (0, 0)
-    """Bytes of frames forwarded from each side."""
+    """Number of bytes of the frames forwarded from each side."""
     messages: tuple[int, int] = (0, 0)
-    """Binary messages forwarded from each side."""
+    """Number of binary messages forwarded from each side."""
     text_messages_dropped: tuple[int, int] = (0, 0)
-    """Text messages from each side that were dropped."""
+    """Number of text messages from each side that were dropped."""
     takeover_checks: int = 0
-    """Takeover checks: a client arrived with a code in use, and the relay pinged the sides."""
+    """Number of times the relay pinged sides because a client arrived with their code."""
     evictions: int = 0
-    """Pairs evicted because a side did not answer a takeover check."""
+    """Number of pairs evicted because a side did not answer a takeover check."""
     tls_handshakes_failed: Mapping[str, int] = field(default_factory=dict)
-    """Failed TLS handshakes by kind; each kind is a value of `TlsFailure`."""
+    """Number of failed TLS handshakes for each value of `TlsFailure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Counters:
     tls_handshakes_failed: Counter[str] = field(default_factory=Counter)
 
     def on_event(self, event: Event) -> None:
-        """Count an event."""
+        """Update the counters for an event."""
         match event:
             case PairEnded():
                 ended_by = self.pairs_ended if event.joined else self.waiting_ended
@@ -110,9 +110,9 @@ class Counters:
                 pass  # no counter
 
     def snapshot(self, open_pairs: Iterable[Traffic]) -> dict[str, Any]:
-        """Return a copy of the counters, as arguments for `RelayStatistics`.
+        """Return a copy of the counters, as keyword arguments for `RelayStatistics`.
 
-        The traffic of open pairs is added to the traffic of ended pairs.
+        The traffic of the open pairs, ``open_pairs``, is added to the copy.
         """
         found = {each.name: getattr(self, each.name) for each in fields(self)}
         traffic = reduce(Traffic.plus, open_pairs, found.pop("traffic"))

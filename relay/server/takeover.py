@@ -9,12 +9,12 @@ from .state import RelayState
 
 
 async def evict_dead(state: RelayState, code: str, authorization: int) -> bool:
-    """Evict the pair with this code if one of its sides is dead; return True after an eviction.
+    """Evict the pair with this code if one of its sides is dead. Return True if it was evicted.
 
-    The relay pings the sides that may be dead, and waits up to ``takeover_timeout`` for answers. If
-    a side does not answer, the pair ends and the code is free. Other clients that arrive with the
-    code during the check wait for the result of the check. If the relay has a token, no side is
-    pinged unless the new client or a side of the pair showed the token.
+    The relay pings the sides that may be dead, and waits at most ``takeover_timeout`` for answers.
+    If a side does not answer, the pair ends and the code is free. Other clients that arrive with
+    the code during the check wait for its result. If the relay has a token, it pings a side only if
+    the new client or a side of the pair has shown the token.
     """
     evicted, takeover_timeout = False, state.settings.takeover_timeout
     while takeover_timeout and (pair := state.pairs.find(code)) is not None:

@@ -1,7 +1,7 @@
-"""Load the page at /test, by which a browser tests the way through the relay.
+"""Load the page at /test, with which users test connections of their browser through the relay.
 
-The sources of the page are the files of the folder web/. They become one response, so that the page
-needs no other request, and works behind a proxy that maps a path prefix to the relay.
+The folder web/ contains the sources of the page. They are combined into one response, so that the
+page needs no other request, and works behind a proxy that maps a path prefix to the relay.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ..settings import RelaySettings
 PATHS: Final = (b"/test", b"/test/")
 
 SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "view.js", "test.js")
-"""Files of the script, in the order in which they use each other."""
+"""Files of the script in the page, in the order in which they are joined."""
 
 
 def load_test_page(settings: RelaySettings) -> dict[bytes, Response]:
-    """Read the files of the page, and return the response for each of its paths.
+    """Read the files of the page. Return the response with the page for each of its paths.
 
-    The page asks for the token if the settings name a token file. Raises OSError if a file cannot
-    be read.
+    The page asks the user for the token if the settings name a token file. Raises OSError if a file
+    cannot be read.
     """
     style = read("test.css")
     script = "\n".join(map(read, SCRIPTS))
@@ -42,5 +42,5 @@ def load_test_page(settings: RelaySettings) -> dict[bytes, Response]:
 
 
 def read(name: str) -> str:
-    """Return the content of a file of the folder web/."""
+    """Return the content of a file in the folder web/."""
     return files(__package__).joinpath("web", name).read_text(encoding="utf-8")

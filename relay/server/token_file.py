@@ -11,23 +11,23 @@ from typing import Final
 from .regular_file import read_regular_file
 
 MAX_SIZE: Final = 4096
-"""Maximum size of a token file in bytes. The token must fit into a request head."""
+"""Maximum size, in bytes, of a token file. The token must fit into a request head."""
 
 MIN_LENGTH: Final = 16
-"""Minimum length of a strong token in characters: 16 hexadecimal digits have 64 bits."""
+"""Minimum length, in characters, of a strong token. 16 hexadecimal digits have 64 bits."""
 
 TOKEN: Final = re.compile(rb"[!-~]+")
-"""Syntax of a token: visible ASCII, which ``Authorization: Bearer`` and ``?token=`` can carry."""
+"""Syntax of a token: visible ASCII, as ``Authorization: Bearer`` and ``?token=`` permit."""
 
 WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""Byte order marks of UTF-16. The first mark is also the beginning of the mark of UTF-32-LE."""
+"""Byte order marks of UTF-16. The mark of UTF-32-LE begins with the first of them."""
 
 
 def read_token(path: str) -> bytes:
     """Read the token from a file.
 
     Raises OSError or ValueError, with the path and the problem, if the file cannot be read or does
-    not hold exactly one token. The error messages do not quote the content.
+    not contain exactly one token. The error messages do not quote the content.
     """
     try:
         return token_in(read_regular_file(path, MAX_SIZE))
@@ -36,9 +36,9 @@ def read_token(path: str) -> bytes:
 
 
 def token_weaknesses(path: str) -> list[str]:
-    """Return the reasons why strangers could guess or read the token in a file.
+    """Return the reasons why a stranger could guess or read the token in a file.
 
-    Raises OSError or ValueError like `read_token`.
+    Raises OSError or ValueError as `read_token` does.
     """
     found = []
     if len(read_token(path)) < MIN_LENGTH:
@@ -49,10 +49,10 @@ def token_weaknesses(path: str) -> list[str]:
 
 
 def token_in(content: bytes) -> bytes:
-    """Return the token in a file's content, without white space around it and byte order mark.
+    """Return the token in the content of a file, without a byte order mark and outer white space.
 
-    Raises ValueError if the content is not exactly one token. The message lacks its subject, as in
-    "is empty": the caller puts the path before the message.
+    Raises ValueError if the content is not exactly one token. The message, such as "is empty", has
+    no subject, so that the caller can put the path before it.
     """
     if content.startswith(WIDE_MARKS):
         raise ValueError("is in UTF-16; save it as plain ASCII")

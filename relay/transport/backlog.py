@@ -1,7 +1,7 @@
 """Accept the connections in the backlog of a listener without waiting.
 
-Each accept of a `trio.SocketListener` takes a turn of the trio loop, which costs as much as the
-request head of the connection.
+Each accept of a `trio.SocketListener` needs a turn of the trio loop. A turn costs as much CPU time
+as the request head of the connection.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import trio
 
 
 class Backlog:
-    """Backlog of a listener: the connections that the kernel has established."""
+    """Backlog of a listener: established connections that are not accepted yet."""
 
     __slots__ = ("_socket",)
 
@@ -26,7 +26,10 @@ class Backlog:
         return self._socket.fileno()
 
     def accept(self) -> trio.SocketStream:
-        """Accept a connection. Raises BlockingIOError if there is none, OSError on failure."""
+        """Accept a connection.
+
+        Raises BlockingIOError if no connection is available, and another OSError on failure.
+        """
         accepted, _ = self._socket.accept()
         return trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
 
@@ -35,7 +38,7 @@ class Backlog:
 def open_backlog(listener: trio.abc.AsyncResource) -> Iterator[Backlog | None]:
     """Yield the backlog of a `trio.SocketListener`, or None for another listener.
 
-    The listener must remain open during the with block. It shares its descriptor.
+    The listener must remain open during the with block, because the backlog uses its descriptor.
     """
     if isinstance(listener, trio.SocketListener):
         sock = socket.socket(fileno=listener.socket.fileno())

@@ -2,13 +2,14 @@
 
 A `Transport` adds guarantees that a `trio.abc.Stream` does not give:
 
-- The bytes of each write stay together and in order. A lock is only taken if the stream is blocked.
-- A writer may be cancelled at any time. The unsent bytes of the writer are buffered, and are sent
-  before the next write. So each frame is sent completely, and no close frame interrupts a frame.
-- `Transport.send_deferred` sends a ping or a pong without waiting, at the next frame boundary.
+- The bytes of each write stay together and in order. A write needs a lock only if the stream is
+  blocked.
+- A writer may be cancelled at any time. Its unsent bytes are buffered, and are sent before the next
+  write. So each frame is sent completely, and a close frame is never sent within another frame.
+- `Transport.send_deferred` sends a ping or a pong at the next frame boundary, without waiting.
 
 A writer waits until all its bytes are sent, and a cancelled writer never writes again. So the
-buffer has at most one write from each writer.
+buffer contains at most one write from each writer.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Transport(trio.abc.AsyncResource):
     def __init__(
         self, stream: trio.abc.Stream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        """Wrap a stream. ``nursery`` runs the writes for which no caller waits."""
+        """Wrap a stream. ``nursery`` runs the writes that no task waits for."""
         self._stream = stream
         self._socket = socket_of(stream)
         self._nursery = nursery
@@ -60,20 +61,20 @@ class Transport(trio.abc.AsyncResource):
         self._deferred = b""
         self._completed_writes = 0
         self.handshake_done = True
-        """True if frames can be sent. False only until a TLS handshake is complete."""
+        """True if frames can be sent. It is False only while a TLS handshake is incomplete."""
         self.heard = False
         """True if the client sent at least one byte of the TLS handshake."""
         self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
-        """Cause of a failed TLS handshake: a timeout, unless `handshake` sets another cause."""
+        """Cause of a failed TLS handshake: a timeout unless `handshake` sets another cause."""
         self.overhead = 0
         """Number of bytes that TLS added to the received plaintext."""
         self.broken = False
         """True after a read or a write failed. No more bytes can be sent."""
         self.seconds_blocked = 0.0
-        """Total time in seconds for which writers waited because the stream was blocked."""
+        """Total time, in seconds, that writers waited because the stream was blocked."""
 
     def push_back(self, data: bytes) -> None:
-        """Put received bytes back, so that the next read returns them first."""
+        """Put received bytes back. The next read returns them before any other bytes."""
         self._pushed_back = data + self._pushed_back
 
     def _take_pushed_back(self, max_bytes: int) -> bytes:
@@ -83,21 +84,21 @@ class Transport(trio.abc.AsyncResource):
     @property
     @abstractmethod
     def write_blocked(self) -> bool:
-        """True if frames are buffered because the stream did not accept them yet."""
+        """True if frames are buffered because the stream has not accepted them yet."""
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes in the send queue of the socket; 0 if there is no socket."""
+        """Number of bytes in the send queue of the socket; 0 if there is no socket."""
         return 0 if self._socket is None else unsent_bytes(self._socket)
 
     @property
     def pending(self) -> int:
-        """Bytes in the receive queue of the socket; 0 if there is no socket."""
+        """Number of bytes in the receive queue of the socket; 0 if there is no socket."""
         return 0 if self._socket is None else pending(self._socket)
 
     @property
     def ack_state(self) -> AckState:
-        """Acknowledgements by the client's kernel. Each completed write also counts as one byte."""
+        """Acknowledgements of the client's kernel. Each completed write adds one to its bytes."""
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(
             found.acked_bytes + self._completed_writes,
@@ -107,29 +108,32 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def half_closeable(self) -> bool:
-        """True if the stream can end its send direction alone. A `trio.SSLStream` cannot."""
+        """True if the stream can end its send direction and still receive data.
+
+        A `trio.SSLStream` cannot do this.
+        """
         return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def drain_and_wait_eof(self) -> None:
         """End the send direction, then discard received bytes until the client ends its stream.
 
         If the relay closed a socket with unread data, the kernel would reset the connection. The
-        reset can destroy the last frame or response before the client reads it. The caller must
-        limit the time that this method takes.
+        reset could destroy the last frame or response before the client reads it. The caller must
+        limit the duration of this method.
         """
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self.send_eof()
             await self.receive_until(is_end, READ_SIZE)
 
     async def send_eof(self) -> None:
-        """End the send direction, if the stream can end it alone."""
+        """End the send direction if `half_closeable` is True. Otherwise, do nothing."""
         if isinstance(self._stream, trio.abc.HalfCloseableStream):
             await self._stream.send_eof()
 
     async def wait_hangup(self) -> None:
-        """Wait, without reading, until the client ends its stream; set `broken` after a reset.
+        """Wait, without reading, until the client ends its stream. Set `broken` if it was a reset.
 
-        Wait forever if the platform or the stream does not report the end.
+        Wait forever if the platform or the stream does not report the end of the stream.
         """
         if self._socket is None or self._epoll_reader is None:
             await trio.sleep_forever()
@@ -139,29 +143,31 @@ class Transport(trio.abc.AsyncResource):
             await trio.sleep_forever()
 
     async def aclose(self) -> None:
-        """Close the stream gracefully, or at once if cancelled."""
+        """Close the stream gracefully, or immediately if cancelled."""
         await self._stream.aclose()
 
     async def handshake(self) -> None:
-        """Do the TLS handshake, if the transport has TLS. All reads and writes come after it.
+        """Do the TLS handshake, if the transport uses TLS.
 
-        Raises trio.BrokenResourceError if the handshake fails.
+        No other method may read or write before. Raises trio.BrokenResourceError if the handshake
+        fails.
         """
 
     @abstractmethod
     async def receive_some(self, max_bytes: int) -> bytes:
         """Wait for the next bytes and return at most ``max_bytes``; b"" is the end of the stream.
 
-        Cancellation loses no bytes. Raises trio.BrokenResourceError and sets `broken` if the stream
-        failed. Raises trio.ClosedResourceError if the relay closed the stream.
+        Cancellation loses no bytes. If the stream failed, `broken` is set and
+        trio.BrokenResourceError is raised. If the relay has closed the stream,
+        trio.ClosedResourceError is raised.
         """
 
     async def receive_until(self, take: Callable[[bytes], bool], max_bytes: int) -> None:
-        """Read repeatedly, and call ``take`` with the bytes of each read until it returns True.
+        """Read repeatedly, and call ``take`` with the bytes of each read, until it returns True.
 
-        ``take`` gets b"" at the end of the stream, and must not wait. A read returns at most
-        ``max_bytes``. If ``take`` needs much time, the next reads are smaller, so that other tasks
-        run in between. Cancellation and exceptions are those of `receive_some`.
+        ``take`` must not wait. It gets b"" at the end of the stream. A read returns at most
+        ``max_bytes``. If ``take`` needs too much time, the next reads are smaller, so that other
+        tasks can run earlier. Cancellation and exceptions are as in `receive_some`.
         """
         over, size = False, self._size
         while not over:
@@ -171,9 +177,9 @@ class Transport(trio.abc.AsyncResource):
             size.adapt(trio.current_time() - began)
 
     def look(self, max_bytes: int) -> bytes | None:
-        """Read at most ``max_bytes`` without waiting; return None if no bytes are available.
+        """Read at most ``max_bytes`` without waiting. Return None if no bytes are available.
 
-        The result is always None for a generic stream, which cannot be read without waiting. Raises
+        A generic stream cannot be read without waiting, so that its result is always None. Raises
         trio.BrokenResourceError if the stream failed.
         """
         return None
@@ -182,15 +188,15 @@ class Transport(trio.abc.AsyncResource):
         """Send complete frames, and return when all bytes are sent.
 
         After a cancellation, the unsent bytes stay buffered, and the next write sends them first.
-        This method is a checkpoint only if it has to wait. Raises trio.BrokenResourceError and sets
-        `broken` if the stream failed. Raises trio.ClosedResourceError if the relay closed the
-        stream.
+        This method is a checkpoint only if it has to wait. If the stream failed, `broken` is set
+        and trio.BrokenResourceError is raised. If the relay has closed the stream,
+        trio.ClosedResourceError is raised.
         """
         if not self.try_send(data):
             await self.flush()
 
     async def flush(self) -> None:
-        """Send the buffered bytes. Cancellation and exceptions are those of `send_all`."""
+        """Send the buffered bytes. Cancellation and exceptions are as in `send_all`."""
         since = trio.current_time()
         try:
             await self._flush()
@@ -201,8 +207,8 @@ class Transport(trio.abc.AsyncResource):
         """Send complete frames without waiting.
 
         While writes are blocked, the frames are deferred to the next frame boundary, and replace
-        any frames that are already deferred. This method does not raise the error of a failed
-        write; the next read raises it.
+        any frames that are already deferred. If a write fails, the next read raises its error, and
+        not this method.
         """
         if self.write_blocked:
             self._deferred = data
@@ -217,16 +223,16 @@ class Transport(trio.abc.AsyncResource):
 
     @abstractmethod
     def try_send(self, data: bytes) -> bool:
-        """Send as many bytes as possible without waiting; return True if all bytes are sent.
+        """Send as many bytes as possible without waiting. Return True if all bytes are sent.
 
-        If the result is False, the caller must call `flush`. Exceptions are those of `send_all`.
+        If the result is False, the caller must call `flush`. Exceptions are as in `send_all`.
         """
 
     @abstractmethod
     async def _flush(self) -> None:
-        """Send the buffered bytes, like `flush`, but without adding to `seconds_blocked`."""
+        """Send the buffered bytes as `flush` does, but do not add to `seconds_blocked`."""
 
 
 def is_end(data: bytes) -> bool:
-    """Return True if ``data`` is b"", which marks the end of the stream."""
+    """Return True if ``data`` is b"", which means the end of the stream."""
     return not data

@@ -1,20 +1,20 @@
-"""Read the sockets of all pairs from a single task.
+"""Read the sockets of all pairs in a single task.
 
-Waking a task for each message costs more CPU time than forwarding the message. So the task of a
-pump does not read. It registers the descriptor of its source together with a function, and sleeps.
-The reader task waits for an epoll set of all registered descriptors, reads each ready descriptor,
-and calls the function with the bytes. The function forwards the bytes without waiting. It returns
-True if the task of the pump has to continue, because the sink is blocked or the source ended. Only
-then does the reader task wake the task of the pump. A stream without a descriptor, such as one from
-an embedding program, is read by the task of the pump itself.
+It costs more CPU time to wake a task than to forward a message. So the task of a pump does not
+read. It registers the descriptor of its source together with a function, and sleeps. The reader
+task waits for an epoll set of all registered descriptors, reads each ready descriptor, and calls
+the function with the bytes. The function forwards the bytes without waiting. It returns True if the
+task of the pump has to continue, because the sink is blocked or the source ended. Only then does
+the reader task wake the task of the pump. If a stream has no descriptor, such as a stream from an
+embedding program, the task of the pump reads the stream.
 
 A turn is a series of reads, during which no other task runs. Clients choose the number of bytes and
 the CPU time per byte, so a turn is bounded in time and not in reads. After `TURN`, every other task
 runs before the next read. The next turn begins with the ready sockets that the last turn did not
-reach, so no ready socket is passed over.
+reach, so every ready socket is read.
 
-A wake of the trio loop also costs more than forwarding a message. So after several turns that woke
-no task, the reader task lingers: it sleeps in its own epoll call instead of returning to trio.
+It also costs more CPU time to return to the trio loop than to forward a message. So after several
+turns that woke no task, the reader task lingers: it waits in its own epoll call before it returns.
 Lingering delays other tasks by at most `LINGER`, `SHORT_POLL` and a turn. A new connection, a
 response or a write that becomes blocked wakes a task, which ends the lingering.
 """
@@ -35,34 +35,37 @@ from .read_size import READ_SIZE, READ_TIME, ReadSize
 from .registration import EventRegistration, Read, Registration, Take
 
 TURN: Final = 0.01
-"""Seconds of reading after which every other task of the relay runs."""
+"""Maximum duration, in seconds, of a turn. After a turn, every other task of the relay runs."""
 
 LINGER: Final = 0.002
-"""Seconds for which the reader task polls its own epoll set before it returns to the trio loop.
+"""Seconds for which the reader task polls its epoll set before it returns to the trio loop.
 
-A quarter of this time costs 6 % more CPU time per message in ping-pong with one pair.
+With a quarter of this value, a single pair in ping-pong needs 6 % more CPU time per message.
 """
 
 SHORT_POLL: Final = 0.001
-"""Timeout in seconds of an epoll call while lingering: the shortest timeout of epoll above 0."""
+"""Timeout, in seconds, of an epoll call while the reader task lingers.
+
+It is the shortest nonzero timeout that epoll supports.
+"""
 
 QUIET_TURNS: Final = 4
-"""Number of consecutive turns without a woken task, after which the reader task lingers.
+"""Number of consecutive turns that must wake no task before the reader task lingers.
 
-A woken task wakes other tasks. For example, an accepted connection needs several turns of the trio
-loop until its response is sent.
+A woken task may wake other tasks. For example, an accepted connection needs several turns of the
+trio loop until its response is sent.
 """
 
 BATCH: Final = 1024
-"""Maximum number of ready descriptors that one epoll call returns. The next call returns others."""
+"""Maximum number of ready descriptors that one epoll call returns. The next call returns more."""
 
 
 @contextmanager
 def open_epoll_reader() -> Iterator[EpollReader | None]:
     """Yield an epoll reader, or None on a platform without epoll.
 
-    When the context ends, no task may wait for the epoll reader any more. Raises OSError if the
-    descriptor limit is reached.
+    No task may wait for the epoll reader when the context ends. Raises OSError if the descriptor
+    limit is reached.
     """
     if not hasattr(select, "epoll"):
         yield None
@@ -72,7 +75,7 @@ def open_epoll_reader() -> Iterator[EpollReader | None]:
 
 
 class EpollReader:
-    """Reader of all registered descriptors. One task, the reader task, must execute `run`."""
+    """Reader of all registered descriptors. One task, the reader task, must call `run`."""
 
     def __init__(self, epoll: select.epoll) -> None:
         self._epoll = epoll
@@ -96,22 +99,22 @@ class EpollReader:
                 quiet_turns = 0
 
     def _linger(self, end: float) -> bool:
-        """Poll and read until the time ``end``; return False if a task was woken."""
+        """Poll and read until the time ``end``. Return False as soon as a task is woken."""
         while not self._ready and self._turn_end < end and self._poll(SHORT_POLL):
             if self._take_turn():
                 return False
         return True
 
     def _poll(self, seconds: float) -> bool:
-        """Queue descriptors that are ready within ``seconds``; return False if none is queued."""
+        """Queue descriptors that become ready within ``seconds``. Return True if any is queued."""
         for fd, mask in self._epoll.poll(seconds, BATCH):
-            # A closed descriptor of which a copy is open stays in the set without a registration.
+            # A closed descriptor stays in the set, without a registration, while a copy is open.
             if (found := self._registrations.get(fd)) is not None:
                 self._ready.append((found, mask))
         return bool(self._ready)
 
     def _take_turn(self) -> bool:
-        """Read all ready sockets, or stop after `TURN`; return True if a task was woken."""
+        """Read the ready sockets, for at most `TURN` seconds. Return True if a task was woken."""
         ready, registrations, woke = self._ready, self._registrations, False
         now = perf_counter()
         end = now + TURN
@@ -153,20 +156,20 @@ class EpollReader:
             take: A function that the reader task calls with the bytes of each read; b"" is the end
                 of the stream. The function must not wait.
             max_bytes: The maximum number of bytes in one read.
-            size: A second maximum, which adapts to the time that ``take`` needs.
-            read: A function that reads at most the given number of bytes, by default `os.read`. It
-                raises BlockingIOError if no bytes are available.
+            size: A second maximum number of bytes, which adapts to the time that ``take`` needs.
+            read: A function that reads at most the given number of bytes. It raises BlockingIOError
+                if no bytes are available. None to read ``fd`` with `os.read`.
             has_more: A function that returns True if ``read`` has bytes although the descriptor is
                 not readable.
 
         This method raises the exceptions of ``take`` and ``read``. Cancellation loses no bytes.
         """
-        # The coroutine is returned and not awaited here: an idle side keeps fewer coroutines.
+        # Return the coroutine without awaiting it, so that an idle side keeps fewer coroutines.
         registration = Registration(fd, size, take, max_bytes, read, has_more)
         return self._wait(registration, select.EPOLLIN)
 
     async def wait_hangup(self, fd: int) -> bool:
-        """Wait, without reading, until the client ends its stream; return True after a reset."""
+        """Wait, without reading, until the client ends its stream. Return True after a reset."""
         registration = EventRegistration(fd)
         await self._wait(registration, select.EPOLLRDHUP)
         return bool(registration.events & select.EPOLLERR)
@@ -174,8 +177,8 @@ class EpollReader:
     async def wait_readable(self, fd: int) -> None:
         """Wait until a descriptor is readable, without reading it.
 
-        Unlike `trio.lowlevel.wait_readable`, this method does not delay the task while the reader
-        task lingers.
+        `trio.lowlevel.wait_readable` would delay the task while the reader task lingers. This
+        method does not.
         """
         await self._wait(EventRegistration(fd), select.EPOLLIN)
 
@@ -184,8 +187,8 @@ class EpollReader:
         self._epoll.register(registration.fd, events)
         self._registrations[registration.fd] = registration
         await trio.lowlevel.wait_task_rescheduled(partial(self._abort, registration))
-        # The traceback of the failure refers to the registration and to this stack frame. If either
-        # kept a reference to the failure, the cycle would keep the pair in memory.
+        # The traceback of the failure refers to the registration and to this stack frame. If one of
+        # them kept a reference to the failure, the cycle would keep the pair in memory.
         failure, registration.failure = registration.failure, None
         try:
             if failure is not None:
@@ -198,7 +201,7 @@ class EpollReader:
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _end(self, registration: Registration) -> None:
-        # If the descriptor was closed meanwhile, a new connection may already have the same number.
+        # If the descriptor was closed in the meantime, a new connection may have the same number.
         if self._registrations.get(registration.fd) is registration:
             del self._registrations[registration.fd]
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Adapt the size of a read to the CPU time that the data of earlier reads needed.
+"""Adapt the size of a read to the CPU time that the relay needed for the data of earlier reads.
 
 Pure: the time is an argument.
 """
@@ -8,37 +8,40 @@ from __future__ import annotations
 from typing import Final
 
 READ_SIZE: Final = 127 * 1024
-"""Maximum size of a read in bytes. One direction of a pair needs about as much memory.
+"""Maximum size, in bytes, of a read. Each direction of a pair needs about as much memory.
 
-Larger reads cost less CPU time per byte, but only below 128 KiB. From 128 KiB on, the C library
-maps new memory for each read.
+Larger reads cost less CPU time per byte. But for each read of 128 KiB or more, the C library maps
+new memory.
 """
 
 MIN_READ: Final = 1024
-"""Lower bound of `ReadSize.bytes`. In smaller reads, most of the CPU time would be overhead."""
+"""Minimum value of `ReadSize.bytes`. Smaller reads would mostly cost overhead."""
 
 FIRST_READ: Final = 16 * 1024
-"""Size of the first read in bytes, before any CPU time is known."""
+"""Size, in bytes, of the first read from a side."""
 
 READ_TIME: Final = 0.0005
-"""Target maximum in seconds for one read, including the processing of its data.
+"""Target for the maximum duration, in seconds, of one read and the processing of its data.
 
-A read of `READ_SIZE` takes a fifth of this time if the messages are large. With one-byte frames, it
+A read of `READ_SIZE` bytes with large messages takes a fifth of this time. With one-byte frames, it
 would take sixty times this time, and delay all other tasks.
 """
 
 
 class ReadSize:
-    """Size of the next read from one side. It shrinks if the data needs more CPU time per byte."""
+    """Size of the next read from one side.
+
+    The size shrinks after a read that took longer than `READ_TIME`, and grows after a fast read.
+    """
 
     __slots__ = ("bytes",)
 
     def __init__(self) -> None:
         self.bytes = FIRST_READ
-        """Maximum size of the next read in bytes, from `MIN_READ` to `READ_SIZE`."""
+        """Maximum size, in bytes, of the next read: from `MIN_READ` to `READ_SIZE`."""
 
     def adapt(self, seconds: float) -> None:
-        """Set the size of the next read; ``seconds`` is the processing time of the last read."""
+        """Set the size of the next read. The last read and its processing took ``seconds``."""
         if seconds > READ_TIME:
             self.bytes = max(MIN_READ, int(self.bytes * READ_TIME / seconds))
         elif seconds < READ_TIME / 2 and self.bytes < READ_SIZE:

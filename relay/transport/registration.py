@@ -1,4 +1,4 @@
-"""Registrations of descriptors in the epoll reader, each for one sleeping task."""
+"""Registrations of descriptors in the epoll reader. Each registration is for one sleeping task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Read = Callable[[int], bytes]
 
 
 class Registration:
-    """A registered descriptor, the function that gets its bytes, and the task that sleeps."""
+    """A registered descriptor, the function that gets its bytes, and the task to wake."""
 
     __slots__ = ("_max_bytes", "_read", "_take", "failure", "fd", "has_more", "size", "task")
 
@@ -38,7 +38,7 @@ class Registration:
         self.failure: Exception | None = None
 
     def read_once(self, events: int) -> bool | None:
-        """Read once; return True if the task must be woken, None if no bytes were available."""
+        """Read once. Return True if the task must be woken, None if no bytes were available."""
         try:
             size, limit, read = self.size.bytes, self._max_bytes, self._read
             size = size if size < limit else limit  # noqa: FURB136 - half the time
@@ -51,7 +51,7 @@ class Registration:
 
 
 class EventRegistration(Registration):
-    """A registered descriptor that is not read. The task sleeps until the first epoll event."""
+    """A registered descriptor that is not read. Its first epoll event wakes the task."""
 
     __slots__ = ("events",)
 

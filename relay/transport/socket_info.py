@@ -1,8 +1,8 @@
 """Query the kernel for facts about a socket: queues, acknowledgements and peer address.
 
-Keepalive and takeover checks query the queues and the acknowledgements; forwarding a message does
-not. If the platform or the stream does not report a fact, the query returns a default value for
-which no check ends a side.
+Keepalive and takeover checks query the queues and the acknowledgements. Forwarding a message needs
+no query. If the platform or the stream does not report a fact, the query returns a default value
+with which no check ends a side.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ COUNT: Final = Struct("i")
 
 
 class AckState(NamedTuple):
-    """Acknowledgements that the client's kernel sent."""
+    """Facts about the acknowledgements that the client's kernel sent."""
 
     acked_bytes: int = 0
-    """A count that grows with each byte that the client's kernel acknowledges; 0 if unknown."""
+    """Count that increases with each acknowledged byte; 0 if unknown."""
     seconds_since_ack: float = 0.0
-    """Seconds since the last acknowledgement; 0 if no probe is unacknowledged.
+    """Seconds since the last acknowledgement; 0 if all probes are acknowledged.
 
     The client's kernel acknowledges data even if the client's program does not read. So a large
-    value means that the network or the client's machine failed.
+    value means that the network or the client's machine has failed.
     """
     unacked_probes: int = 0
-    """Number of unacknowledged probes: retransmissions and zero-window probes."""
+    """Number of unacknowledged probes, that is, retransmissions and zero-window probes."""
 
 
 def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
@@ -69,9 +69,9 @@ def descriptor_limit() -> int:
 def ack_state(sock: trio.socket.SocketType) -> AckState:
     """Return the acknowledgements for a socket.
 
-    For a TCP socket on Linux, TCP_INFO reports the acknowledgements. For any other socket, the
-    count of acknowledged bytes is the negative size of the send queue, which grows towards 0 while
-    the client reads.
+    For a TCP socket on Linux, TCP_INFO reports the acknowledgements. For any other socket,
+    `AckState.acked_bytes` is the negative number of bytes in the send queue. While the client
+    reads, this number rises towards 0.
     """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)

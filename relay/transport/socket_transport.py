@@ -20,8 +20,8 @@ __all__ = ["SocketTransport"]
 class SocketTransport(Transport):
     """Transport that reads and writes the non-blocking descriptor of a TCP or Unix socket.
 
-    This transport needs half as much CPU time per message as a `trio.SocketStream`, whose methods
-    are checkpoints even if they do not have to wait.
+    This transport needs half as much CPU time per message as a `trio.SocketStream`. The methods of
+    a `trio.SocketStream` are checkpoints even if they do not have to wait.
     """
 
     __slots__ = ("_behind", "_fd", "_flushing")
@@ -43,17 +43,17 @@ class SocketTransport(Transport):
         return bool(self._unsent)
 
     def _read_now(self, max_bytes: int) -> bytes:
-        """Return at most ``max_bytes`` of available data; b"" is the end of the stream.
+        """Return at most ``max_bytes`` bytes without waiting; b"" is the end of the stream.
 
-        Raises BlockingIOError if no data is available, and OSError or trio.BrokenResourceError if
-        the connection failed.
+        Raises BlockingIOError if no bytes are available, and another OSError or
+        trio.BrokenResourceError if the connection failed.
         """
         return (
             self._take_pushed_back(max_bytes) if self._pushed_back else self._read_bytes(max_bytes)
         )
 
     def _read_bytes(self, max_bytes: int) -> bytes:
-        """Read the descriptor without decrypting the data. Exceptions are those of `_read_now`."""
+        """Read the descriptor without decrypting the data. Exceptions are as in `_read_now`."""
         return os.read(self._descriptor(), max_bytes)
 
     def _has_more(self) -> bool:
@@ -83,9 +83,8 @@ class SocketTransport(Transport):
         while self._has_more():
             if take(self._read_now(min(max_bytes, self._size.bytes))):
                 return
-            await (
-                trio.lowlevel.checkpoint()
-            )  # other tasks run, because a lot of data may be pushed back
+            # Let other tasks run, because a lot of data may be pushed back.
+            await trio.lowlevel.checkpoint()
         try:
             await self._read_rest(take, max_bytes)
         except OSError as error:
@@ -93,7 +92,7 @@ class SocketTransport(Transport):
             raise trio.BrokenResourceError from error
 
     def _read_rest(self, take: Take, max_bytes: int) -> Coroutine[Any, Any, None]:
-        """Read the descriptor for ``take``, after all bytes that were pushed back are read."""
+        """Read the descriptor for ``take``. The caller must first read all pushed-back bytes."""
         return self._read_until(take, max_bytes)
 
     def _read_until(
@@ -105,8 +104,8 @@ class SocketTransport(Transport):
     ) -> Coroutine[Any, Any, None]:
         """Read with `EpollReader.read_until`, or in this task if there is no epoll reader.
 
-        The caller must await the result at once, and handle an OSError. Coroutines are returned and
-        not awaited here, because each idle side would keep the memory of a further coroutine.
+        The caller must await the result immediately, and handle an OSError. This method does not
+        await it, because each idle side would then need memory for one more coroutine.
         """
         fd = self._descriptor()
         if self._epoll_reader is not None:
@@ -145,7 +144,7 @@ class SocketTransport(Transport):
         return True
 
     def _write(self) -> bool:
-        """Write buffered bytes until the socket is full; return True if all of them are written."""
+        """Write buffered bytes until the socket is full. Return True if all bytes are written."""
         while unsent := self._unsent:
             sent = self._write_bytes(unsent)
             if sent < len(unsent):
@@ -155,7 +154,7 @@ class SocketTransport(Transport):
         return True
 
     def _write_bytes(self, data: bytes | memoryview) -> int:
-        """Write once; return the number of bytes that the socket accepted, 0 if it is full."""
+        """Write once. Return the number of bytes that the socket accepted; 0 if it is full."""
         try:
             return os.write(self._fd, data)
         except BlockingIOError:
@@ -166,7 +165,7 @@ class SocketTransport(Transport):
             raise trio.BrokenResourceError from error
 
     def _next(self) -> bytes:
-        """Remove and return the frames that are buffered behind a partial write."""
+        """Remove and return the frames that are buffered after a partial write."""
         data, self._behind = self._behind, b""
         return data
 

@@ -12,9 +12,9 @@ from .tls_failure import classify_failure
 class StreamTransport(Transport):
     """Transport over a generic `trio.abc.Stream`.
 
-    A cancelled call of the stream's `send_all` has sent an unknown part of its data. So the writers
-    do not call `send_all`. A task in ``nursery`` calls it, and cancelling a writer does not cancel
-    that task.
+    If the stream's `send_all` is cancelled, an unknown part of its data has been sent. So the
+    writers do not call `send_all`. A task in ``nursery`` calls it, and the cancellation of a writer
+    does not cancel this task.
     """
 
     __slots__ = ("_flushed",)
@@ -74,7 +74,7 @@ class StreamTransport(Transport):
             flushed.set()
 
     def _take(self) -> bytes | memoryview:
-        """Remove and return the next bytes to send: first unsent frames, then deferred frames."""
+        """Remove and return the unsent frames. If there are none, return the deferred frames."""
         if self._unsent:
             data, self._unsent = self._unsent, b""
         else:

@@ -1,7 +1,7 @@
 """Classify failed TLS handshakes for logs and metrics.
 
-Pure. The result depends only on the reason code from OpenSSL, which comes from a fixed table. So
-the result contains no data from the client.
+Pure. The result depends only on the reason code of the OpenSSL error. Reason codes come from a
+fixed table, so the result contains no data from the client.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TlsFailure(StrEnum):
     CERTIFICATE_REFUSED = "certificate_refused"
     """The client sent an alert because it does not accept the relay's certificate."""
     CLIENT_ALERT = "client_alert"
-    """The client sent an alert of another kind."""
+    """The client sent an alert for another reason."""
     ENDED = "ended"
     """The client ended the connection before the handshake was complete."""
     RESET = "reset"
@@ -36,7 +36,7 @@ class TlsFailure(StrEnum):
 
 
 class HandshakeFailure(NamedTuple):
-    """Kind of a failed TLS handshake, and the reason text from OpenSSL; "" if there is none."""
+    """Kind of failure of a TLS handshake, and the reason from OpenSSL; "" if there is no reason."""
 
     kind: TlsFailure
     detail: str = ""
@@ -58,7 +58,7 @@ KIND_OF_REASON: Final = {
 }
 
 ALERT: Final = "_ALERT_"
-"""Text in each reason code that is an alert from the client, such as TLSV1_ALERT_UNKNOWN_CA."""
+"""Text in the reason codes of alerts from the client, such as TLSV1_ALERT_UNKNOWN_CA."""
 
 VERSION_ALERTS: Final = {"PROTOCOL_VERSION"}
 CERTIFICATE_ALERTS: Final = {
@@ -72,7 +72,7 @@ CERTIFICATE_ALERTS: Final = {
 
 
 def classify_failure(error: BaseException | None) -> HandshakeFailure:
-    """Return the kind and reason of a failed handshake; an error without a reason is a reset."""
+    """Return the kind and the reason of a failed handshake. An error without reason is a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""

@@ -4,14 +4,14 @@ An `ssl.SSLObject` does no I/O. It reads ciphertext from one buffer and writes c
 buffer. `SocketTransport` reads and writes the descriptor. This module decrypts within each read,
 and encrypts once the socket has accepted all earlier ciphertext.
 
-- Each read empties the buffer of received ciphertext, because buffered data does not make the
-  descriptor readable. Plaintext that exceeds the caller's limit is kept in `_pushed_back`.
+- Each read processes all received ciphertext, because epoll does not report ciphertext that is
+  already in a buffer. Plaintext that exceeds the caller's limit is kept in `_pushed_back`.
 - Frames that are sent while the socket is full are buffered as plaintext. So a deferred frame can
-  still be replaced, and each record is encrypted when the record is written.
+  still be replaced, and a record is encrypted only when it is written.
 - OpenSSL never shrinks its buffers. They stay small, because they get at most one record at a time.
-- A read may produce records, such as the reply to a KeyUpdate. These records are sent at once, or
-  after the buffered ciphertext. If a client causes more than `MAX_REPLIES` bytes of such records
-  and reads none of them, the relay disconnects the client.
+- A read may produce records, such as the reply to a KeyUpdate. These records are sent immediately,
+  or after the ciphertext that is already buffered. If a client causes more than `MAX_REPLIES` bytes
+  of such records and reads none of them, the relay disconnects the client.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from .socket_transport import SocketTransport
 from .tls_failure import classify_failure
 
 RECORD: Final = 16 * 1024
-"""Maximum size in bytes of the plaintext in one TLS record (RFC 8446 section 5.1)."""
+"""Maximum size, in bytes, of the plaintext in one TLS record (RFC 8446 section 5.1)."""
 
 MAX_REPLIES: Final = 64 * 1024
-"""Maximum total size in bytes of the records that reads produce while writes are blocked."""
+"""Maximum total size, in bytes, of the records that reads produce while writes are blocked."""
 
 
 class TLSSocket(trio.abc.AsyncResource):
@@ -50,8 +50,8 @@ class TLSSocket(trio.abc.AsyncResource):
 class TLSTransport(SocketTransport):
     """TLS server over a TCP or Unix socket.
 
-    The client's stream ends with a close_notify, or with the end of the TCP stream. The relay sends
-    close_notify after the last frame of every connection that did not fail.
+    The client's stream ends with close_notify, or with the end of the TCP stream. Unless the
+    connection failed, the relay sends close_notify after the last frame.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class TLSTransport(SocketTransport):
         self._tls = stream.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._handshake_complete = False  # True once the handshake is complete
         self._ended = False  # True if no plaintext follows `_pushed_back`
-        self._failed = False  # the same, but because of an error
+        self._failed = False  # True if no plaintext follows `_pushed_back` because of an error
         self._notified = False  # True once close_notify was sent
         self.handshake_done = False
 
@@ -88,7 +88,7 @@ class TLSTransport(SocketTransport):
         self._pushed_back = self._plaintext()
 
     async def _handshake(self) -> None:
-        """Exchange the handshake messages; `_step` processes the bytes of each read.
+        """Exchange the handshake messages. `_step` processes the bytes of each read.
 
         Raises trio.BrokenResourceError if the handshake or the connection fails.
         """
@@ -108,7 +108,7 @@ class TLSTransport(SocketTransport):
         await self.flush()
 
     def _step(self, data: bytes) -> bool:
-        """Continue the handshake; return True if the handshake ended or if the socket is full."""
+        """Continue the handshake. Return True if the handshake ended, or if the socket is full."""
         if data:
             self.heard = True
             self._incoming.write(data)
@@ -149,10 +149,10 @@ class TLSTransport(SocketTransport):
         return bool(self._pushed_back) or self._ended or self._failed
 
     def _decrypt(self, data: bytes) -> bytes:
-        """Decrypt received bytes; b"" is the end of the TCP stream, and sets `_ended`.
+        """Decrypt received bytes. The argument b"" is the end of the TCP stream, and sets `_ended`.
 
-        The result is b"" if no record is complete. After an invalid record, send an alert and set
-        `_failed`. `_read_now` first returns the plaintext before that record, and then raises.
+        Returns b"" if no record is complete. After an invalid record, this sends an alert and sets
+        `_failed`. `_read_now` then returns the plaintext before this record, and raises afterwards.
         """
         if not data:
             self._ended = True
@@ -171,11 +171,11 @@ class TLSTransport(SocketTransport):
         return plaintext
 
     def _plaintext(self) -> bytes:
-        """Return the plaintext of all complete records; set `_ended` after a close_notify."""
+        """Return the plaintext of all complete records. Set `_ended` after close_notify."""
         plaintext = b""
         try:
-            # OpenSSL consumes only the record that it returns. So an empty buffer means that no
-            # plaintext is left, and avoids a read that would raise SSLWantReadError.
+            # OpenSSL takes only one record at a time from the buffer. So no plaintext is left when
+            # the buffer is empty, and no further read has to raise SSLWantReadError.
             while self._incoming.pending and not self._ended:
                 if piece := self._tls.read(RECORD):
                     plaintext = plaintext + piece if plaintext else piece
@@ -189,7 +189,7 @@ class TLSTransport(SocketTransport):
         return plaintext
 
     def _reply(self) -> None:
-        """Send TLS replies, such as to a KeyUpdate; fail if the client lets too many pile up."""
+        """Send TLS replies, such as to a KeyUpdate. Set `_failed` if too many are unsent."""
         if not self._unsent:
             self.send_deferred(b"")
         elif self._outgoing.pending > MAX_REPLIES:
@@ -206,7 +206,7 @@ class TLSTransport(SocketTransport):
         return self._encrypt(data)
 
     def _encrypt(self, data: bytes) -> bytes:
-        """Encrypt the data; return it after the pending records of OpenSSL, such as an alert."""
+        """Encrypt data. Return OpenSSL's pending records, such as an alert, and the new records."""
         try:
             if len(data) <= RECORD:
                 if data:
@@ -223,7 +223,7 @@ class TLSTransport(SocketTransport):
             raise trio.BrokenResourceError from error
 
     def _send_records(self) -> None:
-        """Send the pending records of OpenSSL, such as an alert; ignore a failure to send."""
+        """Send the pending records of OpenSSL, such as an alert. Ignore a failed write."""
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             self.try_send(b"")
 
@@ -231,7 +231,7 @@ class TLSTransport(SocketTransport):
         """Send close_notify once, unless the handshake is incomplete."""
         if self.handshake_done and not self._notified:
             self._notified = True
-            with suppress(ssl.SSLError):  # without waiting for the client's close_notify
+            with suppress(ssl.SSLError):  # do not wait for the client's close_notify
                 self._tls.unwrap()
             self._send_records()
 
@@ -242,7 +242,8 @@ class TLSTransport(SocketTransport):
     async def aclose(self) -> None:
         if self._fd >= 0:
             self._notify()
-            # The kernel resets a connection that is closed with unread data, such as close_notify.
+            # Read once, because the kernel resets a connection that is closed with unread data,
+            # such as the client's close_notify.
             with suppress(OSError):
                 os.read(self._fd, RECORD)
         await super().aclose()

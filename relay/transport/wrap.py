@@ -16,9 +16,9 @@ def wrap_stream(
 ) -> Transport:
     """Return the fastest transport for a stream.
 
-    ``nursery`` runs the writes for which no caller waits. The nursery and the epoll reader must
-    remain open until the transport is closed. Without an epoll reader, the task that waits for data
-    reads the descriptor itself.
+    ``nursery`` runs the writes that no task waits for. The nursery and the epoll reader must stay
+    open until the transport is closed. Without an epoll reader, the task that waits for data reads
+    the descriptor.
     """
     if isinstance(stream, TLSSocket):
         return TLSTransport(stream, nursery, reader)

@@ -27,7 +27,7 @@ from relay.client.handshake import Initiator, prologue
 from relay.client.lost import ConnectionLost
 from relay.client.messages import NewSession, Ping, Request
 from relay.client.websocket import WebSocket
-from tests.support.endpoints import Endpoints, echo, ended_with, response
+from tests.support.endpoints import Endpoints, accept_upgrade, echo, ended_with, response
 
 TOKEN = "token-of-this-relay"  # noqa: S105 - of the relay of these tests
 
@@ -69,7 +69,7 @@ async def test_relay_restarts(endpoints: Endpoints, autojump_clock: trio.testing
     await trio.sleep(20)
     assert endpoints.host.events[-1] == Waiting()
     assert endpoints.host.reasons[0] == "the connection was cut, without a close frame"
-    assert {*endpoints.host.reasons[1:]} == {"connection refused"}
+    assert {*endpoints.host.reasons[1:]} == {"no connection to the relay: connection refused"}
     await use(endpoints)
 
 
@@ -200,14 +200,52 @@ async def test_many_wrong_guests(
 async def test_another_host(
     endpoints: Endpoints, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Two hosts of one link are noticed, and guests are served now and then."""
+    """Two hosts of one link are noticed at once, and guests are served in between."""
     await endpoints.serve(echo)
     await endpoints.serve(echo)
-    await trio.sleep(410)
-    assert any(reason.startswith("another host may use") for reason in endpoints.host.reasons)
+    await trio.sleep(1)
+    reason = "another host may use this link: a peer connected and is no guest"
+    assert endpoints.host.reasons == [reason] * 2
     nursery.start_soon(use, endpoints)
-    await trio.sleep(1500)
+    await trio.sleep(300)
     assert ended_with(endpoints.guest) == [None]
+
+
+async def test_silent_peer(endpoints: Endpoints, autojump_clock: trio.testing.MockClock) -> None:
+    """A peer that sends nothing keeps guests away for 400 s at most."""
+    await endpoints.serve(echo)
+    async with dialer(endpoints).open(endpoints.link.code, 0) as websocket:
+        assert await websocket.receive() == b""
+        begin = trio.current_time()
+        with pytest.raises(ConnectionLost):
+            await websocket.receive()
+        assert 300 < trio.current_time() - begin < 400
+    await use(endpoints)
+
+
+async def test_connections_are_cut(
+    endpoints: Endpoints, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A relay that cuts each connection at once gets few attempts after the first minute."""
+    attempts = 0
+
+    async def answer(server: trio.abc.Stream) -> None:
+        await server.send_all(accept_upgrade(bytes(await server.receive_some())))
+        await server.aclose()
+
+    async def open_stream() -> trio.abc.Stream:
+        nonlocal attempts
+        attempts += 1
+        client, server = trio.testing.memory_stream_pair()
+        nursery.start_soon(answer, server)
+        return client
+
+    await endpoints.serve(echo, open_stream=open_stream)
+    await trio.sleep(60)
+    in_first_minute = attempts
+    await trio.sleep(600)
+    assert 50 < in_first_minute < 300
+    assert attempts - in_first_minute < 200
 
 
 class TestToken:
@@ -231,7 +269,7 @@ class TestToken:
             nursery.start_soon(use, endpoints)
             await trio.sleep(10)
             await endpoints.serve(echo, token=TOKEN)
-        assert endpoints.guest.reasons[0].startswith("the relay answered 401 ")
+        assert endpoints.guest.reasons[0].startswith("the host is not connected (")
         async with endpoints.connect() as session:
             await endpoints.host.cut()
             await endpoints.guest.wait_connected(3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import pytest
 import trio
@@ -28,6 +29,8 @@ from relay.client.messages import (
     Request,
     Resume,
 )
+from relay.client.session_state import SessionState
+from relay.client.transfer import Transfer
 from tests.support.endpoints import Endpoints, ended_with
 
 
@@ -116,6 +119,32 @@ async def test_malformed_message(
         await channel.send(b"\xff")
         assert isinstance(await until(channel, Abort), Abort)
     assert isinstance(ended_with(endpoints.host)[0], ProtocolViolation)
+
+
+class LeavingPeer:
+    """Channel to a peer that violates the protocol, and cuts the connection before the reply."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = [Request()]
+
+    async def receive(self) -> Message:
+        """Return the violation, and then wait."""
+        if not self._messages:
+            await trio.sleep_forever()
+        await trio.lowlevel.checkpoint()
+        return self._messages.pop()
+
+    async def send(self, message: bytes) -> None:
+        """Fail."""
+        await trio.lowlevel.checkpoint()
+        raise ConnectionLost("cut")
+
+
+async def test_peer_leaves_after_violation(autojump_clock: trio.testing.MockClock) -> None:
+    """A violation fails the session, although ABORT does not reach the peer."""
+    state = SessionState()
+    await Transfer(state, cast("Channel", LeavingPeer()), RESUME).run()
+    assert isinstance(state.error, ProtocolViolation)
 
 
 @pytest.mark.parametrize("first", [Ping().encode(), b"\xff"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from relay.client import Link, Session, WrongKey, serve
 from tests.support.chromium import run_chromium
 from tests.support.node_ws import find_ws
 from tests.support.raw_client import BINARY, Client, encode_close
@@ -66,6 +67,24 @@ async def test_python(tcp_relay: TcpRelay, title: str) -> None:
     """A program in Python sends early, prints the message of its peer, and the close code."""
     command = [sys.executable, "-c", program(title)]
     assert await run_beside(tcp_relay, command) == ["b'good day'", "1000"]
+
+
+async def test_python_session(tcp_relay: TcpRelay, nursery: trio.Nursery) -> None:
+    """The program with relay.client prints what its host sends, or the error of a wrong key."""
+    link = Link.new(f"ws://127.0.0.1:{tcp_relay.handle.port}/")
+    await nursery.start(serve, link, echo)
+    wrong = Link(link.url, link.code, bytes(32))
+    for each, output in ((link, b"b'hello'\n"), (wrong, f"{WrongKey()}\n".encode())):
+        command = [sys.executable, "-c", program("Python: relay.client"), each.text]
+        with trio.fail_after(30):
+            done = await trio.run_process(command, capture_stdout=True)
+        assert done.stdout == output
+
+
+async def echo(session: Session) -> None:
+    """Send back what a guest sends."""
+    async for data in session:
+        await session.send_all(data)
 
 
 async def test_python_is_refused(tcp_relay: TcpRelay) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 from typing import Final
@@ -70,6 +71,23 @@ async def test_cut_connections(node: NodeRuntime) -> None:
         ["node", str(SCRIPTS / "cuts.mjs")], capture_stdout=True, capture_stderr=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+async def test_hostile_relay(node: NodeRuntime) -> None:
+    """JavaScript endpoints bound what an attacker can do: bytes, messages and attempts."""
+    done = await trio.run_process(
+        ["node", str(SCRIPTS / "hostile.mjs")],
+        capture_stdout=True,
+        capture_stderr=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    facts = json.loads(done.stdout)
+    reason = "another host may use this link: a peer connected and is no guest"
+    assert facts["anotherHost"] == {"sent": [0], "reasons": [reason]}
+    assert facts["thirdMessageEndsConnection"]
+    assert 100_000 < facts["tinyMessages"] < 200_000
+    assert 100 < facts["attempts"] < 200
 
 
 async def test_host_over_killed_relays(tls_relay: RestartedRelay, runtime: Runtime) -> None:

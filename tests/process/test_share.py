@@ -350,6 +350,37 @@ class TestStatuses:
             host.process.send_signal(signal.SIGINT)
             assert await host.wait() == 130
 
+    async def test_second_signal(self, process_relay: ProcessRelay, tmp_path: Path) -> None:
+        """A second signal does not keep a host from ending the processes of its guests."""
+        mark = tmp_path / "pid"
+        script = f"trap '' TERM; echo $$ >{mark}; sleep 30 & wait; wait"
+        async with (
+            share(tmp_path, process_relay.port, "--", "sh", "-c", script) as host,
+            run_command(
+                tmp_path / "pipe.log", "pipe", f"@{tmp_path / 'link'}", stdin=subprocess.PIPE
+            ) as guest,
+        ):
+            await guest.line("connected")
+            with trio.fail_after(10):
+                while not (mark.exists() and mark.read_text()):
+                    await trio.sleep(0.02)
+            host.process.send_signal(signal.SIGINT)
+            await trio.sleep(0.5)
+            host.process.send_signal(signal.SIGTERM)
+            assert await host.wait() == 130
+            assert not Path(f"/proc/{mark.read_text().strip()}").exists()  # noqa: ASYNC240
+            assert await guest.wait() == 1
+
+    async def test_ignored_signals(self, tmp_path: Path) -> None:
+        """A command that was started with all signals ignored runs."""
+        done = await trio.run_process(
+            ["sh", "-c", 'trap "" INT TERM HUP; exec "$@"', "sh", *PROGRAM, "pipe", LOCAL_LINK],
+            capture_stderr=True,
+            check=False,
+            env=clean_environment({}),
+        )
+        assert (done.returncode, done.stderr.count(b"connection refused")) == (1, 1)
+
     async def test_closed_output(self, tmp_path: Path) -> None:
         """A closed standard output is wrong usage."""
         done = await trio.run_process(

@@ -1,5 +1,6 @@
 """The commands `arc-relay share`, `arc-relay pipe` and `arc-relay forward`.
 
-`commands` declares them for the command line, and imports nothing else of this package until one of
-them runs: `arc-relay start` must neither need the extra `client` nor wait for its import.
+`commands` declares them for the command line. It imports the other modules of this package only
+when a command runs, because `arc-relay start` must neither need the extra `client` nor wait for
+such an import.
 """

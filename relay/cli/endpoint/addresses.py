@@ -1,4 +1,4 @@
-"""Addresses of local sockets as the commands accept them. Pure."""
+"""Addresses of sockets, in the syntax that the commands accept. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_PORT: Final = 65535
 
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
-    """Host and port."""
+    """Address of a TCP socket: host and port."""
 
     host: str
     port: int
@@ -25,7 +25,7 @@ class TcpAddress:
 
 @dataclass(frozen=True, slots=True)
 class UnixAddress:
-    """Path of a Unix socket."""
+    """Address of a Unix socket: its path."""
 
     path: str
 
@@ -37,10 +37,10 @@ Address = TcpAddress | UnixAddress
 
 
 def parse_address(text: str) -> Address:
-    """Parse ``:PORT``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:PATH``.
+    """Parse ``PORT``, ``:PORT``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:PATH``.
 
-    Without a host, the address is on the loopback interface. Raises ValueError if the text is no
-    address.
+    Without a host, the address is 127.0.0.1. Raises ValueError for any other text. The message does
+    not quote the text, which may be a link by mistake.
     """
     if text.startswith(UNIX):
         path = text.removeprefix(UNIX)
@@ -51,14 +51,14 @@ def parse_address(text: str) -> Address:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ValueError(f"an IPv6 address must be in brackets, as in [{host}]:{port}")
-    if not colon:
-        raise ValueError("an address must be :PORT, HOST:PORT or unix:PATH")
+        raise ValueError("an IPv6 address must be in brackets, as in [::1]:80")
+    if not colon and not port.isdecimal():
+        raise ValueError("it has no port")
     return TcpAddress(host or LOOPBACK, parse_port(port))
 
 
 def parse_port(text: str) -> int:
-    """Parse a port from 1 to 65535; raise ValueError for any other text."""
+    """Parse a port from 1 to 65535. Raises ValueError for any other text."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:6]) <= MAX_PORT):
-        raise ValueError(f"the port must be a number from 1 to {MAX_PORT}, not {text!r}")
+        raise ValueError(f"the port must be a number from 1 to {MAX_PORT}")
     return int(text)

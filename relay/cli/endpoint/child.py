@@ -1,4 +1,4 @@
-"""One process for each guest of `arc-relay share -- COMMAND`."""
+"""Run the process that serves one guest of `arc-relay share -- COMMAND`."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from .copying import OutputFailed, copy_from_session, copy_to_session, run_both
 from .variables import SECRET_VARIABLES
 
 KILL_AFTER: Final = 5.0
-"""Seconds from SIGTERM to SIGKILL for the process group at the end of a session."""
+"""Seconds from SIGTERM to SIGKILL when a process group is ended."""
 
 POLL: Final = 0.05
-"""Seconds between two checks if a process group exists. The kernel reports only its leader."""
+"""Seconds between two checks of whether a process group still exists. They are necessary, because
+the kernel reports only the exit of the leader."""
 
 
 async def serve_command(arguments: Sequence[str], session: Session) -> None:
-    """Run a command whose standard input and output are the session, until its output ends.
+    """Run a command until it has ended. The session is its standard input and output.
 
-    Standard error is that of this process. The command leads a process group, which is ended at the
-    end of the session and by cancellation. Raises TargetError if the command cannot be started.
+    The command inherits standard error, and leads a new process group. The group is ended when this
+    function returns, raises or is cancelled. Raises TargetError if the command cannot be started.
     """
     try:
         process = await trio.lowlevel.open_process(
@@ -48,14 +49,14 @@ async def serve_command(arguments: Sequence[str], session: Session) -> None:
 
 
 async def copy(process: trio.Process, session: Session) -> None:
-    """Copy between a process and a session, until the process and its output have ended.
+    """Copy between a process and a session, until both the process and its output have ended.
 
-    A process that has closed its output, as with `cat >file`, may still read its input.
+    A process that has closed its output, such as `cat >file`, may still read its input.
     """
     stream: Any = process.stdio  # never None, because both of its streams are pipes
 
     async def write() -> None:
-        with suppress(OutputFailed):  # the process reads no more, and its output goes on
+        with suppress(OutputFailed):  # the process has closed its input, but may still write
             await copy_from_session(session, stream)
 
     async def read() -> None:
@@ -68,7 +69,7 @@ async def copy(process: trio.Process, session: Session) -> None:
 
 
 async def end_group(process: trio.Process) -> None:
-    """End the process group of a process with SIGTERM, and with SIGKILL if it does not end soon."""
+    """Send SIGTERM to the process group of a process, and SIGKILL if it still exists later."""
     stream: Any = process.stdio
     await stream.aclose()
     signal_group(process, signal.SIGTERM)
@@ -82,11 +83,11 @@ async def end_group(process: trio.Process) -> None:
 
 
 def signal_group(process: trio.Process, number: int) -> bool:
-    """Send a signal to the process group that a process leads; return False if it is gone."""
+    """Send a signal to the process group of a process. Return False if no process received it."""
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:
         return False
-    except PermissionError:  # a member has changed its user; no further signal would reach it
+    except PermissionError:  # every member runs as another user, which no signal can reach
         return False
     return True

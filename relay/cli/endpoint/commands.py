@@ -1,7 +1,7 @@
 """Declaration of the commands share, pipe and forward for the command line.
 
-The functions import their implementation when they run. Its imports take as long as the start of a
-relay, and need the extra `client`.
+Each function imports its implementation when it runs, because this import takes as long as the
+start of a relay and needs the extra `client`.
 """
 
 from __future__ import annotations
@@ -25,27 +25,25 @@ EXTRA: Final = {"cryptography", "segno"}
 RESUME_TIMEOUT: Final[Field] = seconds(300, "").metadata["field"]
 
 SHARE_EXAMPLE: Final = (
-    "The link is secret: everyone who has it is trusted as a guest. The relay sees only encrypted"
+    "The link is secret: everyone who has it can connect as a guest. The relay sees only encrypted"
     " bytes. Example: arc-relay share ssh --via wss://relay.example/"
 )
 PIPE_EXAMPLE: Final = "Example: ssh -o ProxyCommand='arc-relay pipe --quiet @home.link' me@home"
 FORWARD_EXAMPLE: Final = "Example: arc-relay forward @home.link 8080"
 
 Ca = Annotated[
-    str, typer.Option(metavar="PATH", help="Trust the authorities in this PEM file alone.")
+    str, typer.Option(metavar="PATH", help="Trust only the authorities in this PEM file.")
 ]
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Do not verify the certificate of the relay.")
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Write nothing but errors to standard error.")
-]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write only errors to standard error.")]
 Resume = Annotated[
     str,
     typer.Option(
         "--resume-timeout",
         metavar="TIME",
-        help="Time in which a session without a connection can go on, such as 5m.",
+        help="End a session that has had no connection for this time, such as 5m.",
     ),
 ]
 LinkArgument = Annotated[
@@ -53,7 +51,7 @@ LinkArgument = Annotated[
     typer.Argument(
         metavar="LINK",
         show_default=False,
-        help=f"The link, @FILE for a file with the link, or nothing for the variable {LINK}."
+        help=f"The link, or @FILE for a file with the link. By default, the variable {LINK}."
         " Other users of this machine can see a link on the command line.",
     ),
 ]
@@ -62,7 +60,7 @@ LinkArgument = Annotated[
 class ShareCommand(TyperCommand):
     """Command whose last argument may be a command line after ``--``.
 
-    The parser removes the first ``--``. Doubled, one of them remains for `parse_target`.
+    The parser removes the first ``--``. This class adds a second ``--`` for `parse_target`.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -80,7 +78,7 @@ def share(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         typer.Argument(
             metavar="TARGET | -- COMMAND [ARGUMENT]...",
             show_default=False,
-            help="What guests reach: ssh (port 22 of this machine), :PORT, HOST:PORT, unix:PATH,"
+            help="What guests reach: ssh (port 22 of this machine), PORT, HOST:PORT, unix:PATH,"
             " - (standard input and output, for one guest), or a command that runs once for each"
             " guest.",
         ),
@@ -90,7 +88,8 @@ def share(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         typer.Option(
             metavar="URL",
             show_default=False,
-            help="The relay, such as wss://relay.example/; an existing link file has it already.",
+            help="URL of the relay, such as wss://relay.example/. Not needed if the link file"
+            " exists.",
         ),
     ] = None,
     link_file: Annotated[
@@ -98,18 +97,18 @@ def share(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         typer.Option(
             metavar="FILE",
             show_default=False,
-            help="Keep the link in this file, so that it stays the same after a restart.",
+            help="Keep the link in this file, so that the next start uses the same link.",
         ),
     ] = None,
     new: Annotated[
-        bool, typer.Option("--new", help="Replace the link in the link file by a new one.")
+        bool, typer.Option("--new", help="Replace the link in the link file with a new link.")
     ] = False,
     token_file: Annotated[
         str,
         typer.Option(
             metavar="PATH",
-            help=f"The file with the token of the relay, if the relay needs one; or set the"
-            f" variable {TOKEN} to the token.",
+            help=f"File with the token of the relay, if the relay needs one. By default, the"
+            f" variable {TOKEN} gives the token.",
         ),
     ] = "",
     ca: Ca = "",
@@ -121,7 +120,7 @@ def share(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
     quiet: Quiet = False,
     systemd: Annotated[
         bool,
-        typer.Option("--systemd", help="Print a unit of systemd with these options, and exit."),
+        typer.Option("--systemd", help="Print a systemd unit with these options, and exit."),
     ] = False,
 ) -> None:
     """Let guests with the link reach a local port, a socket, a command or standard input."""
@@ -132,6 +131,9 @@ def share(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
         resume = RESUME_TIMEOUT.parse("--resume-timeout", resume_timeout)
     if systemd:
         from .systemd_unit import unit_for  # noqa: PLC0415 - likewise
+
+        if link_file or new:
+            raise WrongUsage("--link-file and --new must be left out: a unit has a link of its own")
 
         values = {
             "--ca": ca and str(Path(ca).absolute()),
@@ -212,7 +214,7 @@ def wrong_usage() -> Iterator[None]:
 
 @contextmanager
 def extra_needed() -> Iterator[None]:
-    """Turn a missing library of the extra `client` into a StartError with the command to run."""
+    """Turn a missing library of the extra `client` into a StartError with the install command."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -224,7 +226,7 @@ def extra_needed() -> Iterator[None]:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
+    """Add the commands share, pipe and forward to the command line."""
     app.command(cls=ShareCommand, epilog=SHARE_EXAMPLE)(share)
     app.command(epilog=PIPE_EXAMPLE)(pipe)
     app.command(epilog=FORWARD_EXAMPLE)(forward)

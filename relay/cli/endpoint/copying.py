@@ -1,7 +1,7 @@
 """Copy bytes between a session and a local stream.
 
-Both raise trio.BrokenResourceError when they fail. The functions of this module tell the failures
-apart: they raise the EndpointError of the session, InputFailed or OutputFailed.
+A session and a stream both raise trio.BrokenResourceError if they fail. To distinguish them, the
+functions of this module raise the EndpointError of the session, InputFailed or OutputFailed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ PIECE: Final = 256 * 1024
 
 
 class InputFailed(Exception):
-    """Reading from the local stream failed; the cause is the exception of the system, if any."""
+    """Reading from the local stream failed. The cause is the OSError, if there is one."""
 
 
 class OutputFailed(Exception):
-    """Writing to the local stream failed; the cause is the exception of the system, if any."""
+    """Writing to the local stream failed. The cause is the OSError, if there is one."""
 
 
 async def copy_to_session(local: trio.abc.ReceiveStream, session: Session) -> None:
-    """Copy until the end of the local stream, and end the stream of the session."""
+    """Copy the local stream to the session until the end, then end the stream of the session."""
     with session_errors(session):
         while data := await receive(local):
             await session.send_all(data)
@@ -36,7 +36,7 @@ async def copy_to_session(local: trio.abc.ReceiveStream, session: Session) -> No
 
 
 async def copy_from_session(session: Session, local: trio.abc.HalfCloseableStream) -> None:
-    """Copy until the end of the session's stream, and end the local stream."""
+    """Copy the session to the local stream until the end, then end the local stream."""
     with session_errors(session):
         while data := await session.receive_some(PIECE):
             with output_errors():
@@ -48,8 +48,8 @@ async def copy_from_session(session: Session, local: trio.abc.HalfCloseableStrea
 async def copy_both(session: Session, local: trio.abc.HalfCloseableStream) -> None:
     """Copy in both directions, until both streams have ended.
 
-    A local program may close its input and go on with its output, so OutputFailed ends only its
-    direction, and is not raised.
+    OutputFailed ends only one direction and is not raised, because a local program may close its
+    input and continue to write output.
     """
 
     async def write() -> None:
@@ -63,7 +63,7 @@ async def copy_both(session: Session, local: trio.abc.HalfCloseableStream) -> No
 
 
 async def run_both(*tasks: Callable[[], Awaitable[None]]) -> None:
-    """Run tasks at the same time; raise the first of their failures as it is, without a group."""
+    """Run tasks at the same time. Raise the first failure unchanged, without an exception group."""
     failures: list[Exception] = []
 
     async def run(task: Callable[[], Awaitable[None]]) -> None:
@@ -81,7 +81,7 @@ async def run_both(*tasks: Callable[[], Awaitable[None]]) -> None:
 
 
 async def receive(local: trio.abc.ReceiveStream) -> bytes | bytearray:
-    """Receive from a local stream; raise InputFailed if it has failed."""
+    """Receive from a local stream. Raises InputFailed if the stream fails."""
     try:
         return await local.receive_some(PIECE)
     except trio.BrokenResourceError as error:

@@ -17,7 +17,7 @@ from ...client.errors import EndpointError, InvalidLink, Refused, WrongKey
 from ...daemon.errors import StartError
 from ...daemon.unix_listener import UnixListener, open_unix
 from ..options import WrongUsage
-from .addresses import LOOPBACK, Address, TcpAddress, UnixAddress, parse_address, parse_port
+from .addresses import LOOPBACK, Address, TcpAddress, UnixAddress, parse_address
 from .copying import InputFailed, copy_both
 from .failures import failure_text
 from .guest import GuestOptions, OpenSession
@@ -27,43 +27,41 @@ from .running import run_main
 from .status import Status
 
 MODE: Final = 0o600
-"""Permissions of a Unix socket: only its owner can connect."""
+"""Permissions of the local Unix socket: only its owner can connect."""
 
 HOST_TIMEOUT: Final = 60.0
-"""Seconds that a connection waits for the host."""
+"""Maximum time, in seconds, that a local connection waits for the host."""
 
 RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER with which closing a socket resets its connection."""
+"""Value of SO_LINGER that makes close(2) reset the connection."""
 
 FINAL: Final = (WrongKey, Refused, InvalidLink)
-"""Errors that every further session would have, too."""
+"""Errors that would also make every further session fail."""
 
 
 def parse_local(text: str | None) -> Address:
-    """Parse LOCAL: a port, an address, or None for a free port. Raises ValueError like both."""
-    if text is None:
-        return TcpAddress(LOOPBACK, 0)
-    if text.isdecimal():
-        return TcpAddress(LOOPBACK, parse_port(text))
-    return parse_address(text)
+    """Parse LOCAL: an address; None for a free port. Raises ValueError as `parse_address` does."""
+    return TcpAddress(LOOPBACK, 0) if text is None else parse_address(text)
 
 
 def run_forward(argument: str | None, local: str | None, options: GuestOptions) -> int:
-    """Forward connections until the end of the command; return the exit status.
+    """Forward connections until the command ends, and return the exit status.
 
-    Raises WrongUsage if an argument is wrong. A single argument that is no link is LOCAL.
+    A single argument that is not a link is LOCAL. Raises WrongUsage if an argument is not valid.
     """
     if local is None and argument is not None and not is_link(argument):
         argument, local = None, argument
     try:
         address = parse_local(local)
     except ValueError as error:
-        raise WrongUsage(f"LOCAL must be PORT, HOST:PORT or unix:PATH: {error}") from None
+        raise WrongUsage(
+            f"LOCAL must be PORT, HOST:PORT or unix:PATH, and LINK a link or @FILE: {error}"
+        ) from None
     status = Status("session", "waiting for connections", "waiting for the host", note="")
     reporter = Reporter(status, sys.stderr, quiet=options.quiet)
     opener = options.session_opener(find_link(argument), reporter.on_event)
     opener = partial(opener, wait_timeout=HOST_TIMEOUT)
-    # A port that the system has chosen is known from this line alone.
+    # Only this line tells the user which port the system has chosen.
     announce = not options.quiet or local is None
     return trio.run(run_main, partial(forward, opener, address, reporter, announce=announce))
 
@@ -71,12 +69,12 @@ def run_forward(argument: str | None, local: str | None, options: GuestOptions) 
 async def forward(
     open_session: OpenSession, local: Address, reporter: Reporter, *, announce: bool
 ) -> None:
-    """Forward each connection to a local address in a session of its own.
+    """Listen on a local address, and forward each connection in a session of its own.
 
-    With ``announce``, the address is written to standard error.
+    If ``announce`` is True, write the address to standard error.
 
-    Raises StartError if the address cannot be used, and EndpointError if every further session
-    would fail, too.
+    Raises StartError if it cannot listen on the address, and EndpointError for an error that would
+    also make every further session fail.
     """
 
     async def handle(stream: trio.SocketStream) -> None:
@@ -92,9 +90,9 @@ async def forward(
 async def forward_one(
     open_session: OpenSession, stream: trio.SocketStream, reporter: Reporter
 ) -> None:
-    """Forward one connection, and report its failure; reset it unless both streams have ended.
+    """Forward one connection, and report its failure. Reset it unless both streams have ended.
 
-    Raises EndpointError if every further session would fail in the same way.
+    Raises EndpointError for an error that would also make every further session fail.
     """
     try:
         async with open_session() as session:
@@ -112,7 +110,7 @@ async def forward_one(
 
 
 async def listen(local: Address) -> list[trio.SocketListener | UnixListener]:
-    """Listen on an address; raise StartError with the cause if that fails."""
+    """Listen on an address. If this fails, raise StartError with the cause."""
     if isinstance(local, UnixAddress):
         return [open_unix(local.path, MODE, option="LOCAL")]
     try:
@@ -122,13 +120,13 @@ async def listen(local: Address) -> list[trio.SocketListener | UnixListener]:
 
 
 def name_of(listener: trio.SocketListener | UnixListener) -> str:
-    """Return the address of a listener, which parse_local accepts."""
+    """Return the address of a listener in a form that `parse_local` accepts."""
     name = listener.socket.getsockname()
     return str(TcpAddress(*name[:2]) if isinstance(name, tuple) else UnixAddress(name))
 
 
 def reset(stream: trio.SocketStream) -> None:
-    """Close a connection so that its client sees a failure, and not the end of a stream."""
+    """Reset a connection, so that its client gets an error instead of the end of a stream."""
     with suppress(OSError):
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     stream.socket.close()

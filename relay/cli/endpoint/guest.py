@@ -1,4 +1,4 @@
-"""Options of `arc-relay pipe` and `arc-relay forward`, and the sessions that they open."""
+"""Common options of `arc-relay pipe` and `arc-relay forward`, and a way to open their sessions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from functools import partial
 from ...client import Session, connect
 from ...client.events import ClientEvent
 from ...client.link import Link
+from ...client.url import parse_url
+from ..access import tls_context
 from ..options import WrongUsage
-from .access import context_for
 
 OpenSession = Callable[..., AbstractAsyncContextManager[Session]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestOptions:
-    """Options of both commands."""
+    """Options that `arc-relay pipe` and `arc-relay forward` have in common."""
 
     ca: str
     insecure: bool
@@ -27,14 +28,14 @@ class GuestOptions:
     quiet: bool
 
     def tls_context(self, link: Link) -> ssl.SSLContext | None:
-        """Return the TLS context for a link; raise WrongUsage if the options do not fit it."""
+        """Return the TLS context for a link. Raises WrongUsage if the options do not fit it."""
         try:
-            return context_for(link.url, self.ca, insecure=self.insecure)
+            return tls_context(parse_url(link.url), self.ca, insecure=self.insecure)
         except ValueError as error:
             raise WrongUsage(str(error)) from None
 
     def session_opener(self, link: Link, on_event: Callable[[ClientEvent], None]) -> OpenSession:
-        """Return `connect` with the arguments that are common to all sessions of a command.
+        """Return a function that opens a session: `connect` with the arguments of this command.
 
         Raises WrongUsage if the options do not fit the link.
         """

@@ -1,4 +1,4 @@
-"""Handlers of `arc-relay share`: connect a session of a guest to the target."""
+"""Handlers for `arc-relay share`. A handler connects the session of a guest to the target."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ...client.session import Session
 from .addresses import Address, TcpAddress
 from .child import serve_command
 from .copying import InputFailed, copy_both
+from .failures import cause_text
 from .targets import Command
 
 CONNECT_TIMEOUT: Final = 10.0
-"""Seconds for a connection to the target."""
+"""Maximum time, in seconds, to connect to the target."""
 
 Handler = Callable[[Session], Awaitable[None]]
 
@@ -30,24 +31,25 @@ def handler_for(target: Address | Command) -> Handler:
                 await serve_command(target.arguments, session)
             else:
                 await serve_address(target, session)
-        except InputFailed:
-            raise TargetError("the connection to the target failed") from None
+        except InputFailed as error:
+            cause = cause_text(error)
+            raise TargetError(f"the connection to the target failed: {cause}") from None
 
     return handle
 
 
 async def serve_address(address: Address, session: Session) -> None:
-    """Connect a session to a socket, until both streams have ended.
+    """Connect to a socket, and copy between it and a session until both streams have ended.
 
-    Raises TargetError without a connection, and InputFailed if the connection fails. Cancellation
-    closes it.
+    Raises TargetError if it cannot connect, and InputFailed if the connection fails later.
+    Cancellation closes the connection.
     """
     async with await connect_to(address) as stream:
         await copy_both(session, stream)
 
 
 async def connect_to(address: Address) -> trio.SocketStream:
-    """Connect to a socket; raise TargetError with the cause if that fails."""
+    """Connect to a socket. If this fails, raise TargetError with the cause."""
     try:
         with trio.fail_after(CONNECT_TIMEOUT):
             if isinstance(address, TcpAddress):

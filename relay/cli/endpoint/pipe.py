@@ -18,9 +18,9 @@ from .status import Status
 
 
 def run_pipe(argument: str | None, options: GuestOptions) -> int:
-    """Open a session, copy until both of its streams have ended, and return the exit status.
+    """Run the command `arc-relay pipe`, and return the exit status.
 
-    Raises WrongUsage if an argument is wrong.
+    Raises WrongUsage if an argument is not valid.
     """
     require_output()
     reporter = Reporter(
@@ -31,7 +31,7 @@ def run_pipe(argument: str | None, options: GuestOptions) -> int:
 
 
 async def pipe(open_session: OpenSession, reporter: Reporter) -> None:
-    """Open a session, and copy until both of its streams have ended.
+    """Open a session, and copy until the streams in both directions have ended.
 
     Raises EndpointError, InputFailed or OutputFailed if the session or a standard stream fails.
     """

@@ -1,4 +1,4 @@
-"""State and progress of the sessions of a command, as text. Pure, apart from the caller's clock."""
+"""Texts for the state and the progress of sessions. Pure, except for a clock that callers pass."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Final, Protocol
 SIZES: Final = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 
 RATE_TIME: Final = 2.0
-"""Seconds of the past that the rate is the average of."""
+"""Period, in seconds, over which the rate is averaged."""
 
 
 class Counted(Protocol):
-    """Session with counters of its bytes."""
+    """Interface of a session that counts its bytes."""
 
     @property
     def bytes_sent(self) -> int:
-        """Number of bytes that the peer has received."""
+        """Number of bytes sent to the peer."""
 
     @property
     def bytes_received(self) -> int:
-        """Number of bytes that this endpoint has received."""
+        """Number of bytes received from the peer."""
 
 
 def format_size(size: float) -> str:
-    """Return a number of bytes with its unit and three significant digits."""
+    """Return a number of bytes as text, with a unit and three significant digits."""
     for unit, factor in SIZES:
         if size >= factor:
             number = size / factor
@@ -37,7 +37,7 @@ def format_size(size: float) -> str:
 
 @dataclass(slots=True)
 class Traffic:
-    """Bytes of all sessions so far, and their rate."""
+    """Number of bytes that all sessions have transferred so far, and their rate."""
 
     now: Callable[[], float]
     _sessions: list[Counted] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Traffic:
 
     @contextmanager
     def counting(self, session: Counted) -> Iterator[None]:
-        """Count the bytes of a session during a block, and keep their number afterwards."""
+        """Count the bytes of a session during a with block. The total includes them afterwards."""
         self._sessions.append(session)
         try:
             yield
@@ -57,7 +57,7 @@ class Traffic:
 
     @property
     def bytes(self) -> tuple[int, int]:
-        """Number of bytes sent and received."""
+        """Number of bytes sent, and number of bytes received."""
         sent, received = self._ended
         return (
             sent + sum(each.bytes_sent for each in self._sessions),
@@ -65,7 +65,11 @@ class Traffic:
         )
 
     def rate(self) -> float:
-        """Return the bytes per second in both directions, since the calls of the last seconds."""
+        """Return the average rate, in bytes per second, of both directions together.
+
+        The average begins with the first call in the last `RATE_TIME` seconds. Without an earlier
+        call in this time, the rate is 0.
+        """
         now, total = self.now(), sum(self.bytes)
         self._samples = [it for it in self._samples if it[0] > now - RATE_TIME] + [(now, total)]
         (then, before), elapsed = self._samples[0], now - self._samples[0][0]
@@ -73,7 +77,7 @@ class Traffic:
 
 
 def progress_line(state: str, traffic: Traffic) -> str:
-    """Return the state and the progress in one line."""
+    """Return one line with the state and the progress."""
     sent, received = traffic.bytes
     parts = [state]
     if sent or received:
@@ -83,10 +87,10 @@ def progress_line(state: str, traffic: Traffic) -> str:
 
 
 def number_of(count: int, noun: str) -> str:
-    """Return a number with its noun in singular or plural."""
+    """Return a number and a noun. The noun gets a plural s unless the number is 1."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Return the words that are not empty, separated by commas."""
+    """Join the words that are not empty with commas."""
     return ", ".join(filter(None, words))

@@ -8,20 +8,20 @@ from typing import Final
 import segno
 
 BORDER: Final = 2
-"""Light modules around the code. The standard asks for 4, and scanners of phones need 2."""
+"""Width, in modules, of the light border. The standard asks for 4, but phones need only 2."""
 
 COLORS: Final = "\x1b[38;5;16;48;5;231m"
-"""Black on white, as fixed colours, which themes of terminals do not change."""
+"""Escape sequence for black on white, in colors that the theme of the terminal does not change."""
 
 RESET: Final = "\x1b[0m"
 HALVES: Final = {(0, 0): " ", (0, 1): "▄", (1, 0): "▀", (1, 1): "█"}
-"""Character for two modules, one above the other, of which 1 is dark."""
+"""Character for an upper and a lower module; 1 is a dark module."""
 
 
 def qr_code(text: str, columns: int) -> str | None:
-    """Return the QR code of a text, two rows of modules a line.
+    """Return the QR code of a text. Each line shows two rows of modules.
 
-    Returns None if the code is wider than ``columns``.
+    Returns None if the code is wider than ``columns`` characters.
     """
     code = segno.make(text, error="l", micro=False, boost_error=False)
     rows = [[int(dark) for dark in row] for row in code.matrix_iter(border=BORDER)]

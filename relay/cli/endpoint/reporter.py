@@ -1,7 +1,7 @@
 """Report the sessions of a command on standard error.
 
-On a terminal, the last line shows state, bytes and rate. Without a terminal, each change of the
-state is one line.
+On a terminal, the last line shows the state, the number of bytes and the rate. Without a terminal,
+each change of the state is written as a line.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ INTERVAL: Final = 0.5
 """Seconds between two updates of the last line."""
 
 BULK: Final = 10**6
-"""Bytes from which the progress of a connected guest is shown. Below, it would be in the way of a
-prompt, such as that of ssh for a password."""
+"""Minimum number of bytes with which a command with one session shows its progress. Earlier, the
+progress could overwrite a prompt, such as the password prompt of ssh."""
 
 
 class Reporter:
-    """Reports the events of sessions.
+    """Reporter of the events of sessions.
 
     Args:
         status: State of the sessions.
         stream: Standard error; None if it is closed.
-        quiet: True to report only errors of sessions, and what `say` gets.
-        single: True for a command with one session. The message of the command has the failure of
-            the session, and a terminal shows nothing while few bytes have been transferred.
+        quiet: True to report only failed sessions and the lines that `say` writes.
+        single: True for a command with only one session. The reporter then leaves the failure of
+            the session to the command's error message, and shows no progress below `BULK` bytes.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class Reporter:
         self._single = single
 
     def say(self, text: str) -> None:
-        """Write a line."""
+        """Write a line to standard error."""
         self.screen.print(text)
 
     def on_event(self, event: ClientEvent) -> None:
-        """Note an event, and write a line about it unless the last line shows it."""
+        """Update the status with an event. Write a line about it if it must be reported."""
         line = self.status.update(event)
         if isinstance(event, Ended) and is_failure(event.error):
             is_shown = not self._single
@@ -58,7 +58,7 @@ class Reporter:
             self.say(line)
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Keep the last line of a terminal current until cancelled, and then remove it."""
+        """Update the last line of a terminal until cancelled, then erase it."""
         task_status.started()
         if self._quiet or not self.screen.is_terminal:
             return
@@ -70,7 +70,7 @@ class Reporter:
             self.screen.draw("")
 
     def line(self) -> str:
-        """Return the last line; "" for none."""
+        """Return the text of the last line; "" if there is nothing to show."""
         line = progress_line(self.status.text, self.traffic)
         return "" if self._single and self.status.is_well and self._is_short() else line
 

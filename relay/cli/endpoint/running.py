@@ -14,32 +14,37 @@ from ..errors import print_error
 from .failures import KNOWN, explain
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command, after it has ended its sessions and the processes of its guests."""
+"""Signals that end a command. The command ends its sessions, and the processes of guests, first."""
 
 Main = Callable[[], Awaitable[None]]
 
 
 async def run_main(main: Main) -> int:
-    """Await a command, print the message of a failure, and return the exit status.
+    """Await a command, print an error message if it fails, and return the exit status.
 
-    A signal that was ignored when the program was started stays ignored, as shells do it for
-    background jobs.
+    A signal that was already ignored at the start of the program stays ignored. For example, some
+    shells start background jobs with SIGINT ignored. Further signals do not interrupt the end of
+    the sessions and processes, which takes at most 10 seconds.
     """
     number = 0
     failures: list[BaseException] = []
+    wanted = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    scope = trio.CancelScope()
 
-    async def wait_for_signal(*, task_status: trio.TaskStatus[None]) -> None:
+    async def receive_signals(*, task_status: trio.TaskStatus[None]) -> None:
         nonlocal number
-        wanted = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
         with trio.open_signal_receiver(*wanted) as signals:
             task_status.started()
-            number = await anext(signals)
-        nursery.cancel_scope.cancel()
+            async for each in signals:
+                number = number or each
+                scope.cancel()
 
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(wait_for_signal)
-            await main()
+            if wanted:
+                await nursery.start(receive_signals)
+            with scope:
+                await main()
             nursery.cancel_scope.cancel()
     except* KNOWN as group:
         failures += leaves(group)

@@ -1,4 +1,4 @@
-"""Standard error of a command: lines, and on a terminal one last line that is rewritten."""
+"""Write lines to standard error, and rewrite the last line of a terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...daemon.program import PROGRAM
 
 ERASE: Final = b"\r\x1b[K"
 LOCAL_MODES: Final = 3
-"""Index of the local modes in the result of tcgetattr(3)."""
+"""Index of the local modes in the result of `termios.tcgetattr`."""
 
 
 class Screen:
@@ -28,14 +28,15 @@ class Screen:
         self._drawn = ""
 
     def print(self, text: str) -> None:
-        """Write a line with the name of the program."""
+        """Write a line that begins with the name of the program."""
         self.draw("")
         self._lines.write(f"{PROGRAM}: {escaped(text)}")
 
     def draw(self, text: str) -> None:
-        """Replace the last line of a terminal; "" removes it. Other files get nothing.
+        """Replace the last line of a terminal; "" erases it. Without a terminal, do nothing.
 
-        A terminal that is not in canonical mode belongs to another program, such as ssh.
+        A terminal that is not in canonical mode is left alone, because another program, such as
+        ssh, uses it.
         """
         if self._descriptor is None or text == self._drawn or not is_canonical(self._descriptor):
             return
@@ -46,7 +47,7 @@ class Screen:
 
 
 def is_canonical(descriptor: int) -> bool:
-    """Return True if a terminal passes whole lines to its reader."""
+    """Return True if a terminal is in canonical mode, that is, its input is read by lines."""
     try:
         return bool(termios.tcgetattr(descriptor)[LOCAL_MODES] & termios.ICANON)
     except termios.error:

@@ -18,9 +18,10 @@ from ...client.errors import EndpointError, InvalidLink
 from ...client.events import ClientEvent, Waiting
 from ...client.link import Link
 from ...client.link_file import create_link_file
+from ...client.url import parse_url
 from ...daemon.errors import StartError, os_error_text
+from ..access import find_token, tls_context
 from ..options import WrongUsage
-from .access import context_for, find_token
 from .handlers import Handler, handler_for
 from .link_argument import open_link
 from .qr import qr_code
@@ -30,11 +31,12 @@ from .screen import Screen
 from .standard_copy import StandardCopy, require_output
 from .status import Status
 from .targets import StandardStreams, Target
+from .variables import TOKEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareOptions:
-    """Options of the command."""
+    """Options of `arc-relay share`."""
 
     via: str | None
     link_file: str | None
@@ -48,9 +50,9 @@ class ShareOptions:
 
 
 def run_share(target: Target, options: ShareOptions) -> int:
-    """Share a target until the end of the command; return the exit status.
+    """Share a target until the command ends, and return the exit status.
 
-    Raises WrongUsage if the options are wrong, and StartError if the link file cannot be written.
+    Raises WrongUsage if an option is not valid, and StartError if the link file cannot be written.
     """
     if isinstance(target, StandardStreams):
         require_output()
@@ -61,22 +63,23 @@ def run_share(target: Target, options: ShareOptions) -> int:
         )
     link = choose_link(options.via, options.link_file, new=options.new)
     try:
-        token = find_token(options.token_file)
-        context = context_for(link.url, options.ca, insecure=options.insecure)
+        token = find_token(options.token_file, TOKEN)
+        context = tls_context(parse_url(link.url), options.ca, insecure=options.insecure)
     except ValueError as error:
         raise WrongUsage(str(error)) from None
     return trio.run(run_main, partial(share, target, link, options, token, context))
 
 
 def choose_link(via: str | None, path: str | None, *, new: bool) -> Link:
-    """Return the link in a file, which is created if it is missing, or else a new link.
+    """Return the link in a file, or a new link. Create the file if it does not exist.
 
     Args:
-        via: URL of the relay; None if the file has it.
-        path: Link file; None for a link that ends with the command.
-        new: True to replace the link in the file.
+        via: URL of the relay; None to take it from the link in the file.
+        path: Link file; None for a new link that is in no file.
+        new: True to replace the link in the file with a new link.
 
-    Raises WrongUsage if the options do not fit each other or the file.
+    Raises WrongUsage if the options contradict each other or the file, and StartError if the file
+    cannot be written.
     """
     if path is None:
         if new:
@@ -104,7 +107,7 @@ def choose_link(via: str | None, path: str | None, *, new: bool) -> Link:
 
 
 def new_link(via: str | None) -> Link:
-    """Return a new link; raise WrongUsage without a valid URL of a relay."""
+    """Return a new link for a relay URL. Raises WrongUsage if the URL is missing or not valid."""
     if via is None:
         raise WrongUsage("give the URL of the relay with --via, as in --via wss://relay.example/")
     try:
@@ -120,10 +123,10 @@ async def share(
     token: str | None,
     context: ssl.SSLContext | None,
 ) -> None:
-    """Serve guests until cancelled, or one guest with standard input and output.
+    """Serve guests until cancelled. With standard input and output, serve only one guest.
 
-    Raises EndpointError, InputFailed or OutputFailed if the session of the only guest fails, or if
-    the relay refuses to serve the link.
+    Raises EndpointError if the relay cannot be reached or refuses the host. If the session of the
+    only guest fails, raises EndpointError, InputFailed or OutputFailed.
     """
     copy = StandardCopy()
     once = isinstance(target, StandardStreams)
@@ -158,7 +161,7 @@ async def share(
 
 
 def counted(handler: Handler, reporter: Reporter) -> Handler:
-    """Return a handler whose sessions the reporter counts."""
+    """Wrap a handler, so that the reporter counts the bytes of its sessions."""
 
     async def handle(session: Session) -> None:
         with reporter.traffic.counting(session):
@@ -168,9 +171,9 @@ def counted(handler: Handler, reporter: Reporter) -> Handler:
 
 
 def show_link(link: Link, options: ShareOptions, screen: Screen) -> None:
-    """Write the link and its QR code to a terminal. Other files get no secret.
+    """Write the link and its QR code to standard error if it is a terminal.
 
-    With --quiet, the link is only in its file, if it has one.
+    With --quiet, write nothing if the link is in a file.
     """
     if not screen.is_terminal or (options.quiet and options.link_file):
         return

@@ -1,4 +1,4 @@
-"""Connect a session to standard input and output, for `pipe` and `share -`."""
+"""Connect a session to standard input and output, for `arc-relay pipe` and `arc-relay share -`."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from .status import is_failure
 
 
 def require_output() -> None:
-    """Raise WrongUsage if the program was started with standard output closed."""
+    """Raise WrongUsage if standard output was closed when the program was started."""
     if sys.stdout is None:
         raise WrongUsage("standard output is closed")
 
 
 class StandardCopy:
-    """Exchange of the two streams of a session with standard input and output."""
+    """Copier between a session and standard input and output."""
 
     def __init__(self) -> None:
         self.received_all = False
-        """True once the stream of the peer has ended, and was written."""
+        """True once the whole stream of the peer was written to standard output."""
 
     async def run(self, session: Session) -> None:
         """Copy in both directions until both streams have ended.
 
-        The input of a terminal ends with the stream of the peer, because no user would end it.
-        Raises InputFailed or OutputFailed if a standard stream fails, such as a pipe whose reader
-        has ended. Raises EndpointError if the session fails.
+        When the stream of the peer ends, input from a terminal also counts as ended, because its
+        user would not end it. Raises InputFailed or OutputFailed if a standard stream fails, such
+        as a pipe whose reader has ended. Raises EndpointError if the session fails.
         """
         local = open_standard_io()
         reading = trio.CancelScope()
@@ -53,8 +53,8 @@ class StandardCopy:
         await run_both(write, read)
 
     def is_clean(self, error: EndpointError) -> bool:
-        """Return True if the program of the peer has ended after it had sent its whole stream.
+        """Return True if the peer sent its whole stream and then closed the session.
 
-        For example, `arc-relay share -- head -n 1` need not read the rest of its input.
+        For example, the command in `arc-relay share -- head -n 1` does not read its whole input.
         """
         return self.received_all and not is_failure(error)

@@ -1,9 +1,9 @@
 """Standard input and output as trio streams.
 
-Non-blocking mode is a property of the open file, which a terminal or a pipe shares with other
-processes. So a pipe or a terminal is opened a second time, in non-blocking mode. A file that cannot
-be opened again, such as a socket, is read and written by threads, and so is a regular file, for
-which non-blocking mode has no effect.
+Non-blocking mode is a property of the open file description, which other processes may share.
+Therefore, this module opens a pipe or a terminal a second time, in non-blocking mode. Threads read
+and write files that cannot be opened again, such as sockets, and regular files, for which
+non-blocking mode has no effect.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from .copying import PIECE
 STDIN, STDOUT = 0, 1
 
 PIPE_SIZE: Final = 1 << 20
-"""Size of a pipe in bytes for few and large reads and writes; the default of Linux is 64 KiB."""
+"""Size, in bytes, of a pipe. It is larger than the default of Linux (64 KiB), so that fewer system
+calls are needed."""
 
 
 def open_standard_io() -> trio.StapledStream[DescriptorWriter, DescriptorReader]:
@@ -31,7 +32,7 @@ def open_standard_io() -> trio.StapledStream[DescriptorWriter, DescriptorReader]
 
 
 class DescriptorReader(trio.abc.ReceiveStream):
-    """Stream that reads from a descriptor, and never closes it."""
+    """Stream that reads from a descriptor. It never closes the descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -42,7 +43,7 @@ class DescriptorReader(trio.abc.ReceiveStream):
         if self._stream is not None:
             return bytes(await self._stream.receive_some(size))
         try:
-            # At the end of the process, a thread that still waits for input ends with it.
+            # A thread that still waits for input after a cancellation ends with the process.
             return await trio.to_thread.run_sync(
                 read_blocking, self._descriptor, size, abandon_on_cancel=True
             )
@@ -56,9 +57,10 @@ class DescriptorReader(trio.abc.ReceiveStream):
 
 
 class DescriptorWriter(trio.abc.SendStream):
-    """Stream that writes to a descriptor. Closing it puts the null device in its place.
+    """Stream that writes to a descriptor.
 
-    The descriptor itself stays in use, so that no other file gets its number.
+    Closing the stream replaces the file of the descriptor with the null device. The descriptor
+    itself stays open, so that no other file gets its number.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -83,7 +85,7 @@ class DescriptorWriter(trio.abc.SendStream):
     async def aclose(self) -> None:
         if self._stream is not None:
             await self._stream.aclose()
-        with suppress(OSError):  # without a null device, the descriptor stays open
+        with suppress(OSError):  # if there is no null device, keep the file open
             null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             os.dup2(null, self._descriptor)
             os.close(null)
@@ -91,21 +93,21 @@ class DescriptorWriter(trio.abc.SendStream):
 
 
 def open_again(descriptor: int, flags: int) -> trio.lowlevel.FdStream | None:
-    """Open a pipe or a terminal again, in non-blocking mode; None for any other file."""
+    """Open a pipe or a terminal again in non-blocking mode. Return None if this is not possible."""
     try:
         if not (stat.S_ISFIFO(os.fstat(descriptor).st_mode) or os.isatty(descriptor)):
             return None
         path = f"/proc/self/fd/{descriptor}"
         again = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError:  # such as the pipe of another user, or a pipe without a reader
+    except OSError:  # for example, the pipe of another user, or a pipe without a reader
         return None
-    with suppress(OSError):  # a terminal, or a limit of the system
+    with suppress(OSError):  # the file is a terminal, or the size exceeds a limit
         fcntl.fcntl(again, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
     return trio.lowlevel.FdStream(again)
 
 
 def read_blocking(descriptor: int, size: int) -> bytes:
-    """Read from a descriptor; wait if another process made it non-blocking."""
+    """Read from a descriptor. Block even if another process has made it non-blocking."""
     while True:
         try:
             return os.read(descriptor, size)
@@ -114,7 +116,7 @@ def read_blocking(descriptor: int, size: int) -> bytes:
 
 
 def write_blocking(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    """Write all data to a descriptor; wait if another process made it non-blocking."""
+    """Write all data to a descriptor. Block even if another process has made it non-blocking."""
     rest = memoryview(data)
     while rest:
         try:
@@ -124,7 +126,7 @@ def write_blocking(descriptor: int, data: bytes | bytearray | memoryview) -> Non
 
 
 def wait_for(descriptor: int, events: int) -> None:
-    """Wait until a descriptor is ready."""
+    """Block until one of the poll(2) events occurs on a descriptor."""
     poll = select.poll()
     poll.register(descriptor, events)
     poll.poll()

@@ -1,4 +1,4 @@
-"""State of the sessions of a command, as events tell it. Pure."""
+"""State of the sessions of a command, derived from their events. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ...client.events import ClientEvent, Connected, Ended, Lost, Retrying, Wait
 from .progress import join_words, number_of
 
 CLOSED: Final = 2
-"""Reason of ABORT: the program of the peer ended or closed the session."""
+"""Reason in ABORT if the program of the peer ended or closed the session."""
 
 
 def is_failure(error: EndpointError | None) -> bool:
-    """Return True unless a session has ended because an end of it wanted that."""
+    """Return True unless the session ended cleanly or the program of the peer closed it."""
     by_peer = isinstance(error, PeerAborted) and error.reason_code == CLOSED
     return error is not None and not by_peer
 
@@ -24,11 +24,11 @@ class Status:
     """State of the sessions, and the last error of each.
 
     Args:
-        peers: Noun for the other ends of the sessions: guest, host or session.
-        idle: State without a session.
-        waiting: State while the relay accepts the link code and the peer has not come; "" if that
-            is the idle state.
-        note: State of the connection with the link code; "" if there is nothing to say about it.
+        peers: Singular noun for counted sessions: guest, host or session.
+        idle: Text for the state without a session.
+        waiting: Text for the state in which the relay has accepted the link code and the peer has
+            not joined; "" if ``idle`` describes this state.
+        note: Text about the connection with the link code; "" if there is nothing to report.
     """
 
     peers: str
@@ -36,10 +36,10 @@ class Status:
     waiting: str = ""
     note: str = "connecting to the relay"
     lost: dict[str, str] = field(default_factory=dict)
-    """Reason for each session that has no connection; "" for each that has one."""
+    """Reason of the last failure, keyed by session; "" for a connected session."""
 
     def update(self, event: ClientEvent) -> str:
-        """Update the state; return a line about the change, or "" if there is none."""
+        """Update the state. Return a line about the change, or "" if there is no change."""
         match event:
             case Waiting():
                 line = (self.waiting or self.idle) if self._note(self.waiting) else ""
@@ -63,7 +63,7 @@ class Status:
 
     @property
     def is_well(self) -> bool:
-        """True if there is a session, and every session has a connection."""
+        """True if there is at least one session, and all sessions have a connection."""
         return bool(self.lost) and not any(self.lost.values())
 
     @property
@@ -81,6 +81,6 @@ class Status:
         )
 
     def _note(self, text: str) -> bool:
-        """Replace the note; return True if it has changed."""
+        """Replace the note. Return True if it has changed."""
         self.note, before = text, self.note
         return text != before

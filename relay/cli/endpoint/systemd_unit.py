@@ -1,4 +1,4 @@
-"""Unit of systemd for `arc-relay share`."""
+"""systemd unit for `arc-relay share`."""
 
 from __future__ import annotations
 
@@ -95,17 +95,18 @@ def unit_for(
     options: Mapping[str, str],
     flags: Mapping[str, bool],
 ) -> str:
-    """Return a unit that shares a target with the same options and a link file of its own.
+    """Return a systemd unit that runs `arc-relay share` with the given options and a link file.
 
     Args:
-        target: Target of the unit, which must serve more than one guest.
+        target: Target to share, which must not be standard input and output.
         via: URL of the relay.
-        token_file: Path of the file with the token, which the unit gets as a credential; "" if the
-            relay needs none.
-        options: Values of further options, keyed by their flags; those that are "" are left out.
-        flags: Further flags, with True for those that are set.
+        token_file: Path of the file with the token, which the unit loads as a credential; "" if the
+            relay needs no token.
+        options: Values of further options, keyed by option name. Options with the value "" are left
+            out.
+        flags: Further options without a value, keyed by option name; True if an option is set.
 
-    Raises ValueError if an option does not fit a unit.
+    Raises ValueError if an option is not possible in a unit.
     """
     if isinstance(target, StandardStreams):
         raise ValueError(  # noqa: TRY004 - of an option
@@ -119,7 +120,7 @@ def unit_for(
     for flag, value in options.items():
         words += [flag, value] if value else []
     words += [flag for flag, is_set in flags.items() if is_set]
-    # The specifiers of systemd: %S is the directory of states, %d the directory of credentials.
+    # Specifiers of systemd: %S is the state directory root, %d the credentials directory.
     command = f"{join(words)} --link-file %S/{NAME}/link"
     credential = ""
     if token_file:
@@ -135,25 +136,25 @@ def unit_for(
 
 
 def absolute(target: Target) -> Target:
-    """Return a target that does not depend on the working directory."""
+    """Return the same target with an absolute path, if it is a Unix socket."""
     if isinstance(target, UnixAddress):
         return UnixAddress(str(Path(target.path).absolute()))
     return target
 
 
 def program() -> list[str]:
-    """Return the words that run this program from any directory."""
+    """Return the command line that runs this program from any working directory."""
     path = Path(sys.argv[0]).absolute()
     return [str(path)] if path.name == PROGRAM else [sys.executable, "-m", "relay"]
 
 
 def join(words: Sequence[str]) -> str:
-    """Return the words of a command line for ExecStart=."""
+    """Quote and join the words of a command line for ExecStart=."""
     return " ".join(map(quote, words))
 
 
 def quote(word: str) -> str:
-    """Return a word as one argument of ExecStart=, without variables and specifiers."""
+    """Quote a word as one argument for ExecStart=. Escape ``%`` and ``$``."""
     plain = word.replace("%", "%%").replace("$", "$$")
     if SAFE.fullmatch(plain):
         return plain
@@ -161,7 +162,7 @@ def quote(word: str) -> str:
 
 
 def escape(byte: int) -> str:
-    """Return a byte within double quotes."""
+    """Escape a byte for use within double quotes."""
     char = chr(byte)
     if char in '"\\':
         return f"\\{char}"

@@ -1,4 +1,4 @@
-"""Targets of `arc-relay share`: what a guest reaches. Pure."""
+"""Targets that guests of `arc-relay share` can reach. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from .addresses import LOOPBACK, Address, TcpAddress, parse_address
 
 SEPARATOR: Final = "--"
-"""Argument before the command that each guest gets a process of."""
+"""Argument that precedes a command as the target."""
 
 STANDARD: Final = "-"
 SSH: Final = "ssh"
@@ -18,7 +18,7 @@ SSH_PORT: Final = 22
 
 @dataclass(frozen=True, slots=True)
 class StandardStreams:
-    """Standard input and output, for one guest."""
+    """Target for one guest: standard input and output."""
 
     def __str__(self) -> str:
         return "standard input and output"
@@ -26,7 +26,7 @@ class StandardStreams:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Command that runs once for each guest."""
+    """Target that runs a command, once for each guest."""
 
     arguments: tuple[str, ...]
 
@@ -38,9 +38,9 @@ Target = Address | StandardStreams | Command
 
 
 def parse_target(words: Sequence[str]) -> Target:
-    """Parse the arguments of `arc-relay share` that name the target.
+    """Parse the arguments of `arc-relay share` that give the target.
 
-    Raises ValueError with the reason if they name none.
+    Raises ValueError, with the reason, if they do not give a valid target.
     """
     first, *others = words or ("",)
     if first == SEPARATOR:
@@ -49,7 +49,7 @@ def parse_target(words: Sequence[str]) -> Target:
         return Command(tuple(others))
     if others:
         raise ValueError(
-            f"{others[0]!r} must be left out; the command to share follows --,"
+            "the target must be one word; the command to share follows --,"
             " as in: share --via URL -- bash"
         )
     if first == STANDARD:
@@ -60,12 +60,12 @@ def parse_target(words: Sequence[str]) -> Target:
         return parse_address(first)
     except ValueError as error:
         raise ValueError(
-            f"the target must be ssh, :PORT, HOST:PORT, unix:PATH, - or -- COMMAND: {error}"
+            f"the target must be ssh, PORT, HOST:PORT, unix:PATH, - or -- COMMAND: {error}"
         ) from None
 
 
 def target_words(target: Target) -> list[str]:
-    """Return the arguments that `parse_target` parses to a target."""
+    """Return the arguments for a target. `parse_target` is the inverse function."""
     if isinstance(target, Command):
         return [SEPARATOR, *target.arguments]
     return [STANDARD if isinstance(target, StandardStreams) else str(target)]

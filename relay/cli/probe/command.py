@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
-import ssl
 from functools import partial
 from typing import Annotated, Final
 
 import trio
 import typer
 
-from ...client.dial import client_context
-from ...client.url import Url, parse_url
-from ...daemon.errors import os_error_text, start_problem
+from ...client.url import parse_url
 from ...daemon.standard_streams import OutputFailed
 from ...fields import Field, integer, seconds
 from ...protocol.query import decode_code, find_parameters
 from ...server.exception_groups import leaves
-from ...server.token_file import is_token, read_token
+from ..access import find_token, require_token, tls_context
 from ..errors import print_error
 from ..health import check_health
 from ..options import WrongUsage
@@ -127,35 +123,8 @@ def authorization(token: str, path: str) -> tuple[tuple[bytes, bytes], ...]:
     """
     if token and path:
         raise ValueError("--token must be left out with --token-file")
-    name, secret = ("--token", token) if token else (VARIABLE, os.environ.get(VARIABLE))
-    found = os.fsencode(secret or "")
-    if path:
-        try:
-            found = read_token(path)
-        except (OSError, ValueError) as error:
-            raise ValueError(start_problem(error, "--token-file")) from None
-    if found and not is_token(found):
-        raise ValueError(f"{name} must be visible ASCII characters")
-    return ((b"Authorization", b"Bearer " + found),) if found else ()
-
-
-def tls_context(url: Url, ca: str, *, insecure: bool) -> ssl.SSLContext | None:
-    """Return the TLS context for a URL; None for a URL without TLS.
-
-    Raises ValueError if the options do not fit the URL, or if ``ca`` cannot be used.
-    """
-    if not url.tls and (ca or insecure):
-        raise ValueError(f"{'--ca' if ca else '--insecure'} must be left out without wss://")
-    if ca and insecure:
-        raise ValueError("--ca must be left out with --insecure")
-    if not url.tls:
-        return None
-    try:
-        return client_context(verify=not insecure, ca=ca or None)
-    except ssl.SSLError:
-        raise ValueError(f"--ca {ca!r} holds no certificate in PEM form") from None
-    except OSError as error:
-        raise ValueError(f"cannot read --ca {ca!r}: {os_error_text(error)}") from None
+    found = require_token(token, "--token") or find_token(path, VARIABLE)
+    return ((b"Authorization", f"Bearer {found}".encode()),) if found else ()
 
 
 def add_pair_code(query: str) -> str:

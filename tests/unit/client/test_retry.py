@@ -8,6 +8,7 @@ from relay.client.retry import (
     collision_delay,
     is_final,
     parse_retry_after,
+    refusal_text,
     retry_delay,
     tcp_timeout,
 )
@@ -102,3 +103,12 @@ def test_unauthorized(was_accepted: bool) -> None:
     """401 is final for a host, whose token is wrong, and not for a guest, whose host is away."""
     assert is_final(401, is_host=True, was_accepted=was_accepted)
     assert not is_final(401, is_host=False, was_accepted=was_accepted)
+
+
+def test_refusal_text() -> None:
+    """A guest needs no token, so its 401 says that the host is missing."""
+    assert refusal_text(401, "x", is_host=False) == (
+        "the host is not connected (the relay answered 401 x)"
+    )
+    assert refusal_text(401, "x", is_host=True) == "the relay answered 401 x"
+    assert refusal_text(503, "", is_host=False) == "the relay answered 503"

@@ -67,7 +67,7 @@ class Pair:
             self.outbox.acknowledge(self.acknowledgements.pop(0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.sampled_from([10, 1000, 3 * PIECE]))
 def test_lost_connections(seed: int, window: int) -> None:
     """Whatever is lost, the bytes arrive once and in order, within the limits."""

@@ -246,6 +246,4 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(
-    deadline=None, derandomize=True, max_examples=200, stateful_step_count=30
-)
+TestModel.settings = settings(derandomize=True, max_examples=200, stateful_step_count=30)

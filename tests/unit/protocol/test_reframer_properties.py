@@ -30,7 +30,7 @@ from tests.support.reframer_comparison import (
     cut,
 )
 
-thorough = settings(deadline=None, derandomize=True, max_examples=300)
+thorough = settings(derandomize=True, max_examples=300)
 
 
 keys = st.binary(min_size=4, max_size=4)

@@ -11,9 +11,10 @@ import pytest
 import trio
 
 from relay.cli import main
-from relay.cli.endpoint.access import find_token
+from relay.cli.access import find_token
 from relay.cli.endpoint.forward import name_of, parse_local
 from relay.cli.endpoint.link_argument import find_link
+from relay.cli.endpoint.variables import TOKEN
 from relay.cli.options import WrongUsage, refuse_unknown_variables
 from relay.client.link import Link
 
@@ -57,6 +58,7 @@ def test_help(run: Run, command: str, example: str) -> None:
     [
         (["pipe"], "give the link, as LINK, @FILE or the variable ARC_RELAY_LINK"),
         (["pipe", f"{RELAY}?pair=secret"], "#k=KEY"),
+        (["pipe", "mine"], "or @FILE for a file with the link"),
         (["pipe", "@/none"], "cannot read the link in '/none': No such file"),
         (["pipe", "@other"], "chmod 600 other"),
         (["pipe", "--ca", "/x", LINK], "--ca must be left out without wss://"),
@@ -65,6 +67,7 @@ def test_help(run: Run, command: str, example: str) -> None:
         (["forward", LINK, "0"], "the port must be a number from 1 to 65535"),
         (["forward", LINK, "x"], "LOCAL must be PORT, HOST:PORT or unix:PATH"),
         (["forward", "8080"], "ARC_RELAY_LINK"),
+        (["forward", "mine"], "and LINK a link or @FILE: it has no port"),
         (["share", "ssh", "--via", RELAY], "give --link-file, because standard error is no"),
         (["share", "ssh", "--new", "--link-file", "new"], "give the URL of the relay with --via"),
         (["share", "ssh", "--via", "x", "--link-file", "new"], "--via: relay URL must begin with"),
@@ -73,8 +76,10 @@ def test_help(run: Run, command: str, example: str) -> None:
         (["share", "ssh", "--link-file", "mine", "--token-file", "/none"], "--token-file '/none'"),
         (["share", "--max-guests", "0", "ssh"], "--max-guests"),
         (["share", "--resume-timeout", "x", "ssh"], "--resume-timeout must be"),
-        (["share", "bash"], "the target must be ssh, :PORT"),
+        (["share", "bash"], "the target must be ssh, PORT"),
         (["share", "--systemd", "ssh"], "--systemd needs --via"),
+        (["share", "--systemd", "ssh", "--new"], "--link-file and --new must be left out"),
+        (["share", "--systemd", "ssh", "--link-file", "x"], "must be left out: a unit has a link"),
     ],
 )
 def test_wrong_usage(
@@ -177,15 +182,15 @@ def test_variables_of_a_relay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The token comes from the file, or else from the variable."""
-    assert find_token("") is None
+    assert find_token("", TOKEN) is None
     monkeypatch.setenv("ARC_RELAY_CLIENT_TOKEN", "of-the-variable")
-    assert find_token("") == "of-the-variable"
+    assert find_token("", TOKEN) == "of-the-variable"
     path = tmp_path / "token"
     path.write_text("of-the-file\n")
-    assert find_token(str(path)) == "of-the-file"
+    assert find_token(str(path), TOKEN) == "of-the-file"
     monkeypatch.setenv("ARC_RELAY_CLIENT_TOKEN", "with space")
     with pytest.raises(ValueError, match="ARC_RELAY_CLIENT_TOKEN must be visible") as caught:
-        find_token("")
+        find_token("", TOKEN)
     assert "with space" not in str(caught.value)
 
 

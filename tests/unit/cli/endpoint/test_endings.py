@@ -19,6 +19,7 @@ from relay.cli.endpoint.targets import StandardStreams
 from relay.client.errors import EndpointError, PeerAborted, WrongKey
 from relay.client.link import Link
 from relay.client.session import Session
+from relay.client.session_state import SessionState
 
 CLOSED = PeerAborted(2, "the program of the peer closed the session")
 OPTIONS = share.ShareOptions(
@@ -39,7 +40,7 @@ def opener(error: Exception | None) -> Callable[[], Any]:
 
     @asynccontextmanager
     async def open_session() -> AsyncIterator[Session]:
-        yield Session()
+        yield Session(SessionState())
         if error is not None:
             raise error
 
@@ -80,7 +81,7 @@ async def test_share(is_complete: bool, monkeypatch: pytest.MonkeyPatch) -> None
     """The same is a clean end of `share -`."""
 
     async def serve(link: Link, handler: Callable[[Session], Awaitable[None]], **_: Any) -> None:
-        await handler(Session())
+        await handler(Session(SessionState()))
         raise CLOSED
 
     monkeypatch.setattr(share, "serve", serve)

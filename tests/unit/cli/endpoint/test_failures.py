@@ -29,7 +29,8 @@ def caused(error: Exception, cause: Exception | None) -> Exception:
     ("error", "status", "text"),
     [
         (WrongKey(), 4, "both ends need the same link"),
-        (Refused(401, "token required", "0123456789"), 3, "(pair 0123456789); give the token"),
+        (Refused(401, "token required", "0123456789"), 3, "(pair 0123456789); --token-file or"),
+        (Refused(200, ""), 3, "200; the server at this URL is no relay"),
         (Refused(418, ""), 3, "the relay refused the connection: 418"),
         (NoRelay("connection refused"), 1, "no connection to the relay: connection refused; `arc"),
         (PeerAborted(1, "no"), 1, "the peer ended the session: no"),
@@ -45,6 +46,12 @@ def test_explain(error: Exception, status: int, text: str) -> None:
     found, message = explain(error)
     assert found == status
     assert text in message
+
+
+def test_end_by_peer() -> None:
+    """The message of a peer that closed the session says this once."""
+    text = "the program of the peer closed the session"
+    assert explain(PeerAborted(2, text)) == (1, text)
 
 
 def test_no_reader() -> None:

@@ -140,7 +140,7 @@ async def test_target_resets() -> None:
         listener, *_ = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, reset, [listener])
         address = TcpAddress("127.0.0.1", listener.socket.getsockname()[1])
-        with pytest.raises(TargetError, match="the connection to the target failed"):
+        with pytest.raises(TargetError, match="target failed: Connection reset"):
             await handler_for(address)(as_session(FakeSession()))
         nursery.cancel_scope.cancel()
 

@@ -17,6 +17,7 @@ from relay.cli.endpoint.targets import (
 @pytest.mark.parametrize(
     ("text", "address"),
     [
+        ("80", TcpAddress("127.0.0.1", 80)),
         (":80", TcpAddress("127.0.0.1", 80)),
         ("host:1", TcpAddress("host", 1)),
         ("[::1]:65535", TcpAddress("::1", 65535)),
@@ -32,11 +33,12 @@ def test_address(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("80", "must be :PORT"),
-        ("host", "must be :PORT"),
-        ("host:", "number from 1 to 65535, not ''"),
-        (":0", "not '0'"),
-        (":65536", "not '65536'"),
+        ("0", "number from 1 to 65535"),
+        ("-1", "no port"),
+        ("host", "no port"),
+        ("host:", "number from 1 to 65535"),
+        (":0", "number"),
+        (":65536", "number"),
         (":99999999999", "number"),
         (":٣", "number"),
         ("::1:80", r"in brackets, as in \[::1\]:80"),
@@ -47,6 +49,15 @@ def test_no_address(text: str, problem: str) -> None:
     """The message for a text that is no address says why."""
     with pytest.raises(ValueError, match=problem):
         parse_address(text)
+
+
+@pytest.mark.parametrize("text", ["wss://r/?pair=secret", "wss://r:1/?pair=secret", "pair=secret"])
+def test_link_in_place_of_a_target(text: str) -> None:
+    """The message about a link in the wrong place does not quote it."""
+    for words in ([text], ["ssh", text]):
+        with pytest.raises(ValueError, match="the target must be") as caught:
+            parse_target(words)
+        assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +81,9 @@ def test_target(words: list[str], target: Target, name: str) -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ([], "must be ssh, :PORT, HOST:PORT, unix:PATH, - or -- COMMAND"),
+        ([], "must be ssh, PORT, HOST:PORT, unix:PATH, - or -- COMMAND"),
         (["bash"], "must be ssh"),
-        (["ssh", "me@host"], "'me@host' must be left out; the command to share follows --"),
+        (["ssh", "me@host"], "must be one word; the command to share follows --"),
         (["--"], "a command must follow --"),
     ],
 )
