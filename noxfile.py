@@ -45,6 +45,8 @@ FIRST = next(iter(PYTHONS))
 """CPython of the shared environment, of the coverage gate and of the README's commands."""
 NEWEST = next(reversed(PYTHONS))
 """CPython of the README's test command."""
+WITHOUT_PROCESSES = ("tests/unit", "tests/relay", "tests/client", "tests/simulation")
+"""Tests for the CPythons in between. Tests with programs and browsers need most of the time."""
 
 
 def environment(session: nox.Session, version: str = FIRST) -> Path:
@@ -124,7 +126,8 @@ def tests_under(version: str) -> Callable[[nox.Session], None]:
         arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *session.posargs]
         if session.posargs or version != FIRST:
             python = environment(session, version) / "python"
-            session.run(python, *arguments, external=True)
+            paths = () if session.posargs or version == NEWEST else WITHOUT_PROCESSES
+            session.run(python, *arguments, *paths, external=True)
             return
         data = {"COVERAGE_FILE": str(ENVIRONMENTS.absolute() / "coverage")}
         run(session, "coverage", "erase", env=data)
@@ -132,8 +135,9 @@ def tests_under(version: str) -> Callable[[nox.Session], None]:
         run(session, "coverage", "combine", "-q", env=data)
         run(session, "coverage", "report", env=data)
 
+    extent = "all tests" if version in {FIRST, NEWEST} else "the tests without processes"
     gate = ", with the coverage gate" if version == FIRST else ""
-    run_tests.__doc__ = f"Run the tests under CPython {version}{gate}."
+    run_tests.__doc__ = f"Run {extent} under CPython {version}{gate}."
     return run_tests
 
 

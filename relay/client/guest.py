@@ -19,8 +19,8 @@ from .link import Link
 from .lost import ConnectionLost
 from .messages import NewSession, Refusal, Request
 from .outage import Outage
-from .resumption import run_session
 from .session import Session
+from .session_runner import run_session
 from .websocket import WebSocket
 
 ANSWER_TIMEOUT: Final = 10.0

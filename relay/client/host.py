@@ -21,8 +21,8 @@ from .link import Link
 from .lost import ConnectionLost
 from .messages import Message, NewSession, Reason, Refusal, Request
 from .outage import Outage
-from .resumption import run_session
 from .session import Session
+from .session_runner import run_session
 from .websocket import WebSocket
 
 MAX_WAIT: Final = 330.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..transport.read_size import MIN_READ
-from .pongs import answer_pings
+from .ping_replies import answer_pings
 from .side import Side
 
 EARLY_DATA_LIMIT: Final = 64 * 1024

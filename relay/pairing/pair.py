@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import trio
 
@@ -13,19 +12,7 @@ from ..outcomes import Outcome
 from ..protocol.frames import BINARY, TEXT
 from .early_data import EarlyData
 from .side import Side
-
-
-class Traffic(NamedTuple):
-    """Traffic of one or all pairs, as tuples of a number for side A and a number for side B."""
-
-    bytes: tuple[int, int] = (0, 0)
-    messages: tuple[int, int] = (0, 0)
-    text_messages_dropped: tuple[int, int] = (0, 0)
-
-    def plus(self, other: Traffic) -> Traffic:
-        """Add each counter to the same counter of ``other``, separately for side A and side B."""
-        pairs = zip(self, other, strict=True)
-        return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
+from .traffic import Traffic
 
 
 @dataclass(eq=False, slots=True, repr=False)

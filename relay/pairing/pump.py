@@ -13,7 +13,7 @@ import trio
 from ..outcomes import Outcome
 from ..settings import RelaySettings
 from .pair import Pair
-from .pongs import answer_pings
+from .ping_replies import answer_pings
 from .side import Side
 
 

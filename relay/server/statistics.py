@@ -13,7 +13,7 @@ from typing import Any
 
 from ..events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
 from ..outcomes import Outcome
-from ..pairing.pair import Traffic
+from ..pairing.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
