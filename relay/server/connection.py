@@ -9,7 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from traceback import format_tb
 
 import trio
 
@@ -25,7 +24,7 @@ from ..protocol.response import Response
 from ..transport.base import Transport
 from ..transport.socket_info import peer_address
 from ..transport.wrap import wrap_stream
-from .exception_groups import leaves
+from .exception_groups import log_failures
 from .http_io import RequestReader, send_response
 from .join import Joined, check_join, must_wait, validate_request, with_token_detail
 from .state import Phase, RelayState
@@ -105,10 +104,7 @@ class Connection:
         try:
             await step()
         except* Exception as failures:  # noqa: BLE001 - the boundary of one connection
-            for failure in leaves(failures):
-                # Log only the type and the place, because the message could quote client data.
-                logger.error("a connection failed: %s", type(failure).__name__)  # noqa: TRY400
-                logger.debug("it failed at:\n%s", "".join(format_tb(failure.__traceback__)))
+            log_failures(failures)
             try:
                 await trio.aclose_forcefully(getattr(self, "_transport", self._stream))
             except Exception:  # noqa: BLE001 - the error handler must not fail
