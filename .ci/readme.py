@@ -125,9 +125,11 @@ def use(checkout: Path, folder: Path, variables: dict[str, str], port: int) -> N
         host = subprocess.Popen(["bash", "-c", f"exec {share}"], cwd=checkout, env=variables)
         try:
             deadline = time.monotonic() + START_TIMEOUT
-            while not (checkout / "home.link").exists() and time.monotonic() < deadline:
+            file = checkout / "home.link"
+            # The file is empty for a moment.
+            while not (file.exists() and file.stat().st_size) and time.monotonic() < deadline:
                 time.sleep(0.2)
-            link = (checkout / "home.link").read_text()
+            link = file.read_text()
             paste, connect = reach.splitlines(keepends=True)
             for command, text in ((paste, link), (connect, "hello from the laptop")):
                 said = subprocess.run(

@@ -94,7 +94,11 @@ class Container:
         """Return a connection from inside the network of the container."""
         with network_of(self.process):
             sock = trio.socket.socket()
-        await sock.connect(("127.0.0.1", port))
+        try:
+            await sock.connect(("127.0.0.1", port))
+        except OSError:
+            sock.close()
+            raise
         return trio.SocketStream(sock)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,17 +21,15 @@ UNIT: Final = "arc-relay-share.service"
 STATE_LINK: Final = "/var/lib/arc-relay-share/link"
 TOKEN: Final = "token-of-the-relay"  # noqa: S105 - of this test
 TOKEN_FILE: Final = "/root/token"  # noqa: S105 - a path
-PAYLOAD: Final = "payload-of-the-guest"
-# systemd-run returns when the relay listens, and systemd itself listens for the target.
+# systemd-run returns when the relay listens.
 RELAY: Final = (
     "systemd-run --unit=relay --property=Type=notify"
     f" {PROGRAM} start --host 127.0.0.1 --token-file {TOKEN_FILE}"
 )
-ECHO: Final = (
-    "systemd-run --unit=target --socket-property=ListenStream=127.0.0.1:7000"
-    " --socket-property=Accept=yes --property=StandardInput=socket /bin/cat"
-)
-GUEST: Final = f"echo {PAYLOAD} | timeout 30 {PROGRAM} pipe --quiet @/root/link"
+TARGET_PORT: Final = 7000
+TARGET: Final = f"systemd-run python3 -m http.server --bind 127.0.0.1 {TARGET_PORT}"
+REQUEST: Final = "GET /of-the-guest HTTP/1.0"
+GUEST: Final = f"printf '{REQUEST}\\r\\n\\r\\n' | timeout 30 {PROGRAM} pipe --quiet @/root/link"
 
 
 @pytest.fixture
@@ -54,15 +53,27 @@ async def reach(machine: Machine) -> None:
     """Reach the target as a guest with a copy of the link."""
     machine.container.do("install", "--mode=600", STATE_LINK, "/root/link")
     done = await trio.to_thread.run_sync(machine.container.attempt, "sh", "-c", GUEST)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{PAYLOAD}\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert " 404 " in done.stdout
+
+
+async def wait_for_port(machine: Machine, port: int) -> None:
+    """Wait until a program in the machine listens on a port."""
+    with trio.fail_after(20):
+        while True:
+            with suppress(OSError):
+                async with await machine.container.connect(port):
+                    return
+            await trio.sleep(0.1)
 
 
 async def link_of(machine: Machine) -> str:
     """Return the link of the unit, once it has made one."""
     with trio.fail_after(20):
-        while (done := machine.container.attempt("cat", STATE_LINK)).returncode:
+        # The file is empty for a moment.
+        while not (link := machine.container.attempt("cat", STATE_LINK).stdout.strip()):
             await trio.sleep(0.1)
-    return done.stdout.strip()
+    return link
 
 
 async def test_unit(machine: Machine, time_limit: None) -> None:
@@ -70,8 +81,9 @@ async def test_unit(machine: Machine, time_limit: None) -> None:
     container = machine.container
     container.do("sh", "-c", f"umask 077; echo {TOKEN} >{TOKEN_FILE}")
     container.do(*RELAY.split())
-    container.do(*ECHO.split())
-    share = f"share 7000 --via ws://127.0.0.1:8765/ --token-file {TOKEN_FILE} --systemd"
+    container.do(*TARGET.split())
+    await wait_for_port(machine, TARGET_PORT)
+    share = f"share {TARGET_PORT} --via ws://127.0.0.1:8765/ --token-file {TOKEN_FILE} --systemd"
     machine.write(f"/etc/systemd/system/{UNIT}", container.do(PROGRAM, *share.split()))
     done = container.attempt("systemd-analyze", "verify", UNIT)
     assert (done.returncode, done.stderr) == (0, "")
@@ -89,6 +101,6 @@ async def test_unit(machine: Machine, time_limit: None) -> None:
     await machine.systemctl("stop", UNIT)
     assert await machine.show(UNIT, "Result") == "success"
     code, _, key = link.partition("?pair=")[2].partition("#k=")
-    journal = container.do("journalctl", "--output=cat")
+    journal = container.do("journalctl", "--output=cat", "--unit=relay", f"--unit={UNIT}")
     assert "waiting for guests" in journal
-    assert [secret for secret in (code, key, TOKEN, PAYLOAD) if secret in journal] == []
+    assert [secret for secret in (code, key, TOKEN, REQUEST) if secret in journal] == []
