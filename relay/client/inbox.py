@@ -97,6 +97,10 @@ class Inbox:
         self._offset = 0
         self.consumed_bytes = self.length
 
+    def free(self) -> None:
+        """Free the memory; call this when the session is over, and nothing else afterwards."""
+        self._pieces.clear()
+
     def _last_merged(self) -> bytearray | None:
         """Return the last piece, if a small message may be merged into it."""
         last = self._pieces[-1] if self._pieces else None

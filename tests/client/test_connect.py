@@ -318,6 +318,6 @@ async def test_host_name_too_long_for_tls(
 ) -> None:
     """A host name that TLS cannot carry fails like any other TLS handshake."""
     link = Link.new(f"wss://{'.'.join(['a' * 60] * 5)}/")
-    with pytest.raises(NoRelay, match="^TLS handshake failed: "):
+    with pytest.raises(NoRelay, match=r"^TLS handshake failed: "):
         async with endpoints.connect(link=link):
             pass
