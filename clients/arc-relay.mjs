@@ -240,8 +240,16 @@ export class Link {
     return new Link(url.href, code, data);
   }
 
-  /** Return a link with a new code and a new key. @param {string} relayUrl `wss://HOST[:PORT][/PATH]/` */
+  /** Return a link with a new code and a new key. @param {string} relayUrl `wss://HOST[:PORT][/PATH]/` @throws {InvalidLink} */
   static new(relayUrl) {
+    const url = parseURL(relayUrl, "the URL of a relay");
+    const others = withoutPair(url);
+    if (url.hash || others.length < parameters(url).length) {
+      throw new InvalidLink("the URL of a relay for a new link has no pair code and no fragment");
+    }
+    if (others.some((part) => new URLSearchParams(part).has("token"))) {
+      throw new InvalidLink("the URL of a relay for a new link has no token: every guest would get it");
+    }
     return new Link(relayUrl, encodeBase64(random(16)), random(KEY_SIZE));
   }
 

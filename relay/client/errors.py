@@ -90,3 +90,15 @@ class TargetError(EndpointError):
 
     The guest receives the message of this exception, with reason 1.
     """
+
+
+def drop_tracebacks(error: BaseException) -> None:
+    """Drop the traceback of an exception that nobody raises again, and those of its contexts.
+
+    Their frames refer to a session and to its data, and the session refers to the exception. The
+    garbage collector searches for such cycles rarely.
+    """
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__context__

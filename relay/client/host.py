@@ -14,7 +14,7 @@ import trio
 from . import codes
 from .channel import HOST_SIGN, Channel, accept, wait_for_peer
 from .dialer import Dialer, OpenStream
-from .errors import NoRelay, ProtocolViolation, Refused, WrongKey
+from .errors import NoRelay, ProtocolViolation, Refused, WrongKey, drop_tracebacks
 from .events import ClientEvent, OnEvent, Waiting, ignore
 from .handshake import prologue
 from .link import Link
@@ -193,6 +193,8 @@ class Host:
         self._sessions -= 1
         if self.once and has_begun:
             self._end(failure)
+        elif failure is not None:
+            drop_tracebacks(failure)
 
     def _end(self, failure: Exception | None) -> None:
         """Make `run` raise an exception, or return if ``failure`` is None."""

@@ -100,6 +100,10 @@ class Inbox:
         self._offset = 0
         self.consumed_bytes = self.length
 
+    def free(self) -> None:
+        """Free the memory; call this when the session is over, and nothing else afterwards."""
+        self._pieces.clear()
+
     def _last_merged(self) -> bytearray | None:
         """Return the last piece; None if no small message may be merged into it."""
         last = self._pieces[-1] if self._pieces else None

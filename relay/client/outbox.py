@@ -122,6 +122,10 @@ class Outbox:
         self.delivered = max(self.delivered, position)
         self._drop(position)
 
+    def free(self) -> None:
+        """Free the memory; call this when the session is over, and nothing else afterwards."""
+        self._pieces.clear()
+
     def _drop(self, position: int) -> None:
         """Drop the pieces that end before a position."""
         pieces = self._pieces

@@ -177,21 +177,24 @@ async def run_session(
     state = SessionState()
     session = Session(state)
     runner = SessionRunner(state, names, dialer, resume_timeout, on_event)
-    async with background(runner.run):
-        failure: EndpointError | None = None
-        try:
-            yield session
-            await session.finish()
-        except BaseException as error:
-            await session.abort(abort_message(error))
-            if isinstance(error, Exception):
-                failure = as_endpoint_error(error)
-            if isinstance(error, trio.BrokenResourceError) and session.error is not None:
-                raise session.error from None
-            raise
-        finally:
-            on_event(Ended(session.id, session.error or failure))
-            await runner.stop()
+    try:
+        async with background(runner.run):
+            failure: EndpointError | None = None
+            try:
+                yield session
+                await session.finish()
+            except BaseException as error:
+                await session.abort(abort_message(error))
+                if isinstance(error, Exception):
+                    failure = as_endpoint_error(error)
+                if isinstance(error, trio.BrokenResourceError) and session.error is not None:
+                    raise session.error from None
+                raise
+            finally:
+                on_event(Ended(session.id, session.error or failure))
+                await runner.stop()
+    finally:
+        state.free()
 
 
 def abort_message(error: BaseException) -> Abort:

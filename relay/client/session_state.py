@@ -56,6 +56,15 @@ class SessionState:
         for signal in (self.to_send, self.to_read, self.to_write):
             signal.set()
 
+    def free(self) -> None:
+        """Free the buffers after the end of the session.
+
+        Exceptions and their tracebacks keep the state in reference cycles, and the garbage
+        collector searches for these rarely.
+        """
+        self.inbox.free()
+        self.outbox.free()
+
     def consume(self) -> None:
         """Wake the sending task if it must send or schedule an acknowledgement."""
         if self.acknowledgements.is_urgent():

@@ -95,12 +95,15 @@ class Transfer:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(run, self._send)
             nursery.start_soon(run, self._receive)
-        if self._violation is not None:
-            # The peer may have cut the connection before ABORT was sent. The session must still end
-            # with this error.
-            self._state.end(self._violation)
-        elif lost is not None and not self._state.over.is_set():
-            raise lost
+        try:
+            if self._violation is not None:
+                # The peer may have cut the connection before ABORT was sent. The session must still
+                # end with this error.
+                self._state.end(self._violation)
+            elif lost is not None and not self._state.over.is_set():
+                raise lost
+        finally:
+            del lost  # no reference cycle keeps the connection with its queue
 
     async def _send(self) -> None:
         """Send messages until the session is over, then close the connection."""

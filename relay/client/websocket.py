@@ -133,8 +133,11 @@ async def run_websocket(
         pass
     finally:
         await trio.aclose_forcefully(stream)
-    if rejection is not None:
-        raise rejection
+    try:
+        if rejection is not None:
+            raise rejection
+    finally:
+        del rejection
     if connection is None:
         raise NoRelay("the server at this URL does not answer like a relay")
 

@@ -76,8 +76,11 @@ async def run_both(*tasks: Callable[[], Awaitable[None]]) -> None:
     async with trio.open_nursery() as nursery:
         for task in tasks:
             nursery.start_soon(run, task)
-    if failures:
-        raise failures[0]
+    try:
+        if failures:
+            raise failures[0]
+    finally:
+        failures.clear()  # no reference cycle keeps the data in the frames of the tasks
 
 
 async def receive(local: trio.abc.ReceiveStream) -> bytes | bytearray:

@@ -26,6 +26,11 @@ for (const { link, code, key, session_url } of links) {
 for (const link of invalid_links) {
   assert.throws(() => Link.parse(link), (error) => error instanceof InvalidLink && !error.message.includes("30fF"));
 }
+for (const part of ["?token=canary", "?a=1&t%6Fken=canary", "?pair=canary", "#k=canary"]) {
+  const refused = (error) => error instanceof InvalidLink && !error.message.includes("canary");
+  assert.throws(() => Link.new(`wss://relay.example/${part}`), refused);
+}
+assert.match(Link.new("wss://relay.example/?a=1").text, /^wss:\/\/relay\.example\/\?pair=[\w-]{22}&a=1#k=[\w-]{43}$/);
 for (const vector of connections) {
   const prologue = Buffer.from(vector.prologue, "hex").toString();
   const [guest, host] = await Promise.all(["guest", "host"].map(async (role) => {
