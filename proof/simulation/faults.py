@@ -88,9 +88,11 @@ def run_with(fault: Fault, *arguments: str) -> subprocess.CompletedProcess[str]:
         if source.count(fault.old) != 1:
             raise ValueError(f"{fault.file} has changed: adapt the fault to it")
         file.write_text(source.replace(fault.old, fault.new))
+        # The coverage of a copy that is deleted could not be reported.
+        inherited = {name: os.environ[name] for name in os.environ if "COVERAGE" not in name}
         return subprocess.run(
             [sys.executable, "-P", "-m", "proof.simulation", *arguments],
-            env=os.environ | {"PYTHONPATH": os.pathsep.join((folder, str(ROOT)))},
+            env=inherited | {"PYTHONPATH": os.pathsep.join((folder, str(ROOT)))},
             capture_output=True,
             text=True,
             check=False,

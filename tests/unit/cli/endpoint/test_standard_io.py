@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -127,10 +128,15 @@ async def test_non_blocking_parent() -> None:
     one, two = socket.socketpair()
     with one, two:
         one.setblocking(False)
+        held = 0
+        with suppress(BlockingIOError):
+            while True:
+                held += one.send(bytes(10**5))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, write_blocking, one.fileno(), bytes(10**6))
+            await trio.sleep(0.05)
             received = 0
-            while received < 10**6:
+            while received < held + 10**6:
                 received += len(await trio.to_thread.run_sync(two.recv, 10**6))
             nursery.start_soon(trio.to_thread.run_sync, read_blocking, one.fileno(), 1)
             await trio.sleep(0.05)
