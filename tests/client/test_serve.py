@@ -223,6 +223,20 @@ async def test_silent_peer(endpoints: Endpoints, autojump_clock: trio.testing.Mo
     await use(endpoints)
 
 
+async def test_peer_leaves_without_a_message(
+    endpoints: Endpoints, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A peer that leaves without a message counts as another host."""
+    await endpoints.serve(echo)
+    async with dialer(endpoints).open(endpoints.link.code, 0) as websocket:
+        assert await websocket.receive() == b""
+        await websocket.close()
+    await trio.sleep(20)
+    await use(endpoints)
+    reason = "another host may use this link: a peer connected and is no guest"
+    assert endpoints.host.reasons == [reason]
+
+
 async def test_connections_are_cut(
     endpoints: Endpoints, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
