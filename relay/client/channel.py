@@ -8,9 +8,9 @@ from typing import Final
 import trio
 
 from .errors import DecryptError, WrongKey
-from .handshake import MESSAGE_SIZE, Ciphers, Initiator, respond
 from .lost import ConnectionLost
 from .messages import Message, decode
+from .noise_handshake import MESSAGE_SIZE, Ciphers, Initiator, respond
 from .websocket import WebSocket
 
 PING_INTERVAL: Final = 25.0

@@ -24,7 +24,7 @@ TLS_TIMEOUT: Final = 10.0
 """Maximum duration, in seconds, of the TLS handshake."""
 
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
-"""Function that opens a stream to the relay, or raises OSError. For wss, TLS runs on the stream."""
+"""Function that opens a stream to the relay, without TLS, or raises OSError."""
 
 
 class Dialer:

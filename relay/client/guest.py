@@ -14,10 +14,10 @@ from .channel import initiate
 from .dialer import Dialer, OpenStream
 from .errors import AnotherInitiator, PeerAborted, ProtocolViolation, WaitTimeout
 from .events import ClientEvent, OnEvent, Waiting, ignore
-from .handshake import prologue
 from .link import Link
 from .lost import ConnectionLost
 from .messages import NewSession, Refusal, Request
+from .noise_handshake import prologue
 from .outage import Outage
 from .session import Session
 from .session_runner import run_session
@@ -51,8 +51,8 @@ async def connect(  # noqa: PLR0913 - options of the public API
         wait_timeout: Seconds to wait for the host. By default, the guest waits without a limit.
         on_event: Function that receives the events. It must not block or raise.
         open_stream: Function that opens a stream to the relay, for example through a proxy, or
-            raises OSError. For wss, TLS runs on this stream. The time limits of a TCP connection
-            apply. None to connect over TCP.
+            raises OSError. For wss, the endpoint runs TLS on this stream. The time limits of a
+            TCP connection apply. None to connect over TCP.
 
     Yields:
         The session, once it is connected.

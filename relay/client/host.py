@@ -16,10 +16,10 @@ from .channel import HOST_SIGN, Channel, accept, wait_for_peer
 from .dialer import Dialer, OpenStream
 from .errors import NoRelay, ProtocolViolation, Refused, WrongKey, drop_tracebacks
 from .events import ClientEvent, OnEvent, Waiting, ignore
-from .handshake import prologue
 from .link import Link
 from .lost import ConnectionLost
 from .messages import Message, NewSession, Reason, Refusal, Request
+from .noise_handshake import prologue
 from .outage import Outage
 from .session import Session
 from .session_runner import run_session
@@ -72,8 +72,8 @@ async def serve(  # noqa: PLR0913 - options of the public API
         once: True to serve only one guest, and to return when its session is over.
         on_event: Function that receives the events. It must not block or raise.
         open_stream: Function that opens a stream to the relay, for example through a proxy, or
-            raises OSError. For wss, TLS runs on this stream. The time limits of a TCP connection
-            apply. None to connect over TCP.
+            raises OSError. For wss, the endpoint runs TLS on this stream. The time limits of a
+            TCP connection apply. None to connect over TCP.
         task_status: Started once the relay has accepted the first connection.
 
     Raises:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 FIRST_MINUTE: Final = 60.0
-"""Duration of the first part of an outage, in which most outages end."""
+"""Duration, in seconds, of the first phase of an outage. Most outages end within it."""
 
 SHORT_DELAY: Final = 1.0
 """Maximum random delay in the first minute, and after a collision with another guest."""

@@ -23,9 +23,9 @@ from .errors import (
     WrongKey,
 )
 from .events import Connected, Ended, Lost, OnEvent
-from .handshake import prologue
 from .lost import ConnectionLost
 from .messages import Abort, NewSession, Reason, Resume
+from .noise_handshake import prologue
 from .outage import Outage
 from .session import CLOSED_TEXT, Session
 from .session_state import SessionState

@@ -1,4 +1,4 @@
-"""A stream that reports its end, and limits the bytes that arrive without a message."""
+"""A stream that reports when it ends, and limits the bytes that precede a whole message."""
 
 from __future__ import annotations
 

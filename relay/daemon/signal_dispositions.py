@@ -15,10 +15,10 @@ ENDING = (signal.SIGINT, signal.SIGTERM)
 """Signals that stop a relay, or end any other command."""
 
 IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTOU, signal.SIGCHLD)
-"""Signals that a relay ignores, until it installs a handler for some of them.
+"""Signals that a relay ignores from its start. Later, it installs handlers for some of them.
 
 A SIGHUP before the handler exists needs no action, because the relay reads its files afterwards.
-When a relay in the background of a shell writes a log line, SIGTTOU would suspend the relay.
+If SIGTTOU were not ignored, it could suspend a background job that writes a log line.
 While SIGCHLD is ignored, the kernel reaps the child processes that a relay inherits as PID 1.
 """
 

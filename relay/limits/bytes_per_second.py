@@ -11,8 +11,8 @@ from typing import Final
 MAX_CREDIT_SECONDS: Final = 1 / 32
 """Maximum credit, expressed in seconds of data at the configured rate.
 
-Credit is the amount of data that may be read without a delay. Credit compensates for delays and
-writes that last longer than planned. The credit of an idle side does not exceed the maximum.
+Credit is the amount of data that may be read without a delay. It makes up for a delay or a write
+that took too long. The credit of an idle side does not exceed the maximum.
 """
 
 SECONDS_PER_READ: Final = 1 / 16

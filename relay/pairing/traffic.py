@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 
 class Traffic(NamedTuple):
-    """Traffic of one or all pairs, as tuples of a number for side A and a number for side B."""
+    """Traffic of one or all pairs, as tuples of a number for side A and a number for side B.
+
+    `Reframer` counts, and `Pair.traffic` reads its counters.
+    """
 
     bytes: tuple[int, int] = (0, 0)
     messages: tuple[int, int] = (0, 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 READ_SIZE: Final = 127 * 1024
-"""Maximum size, in bytes, of a read. Each direction of a pair needs about as much memory.
+"""Maximum size, in bytes, of a read. Each direction of a pair needs about this much memory.
 
 Larger reads cost less CPU time per byte. But for each read of 128 KiB or more, the C library maps
 new memory.

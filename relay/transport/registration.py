@@ -14,7 +14,7 @@ Read = Callable[[int], bytes]
 
 
 class Registration:
-    """A registered descriptor, the function that gets its bytes, and the task to wake."""
+    """A registered descriptor, the function that receives the bytes, and the task to wake."""
 
     __slots__ = ("_max_bytes", "_read", "_take", "failure", "fd", "has_more", "size", "task")
 

@@ -23,8 +23,8 @@ from relay.client import (
 )
 from relay.client.channel import accept, wait_for_peer
 from relay.client.dialer import Dialer
-from relay.client.handshake import prologue
 from relay.client.messages import NewSession, Ping, Request
+from relay.client.noise_handshake import prologue
 from tests.support.endpoints import Endpoints, echo, response
 
 FULL = response("409 Conflict", "pair is full", "Retry-After: 5")

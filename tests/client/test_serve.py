@@ -23,9 +23,9 @@ from relay.client import (
 )
 from relay.client.channel import initiate
 from relay.client.dialer import Dialer
-from relay.client.handshake import Initiator, prologue
 from relay.client.lost import ConnectionLost
 from relay.client.messages import NewSession, Ping, Request
+from relay.client.noise_handshake import Initiator, prologue
 from relay.client.websocket import WebSocket
 from tests.support.endpoints import Endpoints, accept_upgrade, echo, ended_with, response
 

@@ -14,7 +14,6 @@ from relay.client import Lost, PeerAborted, ProtocolViolation, ResumeTimeout, Se
 from relay.client.channel import Channel, accept, initiate, wait_for_peer
 from relay.client.dialer import Dialer
 from relay.client.guest import request_session
-from relay.client.handshake import prologue
 from relay.client.lost import ConnectionLost
 from relay.client.messages import (
     Abort,
@@ -29,6 +28,7 @@ from relay.client.messages import (
     Request,
     Resume,
 )
+from relay.client.noise_handshake import prologue
 from relay.client.session_state import SessionState
 from relay.client.transfer import Transfer
 from tests.support.endpoints import Endpoints, ended_with

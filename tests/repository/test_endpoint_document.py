@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from relay.client import messages
 from relay.client.errors import InvalidLink, ProtocolViolation
-from relay.client.handshake import VERSION, Ciphers, Initiator, prologue, respond
 from relay.client.link import Link
 from relay.client.noise import PROTOCOL_NAME, CipherState
+from relay.client.noise_handshake import VERSION, Ciphers, Initiator, prologue, respond
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = (DOCS / "endpoints.md").read_text()

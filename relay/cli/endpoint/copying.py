@@ -1,7 +1,8 @@
 """Copy bytes between a session and a local stream.
 
-A session and a stream both raise trio.BrokenResourceError if they fail. To distinguish them, the
-functions of this module raise the EndpointError of the session, InputFailed or OutputFailed.
+A session and a stream both raise trio.BrokenResourceError if they fail. To distinguish the two
+failures, the functions of this module raise the EndpointError of a session that fails, and
+InputFailed or OutputFailed if the local stream fails.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ..errors import print_error
 from .failures import KNOWN, explain
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that end a command. The command ends its sessions, and the processes of guests, first."""
+"""Signals that end a command. Before it exits, it ends its sessions and its child processes."""
 
 Main = Callable[[], Awaitable[None]]
 

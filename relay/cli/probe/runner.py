@@ -36,8 +36,8 @@ class Result:
 async def run_probe(plan: Plan, report: Callable[[Result], None]) -> list[Result]:
     """Run the steps of a plan until a vital step fails; report and return the results.
 
-    An exception of ``report`` is raised in an exception group. Cancellation closes the connections
-    without a closing handshake.
+    If ``report`` raises an exception, this function raises it in an exception group. Cancellation
+    closes the connections without a closing handshake.
     """
     results = []
     async with trio.open_nursery() as nursery:

@@ -28,7 +28,7 @@ Figures = Mapping[str, float | str]
 """Values from a step, keyed by names such as ``min_ms``; ``pair`` is the hash of the pair code."""
 
 ROUNDS: Final = 10
-"""Number of round trips, and of pings by each side, that are measured."""
+"""Number of round trips to measure, and number of pings to measure from each side."""
 
 MEDIUM: Final = 64 * 1024
 MEDIUM_COUNT: Final = 16

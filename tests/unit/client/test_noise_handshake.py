@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from relay.client.errors import AnotherInitiator, WrongKey
-from relay.client.handshake import MESSAGE_SIZE, VERSION, Initiator, prologue, respond
 from relay.client.noise import HandshakeState
+from relay.client.noise_handshake import MESSAGE_SIZE, VERSION, Initiator, prologue, respond
 
 PSK, OTHER_PSK = bytes(32), bytes([1] * 32)
 PROLOGUE = prologue("link", "code")
