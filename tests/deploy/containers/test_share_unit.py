@@ -20,7 +20,7 @@ PROGRAM: Final = "/opt/share/bin/arc-relay"
 UNIT: Final = "arc-relay-share.service"
 STATE_LINK: Final = "/var/lib/arc-relay-share/link"
 TOKEN: Final = "token-of-the-relay"  # noqa: S105 - of this test
-TOKEN_FILE: Final = "/root/token"  # noqa: S105 - a path
+TOKEN_FILE: Final = "/srv/token"  # noqa: S105 - a path
 # systemd-run returns when the relay listens.
 RELAY: Final = (
     "systemd-run --unit=relay --property=Type=notify"
@@ -29,7 +29,7 @@ RELAY: Final = (
 TARGET_PORT: Final = 7000
 TARGET: Final = f"systemd-run python3 -m http.server --bind 127.0.0.1 {TARGET_PORT}"
 REQUEST: Final = "GET /of-the-guest HTTP/1.0"
-GUEST: Final = f"printf '{REQUEST}\\r\\n\\r\\n' | timeout 30 {PROGRAM} pipe --quiet @/root/link"
+GUEST: Final = f"printf '{REQUEST}\\r\\n\\r\\n' | timeout 30 {PROGRAM} pipe --quiet @/srv/link"
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def machine(podman: Podman, image: str, tmp_path: Path) -> Iterator[Machine]:
 
 async def reach(machine: Machine) -> None:
     """Reach the target as a guest with a copy of the link."""
-    machine.container.do("install", "--mode=600", STATE_LINK, "/root/link")
+    machine.container.do("install", "--mode=600", STATE_LINK, "/srv/link")
     done = await trio.to_thread.run_sync(machine.container.attempt, "sh", "-c", GUEST)
     assert (done.returncode, done.stderr) == (0, "")
     assert " 404 " in done.stdout
