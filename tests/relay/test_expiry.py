@@ -37,7 +37,7 @@ async def test_not_read_any_more(
 async def test_joined(memory_relay: MemoryRelay, autojump_clock: trio.testing.MockClock) -> None:
     """A joined pair goes on, however long it is silent."""
     a, b = await memory_relay.pair()
-    await trio.sleep(80_000)
+    await trio.sleep(20 * RelaySettings().pair_ttl)
     await a.send_message(b"still here")
     assert await b.message() == b"still here"
 

@@ -70,7 +70,7 @@ async def relay(tcp_relay: TcpRelay, caplog: pytest.LogCaptureFixture) -> AsyncI
 async def only_the_pair_is_left(relay: TcpRelay) -> None:
     """Wait until the relay has closed every connection except those of the existing pair."""
     while relay.handle.statistics().connections != 2:
-        await trio.sleep(0.01)
+        await trio.sleep(0.001)
     assert relay.handle.statistics().pairs == 1
 
 
@@ -497,7 +497,7 @@ async def test_race_for_a_code(relay: TcpRelay) -> None:
 
 
 @pytest.mark.parametrize("late", ["close", "eof", "reset", "violation", "data"])
-@pytest.mark.parametrize("settings", [RelaySettings(close_timeout=1.0)])
+@pytest.mark.parametrize("settings", [RelaySettings(close_timeout=0.5)])
 async def test_late_end(relay: TcpRelay, settings: RelaySettings, late: str) -> None:
     """Late data of a stale side never reaches the newer pair that took over its code."""
     a, stale = await relay.pair("hostile")
@@ -515,7 +515,7 @@ async def test_late_end(relay: TcpRelay, settings: RelaySettings, late: str) -> 
     else:
         await stale.send_message(b"for nobody")
     while relay.handle.statistics().connections != 3:
-        await trio.sleep(0.01)
+        await trio.sleep(0.001)
     assert relay.handle.statistics().waiting == 1
     await exchange(newer, await relay.join("hostile"))
 

@@ -42,8 +42,14 @@ async def live(client: Client) -> int:
     return size
 
 
-@pytest.mark.parametrize("rate", [100, 1000, 8 * KIB, 100_000, 2 * MIB])
-@pytest.mark.parametrize("each", [10, 1000, 300_000])
+@pytest.mark.parametrize(
+    ("each", "rate"),
+    [
+        *((10, rate) for rate in (100, 1000, 8 * KIB, 100_000)),
+        *((1000, rate) for rate in (100, 1000, 8 * KIB, 100_000, 2 * MIB)),
+        *((300_000, rate) for rate in (100, 1000, 8 * KIB, 100_000, 2 * MIB)),
+    ],
+)
 async def test_accuracy(rate: int, each: int, autojump_clock: trio.testing.MockClock) -> None:
     """Over a long transfer, the sender's bytes per second are the rate, to 2 %."""
     size = 10 * max(rate, 8 * KIB)

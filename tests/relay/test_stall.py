@@ -18,7 +18,7 @@ STALL_TIMEOUT = (1011, "stall timeout")
 
 STALL = 240.0
 """Default value."""
-LONG = 20_000.0
+LONG = 4000.0
 CHUNK = bytes(127 * 1024)
 """About the number of bytes that the relay reads at once."""
 

@@ -56,6 +56,5 @@ class Certificate:
 
 def client_context() -> ssl.SSLContext:
     """Return a client context that trusts only the authority of the tests."""
-    context = ssl.create_default_context()
-    authority().configure_trust(context)
-    return context
+    # Without cadata, the context would load the authorities of the system too, which takes 20 ms.
+    return ssl.create_default_context(cadata=authority().cert_pem.bytes().decode())

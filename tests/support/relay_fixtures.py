@@ -102,7 +102,7 @@ class RealTimeRelay(RunningRelay):
         await self.hang_up()
         with trio.fail_after(30):
             while not is_empty(self.handle.statistics()):
-                await trio.sleep(0.01)
+                await trio.sleep(0.001)
             await self.handle.stop()
 
 

@@ -6,9 +6,11 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from relay import RelaySettings
 from relay.cli import main, options, start
@@ -53,6 +55,12 @@ def by_name(definition: Definition) -> str:
     return definition.name
 
 
+@cache
+def built_app() -> Any:
+    """Return the commands, which typer builds anew for each run otherwise."""
+    return get_command(main.app)
+
+
 class StartCommand:
     """The start command, with a record of its settings in place of a relay."""
 
@@ -61,6 +69,7 @@ class StartCommand:
         self.relay: RelaySettings
         self._monkeypatch = monkeypatch
         monkeypatch.setattr(start, "run", self._run)
+        monkeypatch.setattr(main, "app", built_app())
 
     async def _run(
         self, start_settings: DaemonSettings, relay_settings: RelaySettings, _log: object
