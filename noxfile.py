@@ -44,9 +44,9 @@ PYTHONS = find_pythons()
 FIRST = next(iter(PYTHONS))
 """CPython of the shared environment, of the coverage gate and of the README's commands."""
 NEWEST = next(reversed(PYTHONS))
-"""CPython of the README's test command."""
-WITHOUT_PROCESSES = ("tests/unit", "tests/relay", "tests/client", "tests/simulation")
-"""Tests for the CPythons in between. Tests with programs and browsers need most of the time."""
+"""CPython of the README's test command, and of all tests."""
+COVERING = ("tests/unit", "tests/relay", "tests/client")
+"""Tests for every CPython, which cover `relay/`. The others need most of the time."""
 
 
 def environment(session: nox.Session, version: str = FIRST) -> Path:
@@ -123,19 +123,21 @@ def tests_under(version: str) -> Callable[[nox.Session], None]:
     """Return the session that runs the tests under one CPython."""
 
     def run_tests(session: nox.Session) -> None:
-        arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *session.posargs]
-        if session.posargs or version != FIRST:
-            python = environment(session, version) / "python"
-            paths = () if session.posargs or version == NEWEST else WITHOUT_PROCESSES
-            session.run(python, *arguments, *paths, external=True)
-            return
-        data = {"COVERAGE_FILE": str(ENVIRONMENTS.absolute() / "coverage")}
-        run(session, "coverage", "erase", env=data)
-        run(session, "coverage", "run", *arguments, env=data)
-        run(session, "coverage", "combine", "-q", env=data)
-        run(session, "coverage", "report", env=data)
+        python = environment(session, version) / "python"
+        run_pytest = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+        chosen = session.posargs or (() if version == NEWEST else COVERING)
+        if version == FIRST and not session.posargs:
+            data = {"COVERAGE_FILE": str(ENVIRONMENTS.absolute() / "coverage")}
+            run(session, "coverage", "erase", env=data)
+            run(session, "coverage", "run", *run_pytest, *COVERING, env=data)
+            run(session, "coverage", "combine", "-q", env=data)
+            run(session, "coverage", "report", env=data)
+            if version != NEWEST:
+                return
+            chosen = [f"--ignore={folder}" for folder in COVERING]
+        session.run(python, *run_pytest, *chosen, external=True)
 
-    extent = "all tests" if version in {FIRST, NEWEST} else "the tests without processes"
+    extent = "all tests" if version == NEWEST else "the tests without processes"
     gate = ", with the coverage gate" if version == FIRST else ""
     run_tests.__doc__ = f"Run {extent} under CPython {version}{gate}."
     return run_tests

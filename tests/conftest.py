@@ -27,7 +27,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     if config.option.markexpr == "deploy":
         return 0
     workers = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
-    return int(workers) if workers else min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    # One process more than cores, because many tests wait for a time or for another program.
+    return int(workers) if workers else min(len(os.sched_getaffinity(0)) + 1, MAX_WORKERS)
 
 
 def pytest_collection_finish() -> None:

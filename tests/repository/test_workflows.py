@@ -55,7 +55,7 @@ def test_same_sessions() -> None:
     source = (ROOT / "noxfile.py").read_text()
     found = set(re.findall(r"^def (\w+)\(session: nox\.Session\)", source, re.MULTILINE))
     sessions = {name.replace("_", "-") for name in found} - {"install"}
-    (local,) = re.findall(r"nox --parallel 2 -s ([a-z -]+) 2>&1", (ROOT / ".ci/run").read_text())
+    (local,) = re.findall(r"nox --parallel 3 -s ([a-z -]+) 2>&1", (ROOT / ".ci/run").read_text())
     assert {*local.split(), "tests"} == sessions  # other-tests and readme-tests are its parts
     named = " ".join(re.findall(r"nox -s ([a-z -]+)$", CHECKS, re.MULTILINE)).split()
     named += re.findall(r"session: \[(.*)\]", CHECKS)[0].split(", ")
