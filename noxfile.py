@@ -57,6 +57,7 @@ COVERING = (
     "tests/process/test_share.py",
     "tests/process/test_signal_dispositions.py",
     "tests/process/test_signals.py",
+    "tests/process/test_standard_streams.py",
     "tests/process/test_start.py",
     "tests/process/test_stop.py",
     "tests/process/test_summary.py",
