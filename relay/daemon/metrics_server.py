@@ -15,6 +15,7 @@ from ..protocol.request import Request
 from ..protocol.response import METHOD_NOT_ALLOWED, Response
 from ..server.accept import accept
 from ..server.http_io import read_request, send_response
+from ..transport.accepted_socket import Accepted
 from ..transport.base import Transport
 from ..transport.wrap import wrap_stream
 from .hash_server import PATH, answer_hash
@@ -40,7 +41,7 @@ async def serve_metrics(
     """
     async with trio.open_nursery() as nursery:
 
-        def serve(stream: trio.abc.Stream) -> None:
+        def serve(stream: Accepted) -> None:
             nursery.start_soon(serve_request, render, hash_code, nursery, stream)
 
         await accept(listeners, serve)
@@ -50,7 +51,7 @@ async def serve_request(
     render: Callable[[], bytes],
     hash_code: Callable[[str], str],
     nursery: trio.Nursery,
-    stream: trio.abc.Stream,
+    stream: Accepted,
 ) -> None:
     """Answer one request; an exception is logged and does not leave this function."""
     transport = wrap_stream(stream, nursery)

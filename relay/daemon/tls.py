@@ -9,7 +9,7 @@ from typing import Final, Self
 import trio
 
 from ..server.regular_file import read_regular_file
-from ..transport.tls_transport import TLSSocket
+from ..transport.accepted_socket import AcceptedSocket
 from .certificate_expiry import read_certificate
 from .errors import StartError, os_error_text
 from .settings import DaemonSettings
@@ -100,7 +100,7 @@ class CertificateFiles:
         raise StartError(f"{self._key_name} needs a passphrase; give a key without one")
 
 
-class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
+class ReloadingTLSListener(trio.abc.Listener[AcceptedSocket]):
     """TLS listener on top of a socket listener; each new connection uses the latest TLS context.
 
     The relay does the TLS handshake as part of reading the request head, under the same timeout.
@@ -117,8 +117,9 @@ class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
         self.transport_listener = transport_listener
         self._files = certificate
 
-    async def accept(self) -> TLSSocket:
-        return TLSSocket(await self.transport_listener.accept(), self._files.context)
+    async def accept(self) -> AcceptedSocket:
+        stream = await self.transport_listener.accept()
+        return AcceptedSocket(stream.socket, self._files.context)
 
     async def aclose(self) -> None:
         await self.transport_listener.aclose()

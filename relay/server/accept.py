@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import trio
 
+from ..transport.accepted_socket import Accepted
 from ..transport.backlog import Backlog, open_backlog
 from ..transport.epoll_reader import EpollReader
 
@@ -40,7 +41,7 @@ class Accepting:
         self._scope.cancel()
 
 
-Serve = Callable[[trio.abc.Stream], None]
+Serve = Callable[[Accepted], None]
 
 
 async def accept(

@@ -21,6 +21,7 @@ from ..pairing.side import Side
 from ..protocol.handshake import Handshake, pair_code
 from ..protocol.request import Request
 from ..protocol.response import Response
+from ..transport.accepted_socket import Accepted
 from ..transport.base import Transport
 from ..transport.socket_info import peer_address
 from ..transport.wrap import wrap_stream
@@ -59,7 +60,7 @@ class Connection:
 
     _transport: Transport
 
-    def __init__(self, state: RelayState, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
+    def __init__(self, state: RelayState, stream: Accepted, nursery: trio.Nursery) -> None:
         self._state = state
         self._nursery = nursery
         self._stream = stream

@@ -19,6 +19,7 @@ import trio
 from ..events import Observer
 from ..pairing.sweeper import sweep
 from ..settings import RelaySettings
+from ..transport.accepted_socket import Accepted
 from ..transport.epoll_reader import EpollReader, open_epoll_reader
 from .accept import accept
 from .connection import Connection
@@ -189,7 +190,7 @@ async def run_relay(
             stop_at_once(state)
 
 
-def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
+def start_connection(state: RelayState, connections: trio.Nursery, stream: Accepted) -> None:
     """Register a new connection and start its task.
 
     The connection is registered before its task runs, so that every shutdown includes it.

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Final
 
 import trio
+
+from .accepted_socket import AcceptedSocket
+
+MAX_NOT_SENT: Final = 16 * 1024
+"""Number of unsent bytes in the kernel at which a TCP socket is no longer writable, as in trio."""
 
 
 class Backlog:
@@ -25,13 +31,19 @@ class Backlog:
         """Return the descriptor of the listener."""
         return self._socket.fileno()
 
-    def accept(self) -> trio.SocketStream:
+    def accept(self) -> AcceptedSocket:
         """Accept a connection.
 
         Raises BlockingIOError if no connection is available, and another OSError on failure.
         """
         accepted, _ = self._socket.accept()
-        return trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+        accepted.setblocking(False)
+        # The options of the listening socket are not enough. A connection that was established
+        # before they were set, such as under socket activation, would not have them.
+        with suppress(OSError, AttributeError):  # a Unix socket, or a system without an option
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_NOT_SENT)
+        return AcceptedSocket(accepted)
 
 
 @contextmanager

@@ -20,9 +20,10 @@ from contextlib import suppress
 
 import trio
 
+from .accepted_socket import Socket
 from .epoll_reader import EpollReader
 from .read_size import READ_SIZE, ReadSize
-from .socket_info import AckState, ack_state, pending, socket_of, unsent_bytes
+from .socket_info import AckState, ack_state, pending, unsent_bytes
 from .tls_failure import HandshakeFailure, TlsFailure
 
 
@@ -37,7 +38,6 @@ class Transport(trio.abc.AsyncResource):
         "_pushed_back",
         "_size",
         "_socket",
-        "_stream",
         "_unsent",
         "broken",
         "failure",
@@ -48,11 +48,10 @@ class Transport(trio.abc.AsyncResource):
     )
 
     def __init__(
-        self, stream: trio.abc.Stream, nursery: trio.Nursery, reader: EpollReader | None = None
+        self, sock: Socket | None, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        """Wrap a stream. ``nursery`` runs the writes that no task waits for."""
-        self._stream = stream
-        self._socket = socket_of(stream)
+        """Use a socket, if there is one. ``nursery`` runs the writes that no task waits for."""
+        self._socket = sock
         self._nursery = nursery
         self._epoll_reader = reader
         self._size = ReadSize()
@@ -107,12 +106,12 @@ class Transport(trio.abc.AsyncResource):
         )
 
     @property
+    @abstractmethod
     def half_closeable(self) -> bool:
         """True if the stream can end its send direction and still receive data.
 
         A `trio.SSLStream` cannot do this.
         """
-        return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def drain_and_wait_eof(self) -> None:
         """End the send direction, then discard received bytes until the client ends its stream.
@@ -125,10 +124,9 @@ class Transport(trio.abc.AsyncResource):
             await self.send_eof()
             await self.receive_until(is_end, READ_SIZE)
 
+    @abstractmethod
     async def send_eof(self) -> None:
         """End the send direction if `half_closeable` is True. Otherwise, do nothing."""
-        if isinstance(self._stream, trio.abc.HalfCloseableStream):
-            await self._stream.send_eof()
 
     async def wait_hangup(self) -> None:
         """Wait, without reading, until the client ends its stream. Set `broken` if it was a reset.
@@ -141,10 +139,6 @@ class Transport(trio.abc.AsyncResource):
             self.broken = await self._epoll_reader.wait_hangup(self._socket.fileno())
         except OSError:  # no descriptor can be added to the epoll set
             await trio.sleep_forever()
-
-    async def aclose(self) -> None:
-        """Close the stream gracefully, or immediately if cancelled."""
-        await self._stream.aclose()
 
     async def handshake(self) -> None:
         """Do the TLS handshake, if the transport uses TLS.

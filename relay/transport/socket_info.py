@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 
 import trio
 
+from .accepted_socket import AcceptedSocket, Socket
+
 # Fields of struct tcp_info in linux/tcp.h: tcpi_retransmits, tcpi_probes, tcpi_last_ack_recv in
 # milliseconds, tcpi_bytes_acked.
 TCP_INFO: Final = Struct("=2xBB52xI60xQ")
@@ -38,10 +40,10 @@ class AckState(NamedTuple):
     """Number of unacknowledged probes, that is, retransmissions and zero-window probes."""
 
 
-def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
+def socket_of(stream: trio.abc.AsyncResource) -> Socket | None:
     """Return the socket of a stream, with or without TLS; None if there is no socket."""
     stream = getattr(stream, "transport_stream", stream)  # the stream below TLS
-    return stream.socket if isinstance(stream, trio.SocketStream) else None
+    return stream.socket if isinstance(stream, AcceptedSocket | trio.SocketStream) else None
 
 
 def peer_address(stream: trio.abc.AsyncResource) -> tuple[int, str]:
@@ -66,7 +68,7 @@ def descriptor_limit() -> int:
     return 0 if limit == resource.RLIM_INFINITY else limit
 
 
-def ack_state(sock: trio.socket.SocketType) -> AckState:
+def ack_state(sock: Socket) -> AckState:
     """Return the acknowledgements for a socket.
 
     For a TCP socket on Linux, TCP_INFO reports the acknowledgements. For any other socket,
@@ -82,17 +84,17 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
     return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
 
 
-def unsent_bytes(sock: trio.socket.SocketType) -> int:
+def unsent_bytes(sock: Socket) -> int:
     """Return the number of bytes in the send queue of a socket (tcp(7), unix(7))."""
     return read_count(sock, termios.TIOCOUTQ)
 
 
-def pending(sock: trio.socket.SocketType) -> int:
+def pending(sock: Socket) -> int:
     """Return the number of bytes in the receive queue of a socket (tcp(7), unix(7))."""
     return read_count(sock, termios.FIONREAD)
 
 
-def read_count(sock: trio.socket.SocketType, request: int) -> int:
+def read_count(sock: Socket, request: int) -> int:
     """Return the byte count that an ioctl request reports, or 0 if the ioctl fails."""
     try:
         (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(COUNT.size)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import trio
 
+from .accepted_socket import Socket
 from .base import Transport
 from .epoll_reader import EpollReader
 from .registration import Read, Take
@@ -26,17 +27,21 @@ class SocketTransport(Transport):
 
     __slots__ = ("_behind", "_fd", "_flushing")
 
-    _socket: trio.socket.SocketType
+    _socket: Socket
 
     def __init__(
-        self, stream: trio.SocketStream, nursery: trio.Nursery, reader: EpollReader | None = None
+        self, sock: Socket, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        super().__init__(stream, nursery, reader)
-        # -1 after the stream is closed, because the kernel reuses the number of the descriptor.
-        self._fd = stream.socket.fileno()
+        super().__init__(sock, nursery, reader)
+        # -1 after the socket is closed, because the kernel reuses the number of the descriptor.
+        self._fd = sock.fileno()
         # Held by the task that waits for the descriptor. It is created when a write first blocks.
         self._flushing: trio.Lock | None = None
         self._behind = b""  # frames queued after `_unsent`
+
+    @property
+    def half_closeable(self) -> bool:
+        return True
 
     @property
     def write_blocked(self) -> bool:
@@ -199,6 +204,8 @@ class SocketTransport(Transport):
         return self._fd
 
     async def aclose(self) -> None:
-        # `trio.SocketStream.aclose` does the same, and is a checkpoint.
+        # Wake the tasks that wait for the descriptor in trio. The epoll reader has its own tasks.
+        if self._fd >= 0 and (self._flushing is not None or self._epoll_reader is None):
+            trio.lowlevel.notify_closing(self._fd)
         self._fd = -1
         self._socket.close()

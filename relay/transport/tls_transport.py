@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import trio
 
+from .accepted_socket import Socket
 from .epoll_reader import EpollReader
 from .registration import Take
 from .socket_transport import SocketTransport
@@ -34,17 +35,6 @@ RECORD: Final = 16 * 1024
 
 MAX_REPLIES: Final = 64 * 1024
 """Maximum total size, in bytes, of the records that reads produce while writes are blocked."""
-
-
-class TLSSocket(trio.abc.AsyncResource):
-    """An accepted socket before the TLS handshake, with the TLS context for the connection."""
-
-    def __init__(self, transport_stream: trio.SocketStream, context: ssl.SSLContext) -> None:
-        self.transport_stream = transport_stream
-        self.context = context
-
-    async def aclose(self) -> None:
-        await self.transport_stream.aclose()
 
 
 class TLSTransport(SocketTransport):
@@ -65,11 +55,15 @@ class TLSTransport(SocketTransport):
     )
 
     def __init__(
-        self, stream: TLSSocket, nursery: trio.Nursery, reader: EpollReader | None = None
+        self,
+        sock: Socket,
+        context: ssl.SSLContext,
+        nursery: trio.Nursery,
+        reader: EpollReader | None = None,
     ) -> None:
-        super().__init__(stream.transport_stream, nursery, reader)
+        super().__init__(sock, nursery, reader)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = stream.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._handshake_complete = False  # True once the handshake is complete
         self._ended = False  # True if no plaintext follows `_pushed_back`
         self._failed = False  # True if no plaintext follows `_pushed_back` because of an error
