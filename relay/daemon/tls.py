@@ -9,10 +9,11 @@ from typing import Final, Self
 import trio
 
 from ..server.regular_file import read_regular_file
-from ..transport.accepted_socket import AcceptedSocket
+from ..transport.accepted_socket import AcceptedSocket, Socket
 from .certificate_expiry import read_certificate
 from .errors import StartError, os_error_text
 from .settings import DaemonSettings
+from .unix_listener import UnixListener
 
 MAX_SIZE: Final = 1 << 20
 """Maximum size, in bytes, of a certificate file or key file. Typical files have a few KiB."""
@@ -53,7 +54,7 @@ class CertificateFiles:
         self.certificate = read_certificate(self.context, self._cert)
 
     def wrap(
-        self, listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
+        self, listeners: Iterable[trio.SocketListener | UnixListener]
     ) -> list[ReloadingTLSListener]:
         """Wrap each listener, so that it accepts TLS connections."""
         return [ReloadingTLSListener(listener, self) for listener in listeners]
@@ -110,16 +111,23 @@ class ReloadingTLSListener(trio.abc.Listener[AcceptedSocket]):
     """
 
     def __init__(
-        self,
-        transport_listener: trio.abc.Listener[trio.SocketStream],
-        certificate: CertificateFiles,
+        self, transport_listener: trio.SocketListener | UnixListener, certificate: CertificateFiles
     ) -> None:
         self.transport_listener = transport_listener
         self._files = certificate
 
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The listening socket."""
+        return self.transport_listener.socket
+
+    def accepted(self, sock: Socket) -> AcceptedSocket:
+        """Return an accepted connection with the latest TLS context."""
+        return AcceptedSocket(sock, self._files.context)
+
     async def accept(self) -> AcceptedSocket:
         stream = await self.transport_listener.accept()
-        return AcceptedSocket(stream.socket, self._files.context)
+        return self.accepted(stream.socket)
 
     async def aclose(self) -> None:
         await self.transport_listener.aclose()

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from ..transport.accepted_socket import AcceptedSocket
 from .errors import StartError, os_error_text
 
 BACKLOG: Final = 0xFFFF
@@ -31,6 +32,8 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
 
     async def accept(self) -> trio.SocketStream:
         return await self._listener.accept()
+
+    accepted = staticmethod(AcceptedSocket)
 
     async def aclose(self) -> None:
         """Remove the socket file, unless another file has replaced it, and close the socket."""

@@ -6,7 +6,6 @@ import errno
 import logging
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import trio
@@ -93,10 +92,9 @@ async def accept_from(
         with open_backlog(listener) as backlog:
             while True:
                 try:
-                    if backlog is None or reader is None:
-                        await wait_acceptable(listener, reader)
-                    elif await accept_available(backlog, serve, reader):
-                        continue
+                    if backlog is not None and reader is not None:
+                        while await accept_available(backlog, serve, reader):
+                            pass
                     serve(await listener.accept())
                 except OSError as error:
                     # The process has no free descriptor or memory, or one connection failed. Pairs
@@ -124,19 +122,3 @@ async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) 
     else:
         await trio.lowlevel.checkpoint()
     return True
-
-
-async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader | None) -> None:
-    """Wait in the epoll reader until a connection arrives, if the listener has a socket.
-
-    The epoll reader notices a connection immediately, even while it lingers, that is, polls its
-    epoll set without returning to trio. `trio.abc.Listener.accept` would notice the connection only
-    afterwards. The caller still has to call ``accept``, which waits again if another process has
-    accepted the connection.
-    """
-    listener = getattr(listener, "transport_listener", listener)  # a TLS listener wraps another
-    sock = getattr(listener, "socket", None)
-    if reader is None or not isinstance(sock, trio.socket.SocketType):
-        return
-    with suppress(OSError):  # the epoll set is full
-        await reader.wait_readable(sock.fileno())
