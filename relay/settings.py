@@ -54,13 +54,14 @@ class RelaySettings:
     origins. It does not wait, so it cannot be cancelled.
 
     Args:
-        **settings: Values of settings; all other settings have their defaults. docs/settings.md
-            lists the names, defaults, ranges and meanings.
+        **settings: Settings by name; all others have their defaults. docs/settings.md lists the
+            names, defaults, ranges and meanings.
 
     Raises:
-        TypeError: A value has the wrong type. The message has the name of the setting and the
+        TypeError: A value has the wrong type. The message contains the name of the setting and the
             value.
-        ValueError: A value is not allowed. The message has the name of the setting and the value.
+        ValueError: A value is not allowed. The message contains the name of the setting and the
+            value.
     """
 
     pair_ttl: float = seconds(300.0, "Time that a side may wait for its peer.")
@@ -78,7 +79,7 @@ class RelaySettings:
 
     ping_interval: float = seconds(
         20.0,
-        "Time that a side may be silent before the relay pings it; varied at random by up to a"
+        "Time that a side may be silent before the relay pings it; shortened at random by up to a"
         " quarter.",
         zero="no pings",
     )
