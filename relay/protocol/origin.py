@@ -1,6 +1,6 @@
 """Compare the origins of web pages.
 
-Pure. When a page opens a connection, the browser sends the page's origin in the header Origin.
+Pure. When a page opens a WebSocket, the browser sends the origin of the page in the header Origin.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:/@\s\[\]]+)(?::(?P<p
 def normalize_origin(text: str) -> str:
     """Return an origin in the form that browsers send.
 
-    The result is in lower case. It has no default port of http or https (RFC 6454 section 6.2), and
-    no final slash, which users sometimes add.
+    The result is in lower case, without the default port of http or https (RFC 6454 section 6.2)
+    and without the final slash that users sometimes add.
     """
     origin = text.strip().lower()
     if not origin.endswith("://"):
@@ -37,15 +37,15 @@ def normalize_origin(text: str) -> str:
 def is_allowed(origin: str, host: str, allowed: AbstractSet[str]) -> bool:
     """Return True if a page from this origin may connect.
 
-    ``host`` is the header Host of the request. ``allowed`` contains origins that are normalized
-    with `normalize_origin`. The relay's own origin is always allowed, because apps without a web
-    page, such as React Native apps on Android, derive the Origin from the URL of the relay.
+    ``host`` is the header Host of the request. The origins in ``allowed`` must be normalized with
+    `normalize_origin`. The relay's own origin is always allowed, because apps without a web page,
+    such as React Native apps on Android, derive the Origin from the URL of the relay.
     """
     return normalize_origin(origin) in allowed or is_own(origin, host)
 
 
 def is_own(origin: str, host: str) -> bool:
-    """Return True if an origin and the header Host have the same host name and port.
+    """Return True if an origin and the header Host name the same host and port.
 
     If Host has no port, the default port of the origin's scheme is assumed, because a relay behind
     a TLS proxy does not know the scheme that the client used.
