@@ -30,4 +30,4 @@ class AcceptedSocket(trio.abc.AsyncResource):
 
 
 Accepted = trio.abc.Stream | AcceptedSocket
-"""Accepted connection: of a listener with a socket, or of any other listener."""
+"""Accepted connection: its socket, or the stream that a listener returned."""

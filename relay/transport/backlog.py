@@ -1,7 +1,7 @@
 """Accept the connections in the backlog of a listener without waiting.
 
 Each accept of a `trio.SocketListener` needs a turn of the trio loop. A turn costs as much CPU time
-as the request head of the connection.
+as parsing the request head of the connection.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import trio
 from .accepted_socket import AcceptedSocket, Socket
 
 MAX_NOT_SENT: Final = 16 * 1024
-"""Number of unsent bytes in the kernel at which a TCP socket is no longer writable, as in trio."""
+"""Number of unsent bytes at which the kernel reports a TCP socket as not writable, as in trio."""
 
 
 @runtime_checkable
 class BacklogListener(Protocol):
-    """Listener of another class than `trio.SocketListener` that gives access to its socket."""
+    """Interface of a listener that exposes its socket, as `trio.SocketListener` does."""
 
     @property
     def socket(self) -> trio.socket.SocketType:
         """The listening socket."""
 
     def accepted(self, sock: Socket) -> AcceptedSocket:
-        """Return the connection of a socket that was accepted from the listening socket."""
+        """Return the connection for a socket that was accepted from the listening socket."""
 
 
 class Backlog:
-    """Backlog of a listener: established connections that are not accepted yet."""
+    """Backlog of a listener: established connections that have not been accepted yet."""
 
     __slots__ = ("_accepted", "_socket")
 
@@ -45,7 +45,7 @@ class Backlog:
         self._accepted = accepted
 
     def fileno(self) -> int:
-        """Return the descriptor of the listener."""
+        """Return the descriptor of the listening socket."""
         return self._socket.fileno()
 
     def accept(self) -> AcceptedSocket:
@@ -55,8 +55,9 @@ class Backlog:
         """
         accepted, _ = self._socket.accept()
         accepted.setblocking(False)
-        # The options of the listening socket are not enough. A connection that was established
-        # before they were set, such as under socket activation, would not have them.
+        # It would not be enough to set these options on the listening socket. A connection inherits
+        # them only if they were set before it was established, and with socket activation, it may
+        # be older than this process.
         with suppress(OSError, AttributeError):  # a Unix socket, or a system without an option
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_NOT_SENT)
@@ -65,7 +66,7 @@ class Backlog:
 
 @contextmanager
 def open_backlog(listener: trio.abc.AsyncResource) -> Iterator[Backlog | None]:
-    """Yield the backlog of a `trio.SocketListener` or `BacklogListener`, or None for another.
+    """Yield the backlog of a listener, or None if the listener does not expose its socket.
 
     The listener must remain open during the with block, because the backlog uses its descriptor.
     """

@@ -2,7 +2,7 @@
 
 A `Transport` adds guarantees that a `trio.abc.Stream` does not give:
 
-- The bytes of each write stay together and in order. A write needs a lock only if the stream is
+- The bytes of each write stay together and in order. A write needs a lock only while the stream is
   blocked.
 - A writer may be cancelled at any time. Its unsent bytes are buffered, and are sent before the next
   write. So each frame is sent completely, and a close frame is never sent within another frame.
@@ -60,11 +60,11 @@ class Transport(trio.abc.AsyncResource):
         self._deferred = b""
         self._completed_writes = 0
         self.handshake_done = True
-        """True if frames can be sent. It is False only while a TLS handshake is incomplete."""
+        """True if frames can be sent; False only while a TLS handshake is incomplete."""
         self.heard = False
         """True if the client sent at least one byte of the TLS handshake."""
         self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
-        """Cause of a failed TLS handshake: a timeout unless `handshake` sets another cause."""
+        """Cause of a failed TLS handshake: a timeout, unless `handshake` sets another cause."""
         self.overhead = 0
         """Number of bytes that TLS added to the received plaintext."""
         self.broken = False
@@ -97,7 +97,11 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def ack_state(self) -> AckState:
-        """Acknowledgements of the client's kernel. Each completed write adds one to its bytes."""
+        """Acknowledgements from the client's kernel.
+
+        Each completed write also adds one to `AckState.acked_bytes`, because it is the only sign of
+        progress of a stream without a socket.
+        """
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(
             found.acked_bytes + self._completed_writes,
@@ -129,7 +133,7 @@ class Transport(trio.abc.AsyncResource):
         """End the send direction if `half_closeable` is True. Otherwise, do nothing."""
 
     async def wait_hangup(self) -> None:
-        """Wait, without reading, until the client ends its stream. Set `broken` if it was a reset.
+        """Wait, without reading, until the client ends its stream. Set `broken` after a reset.
 
         Wait forever if the platform or the stream does not report the end of the stream.
         """
@@ -143,8 +147,8 @@ class Transport(trio.abc.AsyncResource):
     async def handshake(self) -> None:
         """Do the TLS handshake, if the transport uses TLS.
 
-        No other method may read or write before. Raises trio.BrokenResourceError if the handshake
-        fails.
+        No other method may read or write before this one returns. Raises trio.BrokenResourceError
+        if the handshake fails.
         """
 
     @abstractmethod
@@ -157,11 +161,11 @@ class Transport(trio.abc.AsyncResource):
         """
 
     async def receive_until(self, take: Callable[[bytes], bool], max_bytes: int) -> None:
-        """Read repeatedly, and call ``take`` with the bytes of each read, until it returns True.
+        """Read repeatedly and pass the bytes of each read to ``take``, until ``take`` returns True.
 
         ``take`` must not wait. It gets b"" at the end of the stream. A read returns at most
         ``max_bytes``. If ``take`` needs too much time, the next reads are smaller, so that other
-        tasks can run earlier. Cancellation and exceptions are as in `receive_some`.
+        tasks can run sooner. Cancellation and exceptions are as in `receive_some`.
         """
         over, size = False, self._size
         while not over:
@@ -173,7 +177,7 @@ class Transport(trio.abc.AsyncResource):
     def look(self, max_bytes: int) -> bytes | None:
         """Read at most ``max_bytes`` without waiting. Return None if no bytes are available.
 
-        A generic stream cannot be read without waiting, so that its result is always None. Raises
+        The result is always None for a generic stream, which cannot be read without waiting. Raises
         trio.BrokenResourceError if the stream failed.
         """
         return None
@@ -201,8 +205,8 @@ class Transport(trio.abc.AsyncResource):
         """Send complete frames without waiting.
 
         While writes are blocked, the frames are deferred to the next frame boundary, and replace
-        any frames that are already deferred. If a write fails, the next read raises its error, and
-        not this method.
+        any frames that are already deferred. This method does not raise the error of a failed
+        write; the next read raises it.
         """
         if self.write_blocked:
             self._deferred = data
@@ -228,5 +232,5 @@ class Transport(trio.abc.AsyncResource):
 
 
 def is_end(data: bytes) -> bool:
-    """Return True if ``data`` is b"", which means the end of the stream."""
+    """Return True if ``data`` is b"", which is the end of the stream."""
     return not data

@@ -1,8 +1,8 @@
 """Query the kernel for facts about a socket: queues, acknowledgements and peer address.
 
 Keepalive and takeover checks query the queues and the acknowledgements. Forwarding a message needs
-no query. If the platform or the stream does not report a fact, the query returns a default value
-with which no check ends a side.
+no query. If the platform or the stream does not report a fact, the query returns a default value,
+which never causes a check to end a side.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ COUNT: Final = Struct("i")
 
 
 class AckState(NamedTuple):
-    """Facts about the acknowledgements that the client's kernel sent."""
+    """Acknowledgements that the client's kernel has sent."""
 
     acked_bytes: int = 0
     """Count that increases with each acknowledged byte; 0 if unknown."""
     seconds_since_ack: float = 0.0
     """Seconds since the last acknowledgement; 0 if all probes are acknowledged.
 
-    The client's kernel acknowledges data even if the client's program does not read. So a large
-    value means that the network or the client's machine has failed.
+    The client's kernel sends acknowledgements even if the client's program does not read. So a
+    large value means that the network or the client's machine has failed.
     """
     unacked_probes: int = 0
     """Number of unacknowledged probes, that is, retransmissions and zero-window probes."""
@@ -69,11 +69,10 @@ def descriptor_limit() -> int:
 
 
 def ack_state(sock: Socket) -> AckState:
-    """Return the acknowledgements for a socket.
+    """Return the acknowledgements that a socket has received.
 
-    For a TCP socket on Linux, TCP_INFO reports the acknowledgements. For any other socket,
-    `AckState.acked_bytes` is the negative number of bytes in the send queue. While the client
-    reads, this number rises towards 0.
+    For a TCP socket on Linux, TCP_INFO reports them. For any other socket, `AckState.acked_bytes`
+    is minus the number of bytes in the send queue, which rises towards 0 while the client reads.
     """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)

@@ -13,9 +13,9 @@ from .tls_failure import classify_failure
 class StreamTransport(Transport):
     """Transport over a generic `trio.abc.Stream`.
 
-    If the stream's `send_all` is cancelled, an unknown part of its data has been sent. So the
-    writers do not call `send_all`. A task in ``nursery`` calls it, and the cancellation of a writer
-    does not cancel this task.
+    After `send_all` of a stream has been cancelled, it is unknown how much of the data was sent. So
+    the writers do not call `send_all` themselves: a task in ``nursery`` does, and the cancellation
+    of a writer does not cancel this task.
     """
 
     __slots__ = ("_flushed", "_stream")
@@ -92,7 +92,7 @@ class StreamTransport(Transport):
             await self._stream.send_eof()
 
     async def aclose(self) -> None:
-        # A graceful close of an `SSLStream` would start the TLS handshake again.
+        # After a failed TLS handshake, a graceful close would start the handshake again.
         if self.handshake_done:
             await self._stream.aclose()
         else:

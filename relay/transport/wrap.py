@@ -19,7 +19,7 @@ def wrap_stream(
 
     ``nursery`` runs the writes that no task waits for. The nursery and the epoll reader must stay
     open until the transport is closed. Without an epoll reader, the task that waits for data reads
-    the descriptor.
+    the descriptor itself.
     """
     if isinstance(stream, AcceptedSocket) and stream.context is not None:
         return TLSTransport(stream.socket, stream.context, nursery, reader)
