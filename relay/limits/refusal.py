@@ -20,7 +20,7 @@ class Reason(Enum):
 
 
 class Refusal(NamedTuple):
-    """Reason for a refusal, and the seconds after which the client may retry, if known."""
+    """Reason for refusing a client, and the seconds after which the client may retry, if known."""
 
     reason: Reason
     retry_after: float | None = None

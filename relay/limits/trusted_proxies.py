@@ -1,7 +1,7 @@
 """Resolve the client address behind trusted proxies, from X-Forwarded-For.
 
 Pure. A client can spoof X-Forwarded-For, so an address in this header counts only if a trusted
-proxy appended the address.
+proxy appended it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 from .client_address import UNIX, ForwardedEntry, parse_forwarded_entry, parse_network
 
 MAX_HOPS: Final = 32
-"""Maximum number of X-Forwarded-For entries that are read, starting with the right-most."""
+"""Maximum number of X-Forwarded-For entries that are read, starting with the rightmost."""
 
 
 class TrustedProxies:
@@ -36,13 +36,14 @@ class TrustedProxies:
         ``peer`` is the remote address of the connection, or `UNIX`. ``forwarded`` is the complete
         value of X-Forwarded-For, in which each proxy appends the address of its own peer on the
         right. The method checks ``peer`` first, and then the entries from right to left. The first
-        address that does not belong to a trusted proxy is the client's. If all addresses belong to
-        trusted proxies, the result is the left-most address. At most `MAX_HOPS` entries are read.
+        address that does not belong to a trusted proxy is the address of the client. If all of them
+        belong to trusted proxies, the result is the leftmost address. At most `MAX_HOPS` entries
+        are read.
 
         Entries left of the client's address may be spoofed, and are ignored. If an entry is not an
-        address, such as "unknown" or an empty entry, the trusted proxy that appended the entry
-        counts as the client. All clients of that proxy with such entries then share one rate-limit
-        key, so a client can neither avoid the limits nor spoof an address with such an entry.
+        address, for example "unknown" or empty, the trusted proxy that appended the entry counts as
+        the client. All clients behind this proxy with such entries share its rate-limit key, so a
+        client can neither avoid the limits nor spoof an address with such an entry.
 
         An entry may have a port, brackets, quotes and a scope; the result has none of them. If
         ``peer`` is not an address, it is never trusted, and is returned unchanged.
