@@ -6,14 +6,14 @@ intervals. Forwarding a message does no keepalive work and reads no clock.
 Without backpressure, the relay pings a side that was silent for about ``ping_interval``. The side
 is unresponsive if the relay receives no byte from it within ``ping_timeout`` after the ping.
 
-Under backpressure, a live side may be unable to answer in time, for one of two reasons. Either the
-relay is not reading from the side, because the peer is slow, the early data is full or the rate
-limit applies. Or the ping waits behind unsent data. Silence then proves nothing, so the relay uses
-TCP acknowledgements instead of the pong. The kernel of a live client acknowledges retransmissions
-and window probes even if the client's program does not read. The side is unresponsive if
-retransmissions and probes stay unacknowledged. The side is stalled if it accepts none of the unsent
-data for ``stall_timeout``. On a platform that does not report acknowledgements, only the stall
-timeout applies under backpressure.
+Under backpressure, a live side may be unable to answer in time. One reason is that the relay is not
+reading from the side, because the peer is slow, the early data is full or the rate limit applies.
+The other reason is that the ping waits behind unsent data. Silence then proves nothing, so the
+relay uses TCP acknowledgements instead of the pong. The kernel of a live client acknowledges
+retransmissions and window probes even if the client's program does not read. The side is
+unresponsive if retransmissions and probes stay unacknowledged. It is stalled if it accepts none of
+the unsent data for ``stall_timeout``. On a platform that does not report acknowledgements, only the
+stall timeout applies under backpressure.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from .stall import Progress
 CHECKS_PER_TIMEOUT: Final = 16
 """Number of checks during the shorter of ``ping_interval`` and ``stall_timeout``.
 
-Each side is ended at most one check too late, that is, a sixteenth of that time.
+A side is ended at most one check interval late, which is a sixteenth of that time.
 """
 
 # Minimum and maximum silence before a ping, in sixteenths of ping_interval. The true silence may be
-# one check interval longer or shorter, because a ping waits for the next check, and bytes count as
-# received at the check before they arrived.
+# one check interval longer, because a ping waits for the next check. It may be one check interval
+# shorter, because bytes count as received at the check before they arrived.
 EARLIEST: Final = 13
 LATEST: Final = 14
 
 MIN_UNACKED_PROBES: Final = 2
-"""Minimum number of unacknowledged probes with which a side may count as unresponsive.
+"""Minimum number of unacknowledged probes for a side to count as unresponsive.
 
-One probe is not enough: the kernel waits longer before each further window probe, so one lost
+One probe is not enough. The kernel waits longer before each further window probe, so one lost
 packet can cause a long silence.
 """
 
@@ -55,7 +55,7 @@ class KeepaliveResult(Enum):
 
 
 class TransportState(Protocol):
-    """Interface of a transport that keepalive uses."""
+    """The part of the interface of a transport that keepalive uses."""
 
     @property
     def write_blocked(self) -> bool:
@@ -73,8 +73,8 @@ class TransportState(Protocol):
     def ack_state(self) -> tuple[int, float, int]:
         """Acknowledged bytes, seconds since the last acknowledgement, and unacknowledged probes.
 
-        The first number changes with each acknowledgement. The second and the third number are 0 if
-        no acknowledgement is due.
+        The first number changes with each acknowledgement. The other numbers are 0 if no
+        acknowledgement is due.
         """
 
 
@@ -88,25 +88,25 @@ def check_interval(settings: RelaySettings) -> float | None:
 class KeepaliveState:
     """Keepalive state of a side between two checks.
 
-    ``jitter`` is a random number from 0 to 1. Because of it, the relay does not ping all sides that
-    connected at the same time together.
+    ``jitter`` is a random number from 0 to 1. It spreads the pings to sides that connected at the
+    same time.
     """
 
     jitter: float
     connected_at: InitVar[float]
     checked_at: float = field(init=False)
-    """Time of the last check, or time of the handshake before the first check."""
+    """Time of the last check; before the first check, the time of the handshake."""
     silent_since: float = field(init=False)
-    """Start of the side's current silence, or last check at which no pong could be expected."""
+    """Start of the side's silence, or the last check at which no pong was expected, if later."""
     probes_acked_at: float = field(init=False)
     """Time of the last check with fewer than `MIN_UNACKED_PROBES` unacknowledged probes."""
     last_blind_ping: float = field(init=False)
-    """Time of the last ping that was sent while reading was paused, so that no pong is read."""
+    """Time of the last ping that was sent while reading was paused. Its pong is not read."""
     received: int = 0
     pinged_at: float | None = None
-    """Time of the last ping; None if the side has answered this ping, or has not been pinged."""
+    """Time of the last ping; None if the side has answered it, or has not been pinged."""
     pong_delayed_by_data: bool = False
-    """True if the last ping waits behind unsent data, so that its pong is delayed."""
+    """True if the last ping waits behind unsent data, which delays its pong."""
     progress: Progress = field(default_factory=Progress)
     """Progress of the unsent data for the side."""
 
@@ -142,9 +142,9 @@ class KeepaliveState:
         blocked = transport.write_blocked
         if blocked or reading_paused:
             self.silent_since, self.pinged_at = now, None
-            # The relay does not read a pong now. But if the client has closed its socket, the
-            # client's kernel answers a ping with a reset. The reset destroys unread data, which is
-            # not needed, because there is no peer.
+            # The relay would not read the pong now. But if the client has closed its socket, its
+            # kernel answers the ping with a reset, which ends the wait. The reset destroys unread
+            # data, but without a peer, nobody needs the data.
             if alone and not blocked and 0 < ping_after <= now - self.last_blind_ping:
                 self.last_blind_ping = now
                 return KeepaliveResult.PING
@@ -156,7 +156,7 @@ class KeepaliveState:
         self.progress.reset()
         self.probes_acked_at = now
         if self.pinged_at is not None:
-            # Unread bytes may contain the pong: a busy relay has not read them yet.
+            # If the relay is busy, the pong may be among the bytes that it has not read yet.
             overdue = now - self.pinged_at >= settings.ping_timeout and not transport.pending
             return KeepaliveResult.UNRESPONSIVE if overdue else KeepaliveResult.OK
         if 0 < ping_after <= now - self.silent_since:
@@ -170,8 +170,8 @@ class KeepaliveState:
         """Check a side by TCP acknowledgements, because no pong can be expected in time.
 
         Either the relay is not reading from the side, or the ping waits behind unsent data.
-        ``has_unsent`` is True if data for the side is unsent. The stall timeout applies only in
-        this case.
+        ``has_unsent`` is True if data for the side is unsent. Only then does the stall timeout
+        apply.
         """
         acked_bytes, seconds_since_ack, unacked_probes = transport.ack_state
         if self.progress.is_stalled(acked_bytes, has_unsent, settings.stall_timeout, now):
@@ -180,8 +180,8 @@ class KeepaliveState:
             self.probes_acked_at = now
         ping_after = self._ping_after(settings)
         # The last acknowledgement may be old because nothing was sent for a while. So the probes
-        # must also have been unacknowledged for some time. This way, a short network outage ends
-        # no side.
+        # must also have been unacknowledged for some time, so that a short network outage ends no
+        # side.
         probes_overdue = now - self.probes_acked_at >= settings.ping_timeout / 2
         ack_overdue = seconds_since_ack >= ping_after + settings.ping_timeout
         if ping_after and probes_overdue and ack_overdue:

@@ -1,4 +1,4 @@
-"""The sweeper: end sides that have expired, are unresponsive or are stalled.
+"""The sweeper: end sides that have expired, or that are unresponsive or stalled.
 
 The sweeper also prunes the limits per client, and reports dropped text messages.
 """
@@ -18,7 +18,7 @@ from .pair import Pair
 from .rendezvous import Rendezvous
 
 PAIRS_PER_CHECKPOINT = 100
-"""Number of pairs that are checked before other tasks run."""
+"""Number of pairs that are checked in a row before other tasks can run."""
 
 TEXT_INTERVAL = 1.0
 """Seconds between two searches for dropped text messages."""

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class Traffic(NamedTuple):
-    """Traffic of one or all pairs, as tuples of a number for side A and a number for side B.
+    """Traffic of one or all pairs. Each counter is a tuple: from side A, and from side B.
 
-    `Reframer` counts, and `Pair.traffic` reads its counters.
+    `Pair.traffic` collects the counters from the sides and their reframers.
     """
 
     bytes: tuple[int, int] = (0, 0)
