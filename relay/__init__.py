@@ -2,9 +2,8 @@
 
 The public API consists of the names in ``__all__``. All other names may change in any version.
 
-Each public name is imported on first use. The entry point of the command ``arc-relay`` must set the
-signal dispositions before the slow import of trio, and Python runs this file before the entry
-point.
+Each public name is imported on first use. If this file imported all of them, the slow import of
+trio would delay the entry point of the command ``arc-relay``, which sets the signal dispositions.
 """
 
 from __future__ import annotations

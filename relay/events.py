@@ -40,8 +40,8 @@ class SideWaiting:
     """Side A was admitted and waits for side B.
 
     Args:
-        pair: Keyed hash of the pair code. The relay uses one random key for all codes, which it
-            chooses when it starts. So the hash of a code changes with each start.
+        pair: Keyed hash of the pair code. The relay chooses a random key when it starts, and uses
+            this key for all codes. So the hash of a code changes with each start.
         client: Address of the client; "" if unknown.
     """
 

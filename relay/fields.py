@@ -31,8 +31,8 @@ class Field:
     convert: Callable[[str], Any] = str
     """Function that converts text to `kind`, and raises ValueError if the syntax is wrong."""
     check: Callable[[Any], Any]
-    """Function that returns the normal form of a value, or raises ValueError if the value is not
-    allowed."""
+    """Function that returns the normal form of a value, or of each item if the value is a list. It
+    raises ValueError if the value is not allowed."""
     metavar: str = "TEXT"
     """Placeholder for the value in the output of ``--help``."""
     units: Units = ()
@@ -208,7 +208,7 @@ def choice(default: str, choices: tuple[str, ...], help: str, **about: Any) -> A
 
 
 def text(default: Any, help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a text setting; ``normal`` validates the text as `Field.check` does."""
+    """Declare a text setting with ``normal`` as its `Field.check`."""
     return define(default, kind=str, help=help, values=values, check=normal, **about)
 
 
@@ -218,7 +218,7 @@ def path(help: str, **about: Any) -> Any:
 
 
 def listing(help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a setting that is a list of texts; ``normal`` validates each item."""
+    """Declare a setting that is a list of texts, with ``normal`` as its `Field.check`."""
     return text((), help, values, normal, metavar="LIST", many=True, **about)
 
 

@@ -23,7 +23,7 @@ COUNTED_BITS: Final = 64
 """Leading bits that identify an IPv6 client, which can choose the other bits of its address."""
 
 MAX_ENTRY: Final = 100
-"""Maximum length of an entry, in characters. An IPv6 address with scope and port has about 70."""
+"""Maximum characters of a forwarded entry. An IPv6 address with scope and port has about 70."""
 
 SHOWN_BITS: Final = {4: 24, 6: 48}
 """Leading bits that truncation keeps, by IP version. The IPv6 prefix of a household is longer."""

@@ -43,7 +43,7 @@ class ClientLimits:
         self._max_per_client = max_connections_per_client
         self._interval = MINUTE / max_connects_per_minute if max_connects_per_minute else 0.0
         self._connections: dict[str, int] = {}
-        # Time at which each bucket is full again, ordered by the time of its last given token.
+        # Time at which each bucket is full again; the bucket that last gave a token is at the end.
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -51,7 +51,7 @@ class ClientLimits:
         return len(self._connections) + len(self._full_at)
 
     def acquire(self, client: str, now: float) -> Refusal | None:
-        """Count a new connection of a client and return None; if a limit is reached, refuse it.
+        """Count a new connection of a client and return None, or return the refusal.
 
         The caller must call `release` once for each admitted connection, but not for a refused one.
         """

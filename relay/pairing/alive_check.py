@@ -27,7 +27,7 @@ def sides_to_check(pair: Pair) -> tuple[Side, ...]:
 
 
 async def find_dead_side(pair: Pair, takeover_timeout: float) -> Side | None:
-    """Ping the sides to check. Return a side that shows no sign of life in time, or None.
+    """Ping the sides of `sides_to_check`; return one that shows no sign of life in time, or None.
 
     ``takeover_timeout`` is in seconds. If the pair has ended in the meantime, the caller must
     ignore the result. Cancellation stops the check.

@@ -97,7 +97,7 @@ class KeepaliveState:
     checked_at: float = field(init=False)
     """Time of the last check; before the first check, the time of the handshake."""
     silent_since: float = field(init=False)
-    """Start of the side's silence, or the last check at which no pong was expected, if later."""
+    """Start of the side's silence, or the last check that expected no pong, if that is later."""
     probes_acked_at: float = field(init=False)
     """Time of the last check with fewer than `MIN_UNACKED_PROBES` unacknowledged probes."""
     last_blind_ping: float = field(init=False)

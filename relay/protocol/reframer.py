@@ -4,8 +4,8 @@ RFC 6455 section 5.4 lets an intermediary fragment messages when no extension is
 of up to `MAX_BUFFERED` bytes is forwarded in one frame once the message is complete. A longer
 message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. So neither
 memory nor latency grows with the message size, and a control frame can follow each fragment. The
-message size is known once the header of the final frame has arrived. Further fragments then have
-at least the message size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, if this is less.
+message size is known once the header of the final frame has arrived. From then on, the minimum size
+of a fragment is the message size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, if this is less.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ MAX_EMPTY_FRAGMENTS: Final = 1024
 MAX_BUFFERED: Final = 64 * 1024
 """Maximum size, in bytes, of the buffer, and of a message that is forwarded in one frame.
 
-Some clients treat each fragment as a message. Terminals and agents send far smaller messages.
+Some clients treat each fragment as a message, but terminals and agents send far smaller messages.
 """
 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
@@ -70,7 +70,7 @@ limit the number of fragments in a message; for example, websockets 17 accepts 4
 MAX_CONTROLS: Final = 16
 """Maximum number of pings that the relay answers for each read.
 
-It answers the last ones, as RFC 6455 section 5.5.3 allows, to bound memory and delays in a flood.
+It answers the last pings, as RFC 6455 section 5.5.3 allows. This bounds memory and delays.
 """
 
 

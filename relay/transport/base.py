@@ -99,8 +99,8 @@ class Transport(trio.abc.AsyncResource):
     def ack_state(self) -> AckState:
         """Acknowledgements from the client's kernel.
 
-        Each completed write also adds one to `AckState.acked_bytes`, because it is the only sign of
-        progress of a stream without a socket.
+        Each completed write also adds one to `AckState.acked_bytes`, because a stream without a
+        socket shows no other progress.
         """
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(
