@@ -23,7 +23,7 @@ class Proxies:
     def client_of(self, peer: str, request: Request) -> str:
         """Return the address of the client that sent a request.
 
-        ``peer`` is the remote address of the connection: the address of the client or of a proxy.
+        ``peer`` is the remote address of the connection, which may belong to a proxy.
         """
         return peer if self._none_trusted else self._trusted.resolve(peer, forwarded_for(request))
 

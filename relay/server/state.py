@@ -50,10 +50,10 @@ class Phase(IntEnum):
 
 
 class Cancellable(Protocol):
-    """Interface of a connection that `RelayState` uses."""
+    """The method of a connection that `RelayState` uses."""
 
     def cancel(self) -> None:
-        """End the connection, except for its closing handshake."""
+        """End the connection, but let its closing handshake complete."""
 
 
 class RelayState:
@@ -73,7 +73,7 @@ class RelayState:
         """Epoll reader of the sockets of pairs; None on a platform without epoll."""
         self.pairs = Rendezvous()
         self.connections: set[Cancellable] = set()
-        """Open connections, including their closing handshakes."""
+        """Open connections, including those in their closing handshake."""
         self.admission = AdmissionControl(
             max_connections=settings.max_connections,
             max_waiting=settings.max_waiting,
@@ -109,7 +109,7 @@ class RelayState:
         return True
 
     def add(self, connection: Cancellable) -> None:
-        """Register an accepted connection."""
+        """Register an accepted connection, and cancel it if the relay has already stopped."""
         self.connections.add(connection)
         self.counters.connections_accepted += 1
         if self.phase is Phase.STOPPED:
@@ -148,7 +148,7 @@ class RelayState:
         return self.phase is not Phase.RUNNING and not self.close_listeners
 
     def respond(self, request: Request) -> Handshake | Response:
-        """Return the handshake of an upgrade request, or the response to any other request."""
+        """Return the handshake of a valid upgrade request, or the response to another request."""
         found = parse_handshake(
             request,
             strict_codes=self.settings.strict_codes,
@@ -164,7 +164,7 @@ class RelayState:
         return without_body_for_head(request, response)
 
     def publish(self, event: Event) -> None:
-        """Count an event, and pass it to the observer. Log an exception of the observer."""
+        """Count an event, and pass it to the observer, whose exceptions are only logged."""
         self.counters.on_event(event)
         if self._observer is not None:
             try:
@@ -191,7 +191,7 @@ class RelayState:
     def note_ended(self, pair: Pair) -> None:
         """Publish the outcome of a pair, and move the pair's traffic to the counters."""
         self.report_text(pair)
-        pair.text_reported = True  # the closing handshake still counts text
+        pair.text_reported = True  # do not report text that arrives in the closing handshake
         self.live_pairs.discard(pair)
         now = trio.current_time()
         joined = now if pair.joined is None else pair.joined

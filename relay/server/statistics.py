@@ -1,6 +1,6 @@
 """Statistics of a relay, for its handle and for metrics.
 
-Pure. Each open pair counts its own traffic, and a snapshot adds up these counts.
+Pure. Each open pair counts its own traffic. A snapshot adds these counts to those of ended pairs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class RelayStatistics:
     connections_accepted: int = 0
     """Number of connections accepted since the start."""
     accepts_failed: int = 0
-    """Number of failed accepts. Reasons are a lack of descriptors or memory, or a failed client."""
+    """Number of failed accepts: no descriptor or memory was free, or the connection had failed."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """Number of refused requests for each status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class OpenPair:
     """
 
     pair: str
-    """Short hash of the code, the same as in the events of the pair."""
+    """Hash of the code, as in the events of the pair."""
     joined: bool
     """True once side B has joined."""
     age: float
@@ -79,7 +79,7 @@ class OpenPair:
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """Counters of a relay since its start. Events update all but ``connections_accepted``."""
+    """Counters of a relay since its start. Events update all except ``connections_accepted``."""
 
     connections_accepted: int = 0
     requests_refused: Counter[tuple[int, str]] = field(default_factory=Counter)
@@ -112,7 +112,7 @@ class Counters:
     def snapshot(self, open_pairs: Iterable[Traffic]) -> dict[str, Any]:
         """Return a copy of the counters, as keyword arguments for `RelayStatistics`.
 
-        The traffic of the open pairs, ``open_pairs``, is added to the copy.
+        The copy includes ``open_pairs``, the traffic of each open pair.
         """
         found = {each.name: getattr(self, each.name) for each in fields(self)}
         traffic = reduce(Traffic.plus, open_pairs, found.pop("traffic"))
