@@ -1,4 +1,4 @@
-"""Limit of open descriptors, which bounds the number of connections."""
+"""Limit on open descriptors, which bounds the number of connections."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import suppress
 
 
 def raise_descriptor_limit() -> None:
-    """Raise the soft limit of open descriptors to the hard limit, if the system allows it.
+    """Raise the soft limit on open descriptors to the hard limit, if the system allows this.
 
-    Each connection uses one descriptor. The usual soft limit, 1024, protects programs that use
-    select(2).
+    Each connection uses one descriptor. The usual soft limit of 1024 exists for programs that call
+    select(2), which the relay does not.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # the kernel or a sandbox refuses

@@ -38,7 +38,8 @@ class LogObserver:
     since the last line written under the same limit.
 
     ``addresses`` is the value of the setting ``log_addresses``. ``limits_clients`` is True if the
-    relay has a limit per client. ``clock`` returns the time in seconds.
+    relay has a limit per client, so that a proxy that is not trusted deserves a warning. ``clock``
+    returns the time in seconds.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class LogObserver:
         )
 
     def _log_refused(self, refused: RequestRefused) -> None:
-        # Client errors need no action by the operator. A full relay may need one.
+        # Client errors need no action by the operator, but a full relay may.
         server_error = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         log = self._log.warning if server_error else self._log.info
         self._limited(
@@ -149,7 +150,7 @@ class LogObserver:
         )
 
     def _log_untrusted(self, peer: str) -> None:
-        """Warn of an untrusted proxy, if log lines or limits depend on client addresses."""
+        """Warn about an untrusted proxy, if log lines or limits depend on client addresses."""
         if self._needs_addresses:
             shown = peer if peer == UNIX else self._shown(peer)
             self._log.warning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 BURST: Final = 10.0
-"""Capacity of a token bucket: the number of lines that may be written in one burst."""
+"""Capacity of a token bucket. Each line takes one token, so this is the longest burst of lines."""
 
 REFILL_PER_SECOND: Final = 1.0
 """Tokens that a bucket gains per second."""
@@ -20,7 +20,7 @@ class TokenBucket:
         self._suppressed = 0
 
     def take(self, now: float) -> bool:
-        """Return True if a line may be written; otherwise count the line as suppressed.
+        """Take a token and return True, or count a suppressed line and return False.
 
         ``now`` is a monotonic time in seconds.
         """

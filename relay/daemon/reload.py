@@ -22,7 +22,7 @@ class Reloader:
     """Reloader of the files of a relay. If a reload fails, the old content stays in force.
 
     ``token_file`` is the path of the token file; "" if the relay has no token. ``option`` is the
-    flag or the variable that set this path.
+    flag or the variable that set this path, for error messages.
     """
 
     def __init__(

@@ -52,8 +52,8 @@ def _address(text: str) -> str:
 class DaemonSettings:
     """Settings of the process around a relay.
 
-    Construction raises TypeError or ValueError like `RelaySettings`, and also ValueError for a
-    certificate without key, or a key without certificate.
+    Construction raises TypeError or ValueError like `RelaySettings`. It also raises ValueError for
+    a certificate without a key, or a key without a certificate.
     """
 
     host: str = text(
@@ -108,7 +108,7 @@ class DaemonSettings:
     given: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     """Flag or variable that set each setting, keyed by the name of the setting.
 
-    The mapping also has the settings of `RelaySettings`.
+    The mapping also contains the settings of `RelaySettings`.
     """
 
     @property
