@@ -18,7 +18,7 @@ from .options import flags_of, variable_of
 def settings_table(daemon_settings: DaemonSettings, relay_settings: RelaySettings) -> str:
     """Return a table with a line for each setting: its flag, its value and its source.
 
-    A setting that names a file is displayed as the path. The table never contains a file's content.
+    A setting that names a file is displayed as a path. The table never has the content of a file.
     """
     rows = [
         (
@@ -41,7 +41,7 @@ def describe_certificate(certificate: Certificate) -> str:
 
 
 def effective_value(item: Definition, value: Any, settings: DaemonSettings) -> str:
-    """Return, as text, the value that a relay with these settings uses for one setting."""
+    """Return the text of the value that a relay with these settings would use for one of them."""
     if item.name in {"host", "port"} and not settings.tcp:
         return f"unused, because of {settings.option('unix_socket')}"
     if item.name == "max_connections":

@@ -24,12 +24,12 @@ def print_error(problem: str) -> None:
 
 
 def output_failure(error: OSError) -> str:
-    """Return the error message of a command that cannot write its output."""
+    """Return the error message for a command that cannot write its output."""
     return f"cannot write to standard output: {os_error_text(error)}"
 
 
 def shortage(error: BaseException) -> str:
-    """Return the error message if a resource is exhausted; "" for any other failure."""
+    """Return the error message for a failure due to an exhausted resource; "" for any other."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return os_error_text(error) if isinstance(error, OSError) and error.errno in SHORTAGES else ""

@@ -24,7 +24,7 @@ from .url import LOOPBACK_FOR, parse_target
 
 PATH: Final = "/hash"
 TIMEOUT: Final = 5.0
-"""Seconds within which the relay must answer."""
+"""Maximum time, in seconds, for the relay to answer."""
 
 HASH: Final = re.compile("[0-9a-f]+")
 
@@ -51,9 +51,9 @@ def hash_code(
 
 
 def metrics_target(url: str | None) -> ConnectTarget:
-    """Return the target for ``POST /hash`` at a URL, or at the metrics address in the environment.
+    """Return the target for ``POST /hash``, at a URL or the metrics address in the environment.
 
-    Raises ValueError like `parse_target`. Raises WrongUsage if there is neither a URL nor a metrics
+    Raises ValueError like `parse_target`, and WrongUsage if there is neither a URL nor a metrics
     address.
     """
     if url is not None:
@@ -68,7 +68,7 @@ def metrics_target(url: str | None) -> ConnectTarget:
 
 
 def read_code() -> bytes:
-    """Read a code from standard input. A terminal does not echo the code, which is a secret."""
+    """Read a code from standard input. A terminal does not echo it, because the code is secret."""
     if sys.stdin is None:  # the shell closed it
         raise WrongUsage("the pair code is read from standard input, which is closed")
     try:

@@ -58,9 +58,9 @@ def health(
     result = trio.run(check_health, target)
     try:
         typer.echo(str(result))
-    except BrokenPipeError:  # the exit status has the result
+    except BrokenPipeError:  # the exit status still reports the result
         pass
-    except OutputFailed as error:  # the exit status has the result here, too
+    except OutputFailed as error:  # the exit status still reports the result
         print_error(output_failure(error))
     raise typer.Exit(0 if result.healthy else 1)
 
@@ -68,7 +68,7 @@ def health(
 async def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Health:  # noqa: ASYNC109
     """Request the health of a relay within ``timeout`` seconds.
 
-    The result is unhealthy if the connection fails or the response is invalid; no exception is
+    If the connection fails or the response is invalid, the result is unhealthy, and no exception is
     raised. Cancellation closes the connection.
     """
     try:

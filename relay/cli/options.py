@@ -96,9 +96,9 @@ def read_settings(kind: type[SettingsT], flags: Flags) -> SettingsT:
 
 
 def refuse_unknown_variables() -> None:
-    """Raise WrongUsage, with the nearest known name, for an unknown ``ARC_RELAY_`` variable."""
+    """Raise WrongUsage for an unknown ``ARC_RELAY_`` variable. Suggest the most similar name."""
     known = {variable_of(name) for kind in KINDS for name, _, _ in iter_fields(kind)}
-    known |= SECRET_VARIABLES  # of other commands
+    known |= SECRET_VARIABLES  # which other commands use
     for name in sorted(os.environ):
         if name.startswith(ENVIRONMENT) and name not in known and os.environ[name]:
             (nearest,) = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
@@ -118,7 +118,7 @@ def flags_of(name: str, about: Field) -> list[str]:
 
 
 def help_text(about: Field) -> str:
-    """Return the help of a setting, with the allowed values unless the metavar implies them."""
+    """Return the help of a setting, with the meaning of 0 or the allowed values if needed."""
     if about.zero:
         return f"{about.help} 0 means {about.zero}."
     if about.kind is bool or about.metavar in {"TIME", "PATH"}:
@@ -134,7 +134,8 @@ def _parameter(definition: Definition, panel: str) -> inspect.Parameter:
         bool | None if is_flag else str | None,
         typer.Option(
             *(["/".join(flags)] if is_flag else flags),
-            # `read_settings` reads the variables, even for commands without these options.
+            # There is no envvar here, because `read_settings` reads the variables for every
+            # command, even without these options.
             help=rf"{help_text(about)} \[default: {about.display(default)}]",
             metavar=None if is_flag else about.metavar,
             show_default=False,

@@ -10,7 +10,7 @@ import trio
 from ..client.dial import ConnectTarget, bracketed
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a response body after which `request` stops reading. A relay sends under a hundred."""
+"""Size of a response body, in bytes, at which `request` stops reading. A relay sends under 100."""
 
 
 async def request(
@@ -18,9 +18,11 @@ async def request(
 ) -> tuple[int, bytes]:
     """Request the path of a target; return the status and the body of the response.
 
-    The method is POST if there is a request body, and GET otherwise. The returned body may be
-    incomplete. Raises trio.BrokenResourceError if the connection fails, and h11.ProtocolError if
-    the response is not HTTP.
+    The method is POST if there is a request body, and GET otherwise. The body of the response may
+    be incomplete, if the server breaks off or sends more than `MAX_BODY`.
+
+    Raises trio.BrokenResourceError if the connection fails, and h11.ProtocolError if the response
+    is not HTTP.
     """
     headers = [("Host", bracketed(target.name)), ("Connection", "close")]
     events: list[h11.Event] = [h11.Request(method="GET", target=target.path, headers=headers)]

@@ -32,8 +32,8 @@ def local_target(settings: DaemonSettings) -> ConnectTarget:
 def parse_target(text: str) -> ConnectTarget:
     """Return the target for requests to the relay at a URL; the default path is /health.
 
-    The certificate is verified, unless the host is a loopback address. The query is dropped.
-    Raises ValueError like `parse_url`.
+    The certificate is verified unless the host is a loopback address. The query of the URL is
+    dropped. Raises ValueError like `parse_url`.
     """
     url = parse_url(text)
     context = client_context(verify=not is_loopback(url.host)) if url.tls else None

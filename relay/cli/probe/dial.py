@@ -13,7 +13,7 @@ from .hints import Failure
 
 @dataclass(slots=True)
 class Awaited:
-    """Object that the current step waits for. The error message of a timeout names this object."""
+    """Noun for what the current step waits for, such as "pong", in the message of a timeout."""
 
     what: str = ""
 
