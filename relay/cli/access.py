@@ -1,4 +1,4 @@
-"""Options of the commands for access to a relay: the token and the TLS context."""
+"""Read the options that give a command access to a relay: the token and the TLS context."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def describe_certificate(certificate: Certificate) -> str:
 
 
 def effective_value(item: Definition, value: Any, settings: DaemonSettings) -> str:
-    """Return the text of the value that a relay with these settings would use for one of them."""
+    """Return the value that a relay with ``settings`` would use for the setting ``item``."""
     if item.name in {"host", "port"} and not settings.tcp:
         return f"unused, because of {settings.option('unix_socket')}"
     if item.name == "max_connections":

@@ -19,7 +19,7 @@ SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
 def print_error(problem: str) -> None:
-    """Write one line to standard error, or drop the line if the write would block."""
+    """Write an error message to standard error as one line, or drop it if this would block."""
     NonBlockingHandler(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class StartError(Exception):
-    """A relay cannot start; the message is one line with the operation and the cause."""
+    """Error that ends a command, such as a relay that cannot start.
+
+    The message is one line with the operation and the cause.
+    """
 
 
 def escaped(text: str) -> str:

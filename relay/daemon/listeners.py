@@ -141,8 +141,8 @@ async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.Soc
 async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
     """Return a listener for each address that this machine has.
 
-    Raises `Unbound` if the machine has none of the addresses, or if it has an address but binding
-    to the address fails.
+    Raises `Unbound` if binding fails for an address that the machine has, or if the machine has
+    none of the addresses.
     """
     listeners: list[trio.SocketListener] = []
     absent: list[Unbound] = []

@@ -20,7 +20,7 @@ class TokenBucket:
         self._suppressed = 0
 
     def take(self, now: float) -> bool:
-        """Take a token and return True, or count a suppressed line and return False.
+        """Return True if a token is left, and take it. Otherwise, count a suppressed line.
 
         ``now`` is a monotonic time in seconds.
         """

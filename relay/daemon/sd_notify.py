@@ -23,12 +23,12 @@ SEND_TIMEOUT: Final = 1.0
 class SystemdNotifier:
     """Sender of notifications to the service manager.
 
-    Without a service manager, every method does nothing. The constructor reads ``NOTIFY_SOCKET``,
-    ``WATCHDOG_USEC`` and ``WATCHDOG_PID``. The object is a context manager, and keeps one socket
+    The constructor reads ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``, and raises
+    `StartError` if one of them is malformed. The object is a context manager, and keeps one socket
     open, because watchdog notifications must not depend on a free descriptor.
 
-    Raises `StartError` if one of these variables is malformed. If the service manager is gone or
-    busy, no method raises, and no notification waits longer than `SEND_TIMEOUT` seconds.
+    Without a service manager, every method does nothing. If the service manager is gone or busy, no
+    method raises, and no notification waits longer than `SEND_TIMEOUT` seconds.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:

@@ -77,9 +77,9 @@ class SignalHandler:
     ) -> None:
         """Wait for a second SIGINT or SIGTERM, and end the process by that signal.
 
-        During the shutdown, SIGUSR1 still writes a summary, but SIGHUP has no effect. At the end,
-        the files of Unix sockets are removed, but no listener is closed, because the task of a
-        closed listener would fail before the process has ended.
+        Until then, SIGUSR1 still writes a summary, but SIGHUP has no effect. Before the process
+        ends, the files of Unix sockets are removed, but no listener is closed, because the task of
+        a closed listener would fail first.
         """
         while (number := await anext(signals)) not in {signal.SIGINT, signal.SIGTERM}:
             if number == signal.SIGUSR1:

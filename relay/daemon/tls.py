@@ -122,7 +122,7 @@ class ReloadingTLSListener(trio.abc.Listener[AcceptedSocket]):
         return self.transport_listener.socket
 
     def accepted(self, sock: Socket) -> AcceptedSocket:
-        """Return an accepted connection with the latest TLS context."""
+        """Return the connection of an accepted socket, with the latest TLS context."""
         return AcceptedSocket(sock, self._files.context)
 
     async def accept(self) -> AcceptedSocket:

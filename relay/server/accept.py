@@ -54,8 +54,9 @@ async def accept(
     """Accept connections until cancelled, and pass each of them to ``serve``, which must not block.
 
     ``task_status`` reports an `Accepting`, whose `stop` also ends this function. The listeners are
-    closed before the function returns. With a ``reader``, the backlog of a socket listener is
-    accepted without a turn of the trio loop for each connection. ``errors`` counts failed accepts.
+    closed before the function returns. With a ``reader``, the connections in the backlog of a
+    socket listener are accepted in bursts, instead of one for each turn of the trio loop.
+    ``errors`` counts failed accepts.
     """
     errors = errors or AcceptErrors()
     async with trio.open_nursery() as nursery:

@@ -53,7 +53,7 @@ def response_to(refusal: Refusal) -> Response:
 
 
 def with_token_detail(response: Response, token: bytes | None) -> Response:
-    """Return a response. A 401 gets a detail for the log: the token was missing or wrong."""
+    """Add a detail for the log to a 401 response: no token, or a wrong token."""
     if response.status is not HTTPStatus.UNAUTHORIZED:
         return response
     return replace(response, detail="no token" if token is None else "wrong token")
@@ -68,10 +68,10 @@ class Joined(NamedTuple):
 
 
 class Client(Protocol):
-    """The attribute of a connection that `validate_request` uses."""
+    """The part of a connection that `validate_request` uses."""
 
     client: str
-    """Client address; "" if unknown."""
+    """Client address; "" if unknown. `validate_request` replaces the address of a trusted proxy."""
 
 
 def validate_request(

@@ -4,7 +4,7 @@ A graceful shutdown first refuses new sides for ``drain_delay``, or else closes 
 then closes the sides that wait for a peer, and after them all other sides. It waits at most
 ``close_timeout`` for the clients to disconnect. Cancellation skips these phases.
 
-In both cases, `stop_at_once` comes last, and closes every remaining side and cancels every
+In both cases, `stop_at_once` comes last: it closes every remaining side and cancels every
 connection. The closing handshakes still run, because they are outside the cancel scopes of the
 connections, but each of them takes at most ``close_timeout``. So the relay ends in bounded time.
 """
@@ -21,7 +21,7 @@ from .state import Phase, RelayState
 async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
     """Refuse new sides or close the listeners, close all sides, and wait for the connections.
 
-    This takes at most ``drain_delay`` and ``close_timeout`` together.
+    This takes at most ``drain_delay`` plus ``close_timeout``.
     """
     state.enter(Phase.DRAINING)
     if state.close_listeners:

@@ -50,7 +50,7 @@ class Phase(IntEnum):
 
 
 class Cancellable(Protocol):
-    """The method of a connection that `RelayState` uses."""
+    """The part of a connection that `RelayState` uses."""
 
     def cancel(self) -> None:
         """End the connection, but let its closing handshake complete."""

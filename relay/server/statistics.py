@@ -20,7 +20,7 @@ from ..pairing.traffic import Traffic
 class RelayStatistics:
     """Snapshot of the state of a relay, and its counters since the start.
 
-    The first item of each tuple belongs to side A, the second to side B. The counters of bytes and
+    A value that is a tuple has one number for side A and one for side B. The counters of bytes and
     messages include the pairs that are still open.
     """
 

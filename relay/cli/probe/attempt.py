@@ -88,9 +88,9 @@ def rate(size: int, seconds: float) -> float:
 
 
 async def until_failure(*tasks: Callable[[], Awaitable[object]]) -> None:
-    """Run tasks concurrently. If a task raises Failure, cancel the others and raise that Failure.
+    """Run tasks concurrently. If a task raises Failure, cancel the others and raise the Failure.
 
-    The Failure is not wrapped in an exception group.
+    The Failure is raised as it is, not in an exception group.
     """
     failures: list[Failure] = []
 

@@ -1,8 +1,8 @@
 """Failures of a probe, and hints about their usual reasons.
 
 Pure. A failure has a list of causes, from the most specific to the most general. The first cause
-with an entry in `HINTS` gives the hint. An entry for the cause in the phase of the failed step
-takes precedence over the general entry for the cause.
+with an entry in `HINTS` gives the hint. An entry for the phase of the failed step takes precedence
+over the general entry for the same cause.
 """
 
 from __future__ import annotations
