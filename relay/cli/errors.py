@@ -36,7 +36,7 @@ def shortage(error: BaseException) -> str:
 
 
 def describe_crash(error: BaseException) -> str:
-    """Return the type of an unexpected exception, and the file and line that raised it.
+    """Return the type of an unexpected exception, and the last line of this package that it passed.
 
     The message of the exception is omitted, because it could quote client data.
     """

@@ -59,7 +59,7 @@ def configure_logging(
 
     ``format`` is ``auto``, ``text`` (logfmt) or ``json`` (one object per line). ``level`` is a key
     of `LEVELS` and applies to the relay. Other libraries log only warnings and errors, because
-    their records of lower levels quote client data. Exceptions are logged as their type only.
+    their records of lower levels quote client data. Log lines show only the type of an exception.
     ``stream`` replaces standard error. Each call replaces the configuration of the previous call.
     """
     stream = stream or sys.stderr

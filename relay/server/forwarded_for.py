@@ -28,7 +28,7 @@ class Proxies:
         return peer if self._none_trusted else self._trusted.resolve(peer, forwarded_for(request))
 
     def reports(self, peer: str, request: Request) -> bool:
-        """Return True for the first request that an untrusted proxy forwarded, and False otherwise.
+        """Return True only for the first request that an untrusted proxy has forwarded.
 
         ``peer`` is the remote address of the connection.
         """

@@ -183,7 +183,7 @@ class RelayState:
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def report_text(self, pair: Pair) -> None:
-        """Publish `TextDropped`, once for each pair, if a text message of the pair was dropped."""
+        """Publish `TextDropped` if a text message of the pair was dropped, but only once."""
         if not pair.text_reported and (sender := pair.text_sender):
             pair.text_reported = True
             self.publish(TextDropped(self.hash_code(pair.code), sender))

@@ -32,7 +32,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Attempt:
-    """State of a running probe: the plan, the open sides, and the aim of the current step."""
+    """State of a running probe: its plan, its open sides, and what the current step waits for."""
 
     plan: Plan
     nursery: trio.Nursery
