@@ -18,6 +18,7 @@ from ..events import (
     TextDropped,
 )
 from ..limits.admission import AdmissionControl
+from ..limits.trusted_proxies import TrustedProxies
 from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.rendezvous import Rendezvous
@@ -29,7 +30,6 @@ from ..transport.epoll_reader import EpollReader
 from ..transport.socket_info import descriptor_limit
 from .accept import AcceptErrors
 from .code_hash import CodeHash
-from .forwarded_for import Proxies
 from .statistics import Counters, OpenPair, RelayStatistics, traffic_of
 from .test_page import load_test_page
 from .token_file import read_token
@@ -82,7 +82,7 @@ class RelayState:
             descriptors=descriptor_limit(),
         )
         self.hash_code = CodeHash()
-        self.proxies = Proxies(settings.trusted_proxies)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
         self.live_pairs: set[Pair] = set()
         """Pairs whose traffic is not yet part of the counters."""
         self.counters = Counters()
