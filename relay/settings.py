@@ -6,44 +6,11 @@ command line options and the table in docs/settings.md are generated from these 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
-from typing import Final
 
 from .fields import flag, integer, listing, path, seconds, validate
-from .limits.client_address import UNIX, parse_network
-from .protocol.origin import FILE, normalize_origin
-
-ORIGIN: Final = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
-)
-MAX_PORT: Final = 65535
-
-
-def proxy(text: str) -> str:
-    """Return an entry of ``trusted_proxies`` in normal form; raise ValueError if it is invalid."""
-    text = text.lower()
-    if text == UNIX:
-        return text
-    if "%" in text:  # an IPv6 zone is meaningful only on one machine
-        raise ValueError
-    found = parse_network(text)
-    return str(found if "/" in text else found.network_address)
-
-
-def origin(text: str) -> str:
-    """Return an origin in the form that browsers send; raise ValueError if the text is invalid."""
-    text = text.lower()
-    if text in {"null", FILE}:
-        return text
-    found = ORIGIN.fullmatch(text)
-    if found is None or (port := int(found["port"] or 0)) > MAX_PORT:
-        raise ValueError
-    host = found["host"]
-    if host.startswith("["):
-        host = f"[{IPv6Address(host[1:-1])}]"
-    return normalize_origin(f"{found['scheme']}://{host}" + (f":{port}" if found["port"] else ""))
+from .limits.trusted_proxies import parse_trusted_proxy
+from .protocol.origin import parse_origin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +97,7 @@ class RelaySettings:
     trusted_proxies: tuple[str, ...] = listing(
         "The proxies whose X-Forwarded-For is trusted; unix means every client of a Unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
-        proxy,
+        parse_trusted_proxy,
         absent="none",
         panel="Network",
     )
@@ -166,7 +133,7 @@ class RelaySettings:
         "The origins of the web pages that may connect; other pages are refused with 403. The"
         " relay's own origin, and clients without an Origin, are always allowed.",
         "origins like https://app.example, or null, or file://, separated by commas",
-        origin,
+        parse_origin,
         absent="all",
         panel="Access",
     )

@@ -18,9 +18,8 @@ from ..client.dial import ConnectTarget, connect, start_tls
 from ..daemon.errors import StartError
 from ..daemon.settings import DaemonSettings
 from .health import describe_failure
+from .http_client import LOOPBACK_FOR, parse_target, request
 from .options import WrongUsage, read_settings
-from .request import request
-from .url import LOOPBACK_FOR, parse_target
 
 PATH: Final = "/hash"
 TIMEOUT: Final = 5.0

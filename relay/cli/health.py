@@ -16,9 +16,8 @@ from ..client.dial import ConnectTarget, connect, connect_error_text, start_tls
 from ..daemon.settings import DaemonSettings
 from ..daemon.standard_streams import OutputFailed
 from .errors import output_failure, print_error
+from .http_client import local_target, parse_target, request
 from .options import WrongUsage, read_settings
-from .request import request
-from .url import local_target, parse_target
 
 TIMEOUT: Final = 5.0
 """Seconds after which a relay that has not answered counts as unhealthy."""

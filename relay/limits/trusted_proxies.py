@@ -79,3 +79,14 @@ class TrustedProxies:
         if proxy == UNIX:
             return self._unix
         return any(proxy in trusted for trusted in self._networks)
+
+
+def parse_trusted_proxy(text: str) -> str:
+    """Return an entry of ``trusted_proxies`` in normal form; raise ValueError if it is invalid."""
+    text = text.lower()
+    if text == UNIX:
+        return text
+    if "%" in text:  # an IPv6 zone is meaningful only on one machine
+        raise ValueError
+    found = parse_network(text)
+    return str(found if "/" in text else found.network_address)

@@ -26,8 +26,8 @@ from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, witho
 from ..protocol.request import Request
 from ..protocol.response import Response, health_response
 from ..settings import RelaySettings
+from ..transport.descriptor_limit import descriptor_limit
 from ..transport.epoll_reader import EpollReader
-from ..transport.socket_info import descriptor_limit
 from .accept import AcceptErrors
 from .code_hash import CodeHash
 from .statistics import Counters, OpenPair, RelayStatistics, traffic_of
