@@ -32,10 +32,13 @@ class Repository:
         self, module: str, *arguments: str, variables: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a module of the copy to its end."""
+        # The coverage of the copy must not count.
+        inherited = {name: os.environ[name] for name in os.environ if "COVERAGE" not in name}
+        own = {"PYTHONPATH": str(self._root), "COLUMNS": "300"}
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=self._root,
-            env=os.environ | {"PYTHONPATH": str(self._root), "COLUMNS": "300"} | (variables or {}),
+            env=inherited | own | (variables or {}),
             capture_output=True,
             text=True,
             timeout=60,
