@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from typing import Final
 
 import h11
 import trio
 
-from ..client.dial import ConnectTarget, bracketed, client_context
+from ..client.dial import (
+    ConnectTarget,
+    bracketed,
+    client_context,
+    connect,
+    connect_error_text,
+    start_tls,
+)
 from ..client.url import is_loopback, parse_url
+from ..daemon.errors import StartError
 from ..daemon.settings import DaemonSettings
 
 LOOPBACK_FOR: Final = {
@@ -19,8 +28,11 @@ LOOPBACK_FOR: Final = {
 }
 """Loopback addresses of a relay on this machine, keyed by the wildcard address of its listener."""
 
+TIMEOUT: Final = 5.0
+"""Seconds within which a relay must answer."""
+
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a response body after which `request` stops reading. A relay sends under a hundred."""
+"""Bytes of a response body after which `exchange` stops reading. A relay sends under a hundred."""
 
 
 def local_target(settings: DaemonSettings) -> ConnectTarget:
@@ -47,15 +59,34 @@ def parse_target(text: str) -> ConnectTarget:
     return target if url.path == "/" else replace(target, path=url.path)
 
 
-async def request(
-    stream: trio.abc.Stream, target: ConnectTarget, body: bytes | None = None
+async def fetch(
+    target: ConnectTarget,
+    timeout: float,  # noqa: ASYNC109
+    body: bytes | None = None,
 ) -> tuple[int, bytes]:
     """Request the path of a target; return the status and the body of the response.
 
     The method is POST if there is a request body, and GET otherwise. The returned body may be
-    incomplete. Raises trio.BrokenResourceError if the connection fails, and h11.ProtocolError if
-    the response is not HTTP.
+    incomplete. Raises `StartError` with the cause if the connection fails, or if no HTTP response
+    arrives within ``timeout`` seconds. Cancellation closes the connection.
     """
+    try:
+        with trio.fail_after(timeout):
+            async with await start_tls(await connect(target), target) as stream:
+                return await exchange(stream, target, body)
+    except trio.TooSlowError:
+        problem = f"no answer within {timeout:g} s from {target}"
+    except h11.ProtocolError:
+        problem = f"no HTTP answer from {target}"
+    except (trio.BrokenResourceError, OSError, ValueError) as error:
+        problem = describe_failure(error, target)
+    raise StartError(problem)
+
+
+async def exchange(
+    stream: trio.abc.Stream, target: ConnectTarget, body: bytes | None
+) -> tuple[int, bytes]:
+    """Send a request over a stream; return the status and the body of the response."""
     headers = [("Host", bracketed(target.name)), ("Connection", "close")]
     events: list[h11.Event] = [h11.Request(method="GET", target=target.path, headers=headers)]
     if body is not None:
@@ -80,3 +111,12 @@ async def request(
         elif isinstance(event, h11.EndOfMessage):
             break
     return status, found
+
+
+def describe_failure(error: Exception, target: ConnectTarget) -> str:
+    """Return the error message for a failed connection."""
+    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else error
+    if isinstance(cause, ssl.SSLError):
+        reason = (cause.reason or "the connection ended early").lower().replace("_", " ")
+        return f"no TLS with {target}: {getattr(cause, 'verify_message', '') or reason}"
+    return f"{connect_error_text(cause) if isinstance(cause, OSError) else cause} at {target}"
