@@ -98,7 +98,6 @@ class RelaySettings:
         "The proxies whose X-Forwarded-For is trusted; unix means every client of a Unix socket.",
         "addresses, networks like 10.0.0.0/8, or unix, separated by commas",
         parse_trusted_proxy,
-        absent="none",
         panel="Network",
     )
 
