@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import trio
 from structlog.typing import FilteringBoundLogger
@@ -26,7 +26,12 @@ from ..events import (
 )
 from ..limits.client_address import UNIX, redact_address
 from .log_fields import drop_empty, rounded
-from .log_rate import TokenBucket
+
+BURST: Final = 10.0
+"""Capacity of a token bucket. Each line takes one token, so this is the longest burst of lines."""
+
+REFILL_PER_SECOND: Final = 1.0
+"""Tokens that a bucket gains per second."""
 
 
 class LogObserver:
@@ -180,3 +185,30 @@ class LogObserver:
         bucket = self._buckets.setdefault(kind, TokenBucket(now))
         if bucket.take(now):
             log(event, **fields, **drop_empty(suppressed=bucket.take_suppressed()))
+
+
+class TokenBucket:
+    """Token bucket for log lines, which also counts the suppressed lines."""
+
+    def __init__(self, now: float) -> None:
+        self._left = BURST
+        self._since = now
+        self._suppressed = 0
+
+    def take(self, now: float) -> bool:
+        """Return True if a token is left, and take it. Otherwise, count a suppressed line.
+
+        ``now`` is a monotonic time in seconds.
+        """
+        self._left = min(BURST, self._left + (now - self._since) * REFILL_PER_SECOND)
+        self._since = now
+        if self._left < 1:
+            self._suppressed += 1
+            return False
+        self._left -= 1
+        return True
+
+    def take_suppressed(self) -> int:
+        """Return the number of lines that were suppressed since the last call."""
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed

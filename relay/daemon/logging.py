@@ -26,8 +26,8 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from .errors import escaped
+from .log_terminal import TerminalRenderer
 from .nonblocking_handler import NonBlockingHandler, descriptor_of
-from .terminal import TerminalRenderer
 
 LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,

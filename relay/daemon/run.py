@@ -17,7 +17,7 @@ from ..server.exception_groups import leaves
 from ..server.serve import serve_relay
 from ..server.token_file import read_token
 from ..settings import RelaySettings
-from ..transport.socket_info import descriptor_limit
+from ..transport.descriptor_limit import descriptor_limit
 from .effective_limits import effective_limits
 from .errors import StartError, start_problem
 from .listeners import Listeners, display_url, open_listeners, open_tcp, serves_ipv6

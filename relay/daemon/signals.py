@@ -58,7 +58,7 @@ class SignalHandler:
             await self._systemd.set_status(self.status)
 
     async def wait_for_stop_signal(self, signals: AsyncIterator[int]) -> None:
-        """Handle signals until SIGINT or SIGTERM arrives."""
+        """Handle signals until SIGINT or SIGTERM arrives; `run.serve` then stops the relay."""
         while True:
             number = await anext(signals)
             log_signal(self._log, signal.Signals(number).name)

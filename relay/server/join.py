@@ -83,9 +83,9 @@ def validate_request(
     little CPU time.
     """
     if asks_for_websocket(request):
-        if state.proxies.reports(connection.client, request):
+        if request.is_forwarded and state.proxies.reports(connection.client):
             state.publish(ProxyNotTrusted(connection.client))
-        connection.client = state.proxies.client_of(connection.client, request)
+        connection.client = state.proxies.resolve(connection.client, request.forwarded_for)
         if state.refuses_sides:
             return RELAY_IS_STOPPING
         if refusal := state.admission.admit(connection, connection.client, trio.current_time()):

@@ -18,6 +18,7 @@ from ..events import (
     TextDropped,
 )
 from ..limits.admission import AdmissionControl
+from ..limits.trusted_proxies import TrustedProxies
 from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.rendezvous import Rendezvous
@@ -25,12 +26,11 @@ from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, witho
 from ..protocol.request import Request
 from ..protocol.response import Response, health_response
 from ..settings import RelaySettings
+from ..transport.descriptor_limit import descriptor_limit
 from ..transport.epoll_reader import EpollReader
-from ..transport.socket_info import descriptor_limit
 from .accept import AcceptErrors
 from .code_hash import CodeHash
-from .forwarded_for import Proxies
-from .statistics import Counters, OpenPair, RelayStatistics
+from .statistics import Counters, OpenPair, RelayStatistics, traffic_of
 from .test_page import load_test_page
 from .token_file import read_token
 
@@ -82,7 +82,7 @@ class RelayState:
             descriptors=descriptor_limit(),
         )
         self.hash_code = CodeHash()
-        self.proxies = Proxies(settings.trusted_proxies)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
         self.live_pairs: set[Pair] = set()
         """Pairs whose traffic is not yet part of the counters."""
         self.counters = Counters()
@@ -208,7 +208,7 @@ class RelayState:
                     a.transport.seconds_blocked,
                 ),
                 clients=pair.clients,
-                **pair.traffic._asdict(),
+                **traffic_of(pair)._asdict(),
             )
         )
 
@@ -221,7 +221,7 @@ class RelayState:
             admitted=len(self.admission.slots),
             accepts_failed=self.accept_errors.count,
             draining=self.phase is not Phase.RUNNING,
-            **self.counters.snapshot(pair.traffic for pair in self.live_pairs),
+            **self.counters.snapshot(self.live_pairs),
         )
 
     def open_pairs(self, now: float) -> list[OpenPair]:
@@ -231,7 +231,7 @@ class RelayState:
                 pair=self.hash_code(pair.code),
                 joined=pair.b is not None,
                 age=now - pair.since,
-                bytes=pair.traffic.bytes,
+                bytes=traffic_of(pair).bytes,
                 clients=pair.clients,
             )
             for pair in self.pairs

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import trio
 
 from ..health import Health
-from .client import ConnectOptions, ProbeClient
-from .dial import Awaited
+from .client import Awaited, ConnectOptions, ProbeClient
 from .hints import Failure
 
 

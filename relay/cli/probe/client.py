@@ -1,4 +1,4 @@
-"""One side of the pair that the probe opens, on top of trio-websocket."""
+"""One side of the pair that the probe opens: its connection, and its WebSocket (trio-websocket)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final
 import trio
 import trio_websocket
 
-from ...client.dial_errors import printable
+from ...client.dial import ConnectTarget, connect, start_tls
+from ...client.dial_errors import describe_tcp_error, describe_tls_error, printable
 from ...client.watched_stream import WatchedStream, cancel_after
 from .answer import pair_in, refusal
-from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure
 
 MAX_ANSWER: Final = 16 * 1024
@@ -25,6 +25,30 @@ QUEUE: Final = 16
 
 ABNORMAL: Final = 1006
 """Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
+
+
+@dataclass(slots=True)
+class Awaited:
+    """Noun for what the current step waits for, such as "pong", in the message of a timeout."""
+
+    what: str = ""
+
+
+async def dial(target: ConnectTarget, awaited: Awaited) -> trio.abc.Stream:
+    """Return a stream to a target, with TLS if the target has a context.
+
+    Raises Failure if the TCP connection or the TLS handshake fails.
+    """
+    awaited.what = "TCP connection"
+    try:
+        stream = await connect(target)
+    except OSError as error:
+        raise Failure(*describe_tcp_error(error)) from None
+    awaited.what = "TLS handshake"
+    try:
+        return await start_tls(stream, target)
+    except trio.BrokenResourceError as error:
+        raise Failure(*describe_tls_error(error.__cause__)) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,7 @@ from ..errors import print_error
 from ..health import check_health
 from ..options import WrongUsage
 from .attempt import Plan
-from .client import ConnectOptions
-from .dial import dial
+from .client import ConnectOptions, dial
 from .report import JsonReport, Report, TextReport, failed
 from .runner import run_probe
 

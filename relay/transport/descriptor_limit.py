@@ -6,6 +6,12 @@ import resource
 from contextlib import suppress
 
 
+def descriptor_limit() -> int:
+    """Return the descriptor limit of this process (RLIMIT_NOFILE); 0 means no limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if limit == resource.RLIM_INFINITY else limit
+
+
 def raise_descriptor_limit() -> None:
     """Raise the soft limit on open descriptors to the hard limit, if the system allows this.
 
