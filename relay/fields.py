@@ -45,6 +45,8 @@ class Field:
     """Words to display for None, an empty text or an empty list."""
     short: str = ""
     """Short flag, such as -p; "" if there is none."""
+    panel: str = "Options"
+    """Panel of ``start --help`` that contains the setting."""
     optional: bool = False
     """True if None is allowed."""
     many: bool = False

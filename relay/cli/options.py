@@ -21,17 +21,17 @@ from .endpoint.variables import SECRET_VARIABLES
 ENVIRONMENT: Final = "ARC_RELAY_"
 KINDS: Final = (DaemonSettings, RelaySettings)
 
-PANELS: Final = {
-    "Network": "host port unix_socket unix_socket_mode trusted_proxies",
-    "TLS": "tls_cert tls_key",
-    "Access": "token_file allowed_origins strict_codes test_page",
-    "Limits": "max_connections max_waiting max_connections_per_client max_connects_per_minute"
-    " max_message_size max_bytes_per_second max_pair_bytes max_pair_seconds",
-    "Timeouts": "pair_ttl sweep_interval handshake_timeout close_timeout stall_timeout drain_delay",
-    "Keepalive": "ping_interval ping_timeout takeover_timeout",
-    "Logs and metrics": "metrics log_format log_level log_addresses",
-}
-"""Panels of ``start --help`` in order, with the names of their settings."""
+PANELS: Final = (
+    "Options",
+    "Network",
+    "TLS",
+    "Access",
+    "Limits",
+    "Timeouts",
+    "Keepalive",
+    "Logs and metrics",
+)
+"""Panels of ``start --help``, in order. The field of a setting names the setting's panel."""
 
 UNITS_HELP: Final = (
     "A TIME is a number of seconds, or has a unit (s, m, h, d): 90, 90s, 5m. A SIZE is a number of"
@@ -55,10 +55,8 @@ def options() -> list[inspect.Parameter]:
     The command receives a keyword argument for each setting: the text of the option, a bool for a
     boolean flag, or None if the option is not given. `read_settings` parses these arguments.
     """
-    found = {it.name: it for kind in KINDS for it in iter_fields(kind)}
-    return [
-        _parameter(found[name], panel) for panel, names in PANELS.items() for name in names.split()
-    ]
+    found = [it for kind in KINDS for it in iter_fields(kind)]
+    return [_parameter(it) for it in sorted(found, key=lambda it: PANELS.index(it.field.panel))]
 
 
 Flags = Mapping[str, str | bool | None]
@@ -96,9 +94,9 @@ def read_settings(kind: type[SettingsT], flags: Flags) -> SettingsT:
 
 
 def refuse_unknown_variables() -> None:
-    """Raise WrongUsage, with the nearest known name, for an unknown ``ARC_RELAY_`` variable."""
+    """Raise WrongUsage for an unknown ``ARC_RELAY_`` variable. Suggest the most similar name."""
     known = {variable_of(name) for kind in KINDS for name, _, _ in iter_fields(kind)}
-    known |= SECRET_VARIABLES  # of other commands
+    known |= SECRET_VARIABLES  # which other commands use
     for name in sorted(os.environ):
         if name.startswith(ENVIRONMENT) and name not in known and os.environ[name]:
             (nearest,) = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
@@ -118,7 +116,7 @@ def flags_of(name: str, about: Field) -> list[str]:
 
 
 def help_text(about: Field) -> str:
-    """Return the help of a setting, with the allowed values unless the metavar implies them."""
+    """Return the help of a setting, with the meaning of 0 or the allowed values if needed."""
     if about.zero:
         return f"{about.help} 0 means {about.zero}."
     if about.kind is bool or about.metavar in {"TIME", "PATH"}:
@@ -126,7 +124,7 @@ def help_text(about: Field) -> str:
     return f"{about.help} {about.values[0].upper()}{about.values[1:]}."
 
 
-def _parameter(definition: Definition, panel: str) -> inspect.Parameter:
+def _parameter(definition: Definition) -> inspect.Parameter:
     name, default, about = definition
     flags = flags_of(name, about)
     is_flag = about.kind is bool
@@ -134,11 +132,12 @@ def _parameter(definition: Definition, panel: str) -> inspect.Parameter:
         bool | None if is_flag else str | None,
         typer.Option(
             *(["/".join(flags)] if is_flag else flags),
-            # `read_settings` reads the variables, even for commands without these options.
+            # There is no envvar here, because `read_settings` reads the variables for every
+            # command, even without these options.
             help=rf"{help_text(about)} \[default: {about.display(default)}]",
             metavar=None if is_flag else about.metavar,
             show_default=False,
-            rich_help_panel=panel,
+            rich_help_panel=about.panel,
             autocompletion=(lambda: list(about.choices)) if about.choices else None,
         ),
     ]

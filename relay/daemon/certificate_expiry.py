@@ -1,8 +1,9 @@
 """Read the names and the expiry of the certificate that a TLS context serves.
 
-The ssl module decodes a certificate only for a client that has verified the certificate. So this
-module connects a client to the TLS context, in memory. The client trusts only the certificates in
-the PEM file and ignores their validity periods, so that even an expired certificate is decoded.
+The ssl module decodes a certificate only for a client that has verified it. So this module does a
+TLS handshake in memory, between the TLS context and a client. The client trusts only the
+certificates in the PEM file and ignores their validity periods, so that even an expired certificate
+is decoded.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def read_certificate(context: ssl.SSLContext, path: str) -> Certificate | None:
         expiry = ssl.cert_time_to_seconds(fields["notAfter"])
     except (OSError, ValueError):  # ValueError: the handshake is not complete
         return None
-    # The value of another kind of entry, such as a directory name, may not be text.
+    # An entry of another kind, such as a directory name, may have a value that is not text.
     alternatives: Iterable[tuple[str, str]] = fields.get("subjectAltName", ())
     return Certificate(tuple(name for kind, name in alternatives if kind in NAME_KINDS), expiry)
 

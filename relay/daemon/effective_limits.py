@@ -14,7 +14,7 @@ LIMITS: Final = (
     "max_pair_bytes",
     "max_pair_seconds",
 )
-"""Settings whose value is the limit in force, or 0 for no limit.
+"""Names of the settings whose value is the limit in force, or 0 for no limit.
 
 ``max_connections`` is not among them, because its default is derived from the descriptor limit.
 """

@@ -53,7 +53,7 @@ async def serve_request(
     nursery: trio.Nursery,
     stream: Accepted,
 ) -> None:
-    """Answer one request; an exception is logged and does not leave this function."""
+    """Answer one request. An exception is only logged, because raising it would end the relay."""
     transport = wrap_stream(stream, nursery)
     try:
         response = await read_request(transport, HEAD_TIMEOUT)
@@ -73,7 +73,7 @@ async def respond(
     render: Callable[[], bytes],
     hash_code: Callable[[str], str],
 ) -> Response | None:
-    """Return the response to a request; None if the body does not arrive in time."""
+    """Return the response to a request; None if the body does not arrive completely in time."""
     if request.target != PATH:
         return scraped(request, render)
     with (
@@ -85,7 +85,7 @@ async def respond(
 
 
 def scraped(request: Request, render: Callable[[], bytes]) -> Response:
-    """Return the metrics, or an error response if the request is not for the metrics."""
+    """Return the response with the metrics, or an error response if the request is not for them."""
     if request.target.partition(b"?")[0] not in PATHS:
         return without_body_for_head(request, NOT_FOUND)
     if request.method not in {b"GET", b"HEAD"}:

@@ -7,9 +7,9 @@ writer thread would not help: its queue must be bounded, so it would lose lines 
 would lose the queued lines just when they are needed.
 
 The descriptor is not set to non-blocking mode, because that would affect every process that shares
-the descriptor. Instead, poll(2) reports if the descriptor is writable. A writable pipe or socket
-accepts `PIECE` bytes. A terminal may accept fewer bytes, so the terminal is opened a second time,
-in non-blocking mode.
+the descriptor. Instead, poll(2) reports whether the descriptor is writable. A writable pipe or
+socket accepts `PIECE` bytes without blocking. A terminal may accept fewer bytes, so the terminal is
+opened a second time, in non-blocking mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import select
 from typing import Final, TextIO
 
 PIECE: Final = select.PIPE_BUF
-"""Maximum size, in bytes, of a write. A pipe accepts a write of this size whole or not at all."""
+"""Maximum size of a write, in bytes. A pipe accepts a write of this size whole or not at all."""
 
 
 class NonBlockingHandler(logging.Handler):
@@ -103,8 +103,8 @@ def descriptor_of(stream: TextIO | None) -> int | None:
 def unblocked(descriptor: int | None) -> int | None:
     """Return a non-blocking descriptor for a terminal; return any other descriptor unchanged.
 
-    The terminal is opened again. The new descriptor is never closed, because a process opens only a
-    few such descriptors.
+    The terminal is opened a second time. The new descriptor is never closed, because a process
+    opens only a few of them.
     """
     if descriptor is None or not os.isatty(descriptor):
         return descriptor

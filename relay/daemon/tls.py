@@ -16,7 +16,7 @@ from .settings import DaemonSettings
 from .unix_listener import UnixListener
 
 MAX_SIZE: Final = 1 << 20
-"""Maximum size, in bytes, of a certificate file or key file. Typical files have a few KiB."""
+"""Maximum size of a certificate file or key file, in bytes. Typical files have a few KiB."""
 
 
 class CertificateFiles:
@@ -71,7 +71,7 @@ class CertificateFiles:
         context = new_context()
         try:
             self._load_into(context)
-        except OSError as error:  # the file was removed since it was read above
+        except OSError as error:  # the file was removed after it was read above
             raise StartError(
                 f"cannot read the certificate or its key: {os_error_text(error)}"
             ) from None
@@ -106,8 +106,8 @@ class ReloadingTLSListener(trio.abc.Listener[AcceptedSocket]):
 
     The relay does the TLS handshake as part of reading the request head, under the same timeout.
     `trio.SSLListener` is not used, because its context is fixed. Only a callback for the server
-    name (SNI) could replace the context. With such a callback, Python prints a traceback that
-    quotes the server name if the name is not ASCII.
+    name (SNI) could replace the context, and then Python would print a traceback that quotes the
+    server name if the name is not ASCII.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class ReloadingTLSListener(trio.abc.Listener[AcceptedSocket]):
         return self.transport_listener.socket
 
     def accepted(self, sock: Socket) -> AcceptedSocket:
-        """Return an accepted connection with the latest TLS context."""
+        """Return the connection of an accepted socket, with the latest TLS context."""
         return AcceptedSocket(sock, self._files.context)
 
     async def accept(self) -> AcceptedSocket:

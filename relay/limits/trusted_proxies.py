@@ -1,4 +1,4 @@
-"""Resolve the client address behind trusted proxies, from X-Forwarded-For.
+"""Decide whether X-Forwarded-For is trusted, and resolve the client address behind trusted proxies.
 
 Pure. A client can spoof X-Forwarded-For, so an address in this header counts only if a trusted
 proxy appended it.
@@ -23,10 +23,12 @@ class TrustedProxies:
     Raises ValueError if an entry has none of these forms. The message quotes the entry.
     """
 
-    __slots__ = ("_networks", "_unix")
+    __slots__ = ("_networks", "_none", "_reported", "_unix")
 
     def __init__(self, entries: Iterable[str] = ()) -> None:
         names = {entry.strip() for entry in entries}
+        self._none = not names
+        self._reported = False
         self._unix = UNIX in names
         self._networks = [parse_network(name) for name in names - {UNIX}]
 
@@ -46,8 +48,11 @@ class TrustedProxies:
         client can neither avoid the limits nor spoof an address with such an entry.
 
         An entry may have a port, brackets, quotes and a scope; the result has none of them. If
-        ``peer`` is not an address, it is never trusted, and is returned unchanged.
+        ``peer`` is not an address, it is never trusted, and is returned unchanged. Without trusted
+        proxies, the result is always ``peer``.
         """
+        if self._none:
+            return peer
         nearest = parse_forwarded_entry(peer)
         if nearest is None:
             return peer
@@ -60,12 +65,29 @@ class TrustedProxies:
             nearest = further
         return str(nearest)
 
-    def trusts(self, peer: str) -> bool:
-        """Return True if a peer is a trusted proxy."""
+    def reports(self, peer: str) -> bool:
+        """Return True for the first proxy that is not trusted, and False otherwise.
+
+        ``peer`` is the remote address of a connection whose request was forwarded by a proxy.
+        """
         proxy = parse_forwarded_entry(peer)
-        return proxy is not None and self._trusts(proxy)
+        if self._reported or (proxy is not None and self._trusts(proxy)):
+            return False
+        self._reported = True
+        return True
 
     def _trusts(self, proxy: ForwardedEntry) -> bool:
         if proxy == UNIX:
             return self._unix
         return any(proxy in trusted for trusted in self._networks)
+
+
+def parse_trusted_proxy(text: str) -> str:
+    """Return an entry of ``trusted_proxies`` in normal form; raise ValueError if it is invalid."""
+    text = text.lower()
+    if text == UNIX:
+        return text
+    if "%" in text:  # an IPv6 zone is meaningful only on one machine
+        raise ValueError
+    found = parse_network(text)
+    return str(found if "/" in text else found.network_address)

@@ -9,7 +9,7 @@ from ..protocol.frames import close_frame, pong_or_close_reply
 from ..protocol.reframer import End, Reframer
 from ..protocol.violations import Violation
 from ..transport.base import Transport, is_end
-from ..transport.registration import Take
+from ..transport.epoll_registration import Take
 
 
 async def closing_handshake(

@@ -1,4 +1,4 @@
-"""Decide when to ping a silent side, and when to end an unresponsive or stalled side.
+"""Decide when to ping a silent side, and when to end an unresponsive side.
 
 Pure: the state of the transport and the time are arguments. The sweeper checks every side at
 intervals. Forwarding a message does no keepalive work and reads no clock.
@@ -11,9 +11,8 @@ reading from the side, because the peer is slow, the early data is full or the r
 The other reason is that the ping waits behind unsent data. Silence then proves nothing, so the
 relay uses TCP acknowledgements instead of the pong. The kernel of a live client acknowledges
 retransmissions and window probes even if the client's program does not read. The side is
-unresponsive if retransmissions and probes stay unacknowledged. It is stalled if it accepts none of
-the unsent data for ``stall_timeout``. On a platform that does not report acknowledgements, only the
-stall timeout applies under backpressure.
+unresponsive if retransmissions and probes stay unacknowledged. On a platform that does not report
+acknowledgements, only the stall timeout (stall.py) applies under backpressure.
 """
 
 from __future__ import annotations
@@ -23,7 +22,6 @@ from enum import Enum
 from typing import Final, Protocol
 
 from ..settings import RelaySettings
-from .stall import Progress
 
 CHECKS_PER_TIMEOUT: Final = 16
 """Number of checks during the shorter of ``ping_interval`` and ``stall_timeout``.
@@ -51,7 +49,6 @@ class KeepaliveResult(Enum):
     OK = "ok"
     PING = "ping"
     UNRESPONSIVE = "unresponsive"
-    STALLED = "stalled"
 
 
 class TransportState(Protocol):
@@ -107,13 +104,14 @@ class KeepaliveState:
     """Time of the last ping; None if the side has answered it, or has not been pinged."""
     pong_delayed_by_data: bool = False
     """True if the last ping waits behind unsent data, which delays its pong."""
-    progress: Progress = field(default_factory=Progress)
-    """Progress of the unsent data for the side."""
+    acked_bytes: int | None = None
+    """Number of acknowledged bytes at the last check; None if no data was unsent at that check."""
+    progress_at: float = field(init=False)
+    """Time of the last check at which the side had accepted data, or no data was unsent."""
 
     def __post_init__(self, connected_at: float) -> None:
-        self.checked_at = self.silent_since = self.probes_acked_at = self.last_blind_ping = (
-            connected_at
-        )
+        self.checked_at = self.silent_since = self.probes_acked_at = connected_at
+        self.last_blind_ping = self.progress_at = connected_at
 
     def check(  # noqa: PLR0913 - everything that the result depends on
         self,
@@ -153,8 +151,7 @@ class KeepaliveState:
             if transport.unsent_bytes:
                 return self._check_acknowledgements(transport, settings, now, has_unsent=True)
             self.pong_delayed_by_data, self.pinged_at = False, before
-        self.progress.reset()
-        self.probes_acked_at = now
+        self.acked_bytes, self.progress_at, self.probes_acked_at = None, now, now
         if self.pinged_at is not None:
             # If the relay is busy, the pong may be among the bytes that it has not read yet.
             overdue = now - self.pinged_at >= settings.ping_timeout and not transport.pending
@@ -170,12 +167,11 @@ class KeepaliveState:
         """Check a side by TCP acknowledgements, because no pong can be expected in time.
 
         Either the relay is not reading from the side, or the ping waits behind unsent data.
-        ``has_unsent`` is True if data for the side is unsent. Only then does the stall timeout
-        apply.
+        ``has_unsent`` is True if data for the side is unsent. Only then can the side be stalled.
         """
         acked_bytes, seconds_since_ack, unacked_probes = transport.ack_state
-        if self.progress.is_stalled(acked_bytes, has_unsent, settings.stall_timeout, now):
-            return KeepaliveResult.STALLED
+        if acked_bytes != self.acked_bytes or not has_unsent:
+            self.acked_bytes, self.progress_at = acked_bytes, now
         if unacked_probes < MIN_UNACKED_PROBES:
             self.probes_acked_at = now
         ping_after = self._ping_after(settings)

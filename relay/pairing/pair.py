@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 import trio
 
 from ..outcomes import Outcome
-from ..protocol.frames import BINARY, TEXT
+from ..protocol.frames import TEXT
 from .early_data import EarlyData
 from .side import Side
-from .traffic import Traffic
 
 
 @dataclass(eq=False, slots=True, repr=False)
@@ -106,16 +105,3 @@ class Pair:
         if a.reframer.message_counts[TEXT]:
             return "a"
         return "b" if b is not None and b.reframer.message_counts[TEXT] else ""
-
-    @property
-    def traffic(self) -> Traffic:
-        """Traffic of the pair. Before side B joins, early data does not count."""
-        a, b = self.a, self.b
-        if b is None:
-            return Traffic(text_messages_dropped=(a.reframer.message_counts[TEXT], 0))
-        counts = a.reframer.message_counts, b.reframer.message_counts
-        return Traffic(
-            bytes=(a.passed_on, b.passed_on),
-            messages=(counts[0][BINARY], counts[1][BINARY]),
-            text_messages_dropped=(counts[0][TEXT], counts[1][TEXT]),
-        )

@@ -16,8 +16,8 @@ from ..protocol.reframer import Control, End, Reframer
 from ..protocol.violations import Violation
 from ..settings import RelaySettings
 from ..transport.base import Transport
+from ..transport.epoll_registration import Take
 from ..transport.read_size import READ_SIZE
-from ..transport.registration import Take
 from .closing_handshake import closing_handshake
 from .keepalive import KeepaliveState
 

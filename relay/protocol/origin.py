@@ -1,4 +1,4 @@
-"""Compare the origins of web pages.
+"""Parse and compare the origins of web pages.
 
 Pure. When a page opens a WebSocket, the browser sends the origin of the page in the header Origin.
 """
@@ -7,16 +7,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set as AbstractSet
+from ipaddress import IPv6Address
 from typing import Final
 
 FILE: Final = "file://"
 """Origin that a WebView sends for a page loaded from the app's own files."""
 
+ORIGIN: Final = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
+)
+MAX_PORT: Final = 65535
 DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 SCHEME: Final = re.compile(r"(https?|wss?)://")
 MAX_LENGTH: Final = 512
 """Maximum length, in characters, of Origin or Host. A host name has at most 253 characters."""
 AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^:/@\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
+
+
+def parse_origin(text: str) -> str:
+    """Return an entry of ``allowed_origins`` in normal form; raise ValueError if it is invalid."""
+    text = text.lower()
+    if text in {"null", FILE}:
+        return text
+    found = ORIGIN.fullmatch(text)
+    if found is None or (port := int(found["port"] or 0)) > MAX_PORT:
+        raise ValueError
+    host = found["host"]
+    if host.startswith("["):
+        host = f"[{IPv6Address(host[1:-1])}]"
+    return normalize_origin(f"{found['scheme']}://{host}" + (f":{port}" if found["port"] else ""))
 
 
 def normalize_origin(text: str) -> str:

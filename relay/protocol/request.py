@@ -76,6 +76,16 @@ class Request:
     headers: dict[bytes, bytes]
     """Field values by lower-case name, with the values of repeated fields joined by commas."""
 
+    @property
+    def is_forwarded(self) -> bool:
+        """True if the request has a header that proxies add to forwarded requests."""
+        return b"x-forwarded-for" in self.headers or b"forwarded" in self.headers
+
+    @property
+    def forwarded_for(self) -> str:
+        """Value of X-Forwarded-For, which any client can spoof; non-ASCII bytes are replaced."""
+        return self.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
+
 
 class RequestParser:
     """Incremental parser of one request head."""

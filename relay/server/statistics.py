@@ -1,6 +1,7 @@
 """Statistics of a relay, for its handle and for metrics.
 
-Pure. Each open pair counts its own traffic, and a snapshot adds up these counts.
+Pure. Events update the counters of a relay. The reframer of each side counts messages, and
+`traffic_of` reads these counts. A snapshot adds the traffic of open pairs to the counters.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
 from ..outcomes import Outcome
-from ..pairing.traffic import Traffic
+from ..pairing.pair import Pair
+from ..protocol.frames import BINARY, TEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +79,32 @@ class OpenPair:
     """Addresses of the clients; "" if unknown."""
 
 
+class Traffic(NamedTuple):
+    """Traffic of one or all pairs, as tuples of a number for side A and a number for side B."""
+
+    bytes: tuple[int, int] = (0, 0)
+    messages: tuple[int, int] = (0, 0)
+    text_messages_dropped: tuple[int, int] = (0, 0)
+
+    def plus(self, other: Traffic) -> Traffic:
+        """Add each counter to the same counter of ``other``, separately for side A and side B."""
+        pairs = zip(self, other, strict=True)
+        return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
+
+
+def traffic_of(pair: Pair) -> Traffic:
+    """Return the traffic of a pair. Before side B joins, early data does not count."""
+    a, b = pair.a, pair.b
+    if b is None:
+        return Traffic(text_messages_dropped=(a.reframer.message_counts[TEXT], 0))
+    counts = a.reframer.message_counts, b.reframer.message_counts
+    return Traffic(
+        bytes=(a.passed_on, b.passed_on),
+        messages=(counts[0][BINARY], counts[1][BINARY]),
+        text_messages_dropped=(counts[0][TEXT], counts[1][TEXT]),
+    )
+
+
 @dataclass(slots=True, eq=False)
 class Counters:
     """Counters of a relay since its start. Events update all but ``connections_accepted``."""
@@ -109,12 +137,12 @@ class Counters:
             case _:
                 pass  # no counter
 
-    def snapshot(self, open_pairs: Iterable[Traffic]) -> dict[str, Any]:
+    def snapshot(self, live_pairs: Iterable[Pair]) -> dict[str, Any]:
         """Return a copy of the counters, as keyword arguments for `RelayStatistics`.
 
-        The traffic of the open pairs, ``open_pairs``, is added to the copy.
+        The copy includes the traffic of ``live_pairs``, the pairs that are still open.
         """
         found = {each.name: getattr(self, each.name) for each in fields(self)}
-        traffic = reduce(Traffic.plus, open_pairs, found.pop("traffic"))
+        traffic = reduce(Traffic.plus, map(traffic_of, live_pairs), found.pop("traffic"))
         copies = {name: dict(n) if isinstance(n, dict) else n for name, n in found.items()}
         return {**copies, **traffic._asdict()}

@@ -31,8 +31,8 @@ from typing import Any, Final
 
 import trio
 
+from .epoll_registration import EventRegistration, Read, Registration, Take
 from .read_size import READ_SIZE, READ_TIME, ReadSize
-from .registration import EventRegistration, Read, Registration, Take
 
 TURN: Final = 0.01
 """Maximum duration, in seconds, of a turn. After a turn, every other task can run."""

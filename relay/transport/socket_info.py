@@ -8,7 +8,6 @@ which never causes a check to end a side.
 from __future__ import annotations
 
 import fcntl
-import resource
 import termios
 from contextlib import suppress
 from struct import Struct
@@ -60,12 +59,6 @@ def peer_address(stream: trio.abc.AsyncResource) -> tuple[int, str]:
         with suppress(OSError):  # already disconnected
             address = str(sock.getpeername()[0])
     return sock.family, address
-
-
-def descriptor_limit() -> int:
-    """Return the descriptor limit of this process (RLIMIT_NOFILE); 0 means no limit."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 0 if limit == resource.RLIM_INFINITY else limit
 
 
 def ack_state(sock: Socket) -> AckState:

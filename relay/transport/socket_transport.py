@@ -13,7 +13,7 @@ import trio
 from .accepted_socket import Socket
 from .base import Transport
 from .epoll_reader import EpollReader
-from .registration import Read, Take
+from .epoll_registration import Read, Take
 
 __all__ = ["SocketTransport"]
 

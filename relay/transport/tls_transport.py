@@ -27,7 +27,7 @@ import trio
 
 from .accepted_socket import Socket
 from .epoll_reader import EpollReader
-from .registration import Take
+from .epoll_registration import Take
 from .socket_transport import SocketTransport
 from .tls_failure import classify_failure
 
