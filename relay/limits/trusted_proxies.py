@@ -66,9 +66,9 @@ class TrustedProxies:
         return str(nearest)
 
     def reports(self, peer: str) -> bool:
-        """Return True for the first proxy that is not trusted, and False otherwise.
+        """Return True only for the first request that an untrusted proxy has forwarded.
 
-        ``peer`` is the remote address of a connection whose request was forwarded by a proxy.
+        ``peer`` is the remote address of the connection with the forwarded request.
         """
         proxy = parse_forwarded_entry(peer)
         if self._reported or (proxy is not None and self._trusts(proxy)):
