@@ -125,7 +125,7 @@ class RelaySettings:
     )
 
     token_file: str = path(
-        "The file with the token that a client must show to open a new code. A client without the"
+        "The file with the token that a client must show to start a new pair. A client without the"
         " token can only join a waiting side that showed the token.",
         panel="Access",
     )

@@ -29,7 +29,7 @@ def find_token(path: str, variable: str) -> str | None:
 def require_token(text: str, name: str) -> str:
     """Return ``text`` if it is a valid token or empty; otherwise raise ValueError.
 
-    The message begins with ``name``, the option or the variable of the token.
+    The error message begins with ``name``, the option or variable that the token comes from.
     """
     if text and not is_token(os.fsencode(text)):
         raise ValueError(f"{name} must be visible ASCII characters")

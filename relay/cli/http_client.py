@@ -36,7 +36,7 @@ MAX_BODY: Final = 64 * 1024
 
 
 def local_target(settings: DaemonSettings) -> ConnectTarget:
-    """Return the target for the relay on this machine that has these settings.
+    """Return the target that reaches the relay with these settings on this machine.
 
     The certificate of the relay is not verified, because it names this machine's public host name.
     """

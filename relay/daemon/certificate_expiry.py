@@ -17,7 +17,7 @@ NO_CHECK_TIME: Final = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which the ssl module has no name."""
 
 ROUND_TRIPS: Final = 3
-"""Maximum number of steps of a client in a TLS handshake: 3 in TLS 1.2, and 2 in TLS 1.3."""
+"""Number of calls of `do_handshake` that complete a handshake: 3 in TLS 1.2, and 2 in TLS 1.3."""
 
 NAME_KINDS: Final = {"DNS", "IP Address"}
 """Kinds of subjectAltName entries that clients compare with the host of a URL."""

@@ -76,7 +76,7 @@ class AdmissionControl:
 
     @property
     def needs_token(self) -> bool:
-        """True if a client needs a token to open a new code."""
+        """True if a client needs a token to start a new pair."""
         return bool(self._token)
 
     def set_token(self, token: bytes) -> None:
@@ -96,7 +96,7 @@ class AdmissionControl:
     def check_new_code(
         self, authorization: int, waiting: int, *, reopened: bool = False
     ) -> Refusal | None:
-        """Return the refusal if a client may not open a new code, otherwise None.
+        """Return the refusal if a client may not start a new pair, otherwise None.
 
         ``waiting`` is the number of other codes with a waiting side. ``reopened`` is True if the
         code was in use when the request arrived, but is free now.

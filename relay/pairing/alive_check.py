@@ -64,8 +64,9 @@ class AliveCheck:
     def passed(self, timeout: float) -> bool:
         """Return True if the side has shown a sign of life.
 
-        Received and unread bytes are signs of life. If no answer can be expected, an
-        acknowledgement within the last ``timeout`` seconds counts instead of unread bytes.
+        Any byte that the relay has read since the check began is a sign of life, and so is a byte
+        that waits unread in the socket. If no answer can be expected, unread bytes do not count,
+        but an acknowledgement within the last ``timeout`` seconds does.
         """
         side = self.side
         if side.received != self._received:

@@ -111,7 +111,7 @@ class Reframer:
         self._opcode_out = BINARY  # opcode of the next frame to the peer
         self._end: End | None = None
         self.message_counts = {TEXT: 0, BINARY: 0}
-        """Number of complete messages by opcode: dropped for TEXT, forwarded for BINARY."""
+        """Number of text messages that were dropped, and of binary messages that were forwarded."""
 
     @property
     def buffered(self) -> int:

@@ -15,8 +15,8 @@ sockets that the last turn did not reach, so every ready socket is read.
 
 Returning to the trio loop also costs more CPU time than forwarding a message. So after several
 turns that woke no task, the reader task lingers: it waits in its own epoll call before it returns.
-Lingering delays other tasks by at most the sum of `LINGER`, `SHORT_POLL` and one turn. A new
-connection, a response or a write that becomes blocked wakes a task, which ends the lingering.
+Lingering delays other tasks by at most the sum of `LINGER`, `SHORT_POLL` and one turn. It
+ends as soon as a task is woken: by a new connection, by a response, or because a write blocks.
 """
 
 from __future__ import annotations
