@@ -8,7 +8,7 @@ from dataclasses import is_dataclass
 
 import pytest
 
-from proof.model.__main__ import FAULT, MODEL, Check, Found, faults, parse
+from proof.model.__main__ import FAULT, MODEL, Found, faults, parse
 
 TEXT = MODEL.read_text()
 PLACES = sorted(set(re.findall(r"/\* (\w+)/(\w+)\.py: ([\w.]+)", TEXT)))
@@ -54,8 +54,10 @@ def test_faults() -> None:
 
 
 def test_result() -> None:
-    """The result is that of the output; a search that was cut off has none."""
+    """The result is that of the output. A search that left out runs or statements has none."""
     assert parse(OUTPUT) == Found(1, 2873, 0.01, "assertion violated (sides[p]<=2)")
-    with pytest.raises(ValueError, match="too small"):
-        parse(OUTPUT.replace("errors: 1", "errors: 0") + "error: max search depth too small")
-    assert Check("title", 3, 0).fault == 0
+    complete = OUTPUT.replace("errors: 1", "errors: 0")
+    assert parse(complete + '\trelay.pml:137, state 216, "-end-"\n').errors == 0
+    for cut_off in ("error: max search depth too small", '\trelay.pml:9, state 12, "p = c"\n'):
+        with pytest.raises(ValueError, match=re.escape(cut_off)):
+            parse(complete + cut_off)
