@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import is_dataclass
+from pathlib import Path
 
 import pytest
 
-from proof.model.__main__ import FAULT, MODEL, Found, faults, parse
+from proof.model.__main__ import BASE, FAULT, MODEL, Found, faults, parse
 
 TEXT = MODEL.read_text()
+DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
 PLACES = sorted(set(re.findall(r"/\* (\w+)/(\w+)\.py: ([\w.]+)", TEXT)))
 
 OUTPUT = """\
@@ -51,6 +53,13 @@ def test_faults() -> None:
     assert [check.fault for check in found] == list(range(1, len(found) + 1))
     for name, _, _ in FAULT.findall(TEXT):
         assert len(re.findall(rf"\b{name}\b", TEXT)) > 1
+
+
+def test_document_has_checks() -> None:
+    """docs/reliability.md has a row for each check that the command prints."""
+    document = DOCUMENT.read_text()
+    for check in (*BASE, *faults()):
+        assert re.search(rf"^\| {re.escape(check.title)} \| [\d,]+ \|$", document, re.MULTILINE)
 
 
 def test_result() -> None:
