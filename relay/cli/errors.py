@@ -29,14 +29,15 @@ def output_failure(error: OSError) -> str:
 
 
 def shortage(error: BaseException) -> str:
-    """Return the error message for a failure due to an exhausted resource; "" for any other."""
+    """Return the message for an error due to an exhausted resource; "" for any other error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return os_error_text(error) if isinstance(error, OSError) and error.errno in SHORTAGES else ""
 
 
 def describe_crash(error: BaseException) -> str:
-    """Return the type of an unexpected exception, and the last line of this package that it passed.
+    """Return the type of an unexpected exception, and the last line of its traceback in this
+    package.
 
     The message of the exception is omitted, because it could quote client data.
     """

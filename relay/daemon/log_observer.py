@@ -180,7 +180,7 @@ class LogObserver:
     def _limited(
         self, kind: int | str, log: Callable[..., None], event: str, /, **fields: Any
     ) -> None:
-        """Log a line that any client can cause, unless the rate limit of ``kind`` is reached."""
+        """Log a line that any client can cause, unless ``kind`` has reached its rate limit."""
         now = self._clock()
         bucket = self._buckets.setdefault(kind, TokenBucket(now))
         if bucket.take(now):

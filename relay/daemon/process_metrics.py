@@ -1,4 +1,4 @@
-"""Metrics of the process around a relay: limits in force, reloads of files, lost log lines."""
+"""Metrics of the process that runs a relay: limits in force, reloads of files, lost log lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStatistics:
-    """Snapshot of the state of the process around a relay."""
+    """Snapshot of the state of the process that runs a relay."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
     """Limits in force, keyed by the names of their settings; limits that are off are omitted."""

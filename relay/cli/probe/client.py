@@ -16,12 +16,13 @@ from .answer import pair_in, refusal
 from .hints import ABNORMAL_CLOSURE, Failure
 
 MAX_ANSWER: Final = 16 * 1024
-"""Maximum size of a response to an upgrade, in bytes."""
+"""Maximum size of the response to an upgrade request, in bytes."""
 
 READ_SIZE: Final = 64 * 1024
 
 QUEUE: Final = 16
-"""Maximum number of received messages in a side's queue. While it is full, pongs are delayed."""
+"""Maximum number of received messages that a side queues. While the queue is full, the side reads
+no frames, so its pongs are delayed."""
 
 ABNORMAL: Final = 1006
 """Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
@@ -29,7 +30,7 @@ ABNORMAL: Final = 1006
 
 @dataclass(slots=True)
 class Awaited:
-    """Noun for what the current step waits for, such as "pong", in the message of a timeout."""
+    """Name of the thing that a step waits for, such as "pong", for the message of a timeout."""
 
     what: str = ""
 
@@ -106,7 +107,7 @@ class ProbeClient:
 
     @property
     def failure(self) -> Failure | None:
-        """Cause of the end of this side; None while it is open."""
+        """Failure that ended this side; None while the side is open."""
         reason = self._websocket.closed
         return self._closed() if reason is not None or self.ended.is_set() else None
 

@@ -13,7 +13,7 @@ from typing import Final
 from .relay_hints import RELAY_HINTS
 
 RELAY: Final = "relay: "
-"""Prefix of the causes for refusals by the relay. The relay's reason follows the prefix."""
+"""Prefix of a cause that stands for a refusal by the relay. The reason of the relay follows."""
 
 ABNORMAL_CLOSURE: Final = "closed 1006"
 """Cause for a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
