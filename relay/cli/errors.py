@@ -19,7 +19,7 @@ SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
 def print_error(problem: str) -> None:
-    """Write an error message to standard error as one line, or drop it if this would block."""
+    """Write an error message to standard error as one line, or drop it if writing would block."""
     NonBlockingHandler(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
 
 
@@ -36,8 +36,7 @@ def shortage(error: BaseException) -> str:
 
 
 def describe_crash(error: BaseException) -> str:
-    """Return the type of an unexpected exception, and the last line of its traceback in this
-    package.
+    """Return the type of an unexpected exception, and its last traceback line in this package.
 
     The message of the exception is omitted, because it could quote client data.
     """

@@ -43,8 +43,8 @@ class LogObserver:
     since the last line written under the same limit.
 
     ``addresses`` is the value of the setting ``log_addresses``. ``limits_clients`` is True if the
-    relay has a limit per client, so that a proxy that is not trusted deserves a warning. ``clock``
-    returns the time in seconds.
+    relay has a limit per client; an untrusted proxy then deserves a warning. ``clock`` returns the
+    time in seconds.
     """
 
     def __init__(

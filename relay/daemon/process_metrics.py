@@ -24,7 +24,7 @@ class ProcessStatistics:
     None if there is no certificate or its expiry is unknown.
     """
     log_lines_lost: int = 0
-    """Number of log lines since the start that standard error did not accept."""
+    """Number of log lines lost since the start, because standard error did not accept them."""
 
 
 def process_metrics(now: ProcessStatistics) -> Iterator[Metric]:

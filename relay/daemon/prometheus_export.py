@@ -127,7 +127,7 @@ class StatisticsCollector(Collector):
         self._about = {"version": version, "python": platform.python_version()}
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metric families, from one snapshot."""
+        """Yield all metric families, from one snapshot of the relay and of its process."""
         now = self._statistics()
         yield InfoMetricFamily(
             "arc_relay_build", "Version of the relay and of Python.", value=self._about

@@ -127,7 +127,7 @@ class DaemonSettings:
     def tcp(self) -> bool:
         """True if the relay listens on TCP.
 
-        With a Unix socket, the relay listens on TCP only if host or port is given.
+        If a Unix socket is set, the relay listens on TCP only if host or port is given.
         """
         return not self.unix_socket or not {"host", "port"}.isdisjoint(self.given)
 

@@ -83,10 +83,7 @@ class Connection:
 
     @contextmanager
     def _cancellable(self) -> Iterator[trio.CancelScope]:
-        """Run the with block in a cancel scope that `cancel` cancels.
-
-        Code that never waits does not need the scope.
-        """
+        """Run the with block in a scope that `cancel` cancels; code that never waits needs none."""
         with trio.CancelScope() as self._scope:
             if self._cancelled:
                 self._scope.cancel()
@@ -101,10 +98,9 @@ class Connection:
         self._nursery.start_soon(self._run, step, name="relay connection")
 
     async def _run(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run ``step`` as the task of the connection.
+        """Run ``step``; then unregister the connection unless it waits as side B of a pair.
 
-        Then unregister the connection, unless it waits as side B of a pair. If ``step`` raises an
-        exception, the exception is logged, and the connection is closed.
+        If ``step`` raises an exception, the exception is logged, and the connection is closed.
         """
         try:
             await step()
@@ -142,7 +138,7 @@ class Connection:
     async def _serve_request(self) -> Response | None:
         """Read the request, and serve the WebSocket if the client joins a pair.
 
-        For side A, this method returns when the pair has ended, and for side B after the handshake.
+        For side A, this method returns at the end of the pair; for side B, after the handshake.
 
         Returns:
             The response to a plain or refused request; None if there is no response to send.

@@ -1,11 +1,11 @@
 """Stop a relay in phases.
 
-A graceful shutdown first refuses new sides for ``drain_delay`` or, if the caller asked for it,
-closes the listeners at once. It then closes the sides that wait for a peer, and after them all
-other sides. It waits at most ``close_timeout`` for the clients to disconnect. A relay that is
-cancelled skips these phases.
+A graceful shutdown first refuses new sides for ``drain_delay``. With ``close_listeners``, it closes
+the listeners instead. It then closes the sides that wait for a peer, and after them all other
+sides. It waits at most ``close_timeout`` for the clients to disconnect. Cancellation of the relay
+skips these phases.
 
-A graceful shutdown and a cancelled relay both end with `stop_at_once`, which closes every remaining
+A graceful shutdown and a cancellation both end with `stop_at_once`, which closes every remaining
 side and cancels every connection. The closing handshakes still run, because they are outside the
 cancel scopes of the connections, but each of them takes at most ``close_timeout``. So the relay
 ends in bounded time.

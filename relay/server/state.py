@@ -183,8 +183,7 @@ class RelayState:
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def report_text(self, pair: Pair) -> None:
-        """Publish `TextDropped`, at most once per pair, if a text message of the pair was
-        dropped."""
+        """Publish `TextDropped` if text of the pair was dropped; do so at most once per pair."""
         if not pair.text_reported and (sender := pair.text_sender):
             pair.text_reported = True
             self.publish(TextDropped(self.hash_code(pair.code), sender))

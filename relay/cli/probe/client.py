@@ -36,7 +36,7 @@ class Awaited:
 
 
 async def dial(target: ConnectTarget, awaited: Awaited) -> trio.abc.Stream:
-    """Return a stream to a target, with TLS if the target has a context.
+    """Return a stream to a target, with TLS if the target has a TLS context.
 
     Raises Failure if the TCP connection or the TLS handshake fails.
     """
@@ -71,7 +71,7 @@ class ConnectOptions:
 
 
 class RecordingStream(WatchedStream):
-    """Stream that also records the response, which trio-websocket does not report."""
+    """Stream that also records the handshake response, which trio-websocket does not report."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         super().__init__(stream)
@@ -99,7 +99,7 @@ class ProbeClient:
     ) -> None:
         self.name = name
         self.pair = pair
-        """Hash of the code, as in the log of the relay; "" if the response did not have it."""
+        """Hash of the code, as in the log of the relay; "" if the response has no hash."""
         self.ended = stream.ended
         """Event that is set at the end of the stream."""
         self._stream = stream

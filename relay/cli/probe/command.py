@@ -25,7 +25,8 @@ from .report import JsonReport, Report, TextReport, failed
 from .runner import run_probe
 
 MAX_SIZE: Final = 2**30
-"""Maximum of --size, in bytes. Several copies of a large message are in memory at once."""
+"""Maximum value of --size, in bytes. The size is limited because several copies of a large message
+are in memory at once."""
 
 IDLE: Final[Field] = seconds(0, "", zero="no silence").metadata["field"]
 TIMEOUT: Final[Field] = seconds(30, "").metadata["field"]
@@ -118,9 +119,9 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
 def authorization(token: str, path: str) -> tuple[tuple[bytes, bytes], ...]:
     """Return the Authorization header with the token; () if there is no token.
 
-    The token is ``token``, or is read from the file ``path`` or from the variable `VARIABLE`.
-    Raises ValueError if the token cannot be used. The message names the option or the variable, and
-    does not quote the token.
+    The token is ``token`` itself, or is read from the file ``path``, or from an environment
+    variable. Raises ValueError if the token cannot be used. The message names the option or the
+    variable, and does not quote the token.
     """
     if token and path:
         raise ValueError("--token must be left out with --token-file")

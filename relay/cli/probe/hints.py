@@ -33,9 +33,9 @@ class Failure(Exception):
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
-    """Return the hint for a failure of a step in a phase; "" if there is none.
+    """Return the hint for the failure of a step; "" if there is none.
 
-    ``seconds`` is the duration of the step, which some hints quote.
+    ``phase`` is the phase of the step. ``seconds`` is its duration, which some hints quote.
     """
     for cause in failure.causes:
         for key in (f"{phase}: {cause}", cause):
