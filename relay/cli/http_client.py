@@ -33,8 +33,7 @@ TIMEOUT: Final = 5.0
 """Seconds within which a relay must answer."""
 
 MAX_BODY: Final = 64 * 1024
-"""Number of bytes of a body after which `exchange` stops reading. A relay sends fewer than a
-hundred."""
+"""Number of bytes of a body after which `exchange` stops reading; a relay sends fewer than 100."""
 
 
 def local_target(settings: DaemonSettings) -> ConnectTarget:

@@ -112,7 +112,7 @@ def variable_of(name: str) -> str:
 
 
 def flags_of(name: str, about: Field) -> list[str]:
-    """Return the flags of a setting: the long flag, its negation for a boolean, any short flag."""
+    """Return a setting's flags: the long flag, its negation for a boolean, and any short flag."""
     words = name.replace("_", "-")
     flags = [f"--{words}", f"--no-{words}"] if about.kind is bool else [f"--{words}"]
     return [*flags, about.short] if about.short else flags

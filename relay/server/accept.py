@@ -106,7 +106,7 @@ async def accept_from(
 
 
 async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) -> bool:
-    """Accept up to `MAX_BURST` connections from a backlog. If none is left, wait for the next.
+    """Accept up to `MAX_BURST` connections from a backlog. If none is left, wait for one.
 
     Return False if an accept failed, or if the epoll set is full. The caller must then call the
     ``accept`` method of the listener, which skips connections that have already failed.
