@@ -19,7 +19,7 @@ SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
 def print_error(problem: str) -> None:
-    """Write an error message to standard error as one line, or drop it if this would block."""
+    """Write an error message to standard error as one line, or drop it if writing would block."""
     NonBlockingHandler(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
 
 
@@ -29,14 +29,14 @@ def output_failure(error: OSError) -> str:
 
 
 def shortage(error: BaseException) -> str:
-    """Return the error message for a failure due to an exhausted resource; "" for any other."""
+    """Return the message for an error due to an exhausted resource; "" for any other error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return os_error_text(error) if isinstance(error, OSError) and error.errno in SHORTAGES else ""
 
 
 def describe_crash(error: BaseException) -> str:
-    """Return the type of an unexpected exception, and the last line of this package that it passed.
+    """Return the type of an unexpected exception, and its last traceback line in this package.
 
     The message of the exception is omitted, because it could quote client data.
     """

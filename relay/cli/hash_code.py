@@ -45,7 +45,7 @@ def hash_code(
 
 
 def metrics_target(url: str | None) -> ConnectTarget:
-    """Return the target for ``POST /hash`` at a URL, or at the metrics address in the environment.
+    """Return the target for ``POST /hash``: at ``url``, or at the address in ARC_RELAY_METRICS.
 
     Raises ValueError like `parse_target`. Raises WrongUsage if there is neither a URL nor a metrics
     address.
@@ -62,7 +62,7 @@ def metrics_target(url: str | None) -> ConnectTarget:
 
 
 def read_code() -> bytes:
-    """Read a code from standard input. A terminal does not echo the code, which is a secret."""
+    """Read a code from standard input, without echo on a terminal, because a code is secret."""
     if sys.stdin is None:  # the shell closed it
         raise WrongUsage("the pair code is read from standard input, which is closed")
     try:

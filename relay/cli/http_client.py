@@ -1,4 +1,4 @@
-"""HTTP requests of the commands to a relay: targets from URLs or settings, and the responses."""
+"""HTTP requests that the commands send to a relay: their targets, and the responses."""
 
 from __future__ import annotations
 
@@ -26,19 +26,21 @@ LOOPBACK_FOR: Final = {
     "0.0.0.0": ("127.0.0.1",),  # noqa: S104 - a key; nothing is bound to it
     "::": ("::1",),
 }
-"""Loopback addresses of a relay on this machine, keyed by the wildcard address of its listener."""
+"""Loopback addresses of a relay on this machine, keyed by the wildcard address that the relay
+listens on."""
 
 TIMEOUT: Final = 5.0
 """Seconds within which a relay must answer."""
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of a response body after which `exchange` stops reading. A relay sends under a hundred."""
+"""Number of bytes of a body after which `exchange` stops reading; a relay sends fewer than 100."""
 
 
 def local_target(settings: DaemonSettings) -> ConnectTarget:
     """Return the target that reaches the relay with these settings on this machine.
 
-    The certificate of the relay is not verified, because it names this machine's public host name.
+    The relay's certificate is not verified, because it is for a public host name, not for the local
+    address of the target.
     """
     context = client_context(verify=False) if settings.tls_cert else None
     if not settings.tcp:
@@ -48,7 +50,7 @@ def local_target(settings: DaemonSettings) -> ConnectTarget:
 
 
 def parse_target(text: str) -> ConnectTarget:
-    """Return the target for requests to the relay at a URL; the default path is /health.
+    """Return the target for requests to a URL. If the URL has no path, the path is /health.
 
     The certificate is verified unless the host is a loopback address. The query of the URL is
     dropped. Raises ValueError like `parse_url`.

@@ -31,7 +31,7 @@ PANELS: Final = (
     "Keepalive",
     "Logs and metrics",
 )
-"""Panels of ``start --help``, in order. The field of a setting names the setting's panel."""
+"""Panels of ``start --help``, in order. Each setting names its panel in its `Field`."""
 
 UNITS_HELP: Final = (
     "A TIME is a number of seconds, or has a unit (s, m, h, d): 90, 90s, 5m. A SIZE is a number of"
@@ -60,11 +60,14 @@ def options() -> list[inspect.Parameter]:
 
 
 Flags = Mapping[str, str | bool | None]
-"""Arguments of a command with `options`, keyed by the names of the settings."""
+"""Values that a command receives for the parameters of `options`, keyed by setting names."""
 
 
 def sources(flags: Flags) -> dict[str, str]:
-    """Return the source of each setting that is not a default: its flag, or else its variable."""
+    """Return the flag or variable that sets each setting, keyed by the name of the setting.
+
+    A flag overrides a variable. Settings with neither are omitted.
+    """
     found: dict[str, str] = {}
     for name, _, about in (it for kind in KINDS for it in iter_fields(kind)):
         flag, variable = flags.get(name), variable_of(name)
@@ -109,14 +112,14 @@ def variable_of(name: str) -> str:
 
 
 def flags_of(name: str, about: Field) -> list[str]:
-    """Return the flags of a setting: long, then negated for a boolean, then short if declared."""
+    """Return a setting's flags: the long flag, its negation for a boolean, and any short flag."""
     words = name.replace("_", "-")
     flags = [f"--{words}", f"--no-{words}"] if about.kind is bool else [f"--{words}"]
     return [*flags, about.short] if about.short else flags
 
 
 def help_text(about: Field) -> str:
-    """Return the help of a setting, with the meaning of 0 or the allowed values if needed."""
+    """Return the help of a setting. If necessary, add the meaning of 0 or the allowed values."""
     if about.zero:
         return f"{about.help} 0 means {about.zero}."
     if about.kind is bool or about.metavar in {"TIME", "PATH"}:

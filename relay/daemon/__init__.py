@@ -1,1 +1,1 @@
-"""The process around a relay: listeners, certificates, signals, logging and metrics."""
+"""The process that runs a relay: listeners, certificates, signals, logging and metrics."""

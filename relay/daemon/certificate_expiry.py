@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 NO_CHECK_TIME: Final = 0x200000
-"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which the ssl module has no name."""
+"""Flag X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which the ssl module does not define. With this flag,
+OpenSSL ignores validity periods."""
 
 ROUND_TRIPS: Final = 3
 """Number of calls of `do_handshake` that complete a handshake: 3 in TLS 1.2, and 2 in TLS 1.3."""

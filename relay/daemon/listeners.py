@@ -40,9 +40,9 @@ async def open_listeners(
 ) -> Listeners:
     """Open the listeners that the settings configure.
 
-    Sockets from the service manager (see `inherited_listeners`) replace host and port (see
-    `open_tcp`). If ``DaemonSettings.tcp`` is False, host and port are not used either. The Unix
-    socket is opened in every case if its path is set (see `open_unix`).
+    Host and port are used (see `open_tcp`) unless the service manager passed sockets (see
+    `inherited_listeners`) or ``DaemonSettings.tcp`` is False. The Unix socket is opened whenever
+    its path is set (see `open_unix`).
 
     Raises `StartError` if a listener cannot be opened, after closing the listeners that are already
     open.
@@ -76,8 +76,8 @@ async def open_tcp(host: str, port: int, *, given: str = "") -> list[trio.Socket
     addresses if possible.
 
     Raises `StartError` if the host does not resolve or the port cannot be bound. The message quotes
-    ``given``, the flags and values of the settings, and the address that failed if it differs from
-    ``host``.
+    ``given``, which is a text with the flags and values of host and port. If the address that
+    failed differs from ``host``, the message quotes this address too.
     """
     try:
         addresses = await resolve(host)

@@ -43,8 +43,8 @@ class LogObserver:
     since the last line written under the same limit.
 
     ``addresses`` is the value of the setting ``log_addresses``. ``limits_clients`` is True if the
-    relay has a limit per client, so that a proxy that is not trusted deserves a warning. ``clock``
-    returns the time in seconds.
+    relay has a limit per client; an untrusted proxy then deserves a warning. ``clock`` returns the
+    time in seconds.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class LogObserver:
     def _limited(
         self, kind: int | str, log: Callable[..., None], event: str, /, **fields: Any
     ) -> None:
-        """Log a line that any client can cause, unless the rate limit of ``kind`` is reached."""
+        """Log a line that any client can cause, unless ``kind`` has reached its rate limit."""
         now = self._clock()
         bucket = self._buckets.setdefault(kind, TokenBucket(now))
         if bucket.take(now):

@@ -85,7 +85,7 @@ async def respond(
 
 
 def scraped(request: Request, render: Callable[[], bytes]) -> Response:
-    """Return the response with the metrics, or an error response if the request is not for them."""
+    """Return the response with the metrics, or an error response to any other request."""
     if request.target.partition(b"?")[0] not in PATHS:
         return without_body_for_head(request, NOT_FOUND)
     if request.method not in {b"GET", b"HEAD"}:

@@ -1,7 +1,7 @@
 """Write log lines to a descriptor that may be slow, full or closed.
 
 The relay has one thread. If it waited for the reader of its standard error, a stuck log collector
-would stop every pair. So a line is written if the descriptor accepts the line at once, and lost
+would stop every pair. So a line is written if the descriptor accepts the line at once, and is lost
 otherwise. Before the next line that can be written, the handler writes the number of lost lines. A
 writer thread would not help: its queue must be bounded, so it would lose lines too, and a crash
 would lose the queued lines just when they are needed.
@@ -28,7 +28,7 @@ class NonBlockingHandler(logging.Handler):
 
     A stream without a descriptor, as in tests, is written to directly. ``stream`` is None if the
     process was started with standard error closed. Lines are then discarded, because descriptor 2
-    may belong to a connection.
+    may have become the descriptor of a connection.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -104,7 +104,7 @@ def unblocked(descriptor: int | None) -> int | None:
     """Return a non-blocking descriptor for a terminal; return any other descriptor unchanged.
 
     The terminal is opened a second time. The new descriptor is never closed, because a process
-    opens only a few of them.
+    opens only a few such descriptors.
     """
     if descriptor is None or not os.isatty(descriptor):
         return descriptor

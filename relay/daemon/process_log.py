@@ -1,4 +1,4 @@
-"""Log lines of the process around a relay: start, files, signals and end."""
+"""Log lines about the process that runs a relay: its start, files, signals and end."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
 
 
 def log_stopped(log: FilteringBoundLogger, totals: RelayStatistics, uptime: float) -> None:
-    """Log the relay's counters and its uptime in seconds, after its last connection was closed."""
+    """Log that the relay has ended, with its counters and its uptime in seconds."""
     log.info(
         "stopped",
         uptime=rounded(uptime),

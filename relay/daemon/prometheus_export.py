@@ -56,8 +56,9 @@ STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 240, 300, HOUR)
 class MetricsObserver:
     """Observer that keeps the metrics of one relay in a separate registry.
 
-    Each call of `render` calls ``statistics`` and ``process`` once. The constructor disables the
-    ``_created`` series of prometheus_client for the whole process.
+    ``statistics`` and ``process`` return snapshots of the relay and of its process. Each call of
+    `render` takes one snapshot of each. The constructor disables the ``_created`` series of
+    prometheus_client for the whole process.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class StatisticsCollector(Collector):
         self._about = {"version": version, "python": platform.python_version()}
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metric families, from one snapshot."""
+        """Yield all metric families, from one snapshot of the relay and of its process."""
         now = self._statistics()
         yield InfoMetricFamily(
             "arc_relay_build", "Version of the relay and of Python.", value=self._about

@@ -1,4 +1,4 @@
-"""Run the process of a relay, from its listeners to its shutdown."""
+"""Run a relay as a process: open its listeners, serve, and shut down."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def load_files(
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
-    """Make an exit stack close the listeners at its end, unless they have been closed before."""
+    """Make ``stack`` close the listeners that are still open when it exits."""
     for listener in listeners:
         stack.push_async_callback(trio.aclose_forcefully, listener)
 

@@ -25,7 +25,7 @@ class SystemdNotifier:
 
     The constructor reads ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``, and raises
     `StartError` if one of them is malformed. The object is a context manager, and keeps one socket
-    open, because watchdog notifications must not depend on a free descriptor.
+    open, so that it can send watchdog notifications even if no descriptor is free.
 
     Without a service manager, every method does nothing. If the service manager is gone or busy, no
     method raises, and no notification waits longer than `SEND_TIMEOUT` seconds.

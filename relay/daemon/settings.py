@@ -50,7 +50,7 @@ def _address(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaemonSettings:
-    """Settings of the process around a relay.
+    """Settings of the process that runs a relay.
 
     Construction raises TypeError or ValueError like `RelaySettings`. It also raises ValueError for
     a certificate without a key, or a key without a certificate.
@@ -125,12 +125,15 @@ class DaemonSettings:
 
     @property
     def tcp(self) -> bool:
-        """True if the relay listens on TCP: without a Unix socket, or if host or port is given."""
+        """True if the relay listens on TCP.
+
+        If a Unix socket is set, the relay listens on TCP only if host or port is given.
+        """
         return not self.unix_socket or not {"host", "port"}.isdisjoint(self.given)
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
-        """Host and port of the metrics; None if no metrics are served."""
+        """Host and port on which metrics are served; None if no metrics are served."""
         return split_address(self.metrics) if self.metrics else None
 
     def option(self, name: str) -> str:

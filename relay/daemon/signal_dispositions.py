@@ -2,8 +2,8 @@
 
 Until `prepare_signals` is called, SIGHUP, SIGUSR1 and SIGUSR2 kill the process, SIGINT prints a
 traceback, and a process that is PID 1 ignores SIGTERM. To keep this time short, this module imports
-nothing that takes long to import. Only the start of the interpreter remains, which takes some tens
-of milliseconds.
+nothing that takes long to import. The time is then little more than the start of the interpreter,
+which takes some tens of milliseconds.
 """
 
 from __future__ import annotations

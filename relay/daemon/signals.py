@@ -47,7 +47,7 @@ class SignalHandler:
 
     @property
     def status(self) -> str:
-        """Status line with the number of pairs, for people."""
+        """Status line for ``systemctl status``, with the number of pairs."""
         now = self._handle.statistics()
         return f"{now.pairs} pairs, {now.waiting} of them waiting"
 
@@ -78,8 +78,8 @@ class SignalHandler:
         """Wait for a second SIGINT or SIGTERM, and end the process by that signal.
 
         Until then, SIGUSR1 still writes a summary, but SIGHUP has no effect. Before the process
-        ends, the files of Unix sockets are removed, but no listener is closed, because the task of
-        a closed listener would fail first.
+        ends, the files of Unix sockets are removed. The listeners stay open, because closing one
+        would make the task that accepts its connections fail before the process ends.
         """
         while (number := await anext(signals)) not in {signal.SIGINT, signal.SIGTERM}:
             if number == signal.SIGUSR1:

@@ -53,7 +53,7 @@ def inherited_listeners(
 
 
 def inherited_socket(descriptor: int, name: str | None) -> socket.socket:
-    """Return the socket of a descriptor.
+    """Return the socket that the service manager passed as ``descriptor``.
 
     Raises `StartError` if the descriptor is not a listening stream socket.
     """

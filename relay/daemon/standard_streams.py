@@ -20,7 +20,7 @@ def prepare_streams(*, serving: bool) -> None:
     """Make the standard streams safe to write to; ``serving`` is True only for ``start``.
 
     A closed standard descriptor is opened on the null device. Otherwise, the next socket would get
-    its number, and a client could receive the output of a library.
+    the number of that descriptor, and a client could receive output that a library writes to it.
     """
     with suppress(OSError):  # without a null device, descriptors stay closed
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST:
@@ -33,7 +33,7 @@ def prepare_streams(*, serving: bool) -> None:
 
 
 def text_stream(raw: StandardStream, encoding: str) -> io.TextIOWrapper:
-    """Return a text stream that flushes each line, and escapes characters outside ``encoding``."""
+    """Return a text stream that flushes each line, and escapes characters not in ``encoding``."""
     binary = io.BufferedWriter(raw)
     return io.TextIOWrapper(binary, encoding, errors="backslashreplace", line_buffering=True)
 
@@ -89,8 +89,9 @@ class StandardOutput(StandardStream):
 class StandardError(StandardStream):
     """Standard error of a relay, which discards output that would block, and raises nothing.
 
-    Log lines are written by `NonBlockingHandler`, not by this stream. Other output is rare, such as
-    the interpreter's report of an exception in a destructor, but must not block the event loop.
+    Log lines are written by `NonBlockingHandler`, not by this stream. Other output, such as the
+    interpreter's report of an exception in a destructor, is rare, but must not block the event
+    loop.
     """
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]

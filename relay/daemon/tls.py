@@ -105,9 +105,9 @@ class ReloadingTLSListener(trio.abc.Listener[AcceptedSocket]):
     """TLS listener on top of a socket listener; each new connection uses the latest TLS context.
 
     The relay does the TLS handshake as part of reading the request head, under the same timeout.
-    `trio.SSLListener` is not used, because its context is fixed. Only a callback for the server
-    name (SNI) could replace the context, and then Python would print a traceback that quotes the
-    server name if the name is not ASCII.
+    `trio.SSLListener` is not used, because its context is fixed. A callback for the server name
+    (SNI) could replace the context, but if the server name were not ASCII, Python would print a
+    traceback that quotes it.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class ReloadingTLSListener(trio.abc.Listener[AcceptedSocket]):
         return self.transport_listener.socket
 
     def accepted(self, sock: Socket) -> AcceptedSocket:
-        """Return the connection of an accepted socket, with the latest TLS context."""
+        """Wrap an accepted socket in a connection with the latest TLS context."""
         return AcceptedSocket(sock, self._files.context)
 
     async def accept(self) -> AcceptedSocket:

@@ -53,10 +53,10 @@ async def accept(
 ) -> None:
     """Accept connections until cancelled, and pass each of them to ``serve``, which must not block.
 
-    ``task_status`` reports an `Accepting`, whose `stop` also ends this function. The listeners are
-    closed before the function returns. With a ``reader``, the connections in the backlog of a
-    socket listener are accepted in bursts, instead of one for each turn of the trio loop.
-    ``errors`` counts failed accepts.
+    ``task_status`` reports an `Accepting`. Its method `stop` also ends this function. The listeners
+    are closed before the function returns. With a ``reader``, the connections in the backlog of a
+    socket listener are accepted in bursts, instead of one per turn of the trio loop. ``errors``
+    counts failed accepts.
     """
     errors = errors or AcceptErrors()
     async with trio.open_nursery() as nursery:
@@ -106,10 +106,10 @@ async def accept_from(
 
 
 async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) -> bool:
-    """Accept up to `MAX_BURST` connections from a backlog. If it runs empty, wait for the next.
+    """Accept up to `MAX_BURST` connections from a backlog. If none is left, wait for one.
 
-    Return False if an accept failed, or if the epoll set is full. The caller must then accept the
-    next connection with the listener, which skips connections that have already failed.
+    Return False if an accept failed, or if the epoll set is full. The caller must then call the
+    ``accept`` method of the listener, which skips connections that have already failed.
     """
     try:
         for _ in range(MAX_BURST):

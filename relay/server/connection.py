@@ -36,10 +36,10 @@ logger = logging.getLogger("relay")
 class Connection:
     """One accepted connection, with or without a pair.
 
-    The object serves as a key in `AdmissionControl.slots`. ``nursery``, which must be shielded,
-    runs the task of the connection, and the writes of the transport that no task waits for. The
-    connection of side B has no task while its pair runs; the end of the pair starts one, which
-    closes the connection.
+    The object serves as a key in `AdmissionControl.slots`. ``nursery`` must be shielded from
+    cancellation. It runs the task of the connection, and the writes that the transport does in the
+    background. While a pair runs, the connection of side B has no task. When the pair ends, a new
+    task closes that connection.
 
     To end a connection, the relay calls `cancel`, or `Pair.end` if the connection has a pair.
     Neither of them interrupts the closing handshake, which takes at most ``close_timeout``.
@@ -74,7 +74,7 @@ class Connection:
         """Client address; "" if unknown."""
 
     def cancel(self) -> None:
-        """End the connection's pair, if it has one, and interrupt its handshake or its response."""
+        """End the pair of the connection, if any, and interrupt a handshake or a response."""
         self._cancelled = True
         if self._pair is not None:  # even if the rendezvous no longer contains the pair
             self._pair.end(Outcome.STOPPED)
@@ -83,7 +83,7 @@ class Connection:
 
     @contextmanager
     def _cancellable(self) -> Iterator[trio.CancelScope]:
-        """Let `cancel` end the with block. A block that never waits does not need this scope."""
+        """Run the with block in a scope that `cancel` cancels; code that never waits needs none."""
         with trio.CancelScope() as self._scope:
             if self._cancelled:
                 self._scope.cancel()
@@ -98,9 +98,9 @@ class Connection:
         self._nursery.start_soon(self._run, step, name="relay connection")
 
     async def _run(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step, and then unregister the connection unless it waits as side B of a pair.
+        """Run ``step``; then unregister the connection unless it waits as side B of a pair.
 
-        If the step raises an exception, the exception is logged, and the connection is closed.
+        If ``step`` raises an exception, the exception is logged, and the connection is closed.
         """
         try:
             await step()
@@ -138,7 +138,7 @@ class Connection:
     async def _serve_request(self) -> Response | None:
         """Read the request, and serve the WebSocket if the client joins a pair.
 
-        For side A, this method returns when the pair has ended, and for side B after the handshake.
+        For side A, this method returns at the end of the pair; for side B, after the handshake.
 
         Returns:
             The response to a plain or refused request; None if there is no response to send.
@@ -238,9 +238,9 @@ class Connection:
         self._start(self._close)
 
     async def _close(self) -> None:
-        """Close the transport, after the closing handshake if the connection is a side.
+        """Close the transport. If the client is a side, complete the closing handshake first.
 
-        If this takes longer than ``close_timeout``, close the transport forcefully.
+        If both together take longer than ``close_timeout``, close the transport forcefully.
         """
         with trio.move_on_after(self._state.settings.close_timeout) as in_time:
             if self._side is not None and self._pair is not None:

@@ -42,7 +42,7 @@ class RequestReader:
     def read_available(self) -> bool:
         """Read the available bytes without waiting. Return True if no more bytes are needed.
 
-        Usually the whole head is available, and the caller needs no timeout.
+        Usually the whole head is available, so the caller does not have to wait with a timeout.
         """
         if self._transport.handshake_done:
             try:

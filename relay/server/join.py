@@ -53,7 +53,7 @@ def response_to(refusal: Refusal) -> Response:
 
 
 def with_token_detail(response: Response, token: bytes | None) -> Response:
-    """Add a detail for the log to a 401 response: no token, or a wrong token."""
+    """Add a detail for the log to a 401 response: "no token" or "wrong token"."""
     if response.status is not HTTPStatus.UNAUTHORIZED:
         return response
     return replace(response, detail="no token" if token is None else "wrong token")
@@ -71,7 +71,8 @@ class Client(Protocol):
     """The part of a connection that `validate_request` uses."""
 
     client: str
-    """Client address; "" if unknown. `validate_request` replaces the address of a trusted proxy."""
+    """Client address; "" if unknown. `validate_request` replaces the address of a trusted proxy
+    with the client address that the proxy reports."""
 
 
 def validate_request(
@@ -79,8 +80,8 @@ def validate_request(
 ) -> Handshake | Response:
     """Validate a request. If it asks for an upgrade, admit its client first.
 
-    Admission comes before validation, because it needs only the client address, so a refusal costs
-    little CPU time.
+    Admission comes before validation, because admission needs only the client address. A client
+    that is not admitted therefore costs little CPU time.
     """
     if asks_for_websocket(request):
         if request.is_forwarded and state.proxies.reports(connection.client):

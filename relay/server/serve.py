@@ -109,10 +109,10 @@ class RelayHandle:
         Cancelling a call does not undo the stop.
 
         Args:
-            close_listeners: Stop accepting immediately, and skip ``drain_delay``. Use this if the
-                listening socket outlives the relay, so that new clients wait in its backlog for the
-                next relay. Connections accepted earlier are still admitted, and then closed with
-                1001.
+            close_listeners: True to stop accepting immediately, without ``drain_delay``. Pass True
+                if the listening socket outlives the relay, so that new clients wait in the backlog
+                of the socket for the next relay. Connections accepted earlier are still admitted,
+                and then closed with 1001.
         """
         self._state.request_stop(close_listeners=close_listeners)
         await self._state.ended.wait()

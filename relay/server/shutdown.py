@@ -1,12 +1,14 @@
 """Stop a relay in phases.
 
-A graceful shutdown first refuses new sides for ``drain_delay``, or else closes the listeners. It
-then closes the sides that wait for a peer, and after them all other sides. It waits at most
-``close_timeout`` for the clients to disconnect. Cancellation skips these phases.
+A graceful shutdown first refuses new sides for ``drain_delay``. With ``close_listeners``, it closes
+the listeners instead. It then closes the sides that wait for a peer, and after them all other
+sides. It waits at most ``close_timeout`` for the clients to disconnect. Cancellation of the relay
+skips these phases.
 
-In both cases, `stop_at_once` comes last: it closes every remaining side and cancels every
-connection. The closing handshakes still run, because they are outside the cancel scopes of the
-connections, but each of them takes at most ``close_timeout``. So the relay ends in bounded time.
+A graceful shutdown and a cancellation both end with `stop_at_once`, which closes every remaining
+side and cancels every connection. The closing handshakes still run, because they are outside the
+cancel scopes of the connections, but each of them takes at most ``close_timeout``. So the relay
+ends in bounded time.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from .state import Phase, RelayState
 
 
 async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
-    """Refuse new sides or close the listeners, close all sides, and wait for the connections.
+    """Refuse new sides or close the listeners, then close all sides and wait until they are closed.
 
     This takes at most ``drain_delay`` plus ``close_timeout``.
     """

@@ -148,7 +148,7 @@ class RelayState:
         return self.phase is not Phase.RUNNING and not self.close_listeners
 
     def respond(self, request: Request) -> Handshake | Response:
-        """Return the handshake of a valid upgrade request, or the response to another request."""
+        """Return the handshake of a valid upgrade request, or the response to any other request."""
         found = parse_handshake(
             request,
             strict_codes=self.settings.strict_codes,
@@ -183,7 +183,7 @@ class RelayState:
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def report_text(self, pair: Pair) -> None:
-        """Publish `TextDropped` if a text message of the pair was dropped, but only once."""
+        """Publish `TextDropped` if text of the pair was dropped; do so at most once per pair."""
         if not pair.text_reported and (sender := pair.text_sender):
             pair.text_reported = True
             self.publish(TextDropped(self.hash_code(pair.code), sender))

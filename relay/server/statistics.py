@@ -39,7 +39,8 @@ class RelayStatistics:
     connections_accepted: int = 0
     """Number of connections accepted since the start."""
     accepts_failed: int = 0
-    """Number of failed accepts. Reasons are a lack of descriptors or memory, or a failed client."""
+    """Number of failed accepts. An accept fails for lack of descriptors or memory, or because the
+    new connection has already failed."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """Number of refused requests for each status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
@@ -80,20 +81,23 @@ class OpenPair:
 
 
 class Traffic(NamedTuple):
-    """Traffic of one or all pairs, as tuples of a number for side A and a number for side B."""
+    """Traffic of one pair, or the sum for many pairs.
+
+    The first item of each tuple belongs to side A, the second to side B.
+    """
 
     bytes: tuple[int, int] = (0, 0)
     messages: tuple[int, int] = (0, 0)
     text_messages_dropped: tuple[int, int] = (0, 0)
 
     def plus(self, other: Traffic) -> Traffic:
-        """Add each counter to the same counter of ``other``, separately for side A and side B."""
+        """Return the sum of this traffic and ``other``, separately for each counter and side."""
         pairs = zip(self, other, strict=True)
         return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
 
 
 def traffic_of(pair: Pair) -> Traffic:
-    """Return the traffic of a pair. Before side B joins, early data does not count."""
+    """Return the traffic of a pair. Early data is counted once side B has joined."""
     a, b = pair.a, pair.b
     if b is None:
         return Traffic(text_messages_dropped=(a.reframer.message_counts[TEXT], 0))

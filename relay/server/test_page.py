@@ -20,7 +20,7 @@ SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "view.js", "t
 
 
 def load_test_page(settings: RelaySettings) -> dict[bytes, Response]:
-    """Build the page from its files, and return the response with the page for each of `PATHS`.
+    """Build the page from its files. Return a response with the page for each path in `PATHS`.
 
     The page asks the user for the token if the settings name a token file. Raises OSError if a file
     cannot be read.

@@ -14,13 +14,13 @@ MAX_SIZE: Final = 4096
 """Maximum size of a token file, in bytes. The token must fit into a request head."""
 
 MIN_LENGTH: Final = 16
-"""Number of characters below which a token is weak. 16 hexadecimal digits have 64 bits."""
+"""Number of characters below which a token counts as weak. 16 hexadecimal digits have 64 bits."""
 
 TOKEN: Final = re.compile(rb"[!-~]+")
 """Syntax of a token: visible ASCII, as ``Authorization: Bearer`` and ``?token=`` permit."""
 
 WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""Byte order marks of UTF-16. The first also matches UTF-32-LE, whose mark begins with it."""
+"""Byte order marks of UTF-16. The first one also matches the longer mark of UTF-32-LE."""
 
 
 def read_token(path: str) -> bytes:

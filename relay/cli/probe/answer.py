@@ -26,8 +26,8 @@ TLS_ALERT: Final = b"\x15\x03"
 def refusal(answer: bytes, *, with_token: bool = False) -> Failure:
     """Return the failure that a response other than a valid 101 indicates.
 
-    ``answer`` has the bytes that arrived, and may be empty. ``with_token`` is True if the request
-    had a token.
+    ``answer`` contains the bytes that arrived; it may be empty. ``with_token`` is True if the
+    request had a token.
     """
     if not answer:
         return Failure("the connection was closed without an answer", "no response")

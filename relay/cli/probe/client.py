@@ -16,12 +16,13 @@ from .answer import pair_in, refusal
 from .hints import ABNORMAL_CLOSURE, Failure
 
 MAX_ANSWER: Final = 16 * 1024
-"""Maximum size of a response to an upgrade, in bytes."""
+"""Maximum size of the response to an upgrade request, in bytes."""
 
 READ_SIZE: Final = 64 * 1024
 
 QUEUE: Final = 16
-"""Maximum number of received messages in a side's queue. While it is full, pongs are delayed."""
+"""Maximum number of received messages that a side queues. While the queue is full, the side reads
+no frames, so its pongs are delayed."""
 
 ABNORMAL: Final = 1006
 """Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
@@ -29,13 +30,13 @@ ABNORMAL: Final = 1006
 
 @dataclass(slots=True)
 class Awaited:
-    """Noun for what the current step waits for, such as "pong", in the message of a timeout."""
+    """Name of the thing that a step waits for, such as "pong", for the message of a timeout."""
 
     what: str = ""
 
 
 async def dial(target: ConnectTarget, awaited: Awaited) -> trio.abc.Stream:
-    """Return a stream to a target, with TLS if the target has a context.
+    """Return a stream to a target, with TLS if the target has a TLS context.
 
     Raises Failure if the TCP connection or the TLS handshake fails.
     """
@@ -70,7 +71,7 @@ class ConnectOptions:
 
 
 class RecordingStream(WatchedStream):
-    """Stream that also records the response, which trio-websocket does not report."""
+    """Stream that also records the handshake response, which trio-websocket does not report."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         super().__init__(stream)
@@ -98,7 +99,7 @@ class ProbeClient:
     ) -> None:
         self.name = name
         self.pair = pair
-        """Hash of the code, as in the log of the relay; "" if the response did not have it."""
+        """Hash of the code, as in the log of the relay; "" if the response has no hash."""
         self.ended = stream.ended
         """Event that is set at the end of the stream."""
         self._stream = stream
@@ -106,7 +107,7 @@ class ProbeClient:
 
     @property
     def failure(self) -> Failure | None:
-        """Cause of the end of this side; None while it is open."""
+        """Failure that ended this side; None while the side is open."""
         reason = self._websocket.closed
         return self._closed() if reason is not None or self.ended.is_set() else None
 

@@ -13,7 +13,7 @@ from typing import Final
 from .relay_hints import RELAY_HINTS
 
 RELAY: Final = "relay: "
-"""Prefix of the causes for refusals by the relay. The relay's reason follows the prefix."""
+"""Prefix of a cause that stands for a refusal by the relay. The reason of the relay follows."""
 
 ABNORMAL_CLOSURE: Final = "closed 1006"
 """Cause for a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
@@ -33,9 +33,9 @@ class Failure(Exception):
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
-    """Return the hint for a failure of a step in a phase; "" if there is none.
+    """Return the hint for the failure of a step; "" if there is none.
 
-    ``seconds`` is the duration of the step, which some hints quote.
+    ``phase`` is the phase of the step. ``seconds`` is its duration, which some hints quote.
     """
     for cause in failure.causes:
         for key in (f"{phase}: {cause}", cause):

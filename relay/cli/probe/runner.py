@@ -24,13 +24,13 @@ class Result:
 
     name: str
     ok: bool | None
-    """True if the step succeeded, False if a vital step failed, None if another step failed."""
+    """True if the step succeeded, False if a vital step failed, None if any other step failed."""
     seconds: float
     figures: Figures = field(default_factory=dict)
     error: str = ""
     hint: str = ""
     answered_by: str = ""
-    """Sender of the response in place of 101: ``relay`` or ``other``; "" if there was none."""
+    """Sender of a response other than 101: ``relay`` or ``other``; "" without such a response."""
 
 
 async def run_probe(plan: Plan, report: Callable[[Result], None]) -> list[Result]:

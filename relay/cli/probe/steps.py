@@ -25,10 +25,11 @@ from .client import run_client
 from .hints import Failure
 
 Figures = Mapping[str, float | str]
-"""Values from a step, keyed by names such as ``min_ms``; ``pair`` is the hash of the pair code."""
+"""Values that a step returns, keyed by names such as ``min_ms``. The value of ``pair`` is the hash
+of the pair code."""
 
 ROUNDS: Final = 10
-"""Number of round trips to measure, and of pings to measure from each side."""
+"""Number of round trips to measure, and number of pings to measure from each side."""
 
 MEDIUM: Final = 64 * 1024
 MEDIUM_COUNT: Final = 16
