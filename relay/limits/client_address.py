@@ -23,10 +23,13 @@ COUNTED_BITS: Final = 64
 """Leading bits that identify an IPv6 client, which can choose the other bits of its address."""
 
 MAX_ENTRY: Final = 100
-"""Maximum characters of a forwarded entry. An IPv6 address with scope and port has about 70."""
+"""Maximum length, in characters, of an entry. An IPv6 address with scope and port has about 70."""
 
 SHOWN_BITS: Final = {4: 24, 6: 48}
-"""Leading bits that truncation keeps, by IP version. The IPv6 prefix of a household is longer."""
+"""Number of leading bits that remain of a truncated address, by IP version.
+
+The bits that remain do not identify a household, because its IPv6 prefix is longer than 48 bits.
+"""
 
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 

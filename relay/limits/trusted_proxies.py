@@ -44,8 +44,8 @@ class TrustedProxies:
 
         Entries left of the client's address may be spoofed, and are ignored. If an entry is not an
         address, for example "unknown" or empty, the trusted proxy that appended the entry counts as
-        the client. All clients behind this proxy with such entries share its rate-limit key, so a
-        client can neither avoid the limits nor spoof an address with such an entry.
+        the client. So all clients with such entries share the rate-limit key of the proxy, and none
+        of them can avoid the limits or spoof an address.
 
         An entry may have a port, brackets, quotes and a scope; the result has none of them. If
         ``peer`` is not an address, it is never trusted, and is returned unchanged. Without trusted

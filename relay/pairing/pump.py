@@ -1,6 +1,7 @@
-"""Run a joined pair: a nursery with two pumps. Each pump forwards one direction.
+"""Run a joined pair: two pumps in one nursery. Each pump forwards one direction.
 
-When the source of a pump departs, the pump cancels the nursery, which also ends the other pump.
+A pump reads from one side, its source. When the source departs, the pump cancels the nursery, which
+also ends the other pump.
 """
 
 from __future__ import annotations
@@ -98,14 +99,14 @@ class Pump:
         return not self._sent or source.departed is not None or self._limited
 
     async def _finish(self, write: Awaitable[None]) -> None:
-        """Wait for a write to the sink. If it fails, both pumps end after ``close_timeout``."""
+        """Wait for a write to the sink. If it fails, both pumps end within ``close_timeout``."""
         try:
             await write
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._give_up_soon()
 
     async def _keep_to_limits(self) -> None:
-        """End the pair if it reached its byte quota; wait until the rate limit permits a read."""
+        """End the pair if its byte quota is reached. Wait until the rate limit permits a read."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
             self._pair.end(Outcome.OVER_BYTES)

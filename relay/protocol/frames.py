@@ -76,7 +76,8 @@ OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 REPLY_OPCODES: Final = {PING: PONG, CLOSE: CLOSE}
 PING_FRAME: Final = bytes((FIN | PING, 5)) + b"relay"
-"""Ping frame that the relay sends. It has a payload because some libcurl versions hide empty pings.
+"""Ping frame that the relay sends. It has a payload because some versions of libcurl do not pass
+empty pings to the program.
 
 All pings have the same payload, because the relay accepts any data from the client as an answer.
 """
@@ -110,7 +111,7 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
     """Return the number of bytes that the parser needs from ``pos`` before it can continue.
 
     For a data frame, this is the size of its header. For a control frame, it is the size of the
-    whole frame. The result is 2 while the first two bytes of the frame have not both arrived.
+    whole frame. The result is 2 until the first two bytes of the frame have arrived.
     ``message`` is the opcode of the incomplete message, or 0 between two messages. Raises
     ProtocolError if the first two bytes violate RFC 6455 sections 5.2, 5.4 or 5.5.
     """

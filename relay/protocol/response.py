@@ -53,7 +53,7 @@ class Response:
         return self.content_type == PLAIN
 
     def with_retry_after(self, seconds: float) -> Response:
-        """Return this response with ``Retry-After``: the seconds rounded up, at least 1."""
+        """Return this response with ``Retry-After``: ``seconds`` rounded up, but at least 1."""
         return replace(self, headers=(("Retry-After", str(max(1, math.ceil(seconds)))),))
 
     @property

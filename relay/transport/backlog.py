@@ -16,7 +16,10 @@ import trio
 from .accepted_socket import AcceptedSocket, Socket
 
 MAX_NOT_SENT: Final = 16 * 1024
-"""Number of unsent bytes at which the kernel reports a TCP socket as not writable, as in trio."""
+"""Number of unsent bytes with which the kernel no longer reports a TCP socket as writable.
+
+trio sets the same number for its own sockets.
+"""
 
 
 @runtime_checkable

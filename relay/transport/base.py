@@ -99,8 +99,8 @@ class Transport(trio.abc.AsyncResource):
     def ack_state(self) -> AckState:
         """Acknowledgements from the client's kernel.
 
-        Each completed write also adds 1 to `AckState.acked_bytes`. For a stream without a socket,
-        which has no acknowledgements from a kernel, this is the only sign of progress.
+        Each completed write also adds 1 to `AckState.acked_bytes`. A stream without a socket
+        gets no acknowledgements from a kernel, so completed writes are its only sign of progress.
         """
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(

@@ -59,7 +59,7 @@ connection needs several turns of the trio loop until its response is sent.
 """
 
 BATCH: Final = 1024
-"""Maximum number of ready descriptors that one epoll call returns. The next call returns more."""
+"""Maximum number of ready descriptors that one epoll call returns. The next call returns others."""
 
 
 @contextmanager

@@ -107,10 +107,10 @@ class SocketTransport(Transport):
         read: Read | None = None,
         has_more: Callable[[], bool] | None = None,
     ) -> Coroutine[Any, Any, None]:
-        """Read with `EpollReader.read_until`, or in this task if there is no epoll reader.
+        """Return a coroutine that reads with the epoll reader, or in this task if there is none.
 
-        The caller must await the result immediately, and handle an OSError. If this method awaited
-        it, each idle side would need memory for one more coroutine.
+        The caller must await the coroutine immediately, and handle an OSError. If this method were
+        a coroutine too, each idle side would need memory for both.
         """
         fd = self._descriptor()
         if self._epoll_reader is not None:

@@ -20,7 +20,7 @@ class TlsFailure(StrEnum):
     NO_SHARED_VERSION = "no_shared_version"
     """The client offered no TLS version that the relay accepts."""
     NO_SHARED_CIPHER = "no_shared_cipher"
-    """The client offered no cipher suite, group or signature algorithm that the relay accepts."""
+    """The client and the relay share no cipher suite, no group or no signature algorithm."""
     CERTIFICATE_REFUSED = "certificate_refused"
     """The client sent an alert because it does not accept the relay's certificate."""
     CLIENT_ALERT = "client_alert"
