@@ -1,7 +1,7 @@
 """Admit connections within the limits of the relay, and check the token.
 
-Pure: the caller passes the time, in seconds of its own clock.
-Any hashable object can represent a connection.
+Pure: the caller passes the time, in seconds of its own clock. A connection can be any hashable
+object.
 """
 
 from __future__ import annotations

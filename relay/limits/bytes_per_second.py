@@ -9,7 +9,7 @@ import math
 from typing import Final
 
 MAX_CREDIT_SECONDS: Final = 1 / 32
-"""Maximum credit, expressed in seconds of data at the configured rate.
+"""Maximum credit: the data of this number of seconds at the configured rate.
 
 Credit is the amount of data that may be read without a delay. It makes up for time that was lost
 because a write blocked or a delay lasted too long. An idle side accumulates no more credit than the
@@ -17,7 +17,7 @@ maximum.
 """
 
 SECONDS_PER_READ: Final = 1 / 16
-"""Maximum size of one read, expressed in seconds of data at the configured rate.
+"""Maximum size of one read: the data of this number of seconds at the configured rate.
 
 Small reads avoid bursts.
 """

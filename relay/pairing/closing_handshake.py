@@ -41,7 +41,7 @@ async def closing_handshake(
         await transport.send_all(close_frame(*close))
 
         def discard(data: bytes) -> bool:
-            """Discard frames. Return True after a close frame, a violation or b""."""
+            """Discard frames. Return True after a close frame, a violation or b"" (the end)."""
             nonlocal end
             *_, end = reframer.feed(data)
             return end is not None or not data

@@ -18,8 +18,8 @@ from .side import Side
 class Pair:
     """Two sides with the same code, or one side that waits for its peer.
 
-    The task of side A runs the pair. The ``repr`` of a pair shows no field, so that no
-    secret reaches a log.
+    The task of side A runs the pair. The ``repr`` of a pair shows no field, so that no secret
+    reaches a log.
     """
 
     code: str
@@ -62,7 +62,7 @@ class Pair:
     def is_reading_paused(self, side: Side) -> bool:
         """Return True if the relay is not reading from a side now.
 
-        It pauses reading while the peer is slow, and while `Side.reading_paused` is set.
+        The relay pauses reading while the peer is slow, and while `Side.reading_paused` is set.
         """
         peer = self.b if side is self.a else self.a
         return side.reading_paused or (peer is not None and peer.transport.write_blocked)

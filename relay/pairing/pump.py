@@ -43,8 +43,8 @@ class Pump:
     """Forwarder of one direction, from ``source`` to ``sink``.
 
     A failed write to the sink does not end the pump at once, because the other pump must still
-    forward the data that the sink has sent, up to its close frame or the end of its stream. Both
-    pumps have ``close_timeout`` for this.
+    forward the data that the sink has sent, up to its close frame or the end of its stream. After
+    the failure, both pumps run for at most ``close_timeout``.
     """
 
     __slots__ = ("_limited", "_pair", "_scope", "_sent", "_settings", "_sink", "_source")
@@ -66,7 +66,7 @@ class Pump:
         self._sent = True
 
     async def run(self) -> None:
-        """Forward frames until the source departs, then cancel the scope.
+        """Forward frames until the source departs, then cancel the nursery of both pumps.
 
         The task wakes up only to wait for a slow sink, to apply a limit, or after the source has
         departed. The epoll reader calls `forward` for each read.

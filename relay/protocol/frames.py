@@ -111,9 +111,9 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
     """Return the number of bytes that the parser needs from ``pos`` before it can continue.
 
     For a data frame, this is the size of its header. For a control frame, it is the size of the
-    whole frame. The result is 2 until the first two bytes of the frame have arrived.
-    ``message`` is the opcode of the incomplete message, or 0 between two messages. Raises
-    ProtocolError if the first two bytes violate RFC 6455 sections 5.2, 5.4 or 5.5.
+    whole frame. The result is 2 until the first two bytes of the frame have arrived. ``message`` is
+    the opcode of the incomplete message, or 0 between two messages. Raises ProtocolError if
+    the first two bytes violate RFC 6455 sections 5.2, 5.4 or 5.5.
     """
     if len(data) - pos < MIN_HEADER:
         return MIN_HEADER
@@ -141,8 +141,8 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
 def payload_length(header: bytes) -> int:
     """Return the payload length from a complete header (RFC 6455 section 5.2).
 
-    Raises ProtocolError if the encoding is not the shortest one, or if a 64-bit length has its
-    highest bit set.
+    Raises ProtocolError if the length is not encoded in the fewest bytes, or if a 64-bit length has
+    its highest bit set.
     """
     length = header[1] & ~MASK
     if length == LENGTH_IS_16:
@@ -159,7 +159,7 @@ def payload_length(header: bytes) -> int:
 
 
 def server_header(first: int, length: int) -> bytes:
-    """Return the header of an unmasked frame from its first byte and its payload length."""
+    """Return the header of an unmasked frame with this first byte and this payload length."""
     if length <= MAX_SHORT:
         return bytes((first, length))
     if length <= MAX_16:

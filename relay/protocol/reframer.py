@@ -5,7 +5,8 @@ of up to `MAX_BUFFERED` bytes is forwarded in one frame once the message is comp
 message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. So neither
 memory nor latency grows with the message size, and a control frame can follow each fragment. The
 message size is known once the header of the final frame has arrived. From then on, the minimum size
-of a fragment is the message size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, if this is less.
+of a fragment is the message size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, but at most
+`MAX_BUFFERED`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ rarely matters, because terminals and agents send far smaller messages.
 """
 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
-"""Approximate maximum number of fragments of a message of up to 16 MiB.
+"""Approximate maximum number of fragments for one message, if the message has up to 16 MiB.
 
 A longer message may have more fragments, each with at least `MAX_BUFFERED` bytes. Some clients
 limit the number of fragments in a message; for example, websockets 17 accepts 4,096.

@@ -16,7 +16,7 @@ import trio
 from .accepted_socket import AcceptedSocket, Socket
 
 MAX_NOT_SENT: Final = 16 * 1024
-"""Number of unsent bytes with which the kernel no longer reports a TCP socket as writable.
+"""The kernel reports a TCP socket as writable only while it has fewer unsent bytes than this.
 
 trio sets the same number for its own sockets.
 """
@@ -31,7 +31,7 @@ class BacklogListener(Protocol):
         """The listening socket."""
 
     def accepted(self, sock: Socket) -> AcceptedSocket:
-        """Return the connection for a socket that was accepted from the listening socket."""
+        """Return the connection for a socket that the listener has accepted."""
 
 
 class Backlog:

@@ -72,7 +72,7 @@ CERTIFICATE_ALERTS: Final = {
 
 
 def classify_failure(error: BaseException | None) -> HandshakeFailure:
-    """Return the kind and the reason of a failure. An error without a reason code is a reset."""
+    """Return the kind and the reason of a failure. An error without a reason counts as a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""
