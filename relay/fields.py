@@ -176,10 +176,7 @@ def integer(
     metavar: str = "NUMBER",
     **about: Any,
 ) -> Any:
-    """Declare an integer setting. Without a ``maximum``, 0 means no limit.
-
-    ``of`` is the unit of the value, such as "bytes"; "" if the value has no unit.
-    """
+    """Declare an integer setting. ``of`` is its unit. Without a ``maximum``, 0 means no limit."""
     zero = "no limit" if maximum == MAX_FLOAT else ""
     units = SIZE if of else ()
     return define(

@@ -87,7 +87,7 @@ def redact_address(client: str, how: str) -> str:
     """Return a client address as the log may show it; "" if the log must not show the address.
 
     ``client`` is an address or a network; for any other text the result is "". ``how`` is "full" to
-    show the whole address, "truncated" to show only `SHOWN_BITS`, or "off" to show nothing.
+    show the whole address, "truncated" to show its leading `SHOWN_BITS`, or "off" to show nothing.
     """
     if how == "off":
         return ""

@@ -19,8 +19,9 @@ class TrustedProxies:
     """The proxies whose X-Forwarded-For is trusted.
 
     Each entry is an address, a network such as 10.0.0.0/8, or `UNIX` for every peer on a Unix
-    socket. An IPv4-mapped IPv6 address counts as the IPv4 address, here and in X-Forwarded-For.
-    Raises ValueError if an entry has none of these forms. The message quotes the entry.
+    socket. An IPv4-mapped IPv6 address counts as the IPv4 address, in an entry and in
+    X-Forwarded-For. Raises ValueError if an entry has none of these forms. The message quotes the
+    entry.
     """
 
     __slots__ = ("_networks", "_none", "_reported", "_unix")

@@ -28,8 +28,8 @@ class EarlyData:
         """Buffer early data until the side departs. The caller cancels this once side B joins.
 
         Once `EARLY_DATA_LIMIT` is reached, this method stops reading and waits until the client
-        disconnects. If the platform does not report this, the method waits until it is cancelled.
-        Cancellation loses no bytes.
+        disconnects. If the platform does not report the end of a stream, the method waits until it
+        is cancelled. Cancellation loses no bytes.
         """
         side = self._side
         while side.departed is None and (

@@ -21,7 +21,7 @@ from .side import Side
 async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> None:
     """Forward both directions until a side departs or a quota is reached, then end both sides.
 
-    All frames of the departing side are forwarded before the end, unless a write to its peer fails.
+    All frames of the side that departs are forwarded first, unless a write to its peer fails.
     The task of each side does the closing handshake. Cancellation stops the pumps.
     """
     over_at = math.inf

@@ -5,8 +5,7 @@ of up to `MAX_BUFFERED` bytes is forwarded in one frame once the message is comp
 message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. So neither
 memory nor latency grows with the message size, and a control frame can follow each fragment. The
 message size is known once the header of the final frame has arrived. From then on, the minimum size
-of a fragment is the message size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, but at most
-`MAX_BUFFERED`.
+of a fragment is this size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, but at most `MAX_BUFFERED`.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ MAX_EMPTY_FRAGMENTS: Final = 1024
 MAX_BUFFERED: Final = 64 * 1024
 """Maximum size, in bytes, of the buffer, and of a message that is forwarded in one frame.
 
-A longer message is forwarded in fragments. Some clients treat each fragment as a message, but this
-rarely matters, because terminals and agents send far smaller messages.
+Some clients treat each fragment of a longer message as a message, but terminals and agents send far
+smaller messages.
 """
 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
@@ -70,10 +69,9 @@ limit the number of fragments in a message; for example, websockets 17 accepts 4
 """
 
 MAX_CONTROLS: Final = 16
-"""Maximum number of pings that the relay answers for each read.
+"""Maximum number of pings that the relay answers for each read, which bounds memory and delays.
 
-If one read contains more pings, the relay answers the last ones, as RFC 6455 section 5.5.3 allows.
-The maximum bounds memory and delays.
+The relay answers the last pings of the read, as RFC 6455 section 5.5.3 allows.
 """
 
 

@@ -1,7 +1,7 @@
-"""Accept the connections in the backlog of a listener without waiting.
+"""Accept connections from the backlog of a listener, without waiting.
 
-Each accept of a `trio.SocketListener` needs a turn of the trio loop. A turn costs as much CPU time
-as parsing the request head of the connection.
+Each accept of a `trio.SocketListener` needs a turn of the trio loop. This turn costs as much CPU
+time as parsing the request head of the connection.
 """
 
 from __future__ import annotations

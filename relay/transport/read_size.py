@@ -11,7 +11,7 @@ READ_SIZE: Final = 127 * 1024
 """Maximum size, in bytes, of a read. Each direction of a pair needs about this much memory.
 
 Larger reads cost less CPU time per byte. But from 128 KiB on, the C library maps new memory for
-each read, which costs more than the larger size saves.
+each read, which costs as much as the larger size saves.
 """
 
 MIN_READ: Final = 1024
