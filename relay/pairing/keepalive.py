@@ -94,7 +94,7 @@ class KeepaliveState:
     checked_at: float = field(init=False)
     """Time of the last check; before the first check, the time of the handshake."""
     silent_since: float = field(init=False)
-    """Start of the side's silence; under backpressure, the time of the last check instead."""
+    """Start of the silence, but not before the last check with reading paused or writes blocked."""
     probes_acked_at: float = field(init=False)
     """Time of the last check with fewer than `MIN_UNACKED_PROBES` unacknowledged probes."""
     last_blind_ping: float = field(init=False)
