@@ -217,7 +217,7 @@ class Side:
                     )
 
     async def _receive_at_pace(self, take: Take) -> None:
-        """Receive until ``take`` returns True. The rate limit applies after `DISCARDED` bytes."""
+        """Receive until ``take`` returns True. The first `DISCARDED` bytes have no rate limit."""
         over, paced_from = False, self.received + DISCARDED
 
         def count(data: bytes) -> bool:
