@@ -31,10 +31,10 @@ class Pacer:
 
     ``rate`` is positive, in bytes per second; infinity means no limit.
 
-    In any interval, the bytes read exceed the bytes that the rate allows by at most one ``chunk``
-    plus the bytes of `MAX_CREDIT_SECONDS`. In five seconds, the excess is below 2 % at a rate of
-    8 KiB per second or more, even after an idle time. At a lower rate, the excess can be greater,
-    because a chunk has at least `MIN_CHUNK` bytes.
+    Over any interval, the number of bytes read exceeds ``rate`` times the interval by at most one
+    ``chunk`` plus ``rate`` times `MAX_CREDIT_SECONDS`. Over five seconds, at a rate of 8 KiB per
+    second or more, the excess is less than 2 % of the allowed bytes, even after an idle period. At
+    a lower rate, it can be greater, because a chunk has at least `MIN_CHUNK` bytes.
     """
 
     __slots__ = ("_paid_at", "_rate", "_total", "chunk")

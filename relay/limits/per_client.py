@@ -76,7 +76,8 @@ class ClientLimits:
     def prune(self, now: float) -> None:
         """Drop full buckets, beginning with the oldest, until the oldest bucket is not full.
 
-        The caller must prune at intervals, because otherwise only new connections drop buckets.
+        The caller must prune at intervals. Otherwise, buckets are dropped only when a connection
+        arrives, and an idle relay keeps them.
         """
         while self._prune_first(now):
             pass

@@ -179,8 +179,8 @@ class EpollReader:
     async def wait_readable(self, fd: int) -> None:
         """Wait until a descriptor is readable, without reading it.
 
-        With `trio.lowlevel.wait_readable`, the task would wake up only after the reader task has
-        finished lingering. With this method, a readable descriptor ends the lingering.
+        A task in `trio.lowlevel.wait_readable` does not wake up while the reader task lingers. A
+        task in this method does, and ends the lingering.
         """
         await self._wait(EventRegistration(fd), select.EPOLLIN)
 

@@ -58,7 +58,7 @@ KIND_OF_REASON: Final = {
 }
 
 ALERT: Final = "_ALERT_"
-"""Text in the reason codes of alerts from the client, such as TLSV1_ALERT_UNKNOWN_CA."""
+"""Part of a reason code that marks an alert of the client, as in TLSV1_ALERT_UNKNOWN_CA."""
 
 VERSION_ALERTS: Final = {"PROTOCOL_VERSION"}
 CERTIFICATE_ALERTS: Final = {
