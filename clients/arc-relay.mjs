@@ -77,12 +77,7 @@ export class TargetError extends EndpointError {}
 const WRONG_KEY = "wrong key", ANOTHER_GUEST = "another guest", NO_GUEST = "no guest", EXPIRED = "expired";
 
 // A connection ended before its session was over. `status` is that of the HTTP response, if the runtime reports it.
-class Lost extends Error {
-  constructor(text, cause, status = 0) {
-    super(text, { cause });
-    this.status = status;
-  }
-}
+class Lost extends Error {}
 
 /**
  * Event of an endpoint. No event holds a secret.
@@ -159,14 +154,14 @@ const SIZES = {
  * @throws {ProtocolViolation} it is malformed
  */
 export function decode(message) {
-  const [type] = message, body = message.subarray(1), view = new DataView(body.slice().buffer);
+  const [type] = message, body = message.subarray(1), view = new DataView(message.buffer, message.byteOffset);
   const [least, greatest] = SIZES[type] ?? [1, 0];
   require(body.length >= least && body.length <= greatest, "a message has an unknown type, or a body of another size");
-  if (type === ACK) return { type, received: Number(view.getBigUint64(0)) };
+  if (type === ACK) return { type, received: Number(view.getBigUint64(1)) };
   if (type === RESUME) {
-    const window = view.getUint32(8);
+    const window = view.getUint32(9);
     require(window > 0, "the window of RESUME is 0");
-    return { type, received: Number(view.getBigUint64(0)), window };
+    return { type, received: Number(view.getBigUint64(1)), window };
   }
   if (type === SESSION) {
     const code = String.fromCharCode(...body.subarray(0, 22));
@@ -373,7 +368,7 @@ class Channel {
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onerror = ({ message }) => {
       const text = displayable(String(message ?? "")), isSecret = text.includes("://") || text.includes(place.code);
-      const status = Number(/\b[45]\d\d$/.exec(text)?.[0] ?? 0);
+      const status = Number(/\b[45]\d\d$/.exec(text)?.[0]); // NaN for none
       if (!isOpen) this.end(text && !isSecret ? text : "the connection failed", "", status);
     };
     socket.onclose = ({ code, reason }) => {
@@ -410,8 +405,8 @@ class Channel {
       const asHost = { send() {}, receive: () => message };
       const isAnother = isGuest && await handshake(false, key, prologue, asHost).then(() => true, () => false);
       // The peer closes after its message, so that the connection may have ended with another reason.
-      if (isAnother) throw new Lost("another guest uses the link", ANOTHER_GUEST);
-      throw new Lost("the peer has another key", WRONG_KEY);
+      if (isAnother) throw new Lost("another guest uses the link", { cause: ANOTHER_GUEST });
+      throw new Lost("the peer has another key", { cause: WRONG_KEY });
     }
   }
 
@@ -458,7 +453,7 @@ class Channel {
 
   // End the connection, if it has not ended, and return why it ended.
   end(text, cause, status) {
-    this.#end.abort(new Lost(text, cause, status));
+    this.#end.abort(Object.assign(new Lost(text, { cause }), { status }));
     return this.signal.reason;
   }
 
@@ -492,7 +487,7 @@ async function keepConnecting(place, use) {
       if (signal.aborted) throw reasonOf(signal);
       const { cause, status, message } = error, isViolation = error instanceof ProtocolViolation && !isGuest;
       if (!(error instanceof Lost) && !isViolation) throw error;
-      const isFinal = !wasAccepted && status >= 400 && status < 500 && ![401, 408, 409, 425, 429].includes(status);
+      const isFinal = !wasAccepted && status < 500 && ![401, 408, 409, 425, 429].includes(status);
       if (isFinal || (status === 401 && !isGuest)) throw new Refused(status); // 401 tells a guest that the host is away
       if (cause === WRONG_KEY && isLink && isGuest) throw new WrongKey();
       if (!wasAccepted && now() - outage > connectTimeout * 1000) {
