@@ -333,15 +333,19 @@ function sleep(ms, signal) {
 
 const reasonOf = (signal) => (signal.reason instanceof Error ? signal.reason : new EndpointError("aborted"));
 
-// Describe the connections with the code of a session, or else of a link. The signal ends them.
-function makePlace(target, isGuest, options, session) {
+// Describe the connections with a code. The signal ends them.
+const withCode = (place, kind, code, key) => ({
+  ...place, isLink: kind === "link", code, key, url: place.link.url(code, place.token),
+  prologue: ["arc-relay endpoint 1", kind, code].join("\n"),
+});
+
+// Check the arguments of `connect` and `serve`. Return them for the connections with the link code.
+function prepare(target, isGuest, options) {
   const { signal = new AbortController().signal, onEvent = () => {}, WebSocket = globalThis.WebSocket } = options;
   if (!WebSocket) throw new EndpointError("this runtime has no WebSocket: pass that of the package ws as an option");
   if (!subtle) throw new EndpointError("this page has no WebCrypto: it is neither of https: nor of localhost");
-  const link = typeof target === "string" ? Link.parse(target) : target, { code, key, id = null } = session ?? link;
-  const prologue = ["arc-relay endpoint 1", session ? "session" : "link", code].join("\n");
-  const url = link.url(code, options.token), isLink = !session;
-  return { ...options, signal, onEvent, WebSocket, link, isLink, isGuest, code, key, id, prologue, url };
+  const link = typeof target === "string" ? Link.parse(target) : target;
+  return withCode({ ...options, link, isGuest, signal, onEvent, WebSocket, id: null }, "link", link.code, link.key);
 }
 
 // Encrypted messages over one WebSocket. The signal aborts at the end of the connection, with its cause.
@@ -360,7 +364,13 @@ class Channel {
     const socket = this.#socket = attempt(() => new place.WebSocket(place.url, [], forNode), refused);
     const strategy = { highWaterMark: 2 * WINDOW, size: (data) => data.length + OVERHEAD };
     this.#reader = new ReadableStream({ start: (queue) => { this.#queue = queue; } }, strategy).getReader();
-    this.signal.addEventListener("abort", () => this.#release());
+    this.signal.addEventListener("abort", () => {
+      clearTimeout(this.#timer);
+      this.#queue.close();
+      socket.close(1000);
+      // The package ws waits for a dead relay for 30 s, and keeps Node running meanwhile.
+      setTimeout(() => socket.terminate?.(), 2000).unref?.();
+    });
     place.signal.addEventListener("abort", () => this.end("the program ended it"), { signal: this.signal });
     let isOpen = false;
     socket.onopen = () => { isOpen = true; this.#queue.enqueue(EMPTY); }; // open() receives it
@@ -455,14 +465,6 @@ class Channel {
   end(text, cause, status) {
     this.#end.abort(Object.assign(new Lost(text, { cause }), { status }));
     return this.signal.reason;
-  }
-
-  #release() {
-    clearTimeout(this.#timer);
-    this.#queue.close();
-    this.#socket.close(1000);
-    // The package ws waits for a dead relay for 30 s, and keeps Node running meanwhile.
-    setTimeout(() => this.#socket.terminate?.(), 2000).unref?.();
   }
 }
 
@@ -581,12 +583,12 @@ export class Session {
   finished;
 
   /** @internal */
-  constructor({ link, isGuest, signal }, { code, key }, options) {
-    this.#place = makePlace(link, isGuest, { ...options, signal: this.#stop.signal }, { code, key, id: this.id });
+  constructor(place, code, key) {
+    this.#place = { ...withCode(place, "session", code, key), signal: this.#stop.signal, id: this.id };
     this.connected.catch(() => {}); // no program may await it
     this.#change();
-    this.#limit(Math.min(LINGER, this.#resumeTimeout));
-    this.finished = this.#run(signal);
+    this.#limit(Math.min(LINGER, this.#resumeMs));
+    this.finished = this.#run(place.signal);
   }
 
   /** Bytes that the peer has acknowledged. */
@@ -609,7 +611,7 @@ export class Session {
     }
   }
 
-  get #resumeTimeout() { return (this.#place.resumeTimeout ?? 300) * 1000; }
+  get #resumeMs() { return (this.#place.resumeTimeout ?? 300) * 1000; }
   get #isOutComplete() { return this.#acked > this.#out.end; }
   get #isInComplete() { return this.#consumed > this.#in.end; }
 
@@ -689,7 +691,7 @@ export class Session {
       await Promise.all([this.#receiveAll(channel, first), this.#sendAll(channel)]);
     } catch (error) {
       if (error instanceof Lost && !this.#isOver) {
-        if (!this.#isEnding) this.#limit(this.#resumeTimeout);
+        if (!this.#isEnding) this.#limit(this.#resumeMs);
         this.#emit("Lost", { reason: error.message });
       }
       if (!this.#isOver) throw error;
@@ -854,14 +856,14 @@ export class Session {
  * @throws {EndpointError} the session could not be opened
  */
 export async function connect(link, options = {}) {
-  const place = makePlace(link, true, options);
+  const place = prepare(link, true, options);
   const session = await keepConnecting(place, async (channel) => {
     channel.limit(UNAUTHENTICATED.ms, "the host did not answer in time");
     await channel.send(Uint8Array.of(REQUEST));
     const answer = decode(await channel.receive());
     if (answer.type === REFUSED) throw new PeerAborted(answer.reason, answer.text);
     require(answer.type === SESSION, "the host answered REQUEST with another message");
-    return new Session(place, answer, options);
+    return new Session(place, answer.code, answer.key);
   });
   return session.connected;
 }
@@ -880,7 +882,7 @@ export async function connect(link, options = {}) {
  * @throws {EndpointError} the relay cannot be reached, or refuses the link code
  */
 export async function serve(link, handler, options = {}) {
-  const place = makePlace(link, false, options), sessions = new Set();
+  const place = prepare(link, false, options), sessions = new Set();
   try {
     await keepConnecting(place, async (channel) => {
       const { type } = decode(await channel.receive());
@@ -891,7 +893,7 @@ export async function serve(link, handler, options = {}) {
       } else {
         const code = encodeBase64(random(16)), key = random(32);
         await channel.send(concat([SESSION], utf8.encode(code), key));
-        const session = new Session(place, { code, key }, options);
+        const session = new Session(place, code, key);
         session.connected.then(() => handler(session)).then(() => session.leave(), (error) => session.leave(error));
         sessions.add(session.finished);
         session.finished.then(() => sessions.delete(session.finished));
