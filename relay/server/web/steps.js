@@ -31,14 +31,14 @@ async function roundTrip({ a }, id) {
   return performance.now() - start;
 }
 
-const STEPS = [
-  ['first', 'First upgrade', async (test) => {
+const STEPS = {
+  async first(test) {
     const start = performance.now();
     test.a = await connect(test.code, test.token);
     test.a.send('echo', { id: 'early' });  // the relay holds it until the second side has joined
     return milliseconds(performance.now() - start);
-  }],
-  ['second', 'Second upgrade', async (test) => {
+  },
+  async second(test) {
     const start = performance.now();
     if (test.isAlone) {
       test.b = await connect(test.code);
@@ -49,13 +49,13 @@ const STEPS = [
     await test.a.answer('joined', test.isAlone ? TIMEOUT : 86400);  // the relay ends the wait after pair_ttl
     showInvitation(undefined);
     return test.isAlone ? milliseconds(performance.now() - start) : 'The second device has joined.';
-  }],
-  ['early', 'Early data', async ({ a }) => {
+  },
+  async early({ a }) {
     const { id, order } = await a.answer('echo');
     check(id === 'early' && order === 1, 'It did not arrive first.');
     return 'Sent before the second side was there, and arrived first.';
-  }],
-  ['times', 'Round trips', async (test) => {
+  },
+  async times(test) {
     const times = [];
     while (times.length < ROUNDS) {
       times.push(await roundTrip(test, times.length));
@@ -63,8 +63,8 @@ const STEPS = [
     }
     const [half, least, most] = [median(times), Math.min(...times), Math.max(...times)].map(milliseconds);
     return `median ${half}, from ${least} to ${most}`;
-  }],
-  ['up', '1 MiB sent', async (test) => {
+  },
+  async up(test) {
     const message = new Uint8Array(SIZE), limit = 65536;  // of one call, for bytes that no proxy can compress
     for (let start = 0; start < SIZE; start += limit) crypto.getRandomValues(message.subarray(start, start + limit));
     test.hash = hash(message);
@@ -73,29 +73,33 @@ const STEPS = [
     const found = await test.a.answer('received', 4 * TIMEOUT);
     check(found.hash === test.hash, 'The message arrived with other content.');
     return rate(secondsSince(start));
-  }],
-  ['down', '1 MiB received', async (test) => {
+  },
+  async down(test) {
     const start = performance.now();
     test.a.send('send');  // asks for the same message
     const message = await test.a.receive('answer', 4 * TIMEOUT), seconds = secondsSince(start);
     check(hash(message) === test.hash, 'The message arrived with other content.');
     return rate(seconds);
-  }],
-  ['idle', 'An idle minute', async (test) => {
+  },
+  async idle(test) {
     const { a } = test, start = performance.now();
+    let isSkipped = false;
+    find('skip').onclick = () => { isSkipped = true; a.wake(); };
     for (let passed = 0; passed < IDLE; passed = secondsSince(start)) {
-      if (showCountdown(IDLE, passed, () => a.wake())) return undefined;
+      find('countdown').firstChild.value = passed;
+      showStep('idle', 'running', `${Math.ceil(IDLE - passed)} s to go without data`);
       await a.change(Math.min(1, IDLE - passed));
+      if (isSkipped) return undefined;
       if (!a.closing) continue;
       const { message, causes } = a.failure, seconds = Math.round(secondsSince(start));
       throw new Failure(`${message.slice(0, -1)} after ${seconds} seconds without data.`, ...causes);
     }
     return `silent for ${IDLE} s, then a round trip in ${milliseconds(await roundTrip(test, 'idle'))}`;
-  }],
-  ['end', 'Close code', async ({ a }) => {
+  },
+  async end({ a }) {
     a.send('end', { passed: true });
     await a.until(() => a.closing, 'close frame');
     if (a.closing.reason !== 'peer disconnected' || a.closing.code !== 1000) throw a.failure;
     return '1000 “peer disconnected”, as the other side has left';
-  }],
-];
+  },
+};
