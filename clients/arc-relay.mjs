@@ -49,10 +49,7 @@ export class NoRelay extends EndpointError {}
 /** The relay refused the request, and would refuse it again. Browsers hide the status: see {@link NoRelay}. */
 export class Refused extends EndpointError {
   /** @param {number} status status of the HTTP response */
-  constructor(status) {
-    super(`the relay refused the connection: ${status}`);
-    this.status = status;
-  }
+  constructor(status) { super(`the relay refused the connection: ${status}`); this.status = status; }
 }
 /** The peer does not have the key of the link. */
 export class WrongKey extends EndpointError {
@@ -668,7 +665,7 @@ export class Session {
     }
     const unacked = this.#consumed - this.#ackSent;
     if (unacked >= ACK_SIZE || this.#isInComplete) this.#send(ACK);
-    else if (unacked) this.#ackTimer ||= setTimeout(() => this.#send(ACK), ACK_DELAY);
+    else if (unacked) this.#ackTimer ||= setTimeout(() => { this.#ackTimer = 0; this.#send(ACK); }, ACK_DELAY);
   }
 
   // One connection
@@ -733,11 +730,7 @@ export class Session {
     if (this.#isOver) return this.#abortMessage;
     if (due.delete(PONG)) return Uint8Array.of(PONG);
     if (due.delete(PING)) return Uint8Array.of(PING);
-    if (due.delete(ACK)) {
-      clearTimeout(this.#ackTimer);
-      [this.#ackTimer, this.#ackSent] = [0, this.#consumed];
-      return positionMessage(ACK, this.#consumed);
-    }
+    if (due.delete(ACK)) return positionMessage(ACK, this.#ackSent = this.#consumed);
     if (this.#next < Math.min(out.end, limit)) {
       const data = out.read(this.#next, Math.min(out.end, limit));
       this.#next += data.length;
@@ -841,7 +834,6 @@ export class Session {
     signal.removeEventListener("abort", onAbort);
     this.#isOver = true;
     clearTimeout(this.#timer);
-    clearTimeout(this.#ackTimer);
     this.#settleClosed();
     this.#emit("Ended", { error: this.#error });
   }
