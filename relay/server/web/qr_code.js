@@ -1,7 +1,7 @@
 'use strict';
 // Encode a text as a QR code (ISO/IEC 18004): byte mode, versions 2 to 6, error correction level M, mask 2.
 
-// For each version: data codewords, and codewords for error correction, of one of its equal blocks; number of blocks.
+// For each version: the number of data codewords and of error correction codewords in a block, and of blocks.
 const VERSIONS = { 2: [28, 16, 1], 3: [44, 26, 1], 4: [32, 18, 2], 5: [43, 24, 2], 6: [27, 16, 4] };
 const FORMAT = 0b101111001111100;  // level M, mask 2
 const isInverted = (x) => x % 3 === 0;  // by mask 2
@@ -16,7 +16,7 @@ function multiply(a, b) {
   return product;
 }
 
-// Return the codewords for the error correction of a block (Reed-Solomon).
+// Return the error correction codewords of a block (Reed-Solomon).
 function errorCorrection(block, size) {
   let generator = [1];
   for (let count = 0, root = 1; count < size; count++, root = multiply(root, 2)) {
@@ -30,7 +30,7 @@ function errorCorrection(block, size) {
   return rest.slice(block.length);
 }
 
-// Return all codewords of a message, in the order in which the code has them.
+// Return all codewords of a message, in the order in which the QR code contains them.
 function codewords(bytes, [size, correction, count]) {
   const digits = [4, bytes.length, ...bytes].flatMap((byte, index) => index ? [byte >> 4, byte & 15] : byte);
   const data = [...digits, 0].flatMap((digit, index, all) => index % 2 ? all[index - 1] << 4 | digit : []);
@@ -62,7 +62,7 @@ function qrCode(text) {
     rows[8][bit < 8 ? size - 1 - bit : bit < 9 ? 7 : 14 - bit] = isDark;
   }
   rows[size - 8][8] = true;
-  // The bits fill pairs of columns from the right, upwards and downwards in turn.
+  // The bits fill pairs of columns from right to left, alternately upwards and downwards.
   const message = codewords(bytes, VERSIONS[version]);
   let bit = 0;
   for (let right = size - 1, isUp = true; right > 0; right -= right === 8 ? 3 : 2, isUp = !isUp) {

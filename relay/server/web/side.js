@@ -1,10 +1,10 @@
-// One side of the pair: a WebSocket, with its messages in a queue; and the answers of the second side.
+// One side of the pair: a WebSocket and a queue of received messages. Also the answers of the second side.
 
 const SIZE = 1024 * 1024;  // bytes of a large message
 const TIMEOUT = 15;  // seconds for a step
-const MAX_REQUESTS = 32;  // any client that knows the code could be the first side
+const MAX_REQUESTS = 32;  // a limit, because any client that knows the code could be the first side
 
-// A step failed. The causes are keys of HINTS, the most specific one first.
+// A step failed. The causes are keys of HINTS, the most specific first.
 class Failure extends Error {
   constructor(message, ...causes) {
     super(message);
@@ -15,7 +15,7 @@ class Failure extends Error {
 class Side {
   messages = [];
   isOpen = false;
-  closing;  // the event of the end of the connection
+  closing;  // the close event, once the connection has ended
   wake() {}
 
   constructor(url) {
@@ -32,7 +32,7 @@ class Side {
     return new Failure(`The connection ${text}.`, `${cause} ${reason}`, cause);
   }
 
-  // Wait until the connection changes, at most for a number of seconds.
+  // Wait until the connection opens, ends or receives a message, for at most a number of seconds.
   change(seconds) {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, seconds * 1000);
@@ -40,7 +40,7 @@ class Side {
     });
   }
 
-  // Wait until a condition is true; fail if the connection ends or the time is over.
+  // Wait until a condition is true; throw a Failure if the connection ends first or the time runs out.
   async until(isTrue, what, seconds = TIMEOUT) {
     const end = performance.now() + seconds * 1000;
     while (!isTrue()) {
@@ -56,18 +56,18 @@ class Side {
     return this.messages.shift();
   }
 
-  // Receive an answer of this type.
+  // Receive a message from the other side; throw a Failure if it is not an answer of the expected type.
   async answer(type, seconds) {
     const found = parse(await this.receive('answer', seconds));
     if (found.type === type) return found;
     throw new Failure('Another message came in place of the answer.', 'changed');
   }
 
-  // The relay drops text messages, so that a request or an answer is binary, too.
+  // Requests and answers are binary messages, because the relay drops text messages.
   send(type, values) { this.socket.send(new TextEncoder().encode(JSON.stringify({ type, ...values }))); }
 }
 
-// Return the request or the answer in a message. A large message has neither.
+// Return the request or the answer in a message. It has no fields if the message is large or is not JSON.
 function parse(message) {
   try {
     return message.length < 1000 ? JSON.parse(new TextDecoder().decode(message)) ?? {} : {};
@@ -76,10 +76,11 @@ function parse(message) {
   }
 }
 
-// Return a hash (FNV-1a), which finds errors, not attacks. A page that was loaded without TLS has no SHA-256.
+// Return the FNV-1a hash of a message, which detects errors but not attacks. Browsers do not offer SHA-256 to a
+// page that was loaded without TLS.
 const hash = (message) => message.reduce((value, byte) => Math.imul(value ^ byte, 0x01000193), 0x811c9dc5);
 
-// Answer the messages of the first side until it ends the test; return true if its test passed.
+// Answer the messages of the first side until it ends the test. Return true if it reports that the test passed.
 async function answerRequests(side) {
   let large;
   side.send('joined');

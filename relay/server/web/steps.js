@@ -1,4 +1,4 @@
-// Steps of the test, as the first side runs them. Each returns its result as a text, or undefined if it was skipped.
+// Steps of the test, which the first side runs. Each returns its result as a text, or undefined if it was skipped.
 
 const ROUNDS = 20;
 const IDLE = 60;  // seconds
@@ -42,7 +42,7 @@ const STEPS = {
     const start = performance.now();
     if (test.isAlone) {
       test.b = await connect(test.code);
-      answerRequests(test.b).then(() => test.b.socket.close(1000), () => {});  // the first side reports a failure
+      answerRequests(test.b).then(() => test.b.socket.close(1000), () => {});  // the first side notices a failure
     } else {
       showInvitation(`${base}test#pair=${test.code}`);
     }

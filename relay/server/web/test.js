@@ -7,7 +7,7 @@ document.addEventListener('securitypolicyviolation', () => { isBlocked = true; }
 
 const STATES = { pending: 'not yet', running: 'running', done: 'works', failed: 'failed', skipped: 'skipped' };
 
-// Show the state of a step, and its result.
+// Show the state of a step, and its result as text.
 function showStep(key, state, detail = '') {
   const [, text, result] = find(key).children;
   find(key).className = state;
@@ -38,7 +38,7 @@ function showChart(times, count) {
 function showInvitation(link) {
   find('invitation').hidden = !link;
   if (!link) return;
-  const rows = qrCode(link), size = rows.length + 8;  // the margin has four modules
+  const rows = qrCode(link), size = rows.length + 8;  // a margin of four modules on each side
   const path = rows.flatMap((row, y) => row.map((dark, x) => dark ? `M${x + 4} ${y + 4}h1v1h-1z` : '')).join('');
   find('code').hidden = rows.length === 0;
   find('code').querySelector('svg').setAttribute('viewBox', `0 0 ${size} ${size}`);
@@ -96,7 +96,7 @@ async function runTest(isAlone) {
       : 'Your programs can use this relay from this network.');
 }
 
-// Be the second side of another device's test.
+// Act as the second side in the test of another device.
 async function answerTest(code) {
   find('controls').hidden = find('steps').hidden = true;
   showVerdict('running', 'Connecting', 'This is the second device of a test.');
