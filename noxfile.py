@@ -50,8 +50,10 @@ WITHOUT_PROCESSES = ("tests/unit", "tests/relay", "tests/client")
 COVERING = (
     *WITHOUT_PROCESSES,
     "tests/process/test_check.py",
+    "tests/process/test_descriptors.py",
     "tests/process/test_hash.py",
     "tests/process/test_health.py",
+    "tests/process/test_listening.py",
     "tests/process/test_metrics_server.py",
     "tests/process/test_probe.py",
     "tests/process/test_share.py",
@@ -61,6 +63,7 @@ COVERING = (
     "tests/process/test_start.py",
     "tests/process/test_stop.py",
     "tests/process/test_summary.py",
+    "tests/process/test_systemd.py",
 )
 """Tests that cover `relay/`. The others would double the time of the gate, and cover no more."""
 
