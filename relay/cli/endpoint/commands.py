@@ -1,7 +1,6 @@
 """The commands share, pipe and forward on the command line.
 
-Each command imports its implementation when it runs, because this import takes as long as the start
-of a relay and needs the extra `client`.
+Each imports its implementation when it runs, which takes time and needs the extra `client`.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from ...daemon.errors import StartError
 from ...daemon.program import DISTRIBUTION
 from ..options import WrongUsage
 from .options import ForwardOptions, Options, PipeOptions, Run, ShareOptions
-
-EXTRA: Final = {"cryptography", "segno"}
 
 SHARE_EXAMPLE: Final = (
     "The link is secret: everyone who has it can connect as a guest. The relay sees only encrypted"
@@ -59,10 +56,7 @@ def forward(options: ForwardOptions) -> Run:
 
 
 class ShareCommand(TyperCommand):
-    """Command whose last argument may be a command line after ``--``, which `parse_target` reads.
-
-    The parser removes the first ``--``, so this class adds a second one.
-    """
+    """Command that passes ``--`` to `parse_target`, although the parser removes the first one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if "--" in args:
@@ -79,7 +73,7 @@ def command(prepare: Callable[[OptionsT], Run], kind: type[OptionsT]) -> Callabl
         except ValueError as error:
             raise WrongUsage(str(error)) from None
         except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in EXTRA:
+            if (error.name or "").partition(".")[0] not in {"cryptography", "segno"}:
                 raise
             install = f"pip install '{DISTRIBUTION}[client]'"
             raise StartError(f"{error.name} is not installed; run: {install}") from None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import trio
 
 from ...client import EndpointError, Session
-from ...daemon.errors import os_error_text
 from ...server.exception_groups import leaves
 from .standard_io import StandardIO, StandardStreamFailed
+from .status import is_failure
 
 PIECE: Final = 256 * 1024  # maximum number of bytes to read at once
 
@@ -21,13 +22,23 @@ class LocalStreamFailed(Exception):
     """A local stream other than standard input and output failed. The message has the cause."""
 
 
+@contextmanager
+def ignore_close(local: object) -> Iterator[None]:
+    """Ignore that the peer closes the session once the whole standard output was written."""
+    try:
+        yield
+    except EndpointError as error:
+        is_complete = isinstance(local, StandardIO) and local.is_output_complete
+        if is_failure(error) or not is_complete:
+            raise
+
+
 async def copy_both(
     session: Session, local: LocalStream, process: trio.Process | None = None
 ) -> None:
-    """Copy in both directions until both streams have ended.
+    """Copy in both directions until both streams, or ``process`` and its output, have ended.
 
-    If ``local`` belongs to a process, end as soon as the process and its output have ended. If
-    writing to ``local`` fails with LocalStreamFailed, only this direction ends, because a local
+    If writing to ``local`` fails with LocalStreamFailed, only this direction ends, because a local
     program may close its input and continue to write output.
 
     Raises EndpointError, LocalStreamFailed or StandardStreamFailed, not in an exception group.
@@ -70,5 +81,4 @@ async def copy(source: Session | LocalStream, sink: Session | LocalStream) -> No
         cause = error.__cause__
         if isinstance(cause, EndpointError):
             raise cause from None
-        text = os_error_text(cause) if isinstance(cause, OSError) else "it was closed"
-        raise LocalStreamFailed(text) from None
+        raise LocalStreamFailed(getattr(cause, "strerror", None) or "it was closed") from None

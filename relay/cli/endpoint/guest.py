@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
@@ -16,17 +15,16 @@ from ...client import EndpointError, InvalidLink, Refused, Session, WrongKey, co
 from ...client.dial import connect_error_text
 from ...daemon.errors import StartError
 from ...daemon.unix_listener import UnixListener, open_unix
-from .copying import LocalStreamFailed, copy_both
+from .copying import LocalStreamFailed, copy_both, ignore_close
 from .links import find_link, is_link
 from .options import ForwardOptions, PipeOptions, Run
 from .reporter import Reporter
 from .running import explain, run
 from .standard_io import StandardIO
-from .status import Status, is_failure
+from .status import Status
 from .targets import Address, error_prefix, parse_address
 
 HOST_TIMEOUT: Final = 60.0  # seconds that a local connection waits for the host
-RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER value with which close(2) resets a connection
 FINAL: Final = (WrongKey, Refused, InvalidLink)  # every further session would fail, too
 
 OpenSession = Callable[..., AbstractAsyncContextManager[Session]]  # `connect` with its options
@@ -35,41 +33,33 @@ OpenSession = Callable[..., AbstractAsyncContextManager[Session]]  # `connect` w
 def session_opener(link: str | None, options: PipeOptions, reporter: Reporter) -> OpenSession:
     """Return a function that opens a session. Raises ValueError if an option is not valid."""
     found = find_link(link)
-    arguments = options.session_arguments(found.url)
-    return partial(connect, found, on_event=reporter.on_event, **arguments)
+    return partial(connect, found, on_event=reporter.on_event, **options.arguments(found.url))
 
 
 def prepare_pipe(options: PipeOptions) -> Run:
     """Return a function that runs `arc-relay pipe`. Raises ValueError if an option is not valid."""
     local = StandardIO()
-    status = Status("host", "waiting for the host")
-    reporter = Reporter(status, sys.stderr, quiet=options.quiet, single=True)
+    reporter = Reporter(Status("host", "waiting for the host"), quiet=options.quiet, single=True)
     open_session = session_opener(options.link, options, reporter)
 
     async def pipe() -> None:
-        try:
+        with ignore_close(local):
             async with open_session() as session:
                 with reporter.traffic.counting(session):
                     await copy_both(session, local)
-        except EndpointError as error:
-            if is_failure(error) or not local.is_output_complete:
-                raise
 
     return partial(run, pipe, reporter)
 
 
 def prepare_forward(options: ForwardOptions) -> Run:
-    """Return a function that runs `arc-relay forward`. A lone argument that is no link is LOCAL.
-
-    Raises ValueError if an option is not valid.
-    """
+    """Return a function that runs `arc-relay forward`. Raises ValueError, like `prepare_pipe`."""
     link, local = options.link, options.local
-    if local is None and link is not None and not is_link(link):
+    if local is None and link is not None and not is_link(link):  # the link is in the variable
         link, local = None, link
     with error_prefix("LOCAL must be PORT, HOST:PORT or unix:PATH, and LINK a link or @FILE"):
         address = Address() if local is None else parse_address(local)
     status = Status("session", "waiting for connections", "waiting for the host", note="")
-    reporter = Reporter(status, sys.stderr, quiet=options.quiet)
+    reporter = Reporter(status, quiet=options.quiet)
     opener = partial(session_opener(link, options, reporter), wait_timeout=HOST_TIMEOUT)
 
     async def forward() -> None:
@@ -97,9 +87,9 @@ async def forward_one(
     except LocalStreamFailed:  # the local program closed the connection
         pass
     finally:
-        # The client of a connection that is still open gets an error, not the end of a stream.
+        # Reset: a client that is still connected gets an error, not the end of a stream.
         with suppress(OSError):
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         stream.socket.close()
 
 

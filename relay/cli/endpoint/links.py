@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from io import StringIO
 from pathlib import Path
-from typing import Final
 
 import segno
 
@@ -15,40 +14,29 @@ from ...daemon.errors import StartError, os_error_text
 from .options import LINK, ShareOptions
 from .targets import error_prefix
 
-FILE: Final = "@"  # prefix of an argument that is the path of a file with a link
-
-# White on black, in colors that the theme of a terminal does not change.
-COLORS: Final = "\x1b[38;5;231;48;5;16m"
-RESET: Final = "\x1b[0m"
-
 
 def is_link(text: str) -> bool:
     """Return True if an argument is meant as a link, that is, a URL or ``@FILE``."""
-    return text.startswith(FILE) or "://" in text
+    return text.startswith("@") or "://" in text
 
 
 def find_link(argument: str | None) -> Link:
-    """Return the link of a guest, from an argument, or else from the variable ARC_RELAY_LINK.
-
-    Raises ValueError if there is no valid link. The message does not quote the link.
-    """
+    """Return the link of a guest, from an argument or the variable. Raises ValueError."""
     text = argument or os.environ.get(LINK)
     if not text:
         raise ValueError(f"give the link, as LINK, @FILE or the variable {LINK}")
     if not is_link(text):
         raise ValueError("the link must be like wss://..., or @FILE for a file with the link")
-    if not text.startswith(FILE):
+    if not text.startswith("@"):
         return Link.parse(text)
-    path = text.removeprefix(FILE)
-    with error_prefix(f"cannot read the link in {path!r}"):
-        return read_link(path)
+    with error_prefix(f"cannot read the link in {text[1:]!r}"):
+        return read_link(text[1:])
 
 
 def choose_link(options: ShareOptions) -> Link:
-    """Return the link of a host: the link in the file, or a new link, which is kept in the file.
+    """Return the link of a host: the link in the file, or a new link, which the file then keeps.
 
-    Raises ValueError if the options contradict each other or the file, and StartError if the file
-    cannot be written.
+    Raises ValueError if the options are not valid, and StartError if the file cannot be written.
     """
     path, old = options.link_file, None
     if path is None and options.new:
@@ -67,27 +55,26 @@ def choose_link(options: ShareOptions) -> Link:
         raise StartError(f"cannot write --link-file {path!r}: {os_error_text(error)}") from None
     if link.url != old.url:
         raise ValueError(
-            f"the link in {path!r} has another relay than --via: leave out --via, or replace the"
-            " link with --new"
+            f"{path!r} has another relay than --via: leave out --via, or make a new link with --new"
         )
     return old
 
 
 def new_link(via: str | None) -> Link:
-    """Return a new link for a relay URL. Raises ValueError if the URL is missing or not valid."""
+    """Return a new link for the URL of a relay. Raises ValueError."""
     if not via:
         raise ValueError("give the URL of the relay with --via, as in --via wss://relay.example/")
     with error_prefix("--via"):
         return Link.new(via)
 
 
-def qr_code(text: str, columns: int) -> str | None:
-    """Return the QR code of a text. Returns None if it is wider than ``columns`` characters."""
+def qr_code(text: str, columns: int) -> str:
+    """Return the lines of the QR code of a text; "" if they are longer than ``columns``."""
     output = StringIO()
     code = segno.make(text, error="l", micro=False, boost_error=False)
     # The standard asks for a border of 4 modules, but phones need only 2.
     code.terminal(output, border=2, compact=True)
     lines = output.getvalue().splitlines()
-    if len(lines[0]) > columns:
-        return None
-    return "\n".join(f"{COLORS}{line}{RESET}" for line in lines)
+    # White on black, in colors that the theme of the terminal does not change.
+    code_lines = [f"\x1b[38;5;231;48;5;16m{line}\x1b[0m\n" for line in lines]
+    return "".join(code_lines) if len(lines[0]) <= columns else ""

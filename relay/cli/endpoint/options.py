@@ -49,7 +49,7 @@ class Options:
     def __post_init__(self) -> None:
         RESUME_TIMEOUT.parse("--resume-timeout", self.resume_timeout)
 
-    def session_arguments(self, url: str) -> dict[str, Any]:
+    def arguments(self, url: str) -> dict[str, Any]:
         """Return arguments for `serve` and `connect` at the URL of a relay. Raises ValueError."""
         return {
             "ssl_context": tls_context(parse_url(url), self.ca, insecure=self.insecure),
@@ -89,14 +89,10 @@ class ShareOptions(Options):
         " input and output, for one guest), or a command that runs once for each guest.",
     )
     via: str | None = option(
-        None,
-        "URL of the relay, such as wss://relay.example/. Not needed if the link file exists.",
-        metavar="URL",
+        None, "URL of the relay. Not needed if the link file exists.", metavar="URL"
     )
     link_file: str | None = option(
-        None,
-        "Keep the link in this file, so that the next start uses the same link.",
-        metavar="FILE",
+        None, "Keep the link in this file, so that the next start uses it again.", metavar="FILE"
     )
     new: bool = option(False, "Replace the link in the link file with a new link.", "--new")
     token_file: str = option(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import termios
 from contextlib import suppress
-from typing import Final, TextIO
+from typing import Final
 
 import trio
 
@@ -22,7 +23,6 @@ from .status import Status, Traffic, is_failure
 
 INTERVAL: Final = 0.5  # seconds between two updates of the last line
 ERASE: Final = b"\r\x1b[K"  # erases the last line
-LOCAL_MODES: Final = 3  # index in the result of `termios.tcgetattr`
 
 # Bytes from which on a command with a single session shows its progress. Earlier, the progress
 # could overwrite a prompt, such as the password prompt of ssh.
@@ -32,23 +32,17 @@ BULK: Final = 10**6
 class Reporter:
     """Reporter of the events of sessions. It never blocks: output that would block is lost.
 
-    Args:
-        status: State of the sessions.
-        stream: Standard error; None if it is closed.
-        quiet: True to report only failed sessions and the lines that `say` writes.
-        single: True for a command with only one session, whose failure is in the command's error
-            message.
+    With ``quiet``, it reports only failed sessions and lines of `say`. With ``single``, it leaves
+    the failure of the only session to the error message of the command.
     """
 
-    def __init__(
-        self, status: Status, stream: TextIO | None, *, quiet: bool, single: bool = False
-    ) -> None:
-        descriptor = descriptor_of(stream)
+    def __init__(self, status: Status, *, quiet: bool, single: bool = False) -> None:
+        descriptor = descriptor_of(sys.stderr)
         self.is_terminal = descriptor is not None and os.isatty(descriptor)
         self.status = status
         self.traffic = Traffic()
         self._terminal = unblocked(descriptor) if self.is_terminal else None
-        self._lines = NonBlockingHandler(stream)
+        self._lines = NonBlockingHandler(sys.stderr)
         self._quiet = quiet
         self._single = single
         self._drawn = ""
@@ -59,35 +53,26 @@ class Reporter:
         self._lines.write(f"{PROGRAM}: {escaped(text)}")
 
     def draw(self, text: str) -> None:
-        """Replace the last line of a terminal; "" erases it. Without a terminal, do nothing.
-
-        A terminal in another mode than the canonical mode (termios(3)) is left alone, because
-        another program, such as ssh, uses it.
-        """
+        """Replace the last line of a terminal; "" erases it. Without a terminal, do nothing."""
         if self._terminal is None or text == self._drawn:
             return
         line = escaped(text)[: shutil.get_terminal_size().columns - 1]
         with suppress(OSError, termios.error):
-            if termios.tcgetattr(self._terminal)[LOCAL_MODES] & termios.ICANON:
+            local_modes = termios.tcgetattr(self._terminal)[3]
+            if local_modes & termios.ICANON:  # otherwise, another program uses it, such as ssh
                 os.write(self._terminal, ERASE + line.encode(errors="replace"))
                 self._drawn = text
 
     def on_event(self, event: ClientEvent) -> None:
         """Update the status with an event. Write a line about it if it must be reported."""
         line = self.status.update(event)
-        if isinstance(event, Ended) and is_failure(event.error):
-            is_shown = not self._single
-        else:
-            is_shown = not (self._quiet or self.is_terminal)
-        if line and is_shown:
+        is_failed = isinstance(event, Ended) and is_failure(event.error)
+        is_hidden = self._single if is_failed else self._quiet or self.is_terminal
+        if line and not is_hidden:
             self.say(line)
 
     async def run(self) -> None:
-        """Update the last line of a terminal until cancelled, then erase it.
-
-        With --quiet, there is no such line. A command with a single session shows it only while the
-        session has no connection, or after `BULK` bytes.
-        """
+        """Update the last line of a terminal until cancelled, then erase it."""
         traffic = self.traffic
         try:
             while not self._quiet:

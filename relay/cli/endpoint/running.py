@@ -37,9 +37,8 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 async def run(main: Callable[[], Awaitable[None]], reporter: Reporter) -> int:
     """Run a command with its reporter. Print an error message if it fails. Return the exit status.
 
-    A signal that was already ignored at the start of the program stays ignored. For example, some
-    shells start background jobs with SIGINT ignored. Further signals do not interrupt the end of
-    the sessions and processes, which takes at most 10 seconds.
+    A signal that the parent ignored stays ignored, such as SIGINT of some background jobs. Further
+    signals do not interrupt the end of the sessions and processes, which takes at most 10 seconds.
     """
     number, status, text = 0, 0, ""
     wanted = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
@@ -63,11 +62,9 @@ async def run(main: Callable[[], Awaitable[None]], reporter: Reporter) -> int:
             nursery.cancel_scope.cancel()
     except* KNOWN as group:
         status, text = explain(next(leaves(group)))
-    if number:
-        return EXIT_STATUS_BASE + number
-    if text:
+    if text and not number:
         print_error(text)
-    return status
+    return EXIT_STATUS_BASE + number if number else status
 
 
 def explain(error: BaseException) -> tuple[int, str]:

@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 from functools import partial
+from shutil import get_terminal_size
 from typing import Any, Final
 
 import trio
 import typer
 
-from ...client import ClientEvent, EndpointError, Session, TargetError, Waiting, serve
+from ...client import ClientEvent, Session, TargetError, Waiting, serve
 from ...client.dial import connect_error_text
 from ...daemon.errors import os_error_text
 from ..access import find_token
-from .copying import LocalStreamFailed, copy_both
+from .copying import LocalStreamFailed, copy_both, ignore_close
 from .links import choose_link, qr_code
 from .options import SECRET_VARIABLES, TOKEN, Run, ShareOptions
 from .reporter import Reporter
 from .running import run
 from .standard_io import StandardIO
-from .status import Status, is_failure
+from .status import Status
 from .targets import Address, Command, parse_target
 
 CONNECT_TIMEOUT: Final = 10.0  # seconds
 KILL_AFTER: Final = 5.0  # seconds from SIGTERM to SIGKILL
 POLL: Final = 0.05  # seconds between two checks for members of a process group
 
-Target = Address | Command | StandardIO
-
 
 def prepare_share(options: ShareOptions) -> Run:
-    """Return a function that runs `arc-relay share`.
-
-    Raises ValueError if an option is not valid, and StartError if the link file cannot be written.
-    """
+    """Return a function that runs `arc-relay share`. Raises ValueError or StartError."""
     target = parse_target(options.target or ()) or StandardIO()
     once = isinstance(target, StandardIO)
-    if options.link_file is None and not (sys.stderr and sys.stderr.isatty()):
+    reporter = Reporter(Status("guest", "waiting for guests"), quiet=options.quiet, single=once)
+    if options.link_file is None and not reporter.is_terminal:
         raise ValueError(
-            "give --link-file, because standard error is no terminal: the link is a secret, and"
-            " must not get into a log"
+            "give --link-file, because standard error is no terminal: a log must not get the link"
         )
     link = choose_link(options)
-    status = Status("guest", "waiting for guests")
-    reporter = Reporter(status, sys.stderr, quiet=options.quiet, single=once)
-    arguments = options.session_arguments(link.url)
-    arguments |= {"token": find_token(options.token_file, TOKEN), "once": once}
+    token = find_token(options.token_file, TOKEN)
+    arguments = options.arguments(link.url)
+    arguments |= {"token": token, "max_sessions": options.max_guests, "once": once}
     is_shown = not reporter.is_terminal or (options.quiet and options.link_file is not None)
 
     async def handle(session: Session) -> None:
@@ -61,29 +54,18 @@ def prepare_share(options: ShareOptions) -> Run:
         if isinstance(event, Waiting) and not is_shown:
             is_shown = True
             reporter.draw("")
-            code = qr_code(link.text, shutil.get_terminal_size().columns)
-            typer.echo(f"{code}\n{link.text}" if code else link.text, err=True)
+            typer.echo(qr_code(link.text, get_terminal_size().columns) + link.text, err=True)
         reporter.on_event(event)
 
     async def share() -> None:
-        try:
-            await serve(
-                link, handle, max_sessions=options.max_guests, on_event=on_event, **arguments
-            )
-        except EndpointError as error:
-            is_complete = isinstance(target, StandardIO) and target.is_output_complete
-            if is_failure(error) or not is_complete:
-                raise
+        with ignore_close(target):
+            await serve(link, handle, on_event=on_event, **arguments)
 
     return partial(run, share, reporter)
 
 
-async def serve_target(target: Target, session: Session) -> None:
-    """Connect a session to a target until both streams have ended.
-
-    Raises TargetError if the target fails, and the EndpointError of a session that fails.
-    Cancellation closes the connection to the target, or ends the processes of the command.
-    """
+async def serve_target(target: Address | Command | StandardIO, session: Session) -> None:
+    """Connect a session to a target until both streams have ended. Raises TargetError."""
     try:
         if isinstance(target, StandardIO):
             await copy_both(session, target)
@@ -109,11 +91,7 @@ async def connect_to(address: Address) -> trio.SocketStream:
 
 
 async def serve_command(command: Command, session: Session) -> None:
-    """Run a command until it has ended. The session is its standard input and output.
-
-    The command inherits standard error, and leads a new process group. The group is ended when this
-    function returns, raises or is cancelled.
-    """
+    """Run a command with a session as its standard input and output. End its process group."""
     try:
         process = await trio.lowlevel.open_process(
             command,

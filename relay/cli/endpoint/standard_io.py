@@ -1,9 +1,8 @@
 """Standard input and output as a stream.
 
-Non-blocking mode is a property of the open file description, which other processes may share.
-Therefore, a pipe or a terminal is opened a second time, in non-blocking mode. Threads read and
-write files that cannot be opened again, such as sockets, and regular files, for which non-blocking
-mode has no effect.
+Other processes share the open file description, and with it the non-blocking mode. Therefore, a
+pipe or a terminal is opened a second time, in non-blocking mode. Threads read and write sockets,
+which cannot be opened again, and regular files, for which non-blocking mode has no effect.
 """
 
 from __future__ import annotations
@@ -16,11 +15,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Final
 
 import trio
-
-PIPE_SIZE: Final = 1 << 20  # bytes; the default of Linux (64 KiB) needs more system calls
 
 # A thread that still waits for a file after a cancellation ends with the process.
 in_thread = partial(trio.to_thread.run_sync, abandon_on_cancel=True)
@@ -31,10 +27,7 @@ class StandardStreamFailed(Exception):
 
 
 class StandardIO:
-    """Standard input and output as one stream, which raises StandardStreamFailed.
-
-    Raises ValueError if standard output was closed when the program was started.
-    """
+    """Standard input and output. Construction raises ValueError if standard output is closed."""
 
     def __init__(self, stdin: int = 0, stdout: int = 1) -> None:
         if sys.stdout is None:
@@ -43,14 +36,10 @@ class StandardIO:
         self._input = open_again(stdin, os.O_RDONLY)
         self._output = open_again(stdout, os.O_WRONLY)
         self._reading = trio.CancelScope()
-        self.is_output_complete = False
-        """True once `send_eof` was called after the whole output was written."""
+        self.is_output_complete = False  # True once `send_eof` was called
 
     async def receive_some(self, max_bytes: int) -> bytes | bytearray:
-        """Read from standard input. Return no bytes at the end.
-
-        When the output ends, input from a terminal also ends, because its user would not end it.
-        """
+        """Read from standard input. When the output ends, input from a terminal also ends."""
         with trio.CancelScope() as self._reading, failures("read from standard input"):
             if self.is_output_complete and os.isatty(self._stdin):
                 return b""
@@ -72,10 +61,7 @@ class StandardIO:
             await self._output.send_all(rest)
 
     async def send_eof(self) -> None:
-        """Close the file of standard output.
-
-        The null device replaces the file, so that no other file gets the descriptor.
-        """
+        """Close standard output. The null device replaces it, so that no file gets its number."""
         if self._output is not None:
             await self._output.aclose()
         with suppress(OSError):  # if there is no null device, keep the file open
@@ -108,7 +94,7 @@ def open_again(descriptor: int, flags: int) -> trio.lowlevel.FdStream | None:
     except OSError:  # for example, the pipe of another user, or a pipe without a reader
         return None
     with suppress(OSError):  # the file is a terminal, or the size exceeds a limit
-        fcntl.fcntl(again, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        fcntl.fcntl(again, fcntl.F_SETPIPE_SZ, 1 << 20)  # 64 KiB would need more system calls
     return trio.lowlevel.FdStream(again)
 
 

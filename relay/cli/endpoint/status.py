@@ -11,33 +11,23 @@ from typing import Final
 from ...client import ClientEvent, Connected, Ended, Lost, PeerAborted, Retrying, Session, Waiting
 
 CLOSED: Final = 2  # reason in ABORT if the program of the peer ended or closed the session
-SAMPLES: Final = 5  # calls of `Traffic.text` over which the rate is averaged
 
 
 def is_failure(error: Exception | None) -> bool:
     """Return True unless the session ended cleanly or the program of the peer closed it."""
-    by_peer = isinstance(error, PeerAborted) and error.reason_code == CLOSED
-    return error is not None and not by_peer
+    return not (error is None or (isinstance(error, PeerAborted) and error.reason_code == CLOSED))
 
 
 @dataclass(slots=True)
 class Status:
-    """State of the sessions, and the last error of each.
+    """State of the sessions, and the last error of each."""
 
-    Args:
-        peers: Singular noun for counted sessions: guest, host or session.
-        idle: Text for the state without a session.
-        waiting: Text for the state in which the relay has accepted the link code and the peer has
-            not joined; "" if ``idle`` describes this state.
-        note: Text about the connection with the link code; "" if there is nothing to report.
-    """
-
-    peers: str
-    idle: str
-    waiting: str = ""
-    note: str = "connecting to the relay"
+    peers: str  # singular noun for counted sessions
+    idle: str  # text for the state without a session
+    waiting: str = ""  # text once the relay has accepted the link code; "" for `idle`
+    note: str = "connecting to the relay"  # about the connection with the link code; "" for none
+    # Reason of the last failure, keyed by session; "" for a connected session.
     lost: dict[str, str] = field(default_factory=dict)
-    """Reason of the last failure, keyed by session; "" for a connected session."""
 
     def update(self, event: ClientEvent) -> str:
         """Update the state. Return a line about the change, or "" if there is no change."""
@@ -73,14 +63,11 @@ class Status:
     @property
     def text(self) -> str:
         """State in a few words."""
-        lost = list(filter(None, self.lost.values()))
-        connected = len(self.lost) - len(lost)
-        parts = (
-            self.note,
-            number_of(connected, self.peers) if connected else "",
-            f"{number_of(len(lost), self.peers)} reconnecting ({lost[0]})" if lost else "",
-        )
-        return ", ".join(filter(None, parts)) or self.idle
+        lost = [reason for reason in self.lost.values() if reason]
+        counts = [(len(self.lost) - len(lost), "")]
+        counts += [(len(lost), f" reconnecting ({lost[0]})")] if lost else []
+        peers = [f"{n} {self.peers}{'s' if n > 1 else ''}{state}" for n, state in counts if n]
+        return ", ".join(filter(None, (self.note, *peers))) or self.idle
 
 
 class Traffic:
@@ -89,7 +76,7 @@ class Traffic:
     def __init__(self) -> None:
         self._sessions: list[Session] = []
         self._sent = self._received = 0  # by sessions that have ended
-        self._samples = deque[tuple[float, int]](maxlen=SAMPLES)
+        self._samples = deque[tuple[float, int]](maxlen=5)  # times and bytes, for the rate
 
     @contextmanager
     def counting(self, session: Session) -> Iterator[None]:
@@ -109,10 +96,7 @@ class Traffic:
         return sent, self._received + sum(each.bytes_received for each in self._sessions)
 
     def text(self, now: float) -> str:
-        """Return the numbers, and the average rate since an earlier call; "" without any bytes.
-
-        ``now`` is the time in seconds.
-        """
+        """Return the numbers, and the average rate since an earlier call; "" without any bytes."""
         sent, received = self.bytes
         self._samples.append((now, sent + received))
         then, before = self._samples[0]
@@ -128,8 +112,3 @@ def size_text(size: float) -> str:
             decimals = max(0, 3 - len(f"{size / factor:.0f}"))
             return f"{size / factor:.{decimals}f} {unit}"
     return f"{size:.0f} B"
-
-
-def number_of(count: int, noun: str) -> str:
-    """Return a number and a noun. The noun gets a plural s unless the number is 1."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

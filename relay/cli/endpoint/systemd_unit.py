@@ -10,7 +10,6 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import Final
 
 from ...client import Link
 from ...client.dial_errors import printable
@@ -18,15 +17,9 @@ from ...daemon.program import PROGRAM
 from .options import TOKEN, ShareOptions
 from .targets import Address, parse_target
 
-TEMPLATE: Final = "arc-relay-share.service"
-SAFE: Final = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
-
 
 def unit_for(options: ShareOptions) -> str:
-    """Return a systemd unit that runs `arc-relay share` with the given options and a link file.
-
-    Raises ValueError if an option is not valid, or not possible in a unit.
-    """
+    """Return a unit that runs `arc-relay share` with a link file. Raises ValueError."""
     target = parse_target(options.target or ())
     if options.link_file or options.new:
         raise ValueError("--link-file and --new must be left out: a unit has a link of its own")
@@ -44,14 +37,16 @@ def unit_for(options: ShareOptions) -> str:
     words += ["--resume-timeout", options.resume_timeout, "--max-guests", str(options.max_guests)]
     words += ["--quiet"] if options.quiet else []
     if isinstance(target, Address):
-        shared = [str(replace(target, path=target.path and absolute(target.path)))]
+        name = str(replace(target, path=target.path and absolute(target.path)))
+        shared = [name]
     else:
-        shared = ["--", *target]
+        name, shared = target[0], ["--", *target]
     token = options.token_file and absolute(options.token_file).replace("%", "%%")
     # Specifiers of systemd: %S is the state directory root, %d the credentials directory.
     secrets = "--link-file %S/arc-relay-share/link" + (" --token-file %d/token" if token else "")
-    return Template(files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")).substitute(
-        description=printable(shared[:2][-1]).replace("%", "%%"),
+    template = files(__package__).joinpath("arc-relay-share.service").read_text(encoding="utf-8")
+    return Template(template).substitute(
+        description=printable(name).replace("%", "%%"),
         command=" ".join([*map(quote, words), secrets, *map(quote, shared)]),
         credential=f"LoadCredential=token:{token}\n" if token else "",
     )
@@ -65,7 +60,7 @@ def absolute(path: str) -> str:
 def quote(word: str) -> str:
     """Quote a word as one argument for ExecStart=. Escape ``%`` and ``$``."""
     plain = word.replace("%", "%%").replace("$", "$$")
-    if SAFE.fullmatch(plain):
+    if re.fullmatch(r"[\w@%+=:,./-]+", plain, re.ASCII):
         return plain
     # systemd understands the escape sequences of JSON, and \xNN for a byte.
     quoted = json.dumps(plain, ensure_ascii=False).encode(errors="surrogateescape")

@@ -31,10 +31,9 @@ Command = tuple[str, ...]  # program and arguments, which run once for each gues
 
 
 def parse_target(words: Sequence[str]) -> Address | Command | None:
-    """Parse the arguments of `arc-relay share` that give the target. The result None means ``-``.
+    """Parse the arguments of `share` that give the target. Return None for ``-``.
 
-    Raises ValueError if they are not valid. The message does not quote them, because they may be a
-    link by mistake.
+    Raises ValueError. The message does not quote the arguments, which may be a link by mistake.
     """
     first, *others = words or ("",)
     if first == "--":
@@ -42,10 +41,7 @@ def parse_target(words: Sequence[str]) -> Address | Command | None:
             raise ValueError("a command must follow --")
         return tuple(others)
     if others:
-        raise ValueError(
-            "the target must be one word; the command to share follows --,"
-            " as in: share --via URL -- bash"
-        )
+        raise ValueError("the target must be one word; a command follows --, as in: share -- bash")
     if first == "-":
         return None
     with error_prefix("the target must be ssh, PORT, HOST:PORT, unix:PATH, - or -- COMMAND"):
@@ -55,7 +51,7 @@ def parse_target(words: Sequence[str]) -> Address | Command | None:
 def parse_address(text: str) -> Address:
     """Parse ``PORT``, ``:PORT``, ``HOST:PORT``, ``[IPV6]:PORT`` or ``unix:PATH``.
 
-    The default host is the loopback address. Raises ValueError, without quoting the text.
+    The default host is the loopback address. Raises ValueError like `parse_target`.
     """
     if text.startswith(UNIX):
         if text == UNIX:
@@ -67,10 +63,7 @@ def parse_address(text: str) -> Address:
     except ValueError:
         port = 0
     if port == 0:
-        raise ValueError(
-            "the port must be a number from 1 to 65535, and an IPv6 address must be in brackets,"
-            " as in [::1]:80"
-        )
+        raise ValueError("the port must be 1 to 65535, an IPv6 address in brackets: [::1]:80")
     return Address(host, port)
 
 

@@ -63,7 +63,7 @@ def test_help(run: Run, command: str, example: str) -> None:
         (["pipe", "--ca", "/x", LINK], "--ca must be left out without wss://"),
         (["pipe", "--resume-timeout", "x", LINK], "--resume-timeout must be a number of seconds"),
         (["forward", "--resume-timeout", "0", LINK], "--resume-timeout must be"),
-        (["forward", LINK, "0"], "the port must be a number from 1 to 65535"),
+        (["forward", LINK, "0"], "the port must be 1 to 65535"),
         (["forward", LINK, "x"], "LOCAL must be PORT, HOST:PORT or unix:PATH"),
         (["forward", "8080"], "ARC_RELAY_LINK"),
         (["forward", "mine"], "and LINK a link or @FILE: the port must"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from relay.cli.endpoint.reporter import Reporter
 from relay.cli.endpoint.standard_io import StandardIO
 from relay.cli.endpoint.status import Status
 from relay.client import EndpointError, Link, PeerAborted, Session, WrongKey
-from relay.client.session_state import SessionState
+from tests.support.fake_session import FakeSession, as_session
 
 CLOSED = PeerAborted(2, "the program of the peer closed the session")
 REFUSED = PeerAborted(1, "no target")
@@ -30,7 +29,7 @@ def opener(error: Exception | None) -> Callable[..., Any]:
 
     @asynccontextmanager
     async def open_session(*_: object, **__: object) -> AsyncIterator[Session]:
-        yield Session(SessionState())
+        yield as_session(FakeSession())
         if error is not None:
             raise error
 
@@ -67,7 +66,7 @@ async def test_forward_one(
         raise error
 
     monkeypatch.setattr(guest, "copy_both", copy)
-    reporter = Reporter(Status("host", "waiting"), sys.stderr, quiet=True)
+    reporter = Reporter(Status("host", "waiting"), quiet=True)
     listener, *_ = await trio.open_tcp_listeners(0, host="127.0.0.1")
     client = await trio.open_tcp_stream(*listener.socket.getsockname())
     async with listener, client:

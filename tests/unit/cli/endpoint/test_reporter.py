@@ -27,6 +27,12 @@ class Terminal:
     stream: TextIO
     screen: int
 
+    def reporter(self, peers: str = "guest", idle: str = "waiting", **options: bool) -> Reporter:
+        """Return a reporter whose standard error is the terminal."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stderr", self.stream)
+            return Reporter(Status(peers, idle), **{"quiet": False, **options})
+
     def read(self) -> str:
         """Return the output so far."""
         os.set_blocking(self.screen, False)
@@ -66,11 +72,6 @@ async def running(reporter: Reporter) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-def reporter_of(stream: TextIO | None) -> Reporter:
-    """Return a reporter on a terminal, or on a closed standard error."""
-    return Reporter(Status("guest", "waiting"), stream, quiet=False)
-
-
 @pytest.mark.parametrize(
     ("quiet", "single", "lines"),
     [
@@ -84,7 +85,7 @@ async def test_lines(
     capsys: pytest.CaptureFixture[str], quiet: bool, single: bool, lines: list[str]
 ) -> None:
     """Without a terminal, each change is a line; a command with one session reports its failure."""
-    reporter = Reporter(Status("guest", "waiting"), sys.stderr, quiet=quiet, single=single)
+    reporter = Reporter(Status("guest", "waiting"), quiet=quiet, single=single)
     async with running(reporter):
         for event in (Waiting(), Waiting(), Connected("a"), FAILED):
             reporter.on_event(event)
@@ -96,7 +97,7 @@ async def test_lines(
 
 async def test_terminal(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
     """On a terminal, one line is rewritten, and removed in the end; failures are lines."""
-    reporter = Reporter(Status("guest", "waiting"), terminal.stream, quiet=False)
+    reporter = terminal.reporter()
     async with running(reporter):
         reporter.on_event(Waiting())
         await trio.sleep(1.1)
@@ -117,9 +118,7 @@ async def test_terminal(terminal: Terminal, autojump_clock: trio.testing.MockClo
 
 async def test_single(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
     """Few bytes of a guest are not displayed, because they may be a prompt for a password."""
-    reporter = Reporter(
-        Status("host", "waiting for the host"), terminal.stream, quiet=False, single=True
-    )
+    reporter = terminal.reporter("host", "waiting for the host", single=True)
     session = Counters()
     async with running(reporter):
         await trio.sleep(0.6)
@@ -135,7 +134,7 @@ async def test_single(terminal: Terminal, autojump_clock: trio.testing.MockClock
 
 async def test_quiet(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
     """With --quiet, nothing is drawn."""
-    reporter = Reporter(Status("guest", "waiting"), terminal.stream, quiet=True)
+    reporter = terminal.reporter(quiet=True)
     async with running(reporter):
         await trio.sleep(5)
     assert terminal.read() == ""
@@ -146,21 +145,22 @@ def test_terminal_of_another_program(terminal: Terminal) -> None:
     modes = termios.tcgetattr(terminal.stream)
     modes[3] &= ~termios.ICANON
     termios.tcsetattr(terminal.stream, termios.TCSANOW, modes)
-    reporter_of(terminal.stream).draw("line")
+    terminal.reporter().draw("line")
     assert terminal.read() == ""
 
 
 def test_width(terminal: Terminal) -> None:
     """A long line is cut at the width of the terminal, and precedes no other line."""
-    reporter = reporter_of(terminal.stream)
+    reporter = terminal.reporter()
     reporter.draw(100 * "x")
     assert terminal.read() == "\r\x1b[K" + 59 * "x"
     reporter.say("line")
     assert terminal.read() == "\r\x1b[Karc-relay: line\r\n"
 
 
-def test_no_standard_error() -> None:
+def test_no_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed standard error is no terminal, and gets nothing."""
-    reporter = reporter_of(None)
+    monkeypatch.setattr(sys, "stderr", None)
+    reporter = Reporter(Status("guest", "waiting"), quiet=False)
     reporter.say("line")
     assert not reporter.is_terminal

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from relay.cli.endpoint.status import SAMPLES, Status, Traffic, size_text
+from relay.cli.endpoint.status import Status, Traffic, size_text
 from relay.client import (
     Connected,
     Ended,
@@ -55,7 +55,7 @@ def test_traffic() -> None:
             first.bytes_sent, second.bytes_received = 3_000_000, 1_000_000
             assert traffic.text(1.0) == "sent 3.00 MB, received 1.00 MB | 4.00 MB/s"
         assert traffic.bytes == (3_000_000, 1_000_000)
-    for time in range(2, 2 + SAMPLES - 1):
+    for time in range(2, 6):
         text = traffic.text(time)
     assert text == "sent 3.00 MB, received 1.00 MB | 0 B/s"
 

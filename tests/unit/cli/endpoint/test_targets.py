@@ -26,15 +26,15 @@ def test_address(text: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("0", "number from 1 to 65535"),
-        ("-1", "number from 1 to 65535"),
-        ("host", "number from 1 to 65535"),
-        ("host:", "number from 1 to 65535"),
-        (":0", "number from 1 to 65535"),
-        (":65536", "number from 1 to 65535"),
-        (":99999999999", "number from 1 to 65535"),
-        (":٣", "number from 1 to 65535"),
-        ("::1:80", r"in brackets, as in \[::1\]:80"),
+        ("0", "must be 1 to 65535"),
+        ("-1", "must be 1 to 65535"),
+        ("host", "must be 1 to 65535"),
+        ("host:", "must be 1 to 65535"),
+        (":0", "must be 1 to 65535"),
+        (":65536", "must be 1 to 65535"),
+        (":99999999999", "must be 1 to 65535"),
+        (":٣", "must be 1 to 65535"),
+        ("::1:80", r"in brackets: \[::1\]:80"),
         ("unix:", "path of a socket"),
     ],
 )
@@ -75,7 +75,7 @@ def test_target(words: list[str], target: Address | Command | None) -> None:
     [
         ([], "must be ssh, PORT, HOST:PORT, unix:PATH, - or -- COMMAND"),
         (["bash"], "must be ssh"),
-        (["ssh", "me@host"], "must be one word; the command to share follows --"),
+        (["ssh", "me@host"], "must be one word; a command follows --"),
         (["--"], "a command must follow --"),
     ],
 )
