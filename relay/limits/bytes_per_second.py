@@ -11,8 +11,8 @@ from typing import Final
 MAX_CREDIT_SECONDS: Final = 1 / 32
 """Maximum credit, expressed in seconds of data at the configured rate.
 
-Credit is the amount of data that may be read without a delay. It makes up for a delay or a write
-that took too long. The credit of an idle side does not exceed the maximum.
+Credit is the amount of data that may be read without a delay. It compensates for delays and writes
+that took longer than planned. An idle side accumulates no more credit than this.
 """
 
 SECONDS_PER_READ: Final = 1 / 16
@@ -22,18 +22,17 @@ Small reads avoid bursts.
 """
 
 MIN_CHUNK: Final = 512
-"""Minimum, in bytes, of `Pacer.chunk`. Smaller reads waste CPU time, as each has a fixed cost."""
+"""Minimum, in bytes, of `Pacer.chunk`. Smaller reads would cost too much CPU time per byte."""
 
 
 class Pacer:
-    """Delays that limit the data in one direction of a pair to a rate.
+    """Rate limiter of one direction of a pair, which calculates the delay before each read.
 
     ``rate`` is positive, in bytes per second; infinity means no limit.
 
-    In any interval, the data can exceed the rate by one ``chunk`` and by the data of
-    `MAX_CREDIT_SECONDS`. In five seconds at a rate of 8 KiB per second or more, this excess is
-    below 2 %, even after an idle time. At lower rates, the excess can be greater, because a chunk
-    has at least `MIN_CHUNK` bytes.
+    In any interval, the data exceeds the rate by at most one ``chunk`` and `MAX_CREDIT_SECONDS` of
+    data. At 8 KiB per second or more, the excess is below 2 % in five seconds, even after an idle
+    time. At lower rates it can be greater, because a chunk has at least `MIN_CHUNK` bytes.
     """
 
     __slots__ = ("_paid_at", "_rate", "_total", "chunk")

@@ -20,13 +20,13 @@ MAPPED: Final = IPv6Network("::ffff:0:0/96")  # IPv4 in IPv6, RFC 4291 section 2
 NAT64: Final = IPv6Network("64:ff9b::/96")
 """Prefix of the IPv6 addresses that NAT64 gives to IPv4 clients (RFC 6052 section 2.1)."""
 COUNTED_BITS: Final = 64
-"""Leading bits of an IPv6 address that identify a client. A client can choose the other bits."""
+"""Leading bits that identify an IPv6 client, which can choose the other bits of its address."""
 
 MAX_ENTRY: Final = 100
-"""Maximum length, in characters, of an entry. An IPv6 address with scope and port has about 70."""
+"""Maximum characters of a forwarded entry. An IPv6 address with scope and port has about 70."""
 
 SHOWN_BITS: Final = {4: 24, 6: 48}
-"""Leading bits that truncation keeps, by IP version. A household's IPv6 prefix is longer."""
+"""Leading bits that truncation keeps, by IP version. The IPv6 prefix of a household is longer."""
 
 WITH_PORT: Final = re.compile(r"\[(?P<v6>[^]]+)](?::[0-9]{1,5})?|(?P<v4>[0-9.]+):[0-9]{1,5}")
 
@@ -96,7 +96,7 @@ def redact_address(client: str, how: str) -> str:
 
 
 def unmap(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """Convert an IPv6 network of mapped IPv4 addresses to IPv4; return other networks unchanged."""
+    """Convert a network of IPv4-mapped IPv6 addresses to IPv4; return other networks unchanged."""
     if isinstance(network, IPv6Network) and network.subnet_of(MAPPED):
         address = int(network.network_address) - int(MAPPED.network_address)
         return IPv4Network((address, network.prefixlen - MAPPED.prefixlen))

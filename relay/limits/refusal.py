@@ -14,13 +14,13 @@ class Reason(Enum):
     TOO_MANY_ATTEMPTS = auto()
     TOO_MANY_WAITING = auto()
     TOKEN_REQUIRED = auto()
-    """The client tried to open a new code without the token."""
+    """The client tried to start a new pair without the token."""
     NO_AUTHORIZED_HOST = auto()
     """The client tried to join a side, but neither the client nor the side showed the token."""
 
 
 class Refusal(NamedTuple):
-    """Reason for a refusal, and the seconds after which the client may retry, if known."""
+    """Reason for refusing a client, and the seconds after which the client may retry, if known."""
 
     reason: Reason
     retry_after: float | None = None

@@ -1,4 +1,4 @@
-"""Pair of two sides with the same code, from the first handshake to the end."""
+"""Pair of two sides with the same code, from the handshake of side A to the end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 import trio
 
 from ..outcomes import Outcome
-from ..protocol.frames import BINARY, TEXT
+from ..protocol.frames import TEXT
 from .early_data import EarlyData
 from .side import Side
-from .traffic import Traffic
 
 
 @dataclass(eq=False, slots=True, repr=False)
@@ -26,12 +25,12 @@ class Pair:
     code: str
     a: Side
     since: float
-    """Time at which side A started the pair, in seconds of the trio clock."""
+    """Time of side A's handshake, in seconds of the trio clock."""
     free_code: Callable[[Pair], None]
     """Function that frees the code, unless a newer pair uses it."""
     b: Side | None = None
     joined: float | None = None
-    """Time at which side B joined, in seconds of the trio clock; None before."""
+    """Time at which side B joined, in seconds of the trio clock; None before that."""
     outcome: Outcome | None = None
     """Cause of the end; None until the pair ends."""
     early_data: EarlyData = field(init=False)
@@ -73,10 +72,10 @@ class Pair:
     def end(self, outcome: Outcome, cause: Side | None = None) -> None:
         """Free the code and end both sides. Only the first call sets the outcome.
 
-        A client that arrives with the code after this call starts a new pair. ``cause`` is the side
-        that caused the end, if any. The task of each side then closes the side. The outcome has two
-        close frames: the first for ``cause``, the second for its peer. Without a cause, both sides
-        get the second close frame.
+        ``cause`` is the side that caused the end, if any. It gets `Outcome.close_for_cause`, and
+        its peer gets `Outcome.close_for_peer`. Without a cause, both get `Outcome.close_for_peer`.
+        The task of each side then closes the side. A client that arrives with the code after this
+        call starts a new pair.
         """
         self.free_code(self)
         if self.outcome is None:
@@ -101,21 +100,8 @@ class Pair:
 
     @property
     def text_sender(self) -> str:
-        """Side whose text messages were dropped: ``a``, ``b``, or "" if neither sent any."""
+        """Side that sent text messages: ``a`` if side A did, else ``b`` if side B did, else ""."""
         a, b = self.a, self.b
         if a.reframer.message_counts[TEXT]:
             return "a"
         return "b" if b is not None and b.reframer.message_counts[TEXT] else ""
-
-    @property
-    def traffic(self) -> Traffic:
-        """Traffic of the pair. Before side B joins, early data does not count."""
-        a, b = self.a, self.b
-        if b is None:
-            return Traffic(text_messages_dropped=(a.reframer.message_counts[TEXT], 0))
-        counts = a.reframer.message_counts, b.reframer.message_counts
-        return Traffic(
-            bytes=(a.passed_on, b.passed_on),
-            messages=(counts[0][BINARY], counts[1][BINARY]),
-            text_messages_dropped=(counts[0][TEXT], counts[1][TEXT]),
-        )

@@ -1,6 +1,6 @@
 """Run a joined pair: a nursery with two pumps. Each pump forwards one direction.
 
-When the source of a pump departs, the pump cancels the nursery. This also ends the other pump.
+When the source of a pump departs, the pump cancels the nursery, which also ends the other pump.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> Non
 class Pump:
     """Forwarder of one direction, from ``source`` to ``sink``.
 
-    A failed write to the sink does not end the pump. The other pump must still forward the data of
-    the sink, up to the sink's close frame or the end of its stream. Both have ``close_timeout``
-    for this.
+    A failed write to the sink does not end the pump at once, because the other pump must still
+    forward the data that the sink has sent, up to its close frame or the end of its stream. Both
+    pumps have ``close_timeout`` for this.
     """
 
     __slots__ = ("_limited", "_pair", "_scope", "_sent", "_settings", "_sink", "_source")
@@ -105,7 +105,7 @@ class Pump:
             self._give_up_soon()
 
     async def _keep_to_limits(self) -> None:
-        """End the pair if it reached its byte quota. Wait until the rate limit permits a read."""
+        """End the pair if it reached its byte quota; wait until the rate limit permits a read."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
             self._pair.end(Outcome.OVER_BYTES)

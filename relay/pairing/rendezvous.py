@@ -1,8 +1,8 @@
 """Table of the codes in use. It joins two clients with the same code, and refuses a third client.
 
 No function waits, and the time is an argument. *Teardown by identity*: a pair that ends frees its
-code only if the table still maps the code to this pair. So an old pair that ends late never affects
-a newer pair with the same code.
+code only if the table still maps the code to this pair. So the late end of an old pair never
+affects a newer pair with the same code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class PairFull(Exception):
 
 
 class Rendezvous:
-    """Map each code in use to its pair."""
+    """Mapping of each code in use to its pair."""
 
     __slots__ = ("_pairs", "_waiting")
 
@@ -27,7 +27,7 @@ class Rendezvous:
         self._waiting: dict[Pair, None] = {}
 
     def __len__(self) -> int:
-        """Return the number of codes in use, that is, of waiting and joined pairs."""
+        """Return the number of codes in use, which is the number of waiting and joined pairs."""
         return len(self._pairs)
 
     @property

@@ -1,4 +1,4 @@
-"""The sweeper: end sides that have expired, are unresponsive or are stalled.
+"""The sweeper: end sides that have expired, or that are unresponsive or stalled.
 
 The sweeper also prunes the limits per client, and reports dropped text messages.
 """
@@ -16,9 +16,10 @@ from ..settings import RelaySettings
 from .keepalive import KeepaliveResult, check_interval
 from .pair import Pair
 from .rendezvous import Rendezvous
+from .stall import end_if_stalled
 
 PAIRS_PER_CHECKPOINT = 100
-"""Number of pairs that are checked before other tasks run."""
+"""Number of pairs that are checked in a row before other tasks can run."""
 
 TEXT_INTERVAL = 1.0
 """Seconds between two searches for dropped text messages."""
@@ -84,11 +85,7 @@ def check_pair(settings: RelaySettings, pair: Pair) -> None:
         )
         if result is KeepaliveResult.PING:
             side.ping()
-        elif result is not KeepaliveResult.OK:
-            pair.end(OUTCOMES[result], side)
-
-
-OUTCOMES = {
-    KeepaliveResult.UNRESPONSIVE: Outcome.UNRESPONSIVE,
-    KeepaliveResult.STALLED: Outcome.STALLED,
-}
+            continue
+        end_if_stalled(pair, side, settings.stall_timeout, now)
+        if result is KeepaliveResult.UNRESPONSIVE:
+            pair.end(Outcome.UNRESPONSIVE, side)

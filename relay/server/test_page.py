@@ -1,7 +1,7 @@
-"""Load the page at /test, with which users test connections of their browser through the relay.
+"""Load the page at /test, which lets users test connections from their browser through the relay.
 
-The folder web/ contains the sources of the page. They are combined into one response, so that the
-page needs no other request, and works behind a proxy that maps a path prefix to the relay.
+The sources of the page, in the folder web/, are combined into one response. So the page needs no
+further requests, and works behind a proxy that maps a path prefix to the relay.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ..settings import RelaySettings
 PATHS: Final = (b"/test", b"/test/")
 
 SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "view.js", "test.js")
-"""Files of the script in the page, in the order in which they are joined."""
+"""Files that are joined, in this order, into the script of the page."""
 
 
 def load_test_page(settings: RelaySettings) -> dict[bytes, Response]:
-    """Read the files of the page. Return the response with the page for each of its paths.
+    """Build the page from its files. Return a response with the page for each path in `PATHS`.
 
     The page asks the user for the token if the settings name a token file. Raises OSError if a file
     cannot be read.

@@ -1,7 +1,7 @@
 """Classify failed TLS handshakes for logs and metrics.
 
-Pure. The result depends only on the reason code of the OpenSSL error. Reason codes come from a
-fixed table, so the result contains no data from the client.
+Pure. The result depends only on the reason code of the OpenSSL error. OpenSSL has a fixed table of
+reason codes, so the result contains no data from the client.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TlsFailure(StrEnum):
 
 
 class HandshakeFailure(NamedTuple):
-    """Kind of failure of a TLS handshake, and the reason from OpenSSL; "" if there is no reason."""
+    """Kind of a failed TLS handshake, and the reason from OpenSSL; "" if there is no reason."""
 
     kind: TlsFailure
     detail: str = ""
@@ -72,7 +72,7 @@ CERTIFICATE_ALERTS: Final = {
 
 
 def classify_failure(error: BaseException | None) -> HandshakeFailure:
-    """Return the kind and the reason of a failed handshake. An error without reason is a reset."""
+    """Return the kind and the reason of a failure. An error without a reason code is a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""

@@ -1,4 +1,4 @@
-// Hints at the usual reasons of a failure: the probable cause, and what to do.
+// Hints for failures: the probable cause, and what to do.
 
 const READ_TIMEOUT = ['A proxy or a firewall closes idle connections too early.',
   'Raise the read timeout of the proxy above 60 seconds, or lower ping_interval of the relay.'];
@@ -10,7 +10,7 @@ const NO_UPGRADE = ['A proxy does not pass on the upgrade, or a limit of the rel
 const CHANGED = ['A proxy changes messages, or the server is not an arc-relay.',
   'Run arc-relay probe from another machine, and look at the proxies in between.'];
 
-// The first cause of a failure that has an entry gives the hint; an entry for the step takes precedence.
+// The first cause with an entry gives the hint. Its entry for the step (`step: cause`) takes precedence.
 const HINTS = {
   'first: token': ['The token is wrong; or a proxy does not pass on the upgrade or the query.',
     'Enter the token of the relay again. A browser hides the reason: the log of the relay has it.'],
@@ -74,7 +74,8 @@ function hintFor(step, causes) {
   return HINTS[keys.find((key) => key in HINTS)] ?? HINTS['closed 1006'];
 }
 
-// Return the causes of a refused upgrade. A browser hides its status, but shows the health of the relay.
+// Return the possible causes of a refused upgrade. A browser hides the status of the refusal from the page, but
+// lets the page request the health of the relay.
 async function refusalCauses(base, hasToken, isBlocked) {
   if (isBlocked) return ['blocked'];
   try {
@@ -83,7 +84,7 @@ async function refusalCauses(base, hasToken, isBlocked) {
     if (health.draining) return ['draining'];
     if (health.full) return ['full'];
   } catch (error) {
-    // A proxy may hide the path, whose response is then no JSON.
+    // A proxy may not pass on /ready, and its own response is then not JSON.
     if (error instanceof TypeError || error.name === 'TimeoutError') return ['offline'];
   }
   return hasToken ? ['token', 'refused'] : ['refused'];

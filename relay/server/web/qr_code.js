@@ -1,7 +1,7 @@
 'use strict';
 // Encode a text as a QR code (ISO/IEC 18004): byte mode, error correction level M, versions 1 to 10.
 
-// For each version: all codewords, codewords for error correction in a block, blocks.
+// For each version: the number of codewords, of error correction codewords in a block, and of blocks.
 const VERSIONS = [
   [26, 10, 1], [44, 16, 1], [70, 26, 1], [100, 18, 2], [134, 24, 2],
   [172, 16, 4], [196, 18, 4], [242, 22, 4], [292, 22, 5], [346, 26, 5],
@@ -21,7 +21,7 @@ for (let exponent = 0, value = 1; exponent < 255; exponent++) {
 }
 const multiply = (a, b) => a && b ? POWERS[(LOGARITHMS[a] + LOGARITHMS[b]) % 255] : 0;
 
-// Return the codewords for the error correction of a block (Reed-Solomon).
+// Return the error correction codewords of a block (Reed-Solomon).
 function errorCorrection(block, size) {
   let generator = [1];
   for (let root = 0; root < size; root++) {
@@ -36,15 +36,15 @@ function errorCorrection(block, size) {
   return rest.slice(block.length);
 }
 
-// Return the smallest version with room for a number of bytes, or undefined.
+// Return the smallest version with room for `length` bytes, or undefined if there is none.
 const versionFor = (length) => VERSIONS.findIndex(([all, correction, blocks], index) =>
   length + (index < 9 ? 2 : 3) <= all - correction * blocks) + 1 || undefined;
 
-// Return all codewords of a message, in the order in which the code has them.
+// Return all codewords of a message, in the order in which the QR code contains them.
 function codewords(bytes, version) {
   const [all, correction, count] = VERSIONS[version - 1];
   const size = all - correction * count;
-  // The mode has 4 bits, and the length 8 bits, or 16 bits from version 10 on.
+  // The mode takes 4 bits. The length takes 8 bits, or 16 bits from version 10 on.
   const digits = [4, ...(version < 10 ? [] : [bytes.length >> 12, bytes.length >> 8 & 15]),
     bytes.length >> 4 & 15, bytes.length & 15, ...bytes.flatMap((byte) => [byte >> 4, byte & 15]), 0];
   const data = [];
@@ -72,7 +72,7 @@ function withRemainder(value, polynomial, bits) {
   return value << bits | rest;
 }
 
-// Draw a code with one of the eight masks; return rows of booleans, true for dark.
+// Draw a QR code with one of the eight masks; return rows of booleans, true for dark.
 function draw(bytes, version, mask) {
   const size = version * 4 + 17;
   const rows = Array.from({ length: size }, () => Array(size));
@@ -109,7 +109,7 @@ function draw(bytes, version, mask) {
     rows[8][bit < 8 ? size - 1 - bit : bit < 9 ? 7 : 14 - bit] = dark;
   }
   rows[size - 8][8] = true;
-  // The bits fill pairs of columns from the right, upwards and downwards in turn.
+  // The bits fill pairs of columns from right to left, alternately upwards and downwards.
   const message = codewords(bytes, version);
   let bit = 0;
   for (let right = size - 1, up = true; right > 0; right -= right === 8 ? 3 : 2, up = !up) {
@@ -126,7 +126,8 @@ function draw(bytes, version, mask) {
   return rows;
 }
 
-// Return how hard a code is to read; the standard defines the four kinds of patterns that count.
+// Return the penalty of a QR code, which is higher if scanners find the code harder to read. The standard defines
+// four kinds of patterns that add to it.
 function penalty(rows) {
   let points = 0;
   for (const lines of [rows, rows.map((_, x) => rows.map((row) => row[x]))]) {

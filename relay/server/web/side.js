@@ -1,11 +1,11 @@
-// One side of the pair: a WebSocket, with its messages in a queue; and the answers of the second side.
+// One side of the pair: a WebSocket and a queue of received messages. Also the answers of the second side.
 
 const SIZE = 1024 * 1024;  // bytes of a large message
 const TIMEOUT = 15;  // seconds for a step
-const MAX_REQUESTS = 64;  // any client that knows the code could be the first side
+const MAX_REQUESTS = 64;  // a limit, because any client that knows the code could be the first side
 
 class Failure extends Error {
-  // causes: keys of HINTS, the most specific one first
+  // causes: keys of HINTS, the most specific first
   constructor(message, ...causes) {
     super(message);
     this.causes = causes;
@@ -16,7 +16,7 @@ class Side {
   constructor(url) {
     this.messages = [];
     this.opened = false;
-    this.closing = undefined;  // the event of the end of the connection
+    this.closing = undefined;  // the close event, once the connection has ended
     this.wake = () => {};
     this.socket = new WebSocket(url);
     this.socket.binaryType = 'arraybuffer';
@@ -32,7 +32,7 @@ class Side {
     return new Failure(`The connection ${text.trim()}.`, `${cause} ${reason}`, cause, 'closed');
   }
 
-  // Wait until the connection changes, at most for a number of seconds.
+  // Wait until the connection opens, ends or receives a message, for at most a number of seconds.
   change(seconds) {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, seconds * 1000);
@@ -40,7 +40,7 @@ class Side {
     });
   }
 
-  // Wait until a condition is true; fail if the connection ends or the time is over.
+  // Wait until a condition is true; throw a Failure if the connection ends first or the time runs out.
   async until(isTrue, what, seconds = TIMEOUT) {
     const end = performance.now() + seconds * 1000;
     while (!isTrue()) {
@@ -56,14 +56,14 @@ class Side {
     return this.messages.shift();
   }
 
-  // Receive an answer of the other side; fail if it is another one than the wanted one.
+  // Receive a message from the other side; throw a Failure if it is not an answer of the expected type.
   async answer(type, what, seconds) {
     const found = parse(await this.receive(what, seconds));
     if (found?.type !== type) throw new Failure(`Another message came in place of the ${what}.`, 'changed');
     return found;
   }
 
-  // The relay drops text messages, so that a request or an answer is binary, too.
+  // Requests and answers are binary messages, because the relay drops text messages.
   send(type, values) {
     this.socket.send(new TextEncoder().encode(JSON.stringify({ type, ...values })));
   }
@@ -73,7 +73,7 @@ class Side {
   }
 }
 
-// Return the request or the answer in a message, or undefined for a large message.
+// Return the request or the answer in a message, or undefined if the message is large or is not JSON.
 function parse(message) {
   try {
     return message.length < 1000 ? JSON.parse(new TextDecoder().decode(message)) : undefined;
@@ -86,20 +86,20 @@ function parse(message) {
 function randomMessage() {
   const message = new Uint8Array(SIZE);
   for (let start = 0; start < SIZE; start += 65536) {
-    crypto.getRandomValues(message.subarray(start, start + 65536));  // its limit for one call
+    crypto.getRandomValues(message.subarray(start, start + 65536));  // the limit of one call
   }
   return message;
 }
 
-// Return a hash of a message (FNV-1a). It finds errors, not attacks: a page that was loaded without TLS has
-// no SHA-256.
+// Return the FNV-1a hash of a message, which detects errors but not attacks. Browsers do not offer SHA-256 to a
+// page that was loaded without TLS.
 function hash(message) {
   let value = 0x811c9dc5;
   for (const byte of message) value = Math.imul(value ^ byte, 0x01000193);
   return (value >>> 0).toString(16).padStart(8, '0');
 }
 
-// Answer the requests of the first side until it ends the test; return true if its test passed.
+// Answer the requests of the first side until it ends the test. Return true if it reports that the test passed.
 async function answerRequests(side) {
   let sent = false;
   side.send('joined');

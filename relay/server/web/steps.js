@@ -1,4 +1,4 @@
-// Steps of the test, as the first side runs them. Each returns what it measured, as a text.
+// Steps of the test, which the first side runs. Each returns its result as a text, or undefined if it was skipped.
 
 const ROUNDS = 20;
 const IDLE = 60;  // seconds
@@ -7,7 +7,8 @@ const milliseconds = (value) => `${value < 10 ? value.toFixed(1) : Math.round(va
 const rate = (seconds) => `1 MiB in ${seconds.toFixed(2)} s, ${(SIZE / 1e6 / seconds).toFixed(1)} MB/s, same hash`;
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-// Send a small message and wait for its answer; return the milliseconds, and its place among the messages.
+// Send a small message and wait for its answer. Return the milliseconds, and the number of messages that the
+// second side had then received.
 async function roundTrip({ a }, id) {
   const start = performance.now();
   a.send('echo', { id });
@@ -29,7 +30,7 @@ async function connectSecond(test) {
   if (test.alone) {
     test.b = new Side(test.url(false));
     await opened(test, test.b);
-    answerRequests(test.b).catch(() => {});  // the first side notices, and reports it
+    answerRequests(test.b).catch(() => {});  // the first side notices the failure, and reports it
     await test.a.answer('joined', 'answer');
     return milliseconds(performance.now() - start);
   }

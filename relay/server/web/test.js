@@ -38,7 +38,8 @@ async function runSteps(test) {
   return { skipped };
 }
 
-// Return the failure of the second side if it is in this page, and the first side only lost its peer.
+// Return the failure of the second side, if that side is in this page and the first side only lost its peer.
+// Otherwise, return the failure of the first side.
 function rootFailure({ a, b }, error) {
   if (!(error instanceof Failure)) return new Failure(`The page failed: ${error.message}`, 'page');
   return a?.closing?.code === 1011 && b?.closing ? b.failure : error;
@@ -69,7 +70,7 @@ async function runTest(alone) {
   }
 }
 
-// Be the second side of another device's test.
+// Act as the second side in the test of another device.
 async function answerTest(code) {
   find('controls').hidden = true;
   find('steps').hidden = true;

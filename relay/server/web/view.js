@@ -2,7 +2,7 @@
 
 const find = (id) => document.getElementById(id);
 
-// Return a new element; children are elements or texts.
+// Return a new element; its children are elements or strings.
 function element(name, attributes = {}, ...children) {
   const isSvg = ['svg', 'path', 'rect', 'line'].includes(name);
   const made = isSvg ? document.createElementNS('http://www.w3.org/2000/svg', name) : document.createElement(name);
@@ -26,7 +26,7 @@ class View {
     for (const key of this.rows.keys()) this.show(key, 'pending');
   }
 
-  // Show the state of a step, and what it measured.
+  // Show the state of a step, and its result as text.
   show(key, state, detail = '') {
     const row = this.rows.get(key);
     [row.querySelector('.mark').textContent, row.querySelector('.state').textContent] = STATES[state];
@@ -49,7 +49,7 @@ class View {
       chart, element('p', { class: 'caption' }, caption));
   }
 
-  // Show the remaining time of the idle step; its button sets `clicked`.
+  // Show the remaining time of the idle step, and a button that skips it and sets `clicked`.
   countdown(seconds, onClick) {
     const bar = element('progress', { max: seconds, value: 0, 'aria-label': 'idle time' });
     const button = element('button', { id: 'skip', type: 'button' }, 'Skip');
@@ -66,7 +66,7 @@ class View {
   invite(link) {
     find('invitation').hidden = link === undefined;
     if (link === undefined) return;
-    const rows = qrCode(link) ?? [], size = rows.length + 8;  // the margin has four modules
+    const rows = qrCode(link) ?? [], size = rows.length + 8;  // a margin of four modules on each side
     const path = rows.flatMap((row, y) => row.map((dark, x) => dark ? `M${x + 4} ${y + 4}h1v1h-1z` : '')).join('');
     find('code').replaceChildren(element('svg', { viewBox: `0 0 ${size} ${size}`, role: 'img',
       'aria-label': 'QR code of the link', 'shape-rendering': 'crispEdges' },
