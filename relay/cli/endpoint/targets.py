@@ -63,7 +63,7 @@ def parse_address(text: str) -> Address:
     except ValueError:
         port = 0
     if port == 0:
-        raise ValueError("the port must be 1 to 65535, an IPv6 address in brackets: [::1]:80")
+        raise ValueError("give a port from 1 to 65535, and IPv6 in brackets, as in [::1]:80")
     return Address(host, port)
 
 
