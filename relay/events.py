@@ -79,7 +79,7 @@ class PairEnded:
         bytes: Bytes that the relay forwarded from each side to its peer, including frame headers.
         messages: Number of binary messages that the relay forwarded from each side to its peer.
         text_messages_dropped: Number of text messages from each side that the relay dropped.
-        blocked_time: Seconds for which data from each side waited until the peer accepted it.
+        blocked_time: Seconds for which data from each side waited for a slow peer.
         clients: Client address of each side; "" if unknown.
     """
 
@@ -133,7 +133,7 @@ class ProxyNotTrusted:
 
     The relay ignores the header X-Forwarded-For of this proxy, so all clients behind the proxy
     count as one client. A client that sends the header itself also causes this event, because the
-    relay cannot distinguish it from a proxy. The relay reports the event only once.
+    relay cannot distinguish this client from a proxy. The relay reports the event only once.
 
     Args:
         peer: Address of the proxy; ``unix`` for a Unix socket; "" if unknown.

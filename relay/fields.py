@@ -31,8 +31,8 @@ class Field:
     convert: Callable[[str], Any] = str
     """Function that converts text to `kind`, and raises ValueError if the syntax is wrong."""
     check: Callable[[Any], Any]
-    """Function that returns the normal form of a value, or of each item if the value is a list. It
-    raises ValueError if the value is not allowed."""
+    """Function that returns the normal form of a value, or raises ValueError if the value is not
+    allowed. If the value is a list, the function gets one item at a time."""
     metavar: str = "TEXT"
     """Placeholder for the value in the output of ``--help``."""
     units: Units = ()
@@ -119,7 +119,7 @@ class Definition(NamedTuple):
 
 
 def iter_fields(settings: Any) -> Iterator[Definition]:
-    """Yield the settings of a dataclass, or of its instance, in the order of declaration."""
+    """Yield the settings of a dataclass or of an instance of one, in the order of declaration."""
     for item in fields(settings):
         if "field" in item.metadata:
             yield Definition(item.name, item.default, item.metadata["field"])
@@ -176,7 +176,7 @@ def integer(
     metavar: str = "NUMBER",
     **about: Any,
 ) -> Any:
-    """Declare an integer setting in the unit ``of``. Without a ``maximum``, 0 means no limit."""
+    """Declare an integer setting. ``of`` is its unit. Without a ``maximum``, 0 means no limit."""
     zero = "no limit" if maximum == MAX_FLOAT else ""
     units = SIZE if of else ()
     return define(

@@ -39,7 +39,7 @@ class Outcome(Enum):
     BROKEN = "broken", PEER_FAILED, PEER_FAILED
     """The connection of a side failed, or a side did not read its 101 response in time."""
     VIOLATED = "violated", PEER_FAILED, PEER_FAILED
-    """A side violated RFC 6455 or exceeded a limit for messages."""
+    """A side violated RFC 6455, or sent a message that exceeds a limit."""
     UNRESPONSIVE = "unresponsive", Close(CloseCode.INTERNAL_ERROR, "keepalive timeout"), PEER_FAILED
     """A silent side did not answer a keepalive ping within ``ping_timeout``."""
     STALLED = "stalled", Close(CloseCode.INTERNAL_ERROR, "stall timeout"), PEER_FAILED

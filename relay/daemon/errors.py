@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StartError(Exception):
-    """Error that ends a command, such as a relay that cannot start.
+    """Error that ends a command, for example because the relay cannot start.
 
     The message is one line with the operation and the cause.
     """

@@ -40,7 +40,7 @@ class Summary:
         return trio.current_time() - self._began
 
     async def write(self) -> None:
-        """Write the summary. Other tasks can run between two lines about pairs."""
+        """Write the summary. Let other tasks run after each line about a pair."""
         now = self._handle.statistics()
         self._log.info(
             "summary",

@@ -1,6 +1,7 @@
 """Admit connections within the limits of the relay, and check the token.
 
-Pure: the caller passes the time, in seconds of its own clock. A connection is any hashable object.
+Pure: the caller passes the time, in seconds of its own clock. A connection can be any hashable
+object.
 """
 
 from __future__ import annotations
@@ -108,8 +109,8 @@ class AdmissionControl:
     def check_join(self, authorization: int, host: int) -> Refusal | None:
         """Return the refusal if a client may not join a waiting side, otherwise None.
 
-        One of the two must be authorized. ``authorization`` is the result of `authorize` for the
-        client, and ``host`` is the result for the waiting side.
+        The client or the waiting side must be authorized. ``authorization`` is the result of
+        `authorize` for the client, and ``host`` is the result for the waiting side.
         """
         allowed = self.is_authorized(authorization) or self.is_authorized(host)
         return None if allowed else Refusal(Reason.NO_AUTHORIZED_HOST)

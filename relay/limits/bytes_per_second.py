@@ -9,14 +9,15 @@ import math
 from typing import Final
 
 MAX_CREDIT_SECONDS: Final = 1 / 32
-"""Maximum credit, expressed in seconds of data at the configured rate.
+"""Maximum credit: the data of this number of seconds at the configured rate.
 
-Credit is the amount of data that may be read without a delay. It compensates for delays and writes
-that took longer than planned. An idle side accumulates no more credit than this.
+Credit is the amount of data that may be read without a delay. It makes up for time that was lost
+because a write blocked or a delay lasted too long. An idle side accumulates no more credit than the
+maximum.
 """
 
 SECONDS_PER_READ: Final = 1 / 16
-"""Maximum size of one read, expressed in seconds of data at the configured rate.
+"""Maximum size of one read: the data of this number of seconds at the configured rate.
 
 Small reads avoid bursts.
 """
@@ -30,9 +31,10 @@ class Pacer:
 
     ``rate`` is positive, in bytes per second; infinity means no limit.
 
-    In any interval, the data exceeds the rate by at most one ``chunk`` and `MAX_CREDIT_SECONDS` of
-    data. At 8 KiB per second or more, the excess is below 2 % in five seconds, even after an idle
-    time. At lower rates it can be greater, because a chunk has at least `MIN_CHUNK` bytes.
+    Over any interval, the number of bytes read exceeds ``rate`` times the interval by at most one
+    ``chunk`` plus ``rate`` times `MAX_CREDIT_SECONDS`. Over five seconds, at a rate of 8 KiB per
+    second or more, the excess is less than 2 % of the allowed bytes, even after an idle period. At
+    a lower rate, it can be greater, because a chunk has at least `MIN_CHUNK` bytes.
     """
 
     __slots__ = ("_paid_at", "_rate", "_total", "chunk")
@@ -45,14 +47,14 @@ class Pacer:
         """Maximum size, in bytes, of one read; at most ``read_size``."""
 
     def delay_for(self, total: int, now: float) -> float:
-        """Charge the bytes since the last call; return the seconds to wait before reading again.
+        """Record the bytes read since the last call; return the delay before the next read.
 
-        ``total`` is the number of bytes since the first read, including the bytes to charge.
+        ``total`` is the number of all bytes read so far. The delay is in seconds.
         """
         count, self._total = total - self._total, total
         return self.delay(count, now)
 
     def delay(self, count: int, now: float) -> float:
-        """Charge ``count`` bytes; return the seconds to wait before reading again."""
+        """Record a read of ``count`` bytes; return the seconds to wait before the next read."""
         self._paid_at = max(self._paid_at, now - MAX_CREDIT_SECONDS) + count / self._rate
         return max(0.0, self._paid_at - now)

@@ -31,7 +31,7 @@ class ClientLimits:
 
     A client has a bucket of ``max_connects_per_minute`` tokens that refills evenly within a minute.
     Each attempt takes one token, even if the attempt exceeds ``max_connections_per_client``. If the
-    bucket is empty, the attempt is refused without changing the bucket, so that the retry time in
+    bucket is empty, the attempt is refused and takes nothing from the bucket, so the retry time in
     the refusal stays valid.
     """
 
@@ -51,7 +51,7 @@ class ClientLimits:
         return len(self._connections) + len(self._full_at)
 
     def acquire(self, client: str, now: float) -> Refusal | None:
-        """Count a new connection of a client and return None, or return the refusal.
+        """Count a new connection of a client and return None; at a limit, return the refusal.
 
         The caller must call `release` once for each admitted connection, but not for a refused one.
         """
@@ -76,13 +76,14 @@ class ClientLimits:
     def prune(self, now: float) -> None:
         """Drop full buckets, beginning with the oldest, until the oldest bucket is not full.
 
-        The caller must prune at intervals, because otherwise only new connections drop buckets.
+        The caller must prune at intervals. Otherwise, buckets are dropped only when a connection
+        arrives, and an idle relay keeps them.
         """
         while self._prune_first(now):
             pass
 
     def _attempt(self, client: str, now: float) -> float:
-        """Take a token from a client's bucket; return 0, or the seconds to wait if it is empty."""
+        """Take a token from a client's bucket; return 0, or the seconds to wait for a token."""
         full_at = max(self._full_at.get(client, now), now) + self._interval
         wait = full_at - MINUTE - now
         if wait > ROUNDING:

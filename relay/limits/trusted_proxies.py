@@ -19,8 +19,9 @@ class TrustedProxies:
     """The proxies whose X-Forwarded-For is trusted.
 
     Each entry is an address, a network such as 10.0.0.0/8, or `UNIX` for every peer on a Unix
-    socket. An IPv4-mapped IPv6 address counts as the IPv4 address, here and in X-Forwarded-For.
-    Raises ValueError if an entry has none of these forms. The message quotes the entry.
+    socket. An IPv4-mapped IPv6 address counts as the IPv4 address, in an entry and in
+    X-Forwarded-For. Raises ValueError if an entry has none of these forms. The message quotes the
+    entry.
     """
 
     __slots__ = ("_networks", "_none", "_reported", "_unix")
@@ -44,8 +45,8 @@ class TrustedProxies:
 
         Entries left of the client's address may be spoofed, and are ignored. If an entry is not an
         address, for example "unknown" or empty, the trusted proxy that appended the entry counts as
-        the client. All clients behind this proxy with such entries share its rate-limit key, so a
-        client can neither avoid the limits nor spoof an address with such an entry.
+        the client. So all clients with such entries share the rate-limit key of the proxy, and none
+        of them can avoid the limits or spoof an address.
 
         An entry may have a port, brackets, quotes and a scope; the result has none of them. If
         ``peer`` is not an address, it is never trusted, and is returned unchanged. Without trusted

@@ -25,9 +25,9 @@ async def closing_handshake(
     relay echoes a close frame, and answers a violation with the close code of the violation. If
     ``end`` is None, the relay sends ``close``. If both are None, it sends no close frame.
 
-    After a violation, even after one that follows ``close``, all further input is discarded. If the
-    relay closed the connection with unread input, the kernel would reset it, and the reset could
-    destroy the close frame.
+    The client may violate RFC 6455 even after ``close`` was sent. After any violation, all further
+    input is discarded. If the relay closed the connection with unread input, the kernel would reset
+    the connection, and the reset could destroy the close frame.
 
     ``receive_until`` takes a function, and calls it with the bytes of each read until the function
     returns True. Raises the exceptions of ``receive_until`` and `Transport.send_all`. The caller
@@ -41,7 +41,7 @@ async def closing_handshake(
         await transport.send_all(close_frame(*close))
 
         def discard(data: bytes) -> bool:
-            """Discard frames. Return True after a close frame, a violation or b""."""
+            """Discard frames. Return True after a close frame, a violation or b"" (the end)."""
             nonlocal end
             *_, end = reframer.feed(data)
             return end is not None or not data

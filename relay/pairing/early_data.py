@@ -11,7 +11,7 @@ from .side import Side
 EARLY_DATA_LIMIT: Final = 64 * 1024
 """Maximum size, in bytes, of the early data, including an incomplete message.
 
-The last read may exceed it by up to `MIN_READ` bytes.
+The last read may exceed this maximum by up to `MIN_READ` bytes.
 """
 
 
@@ -27,8 +27,9 @@ class EarlyData:
     async def receive(self) -> None:
         """Buffer early data until the side departs. The caller cancels this once side B joins.
 
-        Once `EARLY_DATA_LIMIT` is reached, this method stops reading, and only waits until the
-        client disconnects, if the platform reports this. Cancellation loses no bytes.
+        Once `EARLY_DATA_LIMIT` is reached, this method stops reading and waits until the client
+        disconnects. If the platform does not report the end of a stream, the method waits until it
+        is cancelled. Cancellation loses no bytes.
         """
         side = self._side
         while side.departed is None and (

@@ -26,7 +26,7 @@ from ..settings import RelaySettings
 CHECKS_PER_TIMEOUT: Final = 16
 """Number of checks during the shorter of ``ping_interval`` and ``stall_timeout``.
 
-A side is ended at most one check interval late, which is a sixteenth of that time.
+A side is ended late by at most one check interval, which is a sixteenth of the shorter setting.
 """
 
 # Minimum and maximum silence before a ping, in sixteenths of ping_interval. The true silence may be
@@ -85,8 +85,8 @@ def check_interval(settings: RelaySettings) -> float | None:
 class KeepaliveState:
     """Keepalive state of a side between two checks.
 
-    ``jitter`` is a random number from 0 to 1. It spreads the pings to sides that connected at the
-    same time.
+    ``jitter`` is a random number from 0 to 1. Because of it, sides that connected at the same
+    time are pinged at different times.
     """
 
     jitter: float
@@ -94,11 +94,11 @@ class KeepaliveState:
     checked_at: float = field(init=False)
     """Time of the last check; before the first check, the time of the handshake."""
     silent_since: float = field(init=False)
-    """Start of the side's silence, or the last check that expected no pong, if that is later."""
+    """Start of the silence, but not before the last check with reading paused or writes blocked."""
     probes_acked_at: float = field(init=False)
     """Time of the last check with fewer than `MIN_UNACKED_PROBES` unacknowledged probes."""
     last_blind_ping: float = field(init=False)
-    """Time of the last ping that was sent while reading was paused. Its pong is not read."""
+    """Time of the last ping that was sent while the relay was not reading from the side."""
     received: int = 0
     pinged_at: float | None = None
     """Time of the last ping; None if the side has answered it, or has not been pinged."""
@@ -107,7 +107,7 @@ class KeepaliveState:
     acked_bytes: int | None = None
     """Number of acknowledged bytes at the last check; None if no data was unsent at that check."""
     progress_at: float = field(init=False)
-    """Time of the last check at which the side had accepted data, or no data was unsent."""
+    """Time of the last check that found progress: the side accepted data, or no data was unsent."""
 
     def __post_init__(self, connected_at: float) -> None:
         self.checked_at = self.silent_since = self.probes_acked_at = connected_at

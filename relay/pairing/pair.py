@@ -18,8 +18,8 @@ from .side import Side
 class Pair:
     """Two sides with the same code, or one side that waits for its peer.
 
-    The task of side A runs the pair. The class has the repr of ``object``, so that no log and no
-    traceback shows the code.
+    The task of side A runs the pair. The ``repr`` of a pair shows no field, so that no secret
+    reaches a log.
     """
 
     code: str
@@ -27,7 +27,7 @@ class Pair:
     since: float
     """Time of side A's handshake, in seconds of the trio clock."""
     free_code: Callable[[Pair], None]
-    """Function that frees the code, unless a newer pair uses it."""
+    """Function that frees the code of the pair, unless a newer pair uses the code."""
     b: Side | None = None
     joined: float | None = None
     """Time at which side B joined, in seconds of the trio clock; None before that."""
@@ -60,7 +60,10 @@ class Pair:
         return self.a.client, self.b.client if self.b else ""
 
     def is_reading_paused(self, side: Side) -> bool:
-        """Return True if the relay is not reading from a side now. A slow peer is one reason."""
+        """Return True if the relay is not reading from a side now.
+
+        The relay pauses reading while the peer is slow, and while `Side.reading_paused` is set.
+        """
         peer = self.b if side is self.a else self.a
         return side.reading_paused or (peer is not None and peer.transport.write_blocked)
 
@@ -87,9 +90,10 @@ class Pair:
             self.pumps.cancel()
 
     def finish(self) -> None:
-        """Signal the tasks of both sides to close their sides. The task of side A calls this last.
+        """Let the tasks of both sides close their sides.
 
-        If the pair ended just as side B joined, early data may remain. It is sent to side B first.
+        The task of side A calls this method when the task no longer uses either side. If the pair
+        ended just as side B joined, early data may remain, and is sent to side B first.
         """
         if self.b is not None and (held := self.early_data.take()):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):

@@ -44,9 +44,11 @@ class Rendezvous:
         return self._pairs.get(code)
 
     def join(self, code: str, side: Side, now: float) -> Pair:
-        """Add a side to the waiting pair with this code as side B, or to a new pair as side A.
+        """Add a side to the pair that waits with this code; if there is none, to a new pair.
 
-        If the code already has two sides, this raises PairFull and changes nothing.
+        In the waiting pair, the side becomes side B. In the new pair, it becomes side A.
+
+        If the code already has two sides, this method raises PairFull and changes nothing.
         """
         pair = self._pairs.get(code)
         if pair is None:

@@ -172,7 +172,8 @@ class Side:
     def parse(self, data: bytes) -> tuple[bytes, Control]:
         """Parse the bytes of one read. Return the frames for the peer, and the pings and pongs.
 
-        A close frame, a violation of RFC 6455 or b"" (the end of the stream) sets `departed`.
+        The pings and pongs are those of this side. A close frame, a violation of RFC 6455 or b""
+        (the end of the stream) sets `departed`.
         """
         if not data:
             # After a failed write, the end of the stream means a reset, because the kernel has
@@ -217,7 +218,7 @@ class Side:
                     )
 
     async def _receive_at_pace(self, take: Take) -> None:
-        """Receive until ``take`` returns True. The rate limit applies after `DISCARDED` bytes."""
+        """Receive until ``take`` returns True. The first `DISCARDED` bytes have no rate limit."""
         over, paced_from = False, self.received + DISCARDED
 
         def count(data: bytes) -> bool:

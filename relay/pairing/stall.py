@@ -13,7 +13,7 @@ from .side import Side
 
 
 def is_stalled(keepalive: KeepaliveState, timeout: float, now: float) -> bool:
-    """Return True if a side has made no progress for ``timeout`` seconds; 0 means no limit."""
+    """Return True if a side has made no progress for ``timeout`` seconds. 0 turns the check off."""
     return 0 < timeout <= now - keepalive.progress_at
 
 

@@ -1,6 +1,6 @@
 """The sweeper: end sides that have expired, or that are unresponsive or stalled.
 
-The sweeper also prunes the limits per client, and reports dropped text messages.
+The sweeper also drops the full token buckets of clients, and reports dropped text messages.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def expire_waiting(
 ) -> None:
     """Every ``sweep_interval``, end the sides that have waited for longer than ``pair_ttl``.
 
-    This also prunes the limits per client. Otherwise, only new connections would prune them.
+    Also drop the full token buckets of clients. Without this, only new connections would drop them.
     """
     while True:
         await trio.sleep(settings.sweep_interval)
@@ -60,7 +60,7 @@ async def expire_waiting(
 
 
 async def visit(pairs: Rendezvous, interval: float, check: Callable[[Pair], None]) -> None:
-    """Every ``interval`` seconds, call ``check`` with each pair, even if it has just ended."""
+    """Every ``interval`` seconds, call ``check`` with each pair, even one that has just ended."""
     while True:
         await trio.sleep(interval)
         for number, pair in enumerate(pairs):

@@ -76,7 +76,8 @@ OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 REPLY_OPCODES: Final = {PING: PONG, CLOSE: CLOSE}
 PING_FRAME: Final = bytes((FIN | PING, 5)) + b"relay"
-"""Ping frame that the relay sends. It has a payload because some libcurl versions hide empty pings.
+"""Ping frame that the relay sends. It has a payload because some versions of libcurl do not pass
+empty pings to the program.
 
 All pings have the same payload, because the relay accepts any data from the client as an answer.
 """
@@ -110,9 +111,9 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
     """Return the number of bytes that the parser needs from ``pos`` before it can continue.
 
     For a data frame, this is the size of its header. For a control frame, it is the size of the
-    whole frame. The result is 2 while the first two bytes of the frame have not both arrived.
-    ``message`` is the opcode of the incomplete message, or 0 between two messages. Raises
-    ProtocolError if the first two bytes violate RFC 6455 sections 5.2, 5.4 or 5.5.
+    whole frame. The result is 2 until the first two bytes of the frame have arrived. ``message`` is
+    the opcode of the incomplete message, or 0 between two messages. Raises ProtocolError if
+    the first two bytes violate RFC 6455 sections 5.2, 5.4 or 5.5.
     """
     if len(data) - pos < MIN_HEADER:
         return MIN_HEADER
@@ -140,8 +141,8 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
 def payload_length(header: bytes) -> int:
     """Return the payload length from a complete header (RFC 6455 section 5.2).
 
-    Raises ProtocolError if the encoding is not the shortest one, or if a 64-bit length has its
-    highest bit set.
+    Raises ProtocolError if the length is not encoded in the fewest bytes, or if a 64-bit length has
+    its highest bit set.
     """
     length = header[1] & ~MASK
     if length == LENGTH_IS_16:
@@ -158,7 +159,7 @@ def payload_length(header: bytes) -> int:
 
 
 def server_header(first: int, length: int) -> bytes:
-    """Return the header of an unmasked frame from its first byte and its payload length."""
+    """Return the header of an unmasked frame with this first byte and this payload length."""
     if length <= MAX_SHORT:
         return bytes((first, length))
     if length <= MAX_16:

@@ -171,7 +171,8 @@ def upgrade_error(request: Request) -> Response | None:
 def origin_error(request: Request, allowed_origins: AbstractSet[str]) -> Response | None:
     """Return the error response if the Origin of a request is not allowed, otherwise None.
 
-    The values of a repeated header Origin form a list, which equals no allowed origin.
+    If the header Origin is repeated, its values are joined into a list, which equals no allowed
+    origin.
     """
     origin = request.headers.get(b"origin")
     if not allowed_origins or origin is None:

@@ -64,7 +64,7 @@ def html_response(html: str, policy: str, *headers: tuple[str, str]) -> Response
 
 
 def source_hash(source: str) -> str:
-    """Return the expression with which a Content-Security-Policy allows this inline source."""
+    """Return the Content-Security-Policy expression that allows this inline style or script."""
     digest = hashlib.sha256(source.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 

@@ -80,8 +80,8 @@ def is_strict_code(code: str, target: bytes) -> bool:
     """Return True if every parser finds the same pair code in a request target.
 
     A load balancer that chooses a relay by the code may parse the query differently from the relay.
-    It may decode nothing, use the last of two ``pair`` parameters, end a parameter at a semicolon,
-    or ignore the case of the parameter name.
+    It may decode no percent-encoding, use the last of two ``pair`` parameters, end a parameter at a
+    semicolon, or ignore the case of the parameter name.
     """
     items = SEPARATORS.split(target.partition(b"?")[2], MAX_PARAMETERS)
     if len(items) > MAX_PARAMETERS:

@@ -5,7 +5,7 @@ of up to `MAX_BUFFERED` bytes is forwarded in one frame once the message is comp
 message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. So neither
 memory nor latency grows with the message size, and a control frame can follow each fragment. The
 message size is known once the header of the final frame has arrived. From then on, the minimum size
-of a fragment is the message size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, if this is less.
+of a fragment is this size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, but at most `MAX_BUFFERED`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Pieces = list[bytes | bytearray]
 """Parts of frames for the peer. Their concatenation is a sequence of complete frames."""
 
 Control = list[bytes] | tuple[()]
-"""Complete pings and pongs from one read, still masked; empty if the input ended in that read."""
+"""Pings and pongs that one read completed, still masked; empty if that read ended the input."""
 
 End = bytes | Violation
 """End of a client's input: the complete close frame, still masked, or a violation."""
@@ -52,32 +52,33 @@ Parsed = tuple[Pieces, Control, End | None]  # a named tuple would be slower
 """Result of one read: frames for the peer, control frames, and the end of the input or None."""
 
 MAX_EMPTY_FRAGMENTS: Final = 1024
-"""Maximum number of empty fragments in one message. No limit on bytes bounds this number."""
+"""Maximum number of empty fragments in one message. ``max_message_size`` does not bound them."""
 
 MAX_BUFFERED: Final = 64 * 1024
 """Maximum size, in bytes, of the buffer, and of a message that is forwarded in one frame.
 
-Some clients treat each fragment as a message, but terminals and agents send far smaller messages.
+Some clients treat each fragment of a longer message as a message, but terminals and agents send far
+smaller messages.
 """
 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
-"""Approximate maximum number of fragments of a message of up to 16 MiB.
+"""Approximate maximum number of fragments for one message, if the message has up to 16 MiB.
 
 A longer message may have more fragments, each with at least `MAX_BUFFERED` bytes. Some clients
 limit the number of fragments in a message; for example, websockets 17 accepts 4,096.
 """
 
 MAX_CONTROLS: Final = 16
-"""Maximum number of pings that the relay answers for each read.
+"""Maximum number of pings that the relay answers for each read, which bounds memory and delays.
 
-It answers the last pings, as RFC 6455 section 5.5.3 allows. This bounds memory and delays.
+The relay answers the last pings of the read, as RFC 6455 section 5.5.3 allows.
 """
 
 
 class Reframer:
     """Incremental parser that turns the frames of a client into frames for its peer.
 
-    Binary messages are unmasked but not interpreted. Text messages are dropped without unmasking.
+    Binary messages are unmasked but not interpreted. Text messages are dropped and never unmasked.
 
     ``max_message_size`` is the maximum size, in bytes, of a binary message; 0 means no limit. As
     soon as a frame header shows that the message exceeds the limit, nothing more is forwarded.
@@ -234,7 +235,7 @@ class Reframer:
         return stop
 
     def _control(self, frame: bytes, control: Control) -> Control:
-        """Return ``control`` with this frame added; an empty tuple if this is a close frame."""
+        """Return ``control`` with this ping or pong added; an empty tuple after a close frame."""
         opcode = frame[0] & OPCODE
         if opcode == CLOSE:
             validate_close_payload(control_payload(frame))

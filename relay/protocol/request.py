@@ -1,7 +1,7 @@
 """Parse the head of an HTTP/1.1 request.
 
 Pure. A regular expression parses common heads, and h11 parses all others. The regular expression
-accepts a subset of the heads that h11 accepts, with the same result. This module checks only the
+accepts only heads that h11 accepts too, and the result is the same. This module checks only the
 syntax of a request, not whether the relay can serve the request.
 
 The CPU time for a head is bounded, and does not depend on the number of reads in which the head
@@ -130,7 +130,7 @@ class RequestParser:
         return response
 
     def _scan(self) -> Request | Response | None:
-        """Search the new bytes for the end of the head; return the result of `feed`."""
+        """Search the new bytes for the end of the head; return the result for `feed` to return."""
         if self._fields < 0:
             if (error := self._begin_head()) is not None:
                 return error
@@ -182,7 +182,7 @@ def parse_head(head: bytes) -> Request | Response:
 def parse_common(match: re.Match[bytes]) -> Request | None:
     """Return the request from a head that `FAST_PATH` matched, or None if h11 must parse the head.
 
-    This is the case if Host is missing or repeated, or if the head has one of `SLOW_PATH_HEADERS`.
+    h11 must parse a head without Host, with repeated Host, or with one of `SLOW_PATH_HEADERS`.
     """
     target, lines = match.groups()
     fields = []

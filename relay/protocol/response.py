@@ -53,12 +53,12 @@ class Response:
         return self.content_type == PLAIN
 
     def with_retry_after(self, seconds: float) -> Response:
-        """Return this response with ``Retry-After``: the seconds rounded up, at least 1."""
+        """Return this response with ``Retry-After``: ``seconds`` rounded up, but at least 1."""
         return replace(self, headers=(("Retry-After", str(max(1, math.ceil(seconds)))),))
 
     @property
     def _hop_by_hop(self) -> list[str]:
-        """Names of fields that Connection must list: Upgrade, if present (RFC 9110 section 7.8)."""
+        """Fields that Connection must list: Upgrade, if it is present (RFC 9110 section 7.8)."""
         return [name for name, _ in self.headers if name == "Upgrade"]
 
     def encode(self, now: int) -> bytes:
@@ -100,7 +100,8 @@ def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
     """Return the response to a health request; ``pairs`` is the number of codes in use.
 
     ``draining`` is True if the relay refuses new sides because of a shutdown. ``full`` is True if
-    ``max_connections`` is reached and the request is for /ready; /health does not report this.
+    ``max_connections`` is reached and the request is for /ready. The response to /health does not
+    report a full relay.
     """
     problem = {"draining": True} if draining else {"full": True} if full else {}
     return Response(

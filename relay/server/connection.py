@@ -98,7 +98,7 @@ class Connection:
         self._nursery.start_soon(self._run, step, name="relay connection")
 
     async def _run(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run ``step``; then unregister the connection unless it waits as side B of a pair.
+        """Run ``step``; then unregister the connection, unless it is side B of a running pair.
 
         If ``step`` raises an exception, the exception is logged, and the connection is closed.
         """

@@ -1,7 +1,8 @@
 """Statistics of a relay, for its handle and for metrics.
 
 Pure. Events update the counters of a relay. The reframer of each side counts messages, and
-`traffic_of` reads these counts. A snapshot adds the traffic of open pairs to the counters.
+`traffic_of` reads these counts. A snapshot is the sum of the counters and
+the traffic of the open pairs, and changes neither.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ..settings import RelaySettings
 
 PATHS: Final = (b"/test", b"/test/")
 
-SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "view.js", "test.js")
+SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "test.js")
 """Files that are joined, in this order, into the script of the page."""
 
 
@@ -25,22 +25,15 @@ def load_test_page(settings: RelaySettings) -> dict[bytes, Response]:
     The page asks the user for the token if the settings name a token file. Raises OSError if a file
     cannot be read.
     """
-    style = read("test.css")
-    script = "\n".join(map(read, SCRIPTS))
-    html = (
-        read("test.html")
-        .replace("/* style */", style)
-        .replace("/* script */", script)
-        .replace('data-token="no"', f'data-token="{"yes" if settings.token_file else "no"}"')
-    )
+    web = files(__package__) / "web"
+    script = "\n".join((web / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    html, style = ((web / name).read_text(encoding="utf-8") for name in ("test.html", "test.css"))
+    html = html.replace("/* style */", style).replace("/* script */", script)
+    if settings.token_file:
+        html = html.replace('data-token="no"', 'data-token="yes"')
     policy = (
         f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)};"
         " img-src data:; connect-src 'self'; require-trusted-types-for 'script';"
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return dict.fromkeys(PATHS, html_response(html, policy))
-
-
-def read(name: str) -> str:
-    """Return the content of a file in the folder web/."""
-    return files(__package__).joinpath("web", name).read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Accept the connections in the backlog of a listener without waiting.
+"""Accept connections from the backlog of a listener, without waiting.
 
-Each accept of a `trio.SocketListener` needs a turn of the trio loop. A turn costs as much CPU time
-as parsing the request head of the connection.
+Each accept of a `trio.SocketListener` needs a turn of the trio loop. This turn costs as much CPU
+time as parsing the request head of the connection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import trio
 from .accepted_socket import AcceptedSocket, Socket
 
 MAX_NOT_SENT: Final = 16 * 1024
-"""Number of unsent bytes at which the kernel reports a TCP socket as not writable, as in trio."""
+"""The kernel reports a TCP socket as writable only while it has fewer unsent bytes than this.
+
+trio sets the same number for its own sockets.
+"""
 
 
 @runtime_checkable
@@ -28,7 +31,7 @@ class BacklogListener(Protocol):
         """The listening socket."""
 
     def accepted(self, sock: Socket) -> AcceptedSocket:
-        """Return the connection for a socket that was accepted from the listening socket."""
+        """Return the connection for a socket that the listener has accepted."""
 
 
 class Backlog:

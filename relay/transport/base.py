@@ -50,7 +50,7 @@ class Transport(trio.abc.AsyncResource):
     def __init__(
         self, sock: Socket | None, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        """Use a socket, if there is one. ``nursery`` runs the writes that no task waits for."""
+        """Store the socket, if any. ``nursery`` runs the writes that no task waits for."""
         self._socket = sock
         self._nursery = nursery
         self._epoll_reader = reader
@@ -68,7 +68,7 @@ class Transport(trio.abc.AsyncResource):
         self.overhead = 0
         """Number of bytes that TLS added to the received plaintext."""
         self.broken = False
-        """True after a read or a write failed. No more bytes can be sent."""
+        """True once a read or a write has failed. From then on, no bytes can be sent."""
         self.seconds_blocked = 0.0
         """Total time, in seconds, that writers waited because the stream was blocked."""
 
@@ -99,8 +99,8 @@ class Transport(trio.abc.AsyncResource):
     def ack_state(self) -> AckState:
         """Acknowledgements from the client's kernel.
 
-        Each completed write also adds 1 to `AckState.acked_bytes`. For a stream without a socket,
-        which has no acknowledgements from a kernel, this is the only sign of progress.
+        Each completed write also adds 1 to `AckState.acked_bytes`. A stream without a socket gets
+        no acknowledgements from a kernel, so completed writes are its only sign of progress.
         """
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(

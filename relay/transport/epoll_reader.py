@@ -2,8 +2,8 @@
 
 Waking a task costs more CPU time than forwarding a message, so the task of a pump does not read. It
 registers the descriptor of its source together with a function, and sleeps. The reader task waits
-for an epoll set of all registered descriptors, reads each ready descriptor, and calls its function
-with the bytes. The function forwards the bytes without waiting. It returns True if the task of the
+for an epoll set of all registered descriptors, reads each ready descriptor, and passes the bytes to
+the function. The function forwards the bytes without waiting. It returns True if the task of the
 pump has to continue, because the sink is blocked or the source has ended. Only then does the reader
 task wake the task of the pump. A stream without a descriptor, such as a stream from an embedding
 program, is read by the task of the pump.
@@ -15,8 +15,8 @@ sockets that the last turn did not reach, so every ready socket is read.
 
 Returning to the trio loop also costs more CPU time than forwarding a message. So after several
 turns that woke no task, the reader task lingers: it waits in its own epoll call before it returns.
-Lingering delays other tasks by at most the sum of `LINGER`, `SHORT_POLL` and one turn. It
-ends as soon as a task is woken: by a new connection, by a response, or because a write blocks.
+Lingering delays other tasks by at most the sum of `LINGER`, `SHORT_POLL` and one turn. It ends as
+soon as a task is woken: by a new connection, by a response, or because a write blocks.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ connection needs several turns of the trio loop until its response is sent.
 """
 
 BATCH: Final = 1024
-"""Maximum number of ready descriptors that one epoll call returns. The next call returns more."""
+"""Maximum number of ready descriptors that one epoll call returns. The next call returns others."""
 
 
 @contextmanager
 def open_epoll_reader() -> Iterator[EpollReader | None]:
     """Yield an epoll reader, or None on a platform without epoll.
 
-    No task may be waiting for the epoll reader when the context ends. Raises OSError if the
+    No task may be waiting for the epoll reader when the with block ends. Raises OSError if the
     descriptor limit is reached.
     """
     if not hasattr(select, "epoll"):
@@ -162,7 +162,7 @@ class EpollReader:
             read: A function that reads at most the given number of bytes. It raises BlockingIOError
                 if no bytes are available. None to read ``fd`` with `os.read`.
             has_more: A function that returns True if ``read`` has bytes although the descriptor is
-                not readable. None if this cannot happen.
+                not readable; None if ``read`` never has such bytes.
 
         This method raises the exceptions of ``take`` and ``read``. Cancellation loses no bytes.
         """
@@ -179,8 +179,8 @@ class EpollReader:
     async def wait_readable(self, fd: int) -> None:
         """Wait until a descriptor is readable, without reading it.
 
-        With `trio.lowlevel.wait_readable`, the task would wake up only after the reader task has
-        finished lingering. With this method, a readable descriptor ends the lingering.
+        A task in `trio.lowlevel.wait_readable` does not wake up while the reader task lingers. A
+        task in this method does, and ends the lingering.
         """
         await self._wait(EventRegistration(fd), select.EPOLLIN)
 

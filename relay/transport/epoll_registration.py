@@ -38,7 +38,7 @@ class Registration:
         self.failure: Exception | None = None
 
     def read_once(self, events: int) -> bool | None:
-        """Read once. Return True to wake the task, or None if no bytes were available."""
+        """Read once. Return True if the task must wake up, or None if no bytes were available."""
         try:
             size, limit, read = self.size.bytes, self._max_bytes, self._read
             size = size if size < limit else limit  # noqa: FURB136 - half the time

@@ -1,4 +1,4 @@
-"""Adapt the size of a read to the CPU time that the data of earlier reads needed.
+"""Adapt the size of a read to the time that earlier reads and the processing of their data took.
 
 Pure: the time is an argument.
 """
@@ -10,8 +10,8 @@ from typing import Final
 READ_SIZE: Final = 127 * 1024
 """Maximum size, in bytes, of a read. Each direction of a pair needs about this much memory.
 
-Large reads cost less CPU time per byte. But if a read has 128 KiB or more, the C library maps new
-memory for it.
+Larger reads cost less CPU time per byte. But from 128 KiB on, the C library maps new memory for
+each read, which costs as much as the larger size saves.
 """
 
 MIN_READ: Final = 1024
@@ -23,8 +23,8 @@ FIRST_READ: Final = 16 * 1024
 READ_TIME: Final = 0.0005
 """Target for the maximum duration, in seconds, of one read and the processing of its data.
 
-A read of `READ_SIZE` bytes with large messages takes a fifth of this time. With one-byte frames, it
-would take sixty times as long as this, and delay all other tasks.
+A read of `READ_SIZE` bytes takes a fifth of this target if the messages are large. With one-byte
+frames, it would take sixty times the target, and delay all other tasks for that time.
 """
 
 

@@ -65,7 +65,7 @@ def ack_state(sock: Socket) -> AckState:
     """Return the acknowledgements that a socket has received.
 
     For a TCP socket on Linux, TCP_INFO reports them. For any other socket, `AckState.acked_bytes`
-    is minus the number of bytes in the send queue, which rises towards 0 while the client reads.
+    is minus the number of bytes in the send queue, so it rises towards 0 while the client reads.
     """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)

@@ -62,7 +62,7 @@ class SocketTransport(Transport):
         return os.read(self._descriptor(), max_bytes)
 
     def _has_more(self) -> bool:
-        """Return True if `_read_now` has a result although the descriptor is not readable."""
+        """Return True if `_read_now` has a result without reading the descriptor."""
         return bool(self._pushed_back)
 
     def look(self, max_bytes: int) -> bytes | None:
@@ -97,7 +97,7 @@ class SocketTransport(Transport):
             raise trio.BrokenResourceError from error
 
     def _read_rest(self, take: Take, max_bytes: int) -> Coroutine[Any, Any, None]:
-        """Read the descriptor for ``take``, after the caller has read all pushed-back bytes."""
+        """Read the descriptor and call ``take``, after the pushed-back bytes have been read."""
         return self._read_until(take, max_bytes)
 
     def _read_until(
@@ -107,10 +107,10 @@ class SocketTransport(Transport):
         read: Read | None = None,
         has_more: Callable[[], bool] | None = None,
     ) -> Coroutine[Any, Any, None]:
-        """Read with `EpollReader.read_until`, or in this task if there is no epoll reader.
+        """Return a coroutine that reads with the epoll reader, or by itself if there is none.
 
-        The caller must await the result immediately, and handle an OSError. If this method awaited
-        it, each idle side would need memory for one more coroutine.
+        The caller must await the coroutine immediately, and handle an OSError. If this method were
+        a coroutine too, each idle side would need memory for both.
         """
         fd = self._descriptor()
         if self._epoll_reader is not None:

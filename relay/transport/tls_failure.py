@@ -20,7 +20,7 @@ class TlsFailure(StrEnum):
     NO_SHARED_VERSION = "no_shared_version"
     """The client offered no TLS version that the relay accepts."""
     NO_SHARED_CIPHER = "no_shared_cipher"
-    """The client offered no cipher suite, group or signature algorithm that the relay accepts."""
+    """The client and the relay share no cipher suite, no group or no signature algorithm."""
     CERTIFICATE_REFUSED = "certificate_refused"
     """The client sent an alert because it does not accept the relay's certificate."""
     CLIENT_ALERT = "client_alert"
@@ -58,7 +58,7 @@ KIND_OF_REASON: Final = {
 }
 
 ALERT: Final = "_ALERT_"
-"""Text in the reason codes of alerts from the client, such as TLSV1_ALERT_UNKNOWN_CA."""
+"""Part of a reason code that marks an alert of the client, as in TLSV1_ALERT_UNKNOWN_CA."""
 
 VERSION_ALERTS: Final = {"PROTOCOL_VERSION"}
 CERTIFICATE_ALERTS: Final = {
@@ -72,7 +72,7 @@ CERTIFICATE_ALERTS: Final = {
 
 
 def classify_failure(error: BaseException | None) -> HandshakeFailure:
-    """Return the kind and the reason of a failure. An error without a reason code is a reset."""
+    """Return the kind and the reason of a failure. An error without a reason counts as a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""

@@ -8,11 +8,11 @@ of each read, and encrypts once the socket has accepted all earlier ciphertext.
   already in a buffer. Plaintext that exceeds the caller's limit is kept in `_pushed_back`.
 - Frames that are sent while the socket is full are buffered as plaintext, so that a deferred frame
   can still be replaced. They are encrypted when they are written.
-- OpenSSL never shrinks its buffers. They stay small because they receive at most one record at a
-  time.
-- A read may produce records, such as the reply to a KeyUpdate. These records are sent immediately,
-  or after the ciphertext that is already buffered. If a client causes more than `MAX_REPLIES` bytes
-  of such records and reads none of them, the relay disconnects the client.
+- OpenSSL never shrinks its buffers. The buffers stay small because at most one record at a time is
+  written into them.
+- OpenSSL replies to some received records, such as a KeyUpdate. A reply is sent immediately, or
+  after the ciphertext that is already buffered. If a client causes more than `MAX_REPLIES` bytes of
+  replies and reads none of them, the relay disconnects the client.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ RECORD: Final = 16 * 1024
 """Maximum size, in bytes, of the plaintext in one TLS record (RFC 8446 section 5.1)."""
 
 MAX_REPLIES: Final = 64 * 1024
-"""Maximum total size, in bytes, of the unsent records that reads have produced."""
+"""Maximum total size, in bytes, of the unsent replies to received TLS records."""
 
 
 class TLSTransport(SocketTransport):
     """TLS server over a TCP or Unix socket.
 
-    The client's stream ends with close_notify, or with the end of the TCP stream. Unless the
-    connection failed, the relay sends close_notify after the last frame.
+    A close_notify from the client ends the client's stream, and so does the end of the TCP stream.
+    Unless the connection failed, the relay sends close_notify after the last frame.
     """
 
     __slots__ = (
@@ -103,7 +103,10 @@ class TLSTransport(SocketTransport):
         await self.flush()
 
     def _step(self, data: bytes) -> bool:
-        """Continue the handshake. Return True if it has ended, or if the socket is full."""
+        """Continue the handshake with received bytes; b"" is the end of the stream.
+
+        Return True if the handshake has succeeded or failed, or if the socket is full.
+        """
         if data:
             self.heard = True
             self._incoming.write(data)
@@ -144,10 +147,11 @@ class TLSTransport(SocketTransport):
         return bool(self._pushed_back) or self._ended or self._failed
 
     def _decrypt(self, data: bytes) -> bytes:
-        """Decrypt received bytes; b"" is the end of the TCP stream, and sets `_ended`.
+        """Return the plaintext of received bytes; b"" if they complete no record.
 
-        Returns b"" if no record is complete. An invalid record causes an alert, and sets `_failed`.
-        `_read_now` then returns the plaintext before this record, and raises afterwards.
+        At the end of the TCP stream, ``data`` is b"", and this method sets `_ended`. For an invalid
+        record, the relay sends an alert, and this method sets `_failed`. `_read_now` then returns
+        the plaintext before this record, and raises an exception when it is called again.
         """
         if not data:
             self._ended = True
@@ -184,7 +188,7 @@ class TLSTransport(SocketTransport):
         return plaintext
 
     def _reply(self) -> None:
-        """Send TLS replies, such as to a KeyUpdate. Set `_failed` if too many are unsent."""
+        """Send the replies to received TLS records. Set `_failed` if too many bytes are unsent."""
         if not self._unsent:
             self.send_deferred(b"")
         elif self._outgoing.pending > MAX_REPLIES:
@@ -201,7 +205,7 @@ class TLSTransport(SocketTransport):
         return self._encrypt(data)
 
     def _encrypt(self, data: bytes) -> bytes:
-        """Encrypt data. Return OpenSSL's pending records, such as an alert, and the new records."""
+        """Encrypt data. Return the records, and before them any pending ones, such as an alert."""
         try:
             if len(data) <= RECORD:
                 if data:

@@ -30,7 +30,7 @@ ABNORMAL: Final = 1006
 
 @dataclass(slots=True)
 class Awaited:
-    """Name of the thing that a step waits for, such as "pong", for the message of a timeout."""
+    """Name of what a step waits for, such as "pong". The message of a timeout contains it."""
 
     what: str = ""
 
