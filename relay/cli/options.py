@@ -16,7 +16,7 @@ import typer
 from ..daemon.settings import DaemonSettings
 from ..fields import Definition, Field, iter_fields
 from ..settings import RelaySettings
-from .endpoint.variables import SECRET_VARIABLES
+from .endpoint.options import SECRET_VARIABLES
 
 ENVIRONMENT: Final = "ARC_RELAY_"
 KINDS: Final = (DaemonSettings, RelaySettings)
