@@ -40,10 +40,14 @@ class Channel:
         self._websocket = websocket
         self._encrypt = ciphers.sending.encrypt
         self._decrypt = ciphers.receiving.decrypt
+        self.is_sending = False
+        """True while a message is being sent."""
 
     async def send(self, plaintext: bytes) -> None:
-        """Encrypt and send a message. Only one task may send at a time."""
+        """Encrypt and send a message. If it is cancelled, no further message can be sent."""
+        self.is_sending = True
         await self._websocket.send(self._encrypt(plaintext))
+        self.is_sending = False
 
     async def receive(self) -> Message:
         """Return the next message.

@@ -25,8 +25,6 @@ class Outbox:
         self._pieces = deque[bytearray]()
         """Bytes from `_start` on, in pieces of `PIECE` bytes. The last piece may be shorter."""
         self._start = 0
-        self._index = 0
-        """Index of the piece that contains the next byte to send."""
         self._credit_end = 0
         """Position up to which the window of the peer permits this endpoint to send."""
         self._window = 0
@@ -45,6 +43,11 @@ class Outbox:
     def room(self) -> int:
         """Number of bytes that the program may write now."""
         return self._capacity - (self.length - self._start)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Number of bytes that the program has written and the peer has not acknowledged."""
+        return self.length - self.acknowledged
 
     @property
     def is_acknowledged(self) -> bool:
@@ -70,21 +73,18 @@ class Outbox:
         self.length += written
         return written
 
-    def next_data(self) -> memoryview | None:
-        """Return the next bytes to send, but do not count them as sent; None if there are none.
+    def take_data(self) -> memoryview:
+        """Return the next bytes to send, and count them as sent; empty if there are none.
 
         The caller must release the memoryview before it calls another method.
         """
         end = min(self.length, self._credit_end)
         if self.sent >= end:
-            return None
-        offset = (self.sent - self._start) % PIECE
-        return memoryview(self._pieces[self._index])[offset : offset + end - self.sent]
-
-    def advance(self, size: int) -> None:
-        """Count the next ``size`` bytes as sent."""
-        self.sent += size
-        self._index = (self.sent - self._start) // PIECE
+            return memoryview(b"")
+        index, offset = divmod(self.sent - self._start, PIECE)
+        data = memoryview(self._pieces[index])[offset : offset + end - self.sent]
+        self.sent += len(data)
+        return data
 
     def take_end(self) -> bool:
         """If the end of the stream is next to send, count it as sent and return True."""
@@ -132,4 +132,3 @@ class Outbox:
         end = min(position, self.length)
         while pieces and self._start + len(pieces[0]) <= end:
             self._start += len(pieces.popleft())
-        self._index = (min(self.sent, self.length) - self._start) // PIECE

@@ -11,6 +11,7 @@ import trio
 from .errors import EndpointError
 from .messages import Abort, Reason
 from .session_state import SessionState
+from .transfer import send_soon
 
 ABORT_TIMEOUT: Final = 2.0
 """Maximum time, in seconds, to tell the peer that the session is aborted."""
@@ -19,7 +20,7 @@ CLOSE_TIMEOUT: Final = 30.0
 """Maximum time, in seconds, from the acknowledgement of this endpoint's stream to the end of the
 session."""
 
-CLOSED_TEXT: Final = "the program of the peer closed the session"
+CLOSED: Final = Abort(Reason.CLOSED, "the program of the peer closed the session")
 
 
 class Session(trio.abc.HalfCloseableStream):
@@ -60,24 +61,26 @@ class Session(trio.abc.HalfCloseableStream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         with self._only_sender():
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            outbox = self._state.outbox
             view = memoryview(data).cast("B")
-            while view:
+            while True:
                 self._require_open()
-                if self._state.outbox.ended:
+                if outbox.ended:
                     raise trio.ClosedResourceError("the stream was ended")
-                if written := self._state.outbox.write(view):
-                    self._state.to_send.set()
-                    view = view[written:]
-                else:
-                    await self._state.to_write.wait()
+                view = view[outbox.write(view) :]
+                if not view:
+                    await send_soon(self._state)
+                    return
+                self._state.wake()
+                await self._state.to_write.park()
 
     async def wait_send_all_might_not_block(self) -> None:
         with self._only_sender():
             await trio.lowlevel.checkpoint()
             self._require_open()
             while self._state.outbox.room <= 0:
-                await self._state.to_write.wait()
+                await self._state.to_write.park()
                 self._require_open()
 
     async def send_eof(self) -> None:
@@ -86,7 +89,7 @@ class Session(trio.abc.HalfCloseableStream):
             if not self._state.outbox.ended:
                 self._require_open()
                 self._state.outbox.ended = True
-                self._state.to_send.set()
+                self._state.wake()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if max_bytes is not None and max_bytes < 1:
@@ -96,16 +99,14 @@ class Session(trio.abc.HalfCloseableStream):
         self._receiving = True
         try:
             await trio.lowlevel.checkpoint()
-            inbox = self._state.inbox
+            state, inbox = self._state, self._state.inbox
             while inbox.is_empty or self._closed:
-                if self._closed:
-                    raise trio.ClosedResourceError
-                if inbox.ended:
+                if inbox.ended and not self._closed:
                     return b""
                 self._require_open()
-                await self._state.to_read.wait()
+                await state.to_read.park()
             data = inbox.read(max_bytes)
-            self._state.consume()
+            state.on_consumed(trio.current_time())
             return data
         finally:
             self._receiving = False
@@ -119,7 +120,7 @@ class Session(trio.abc.HalfCloseableStream):
         if self._state.outbox.ended:
             self._discard()
         else:
-            await self.abort(Abort(Reason.CLOSED, CLOSED_TEXT))
+            await self.abort(CLOSED)
         await trio.lowlevel.checkpoint()
 
     async def abort(self, message: Abort) -> None:
@@ -129,8 +130,8 @@ class Session(trio.abc.HalfCloseableStream):
         if state.over.is_set():
             return
         state.abort = message
-        state.to_send.set()
-        if state.is_connected:
+        state.wake()
+        if state.channel is not None:
             with trio.move_on_after(ABORT_TIMEOUT, shield=True):
                 await state.over.wait()
         state.end(None)
@@ -139,20 +140,16 @@ class Session(trio.abc.HalfCloseableStream):
         """End the stream to the peer, and wait until the session is over.
 
         Bytes that the program has not read are discarded. The session is aborted if the stream from
-        the peer does not end within `CLOSE_TIMEOUT`.
-
-        Raises:
-            EndpointError: The session has failed.
+        the peer does not end within `CLOSE_TIMEOUT`. Raises EndpointError if the session has failed.
         """
         state = self._state
         state.outbox.ended = True
         self._discard()
         while not (state.outbox.is_acknowledged or state.over.is_set()):
-            await state.to_write.wait()
+            await state.to_write.park()
         with trio.move_on_after(CLOSE_TIMEOUT):
             await state.over.wait()
-        if not state.over.is_set():
-            await self.abort(Abort(Reason.CLOSED, CLOSED_TEXT))
+        await self.abort(CLOSED)
         if state.error is not None:
             raise state.error
 
@@ -161,13 +158,14 @@ class Session(trio.abc.HalfCloseableStream):
         self._close()
         self._state.is_discarding = True
         self._state.inbox.discard()
-        self._state.to_send.set()
+        self._state.on_consumed(trio.current_time())
+        self._state.wake()
 
     def _close(self) -> None:
         """Make further calls of the program, and calls in progress, raise ClosedResourceError."""
         self._closed = True
-        self._state.to_read.set()
-        self._state.to_write.set()
+        self._state.to_read.unpark_all()
+        self._state.to_write.unpark_all()
 
     def _require_open(self) -> None:
         if self._closed:

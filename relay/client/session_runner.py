@@ -27,9 +27,9 @@ from .lost import ConnectionLost
 from .messages import Abort, NewSession, Reason, Resume
 from .noise_handshake import prologue
 from .outage import Outage
-from .session import CLOSED_TEXT, Session
+from .session import CLOSED, Session
 from .session_state import SessionState
-from .transfer import Transfer, report_violation
+from .transfer import transfer
 from .websocket import WebSocket
 
 RESUME_TIMEOUT: Final = 5.0
@@ -110,18 +110,19 @@ class SessionRunner:
             async with self._dialer.open(self._names.code, outage.duration) as websocket:
                 channel, resume = await self._handshake(websocket)
                 try:
-                    transfer = Transfer(state, channel, resume)
-                    self._on_connected()
-                    self._is_transferring = True
-                    await transfer.run()
+                    state.connect(channel, resume, trio.current_time())
                 except ProtocolViolation as error:
-                    state.end(error)
-                    await report_violation(channel)
+                    state.violate(error)
+                else:
+                    self._on_connected()
+                self._is_transferring = True
+                try:
+                    await transfer(state, channel)
                 finally:
                     self._is_transferring = False
         except (ConnectionLost, AnotherInitiator, WrongKey, ProtocolViolation) as error:
-            if state.is_connected:
-                state.is_connected = False
+            if state.channel is not None:
+                state.channel = None
                 timeout = LINGER if state.has_finished else self._resume_timeout
                 self._scope.deadline = trio.current_time() + timeout
                 self._on_event(Lost(state.id, str(error)))
@@ -151,7 +152,6 @@ class SessionRunner:
         return channel, message
 
     def _on_connected(self) -> None:
-        self._state.is_connected = True
         self._scope.deadline = math.inf
         self._outage.connected()
         self._on_event(Connected(self._state.id))
@@ -201,7 +201,7 @@ def abort_message(error: BaseException) -> Abort:
     """Return the ABORT message for a session whose program raised an exception."""
     if isinstance(error, TargetError):
         return Abort(Reason.TARGET_UNREACHABLE, str(error))
-    return Abort(Reason.CLOSED, CLOSED_TEXT)
+    return CLOSED
 
 
 def as_endpoint_error(error: Exception) -> EndpointError:

@@ -1,18 +1,19 @@
-"""The state that a session shares with its connections."""
+"""The state of a session, and the rules for its messages. The time is an argument."""
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import Final
 
 import trio
 
-from .acknowledgements import Acknowledgements
-from .errors import EndpointError
+from .channel import Channel
+from .errors import EndpointError, PeerAborted, ProtocolViolation
 from .inbox import Inbox
-from .messages import Abort
+from .lost import ConnectionLost
+from .messages import Abort, Ack, Data, End, Finished, Message, Ping, Pong, Reason, Resume
 from .outbox import Outbox
-from .signal import Signal
 
 BUFFER: Final = 4 * 2**20
 """Maximum number of bytes that a session buffers until its peer acknowledges them."""
@@ -20,41 +21,90 @@ BUFFER: Final = 4 * 2**20
 WINDOW: Final = 4 * 2**20
 """Maximum number of received bytes that a session buffers until its program consumes them."""
 
+ACK_SIZE: Final = 256 * 1024
+"""Number of consumed bytes that an endpoint acknowledges without delay."""
+
+ACK_DELAY: Final = 0.1
+"""Delay, in seconds, of an ACK for fewer than `ACK_SIZE` bytes."""
+
+REPEAT_DELAY: Final = 1.0
+"""Seconds without a message to the peer, after data of the peer, until an ACK is repeated."""
+
+ACTIVE: Final = 30.0
+"""Seconds for which a session counts as active after stream data was sent or received."""
+
+ACTIVE_SILENCE: Final = 1.5
+"""Seconds of silence after which an endpoint sends PING in an active session."""
+
+IDLE_SILENCE: Final = 15.0
+"""Seconds of silence after which an endpoint sends PING in a session that is not active."""
+
+PONG_TIMEOUT: Final = 3.5
+"""Seconds of silence after PING after which the connection counts as lost."""
+
+VIOLATION_TEXT: Final = "the peer violated the endpoint protocol"
+
+DATA_TYPE: Final = bytes((Data.TYPE,))
+
 
 class SessionState:
-    """State that a session shares with its connections."""
+    """State that a session shares with its connections, one after the other.
+
+    A message is chosen only when it can be sent. So on a slow network, only data is delayed, and
+    each ACK covers all bytes that are consumed by then.
+    """
 
     def __init__(self) -> None:
         self.id = secrets.token_hex(3)
         """Random name of the session, for displays and logs."""
-        self.outbox = Outbox(BUFFER)
-        self.inbox = Inbox(WINDOW)
-        self.to_send = Signal()
-        """Set when there may be a message to send."""
-        self.to_read = Signal()
-        """Set when the program may be able to read."""
-        self.to_write = Signal()
-        """Set when the program may be able to write, and at each ACK of the peer."""
-        self.is_connected = False
+        self.outbox, self.inbox = Outbox(BUFFER), Inbox(WINDOW)
+        self.to_read, self.to_write = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
+        """Tasks of the program that wait until they can read or write."""
+        self.pause, self.silence = trio.CancelScope(), trio.CancelScope()
+        """Scopes in which the sending task and the receiving task wait."""
+        self.channel: Channel | None = None
+        """Current connection; None while the session has none."""
         self.is_discarding = False
         """True if the program has stopped reading. Received bytes then count as consumed."""
         self.has_finished = False
         """True once FINISHED was sent in any connection of the session."""
-        self.acknowledgements = Acknowledgements(self.inbox)
-        """Acknowledgements of the current connection."""
         self.abort: Abort | None = None
         """ABORT message to send; None if the session is not aborted."""
+        self.violation: ProtocolViolation | None = None
         self.error: EndpointError | None = None
         self.over = trio.Event()
+        self._begin(0.0)
+
+    def connect(self, channel: Channel, resume: Resume, now: float) -> None:
+        """Continue in a new connection. Raises ProtocolViolation if RESUME does not fit."""
+        self.outbox.resume(resume.received, resume.window)
+        self._begin(now)
+        self.channel = channel
+        self.on_consumed(now)  # an earlier ACK may be lost
+
+    def _begin(self, now: float) -> None:
+        self._acknowledged = 0
+        """Position of the last ACK in this connection."""
+        self._ack_at = self._repeat_at = math.inf
+        self._ping_is_due = self._pong_is_due = self._is_pinged = False
+        self._finished_sent = self._finished_received = False
+        self._heard_at = self._active_at = now
+
+    def violate(self, error: ProtocolViolation) -> None:
+        """End the session with an error once the peer has been told that it violated the protocol."""
+        self.violation = error
+        self.abort = Abort(Reason.PROTOCOL_VIOLATION, VIOLATION_TEXT)
+        self.wake()
 
     def end(self, error: EndpointError | None) -> None:
         """End the session. ``error`` is None if the session did not fail."""
         if not self.over.is_set():
             self.error = error
             self.over.set()
-            self.is_connected = False
-        for signal in (self.to_send, self.to_read, self.to_write):
-            signal.set()
+            self.channel = None
+        self.wake()
+        self.to_read.unpark_all()
+        self.to_write.unpark_all()
 
     def free(self) -> None:
         """Free the buffers after the end of the session.
@@ -65,7 +115,122 @@ class SessionState:
         self.inbox.free()
         self.outbox.free()
 
-    def consume(self) -> None:
-        """Wake the sending task if it must send or schedule an acknowledgement."""
-        if self.acknowledgements.is_urgent():
-            self.to_send.set()
+    def wake(self, time: float = -math.inf) -> None:
+        """Wake the sending task at a time, unless it wakes earlier."""
+        self.pause.deadline = min(self.pause.deadline, time)
+
+    @property
+    def next_time(self) -> float:
+        """Time at which the sending task must send an ACK."""
+        return min(self._ack_at, self._repeat_at)
+
+    def next_message(self, now: float) -> bytes | None:
+        """Return the next message to send, and count it as sent; None if there is none."""
+        message = self._choose(now)
+        if message is not None:
+            self._repeat_at = math.inf
+        return message
+
+    def _choose(self, now: float) -> bytes | None:
+        if self.abort is not None:
+            self.end(self.violation)
+            return self.abort.encode()
+        if self._pong_is_due:
+            self._pong_is_due = False
+            return Pong().encode()
+        if now >= self.next_time:
+            self._ack_at, self._acknowledged = math.inf, self.inbox.consumed
+            return Ack(self._acknowledged).encode()
+        if self._ping_is_due:
+            self._ping_is_due = False
+            return Ping().encode()
+        with self.outbox.take_data() as data:
+            if data:
+                self._stay_active(now)
+                return b"".join((DATA_TYPE, data))
+        if self.outbox.take_end():
+            self._stay_active(now)
+            return End().encode()
+        if self.inbox.ended and self.outbox.is_acknowledged and not self._finished_sent:
+            self._finished_sent = self.has_finished = True
+            self._end_if_finished()
+            return Finished().encode()
+        return None
+
+    def receive(self, message: Message, now: float) -> None:
+        """Process a message of the peer. Raises ProtocolViolation if it is not allowed."""
+        self._heard_at = now
+        if self._is_pinged:
+            self._is_pinged = False
+            self.silence.deadline = self.silence_end
+        if isinstance(message, Data):
+            self.inbox.receive(message.data)
+            self._on_stream(now)
+        elif isinstance(message, Ack):
+            self.outbox.acknowledge(message.received)
+            self.to_write.unpark_all()
+            self.wake()
+        elif isinstance(message, Ping):
+            self._pong_is_due = True
+            self.wake()
+        elif isinstance(message, End):
+            self.inbox.end()
+            self._on_stream(now)
+            self.wake()
+        elif isinstance(message, Finished):
+            if not (self.outbox.ended and self.inbox.ended):
+                raise ProtocolViolation("FINISHED before the end of both streams")
+            self._finished_received = True
+            self._end_if_finished()
+        elif isinstance(message, Abort):
+            self.end(PeerAborted(message.reason, message.text))
+        elif not isinstance(message, Pong):
+            raise ProtocolViolation("a message is not allowed in a session")
+
+    def _on_stream(self, now: float) -> None:
+        """Process stream data or its end."""
+        self._stay_active(now)
+        if self._repeat_at == math.inf:
+            self._repeat_at = now + REPEAT_DELAY
+            self.wake(self._repeat_at)
+        if self.is_discarding:
+            self.inbox.discard()
+        self.on_consumed(now)
+        self.to_read.unpark_all()
+
+    def on_consumed(self, now: float) -> None:
+        """Schedule an ACK if the program has consumed bytes or the end of the stream."""
+        inbox = self.inbox
+        if size := inbox.consumed - self._acknowledged:
+            is_urgent = size >= ACK_SIZE or inbox.consumed > inbox.consumed_bytes
+            self._ack_at = min(self._ack_at, now if is_urgent else now + ACK_DELAY)
+            self.wake(self._ack_at)
+
+    def _end_if_finished(self) -> None:
+        if self._finished_sent and self._finished_received:
+            self.end(None)
+
+    @property
+    def silence_end(self) -> float:
+        """Time until which the peer may be silent."""
+        is_active = self._heard_at < self._active_at + ACTIVE
+        return self._heard_at + (ACTIVE_SILENCE if is_active else IDLE_SILENCE)
+
+    def on_silence(self, now: float) -> float:
+        """Send PING if the peer is silent. Return the time until which it may stay silent.
+
+        Raises ConnectionLost if the peer has not answered the last PING.
+        """
+        if self._is_pinged:
+            raise ConnectionLost("the peer was silent for too long")
+        if now < self.silence_end:
+            return self.silence_end
+        self._is_pinged = self._ping_is_due = True
+        self.wake()
+        return now + PONG_TIMEOUT
+
+    def _stay_active(self, now: float) -> None:
+        """Mark the session as active. If it was idle, shorten the permitted silence."""
+        if now >= self._active_at + ACTIVE:
+            self.silence.deadline = min(self.silence.deadline, now + ACTIVE_SILENCE)
+        self._active_at = now

@@ -30,7 +30,7 @@ from relay.client.messages import (
 )
 from relay.client.noise_handshake import prologue
 from relay.client.session_state import SessionState
-from relay.client.transfer import Transfer
+from relay.client.transfer import transfer
 from tests.support.endpoints import Endpoints, ended_with
 
 
@@ -139,11 +139,15 @@ class LeavingPeer:
         await trio.lowlevel.checkpoint()
         raise ConnectionLost("cut")
 
+    async def close(self) -> None:
+        """Do nothing."""
+
 
 async def test_peer_leaves_after_violation(autojump_clock: trio.testing.MockClock) -> None:
     """A violation fails the session, although ABORT does not reach the peer."""
-    state = SessionState()
-    await Transfer(state, cast("Channel", LeavingPeer()), RESUME).run()
+    state, channel = SessionState(), cast("Channel", LeavingPeer())
+    state.connect(channel, RESUME, trio.current_time())
+    await transfer(state, channel)
     assert isinstance(state.error, ProtocolViolation)
 
 

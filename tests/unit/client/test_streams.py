@@ -35,11 +35,11 @@ class Pair:
 
     def send(self) -> bool:
         """Send one message; return True if there was one."""
-        data = self.outbox.next_data()
-        if data is not None:
-            self.messages.append(bytes(data))
-            self.outbox.advance(len(data))
-            assert 1 <= len(data) <= PIECE
+        with self.outbox.take_data() as data:
+            message = bytes(data)
+        if message:
+            self.messages.append(message)
+            assert len(message) <= PIECE
         elif self.outbox.take_end():
             self.messages.append(None)
         else:
