@@ -117,7 +117,8 @@ class SessionState:
 
     def wake(self, time: float = -math.inf) -> None:
         """Wake the sending task at a time, unless it wakes earlier."""
-        self.pause.deadline = min(self.pause.deadline, time)
+        if time < self.pause.deadline:
+            self.pause.deadline = time
 
     @property
     def next_time(self) -> float:
