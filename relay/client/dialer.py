@@ -9,14 +9,14 @@ from functools import partial
 from typing import Final
 
 import trio
+import trio_websocket
 
 from .background import background
 from .dial import client_context, connect, start_tls
 from .dial_errors import describe_tcp_error, describe_tls_error
-from .errors import NoRelay, Refused
+from .errors import ConnectionLost, NoRelay
 from .link import Link
-from .lost import ConnectionLost, Rejected
-from .retry import is_final, refusal_text, tcp_timeout
+from .retry import refusal, tcp_timeout
 from .url import parse_url
 from .websocket import WebSocket, run_websocket
 
@@ -28,15 +28,7 @@ OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
 
 
 class Dialer:
-    """Opener of WebSockets to the relay of a link.
-
-    Args:
-        link: Link of the endpoint.
-        is_host: True for a host, False for a guest.
-        ssl_context: TLS context; None to trust the certificate authorities of the system.
-        token: Token of the relay, in visible ASCII; None to send no token.
-        open_stream: Function that opens a stream to the relay; None to connect over TCP.
-    """
+    """Opener of WebSockets to the relay of a link. The arguments are those of `serve`."""
 
     def __init__(
         self,
@@ -84,13 +76,14 @@ class Dialer:
             if not self.was_accepted:
                 raise
             raise ConnectionLost(f"no connection to the relay: {error}") from None
-        except Rejected as answer:
-            status, reason = answer.status, answer.reason
-            if is_final(status, is_host=self.is_host, was_accepted=self.was_accepted):
-                raise Refused(status, reason, answer.pair_hash) from None
-            text = refusal_text(status, reason, is_host=self.is_host)
-            retry_after = answer.retry_after
-            raise ConnectionLost(text, status=status, retry_after=retry_after) from None
+        except trio_websocket.ConnectionRejected as answer:
+            raise refusal(
+                answer.status_code,
+                answer.headers or (),
+                answer.body or b"",
+                is_host=self.is_host,
+                was_accepted=self.was_accepted,
+            ) from None
 
     async def _connect(self, timeout: float) -> trio.abc.Stream:  # noqa: ASYNC109 - of one part
         """Return a stream to the relay, after the TLS handshake if any. Raises NoRelay."""
@@ -100,11 +93,11 @@ class Dialer:
         except trio.TooSlowError:
             raise NoRelay(f"no connection within {timeout:g} s") from None
         except OSError as error:
-            raise NoRelay(describe_tcp_error(error).text) from None
+            raise NoRelay(describe_tcp_error(error)[0]) from None
         try:
             with trio.fail_after(TLS_TIMEOUT):
                 return await start_tls(stream, self._target)
         except trio.TooSlowError:
             raise NoRelay(f"no TLS handshake within {TLS_TIMEOUT:g} s") from None
         except trio.BrokenResourceError as error:
-            raise NoRelay(describe_tls_error(error.__cause__).text) from None
+            raise NoRelay(describe_tls_error(error.__cause__)[0]) from None

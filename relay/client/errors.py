@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+ABNORMAL: Final = 1006
+"""Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
+
+GOING_AWAY: Final = 1001
+
 
 class EndpointError(Exception):
     """Base class of the errors of endpoints. The session cannot start or continue."""
@@ -51,10 +58,7 @@ class ProtocolViolation(EndpointError):
 
 
 class DecryptError(ProtocolViolation):
-    """A message cannot be decrypted.
-
-    The message was changed, replayed or reordered, or was encrypted with another key.
-    """
+    """A message was changed, replayed or reordered, or was encrypted with another key."""
 
     def __init__(self) -> None:
         super().__init__("message does not decrypt")
@@ -90,6 +94,42 @@ class TargetError(EndpointError):
 
     The guest receives the message of this exception, with reason 1.
     """
+
+
+class ConnectionLost(Exception):
+    """A connection has ended, or could not be opened. The endpoint may try again.
+
+    Attributes:
+        code: Close code; 1006 if there was no close frame.
+        reason: Reason in the close frame; "" if there is none.
+        is_collision: True if the relay refused the connection because the code has two sides.
+        retry_after: Minimum delay, in seconds, before the next attempt.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        code: int = ABNORMAL,
+        reason: str = "",
+        *,
+        is_collision: bool = False,
+        retry_after: float = 0.0,
+    ) -> None:
+        super().__init__(text)
+        self.code = code
+        self.reason = reason
+        self.is_collision = is_collision
+        self.retry_after = retry_after
+
+    @property
+    def is_expiry(self) -> bool:
+        """True if the relay ended the waiting side after `pair_ttl`. This is no failure."""
+        return self.code == GOING_AWAY and self.reason != "relay stopping"
+
+    @property
+    def is_peer_gone(self) -> bool:
+        """True if the relay closed the connection because the peer left."""
+        return self.reason == "peer disconnected"
 
 
 def drop_tracebacks(error: BaseException) -> None:

@@ -12,12 +12,16 @@ import trio
 
 from .channel import initiate
 from .dialer import Dialer, OpenStream
-from .errors import AnotherInitiator, PeerAborted, ProtocolViolation, WaitTimeout
-from .events import ClientEvent, OnEvent, Waiting, ignore
+from .errors import (
+    AnotherInitiator,
+    ConnectionLost,
+    PeerAborted,
+    ProtocolViolation,
+    WaitTimeout,
+)
+from .events import ClientEvent, OnEvent, Waiting
 from .link import Link
-from .lost import ConnectionLost
 from .messages import NewSession, Refusal, Request
-from .noise_handshake import prologue
 from .outage import Outage
 from .session import Session
 from .session_runner import run_session
@@ -71,7 +75,7 @@ async def connect(  # noqa: PLR0913 - options of the public API
     """
     link = Link.parse(link) if isinstance(link, str) else link
     dialer = Dialer(link, is_host=False, ssl_context=ssl_context, open_stream=open_stream)
-    emit = on_event or ignore
+    emit = on_event or (lambda _: None)
     names: NewSession | None = None
     with trio.move_on_after(wait_timeout):
         names = await request_session(dialer, emit)
@@ -89,22 +93,16 @@ async def request_session(dialer: Dialer, on_event: OnEvent) -> NewSession:
     """
     outage = Outage(None, on_event)
     is_waiting = False
-
-    def on_open() -> None:
-        nonlocal is_waiting
-        outage.connected()
-        if not is_waiting:
-            is_waiting = True
-            on_event(Waiting())
-
     while True:
         try:
             async with dialer.open(dialer.link.code, outage.duration) as websocket:
-                on_open()
+                outage.connected()
+                if not is_waiting:
+                    is_waiting = True
+                    on_event(Waiting())
                 return await ask(websocket, dialer.link)
         except (ConnectionLost, AnotherInitiator) as error:
-            if await outage.wait(error):
-                is_waiting = False
+            is_waiting = not await outage.wait(error) and is_waiting
 
 
 async def ask(websocket: WebSocket, link: Link) -> NewSession:
@@ -115,7 +113,7 @@ async def ask(websocket: WebSocket, link: Link) -> NewSession:
         EndpointError: The handshake failed, or the host violated the protocol.
         ConnectionLost: The connection has ended.
     """
-    channel = await initiate(websocket, link.key, prologue("link", link.code))
+    channel = await initiate(websocket, link)
     await channel.send(Request().encode())
     with trio.move_on_after(ANSWER_TIMEOUT):
         answer = await channel.receive()

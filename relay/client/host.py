@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -11,15 +12,12 @@ from typing import Final
 
 import trio
 
-from . import codes
 from .channel import HOST_SIGN, Channel, accept, wait_for_peer
 from .dialer import Dialer, OpenStream
-from .errors import NoRelay, ProtocolViolation, Refused, WrongKey, drop_tracebacks
-from .events import ClientEvent, OnEvent, Waiting, ignore
-from .link import Link
-from .lost import ConnectionLost
+from .errors import ConnectionLost, NoRelay, ProtocolViolation, Refused, WrongKey, drop_tracebacks
+from .events import ClientEvent, OnEvent, Waiting
+from .link import KEY_SIZE, Link, new_code
 from .messages import Message, NewSession, Reason, Refusal, Request
-from .noise_handshake import prologue
 from .outage import Outage
 from .session import Session
 from .session_runner import run_session
@@ -89,7 +87,12 @@ async def serve(  # noqa: PLR0913 - options of the public API
         link, is_host=True, ssl_context=ssl_context, token=token, open_stream=open_stream
     )
     host = Host(
-        dialer, handler, resume_timeout, 1 if once else max_sessions, once, on_event or ignore
+        dialer,
+        handler,
+        resume_timeout,
+        1 if once else max_sessions,
+        once,
+        on_event or (lambda _: None),
     )
     await host.run(task_status)
 
@@ -135,8 +138,7 @@ class Host:
                 with trio.move_on_after(MAX_WAIT * random.uniform(1, 1.2)):  # noqa: S311
                     first = await self._first_message(websocket)
                 if first is not None:
-                    names = (link.key, prologue("link", link.code))
-                    await self._answer(*await accept(websocket, first, *names))
+                    await self._answer(*await accept(websocket, link, first))
         except (ConnectionLost, ProtocolViolation, WrongKey) as error:
             if await outage.wait(error):
                 self._is_waiting = False
@@ -169,7 +171,7 @@ class Host:
         if not isinstance(request, Request):
             raise ProtocolViolation("a guest did not begin with REQUEST")
         if self._sessions < self.max_sessions:
-            names = NewSession(codes.new_code(), codes.new_key())
+            names = NewSession(new_code(), secrets.token_bytes(KEY_SIZE))
             await channel.send(names.encode())
             self._sessions += 1
             self._nursery.start_soon(self._serve_session, names)

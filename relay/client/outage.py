@@ -7,10 +7,9 @@ from typing import Final
 
 import trio
 
-from .errors import AnotherInitiator, EndpointError
+from .errors import AnotherInitiator, ConnectionLost, EndpointError
 from .events import OnEvent, Retrying
-from .lost import ConnectionLost
-from .retry import collision_delay, retry_delay
+from .retry import SHORT_DELAY, retry_delay
 
 STABLE: Final = 1.0
 """Minimum duration, in seconds, of a successful connection. A shorter connection counts as a failed
@@ -56,12 +55,11 @@ class Outage:
             self._since = now
         self._failures = 0 if is_stable else self._failures + 1
         fraction = random.random()  # noqa: S311 - not a secret
-        if isinstance(error, AnotherInitiator) or (lost is not None and lost.is_collision):
-            delay = collision_delay(fraction)
+        if isinstance(error, AnotherInitiator) or (lost and lost.is_collision):
+            delay = fraction * SHORT_DELAY
         else:
-            retry_after = 0.0 if lost is None else lost.retry_after
+            retry_after = lost.retry_after if lost else 0.0
             delay = retry_delay(self._failures, self.duration, fraction, retry_after)
-            delay = max(delay, retry_after)  # even before the first attempt
         is_reported = lost is None or not lost.is_expiry or delay > 0
         if is_reported:
             self._on_event(Retrying(self._session_id, str(error), delay))

@@ -140,7 +140,7 @@ class Session(trio.abc.HalfCloseableStream):
         """End the stream to the peer, and wait until the session is over.
 
         Bytes that the program has not read are discarded. The session is aborted if the stream from
-        the peer does not end within `CLOSE_TIMEOUT`. Raises EndpointError if the session has failed.
+        the peer does not end within `CLOSE_TIMEOUT`. Raises EndpointError if the session failed.
         """
         state = self._state
         state.outbox.ended = True

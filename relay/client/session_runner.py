@@ -14,6 +14,7 @@ from .channel import Channel, accept, initiate, wait_for_peer
 from .dialer import Dialer
 from .errors import (
     AnotherInitiator,
+    ConnectionLost,
     EndpointError,
     NoRelay,
     ProtocolViolation,
@@ -23,9 +24,7 @@ from .errors import (
     WrongKey,
 )
 from .events import Connected, Ended, Lost, OnEvent
-from .lost import ConnectionLost
 from .messages import Abort, NewSession, Reason, Resume
-from .noise_handshake import prologue
 from .outage import Outage
 from .session import CLOSED, Session
 from .session_state import SessionState
@@ -46,11 +45,58 @@ LINGER: Final = 30.0
 """Maximum time, in seconds, that an endpoint tries to connect again after it has sent FINISHED."""
 
 
+@asynccontextmanager
+async def run_session(
+    names: NewSession, dialer: Dialer, resume_timeout: float, on_event: OnEvent
+) -> AsyncIterator[Session]:
+    """Open a session, and end it after the block.
+
+    When the block ends normally, this ends the stream to the peer, and waits until the peer has
+    acknowledged the whole stream. An exception in the block aborts the session.
+
+    Raises:
+        EndpointError: The session failed. If a method of the session raised
+            trio.BrokenResourceError in the block, this exception replaces it.
+    """
+    runner = SessionRunner(names, dialer, resume_timeout, on_event)
+    session = Session(runner.state)
+    try:
+        async with background(runner.run):
+            failure: EndpointError | None = None
+            try:
+                yield session
+                await session.finish()
+            except BaseException as error:
+                is_target = isinstance(error, TargetError)
+                await session.abort(
+                    Abort(Reason.TARGET_UNREACHABLE, str(error)) if is_target else CLOSED
+                )
+                if isinstance(error, Exception):
+                    failure = as_endpoint_error(error)
+                if isinstance(error, trio.BrokenResourceError) and session.error is not None:
+                    raise session.error from None
+                raise
+            finally:
+                on_event(Ended(session.id, session.error or failure))
+                await runner.stop()
+    finally:
+        runner.state.free()
+
+
+def as_endpoint_error(error: Exception) -> EndpointError:
+    """Convert an exception of a program for an event.
+
+    Only the text of an EndpointError is kept, because any other text may be a secret.
+    """
+    if isinstance(error, EndpointError):
+        return error
+    return EndpointError(f"the program of the session failed: {type(error).__name__}")
+
+
 class SessionRunner:
     """Runner that keeps a session connected, with one connection after the other.
 
     Args:
-        state: State of the session.
         names: Code and key of the session.
         dialer: Opener of WebSockets, which also knows the role of this endpoint.
         resume_timeout: Seconds without a connection to the peer after which the session fails.
@@ -58,20 +104,14 @@ class SessionRunner:
     """
 
     def __init__(
-        self,
-        state: SessionState,
-        names: NewSession,
-        dialer: Dialer,
-        resume_timeout: float,
-        on_event: OnEvent,
+        self, names: NewSession, dialer: Dialer, resume_timeout: float, on_event: OnEvent
     ) -> None:
-        self._state = state
+        self.state = SessionState()
         self._names = names
-        self._prologue = prologue("session", names.code)
         self._dialer = dialer
         self._resume_timeout = resume_timeout
         self._on_event = on_event
-        self._outage = Outage(state.id, on_event)
+        self._outage = Outage(self.state.id, on_event)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._started: Callable[[], None]
@@ -84,7 +124,7 @@ class SessionRunner:
             EndpointError: The first connection failed. A later failure is stored in the session.
         """
         self._started = task_status.started
-        state = self._state
+        state = self.state
         self._scope.deadline = trio.current_time() + min(FIRST_TIMEOUT, self._resume_timeout)
         with self._scope:
             while not state.over.is_set():
@@ -105,7 +145,7 @@ class SessionRunner:
 
     async def _run_connection(self) -> None:
         """Connect once, and use the connection until it ends. Pause after a failure."""
-        state, outage = self._state, self._outage
+        state, outage = self.state, self._outage
         try:
             async with self._dialer.open(self._names.code, outage.duration) as websocket:
                 channel, resume = await self._handshake(websocket)
@@ -116,16 +156,14 @@ class SessionRunner:
                 else:
                     self._on_connected()
                 self._is_transferring = True
-                try:
-                    await transfer(state, channel)
-                finally:
-                    self._is_transferring = False
+                await transfer(state, channel)
         except (ConnectionLost, AnotherInitiator, WrongKey, ProtocolViolation) as error:
             if state.channel is not None:
                 state.channel = None
                 timeout = LINGER if state.has_finished else self._resume_timeout
                 self._scope.deadline = trio.current_time() + timeout
                 self._on_event(Lost(state.id, str(error)))
+            self._is_transferring = False
             if not state.over.is_set():
                 await outage.wait(error)
         except (NoRelay, Refused) as error:
@@ -133,13 +171,12 @@ class SessionRunner:
 
     async def _handshake(self, websocket: WebSocket) -> tuple[Channel, Resume]:
         """Do the handshake, and exchange RESUME messages. The guest sends first."""
-        key, inbox = self._names.key, self._state.inbox
+        names, inbox = self._names, self.state.inbox
         own = Resume(inbox.received, inbox.window).encode()
         if self._dialer.is_host:
-            first = await wait_for_peer(websocket)
-            channel, message = await accept(websocket, first, key, self._prologue)
+            channel, message = await accept(websocket, names, await wait_for_peer(websocket))
         else:
-            channel = await initiate(websocket, key, self._prologue)
+            channel = await initiate(websocket, names)
             await channel.send(own)
             with trio.move_on_after(RESUME_TIMEOUT) as scope:
                 message = await channel.receive()
@@ -154,61 +191,8 @@ class SessionRunner:
     def _on_connected(self) -> None:
         self._scope.deadline = math.inf
         self._outage.connected()
-        self._on_event(Connected(self._state.id))
+        self._on_event(Connected(self.state.id))
         if not self._has_begun:
             self._has_begun = True
             self._scope.shield = True  # so that a cancelled program can still abort the session
             self._started()
-
-
-@asynccontextmanager
-async def run_session(
-    names: NewSession, dialer: Dialer, resume_timeout: float, on_event: OnEvent
-) -> AsyncIterator[Session]:
-    """Open a session, and end it after the block.
-
-    When the block ends normally, this ends the stream to the peer, and waits until the peer has
-    acknowledged the whole stream. An exception in the block aborts the session.
-
-    Raises:
-        EndpointError: The session failed. If a method of the session raised
-            trio.BrokenResourceError in the block, this exception replaces it.
-    """
-    state = SessionState()
-    session = Session(state)
-    runner = SessionRunner(state, names, dialer, resume_timeout, on_event)
-    try:
-        async with background(runner.run):
-            failure: EndpointError | None = None
-            try:
-                yield session
-                await session.finish()
-            except BaseException as error:
-                await session.abort(abort_message(error))
-                if isinstance(error, Exception):
-                    failure = as_endpoint_error(error)
-                if isinstance(error, trio.BrokenResourceError) and session.error is not None:
-                    raise session.error from None
-                raise
-            finally:
-                on_event(Ended(session.id, session.error or failure))
-                await runner.stop()
-    finally:
-        state.free()
-
-
-def abort_message(error: BaseException) -> Abort:
-    """Return the ABORT message for a session whose program raised an exception."""
-    if isinstance(error, TargetError):
-        return Abort(Reason.TARGET_UNREACHABLE, str(error))
-    return CLOSED
-
-
-def as_endpoint_error(error: Exception) -> EndpointError:
-    """Convert an exception of a program for an event.
-
-    Only the text of an EndpointError is kept, because any other text may be a secret.
-    """
-    if isinstance(error, EndpointError):
-        return error
-    return EndpointError(f"the program of the session failed: {type(error).__name__}")

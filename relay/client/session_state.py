@@ -9,9 +9,8 @@ from typing import Final
 import trio
 
 from .channel import Channel
-from .errors import EndpointError, PeerAborted, ProtocolViolation
+from .errors import ConnectionLost, EndpointError, PeerAborted, ProtocolViolation
 from .inbox import Inbox
-from .lost import ConnectionLost
 from .messages import Abort, Ack, Data, End, Finished, Message, Ping, Pong, Reason, Resume
 from .outbox import Outbox
 
@@ -91,7 +90,7 @@ class SessionState:
         self._heard_at = self._active_at = now
 
     def violate(self, error: ProtocolViolation) -> None:
-        """End the session with an error once the peer has been told that it violated the protocol."""
+        """Tell the peer that it violated the protocol, then end the session with this error."""
         self.violation = error
         self.abort = Abort(Reason.PROTOCOL_VIOLATION, VIOLATION_TEXT)
         self.wake()
@@ -117,7 +116,7 @@ class SessionState:
 
     def wake(self, time: float = -math.inf) -> None:
         """Wake the sending task at a time, unless it wakes earlier."""
-        if time < self.pause.deadline:
+        if time < self.pause.deadline:  # noqa: PLR1730 - setting a deadline takes time
             self.pause.deadline = time
 
     @property

@@ -9,8 +9,7 @@ from typing import Final
 import trio
 
 from .channel import Channel
-from .errors import ProtocolViolation
-from .lost import ConnectionLost
+from .errors import ConnectionLost, ProtocolViolation
 from .session_state import SessionState
 
 REPORT_TIMEOUT: Final = 2.0

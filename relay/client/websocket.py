@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 import trio
 import trio_websocket
 
-from .errors import NoRelay
-from .lost import ABNORMAL, ConnectionLost, Rejected, plain_words
+from .errors import ABNORMAL, ConnectionLost, NoRelay
+from .retry import plain_words
 from .watched_stream import WatchedStream, cancel_after
 
 MAX_MESSAGE: Final = 65_535
@@ -100,14 +100,14 @@ async def run_websocket(
     """Open a WebSocket on a stream, report it to ``task_status``, and keep it open until cancelled.
 
     Raises:
-        Rejected: The server answered with an error status.
+        trio_websocket.ConnectionRejected: The server answered with an error status.
         NoRelay: The server sent no valid response.
     """
     # trio-websocket accepts every stream, although its annotation permits only two types.
     stream: Any = WatchedStream(inner)
     stream.allowance = MAX_RESPONSE
     connection = None
-    rejection: Rejected | None = None
+    failure: Exception = NoRelay("the server at this URL does not answer like a relay")
     try:
         async with trio.open_nursery() as nursery:
             with trio.move_on_after(UPGRADE_TIMEOUT) as opening:
@@ -128,21 +128,13 @@ async def run_websocket(
                 await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     except* trio_websocket.ConnectionRejected as group:
-        rejection = rejected(group)
+        failure = cast("Exception", group.exceptions[0])
     except* Exception:  # noqa: BLE001, S110 - the end of this connection, see above
         pass
     finally:
         await trio.aclose_forcefully(stream)
     try:
-        if rejection is not None:
-            raise rejection
+        if connection is None:
+            raise failure
     finally:
-        del rejection
-    if connection is None:
-        raise NoRelay("the server at this URL does not answer like a relay")
-
-
-def rejected(group: BaseExceptionGroup[trio_websocket.ConnectionRejected]) -> Rejected:
-    """Return the error response that the reader task of trio-websocket raised."""
-    first = cast("trio_websocket.ConnectionRejected", group.exceptions[0])
-    return Rejected(first.status_code, first.headers or (), first.body or b"")
+        del failure

@@ -24,7 +24,6 @@ from relay.client import (
 from relay.client.channel import accept, wait_for_peer
 from relay.client.dialer import Dialer
 from relay.client.messages import NewSession, Ping, Request
-from relay.client.noise_handshake import prologue
 from tests.support.endpoints import Endpoints, echo, response
 
 FULL = response("409 Conflict", "pair is full", "Retry-After: 5")
@@ -171,7 +170,7 @@ async def peer(endpoints: Endpoints, *answers: bytes, key: bytes | None = None) 
             await websocket.send(first[:32] + bytes(16))
             await trio.sleep(1)
             return
-        channel, request = await accept(websocket, first, link.key, prologue("link", link.code))
+        channel, request = await accept(websocket, link, first)
         assert isinstance(request, Request)
         for answer in answers:
             await channel.send(answer)

@@ -13,8 +13,8 @@ import trio.testing
 from relay.client import Lost, PeerAborted, ProtocolViolation, ResumeTimeout, Session
 from relay.client.channel import Channel, accept, initiate, wait_for_peer
 from relay.client.dialer import Dialer
+from relay.client.errors import ConnectionLost
 from relay.client.guest import request_session
-from relay.client.lost import ConnectionLost
 from relay.client.messages import (
     Abort,
     Ack,
@@ -28,7 +28,6 @@ from relay.client.messages import (
     Request,
     Resume,
 )
-from relay.client.noise_handshake import prologue
 from relay.client.session_state import SessionState
 from relay.client.transfer import transfer
 from tests.support.endpoints import Endpoints, ended_with
@@ -45,8 +44,7 @@ class Peer:
     async def connect(self, *first: Message) -> AsyncIterator[Channel]:
         """Connect to the session, and send the first messages."""
         async with self.dialer.open(self.names.code, 0) as websocket:
-            names = prologue("session", self.names.code)
-            channel = await initiate(websocket, self.names.key, names)
+            channel = await initiate(websocket, self.names)
             for message in first:
                 await channel.send(message.encode())
             yield channel
@@ -233,15 +231,13 @@ async def test_silent_host(
     async def host() -> None:
         async with dialer.open(link.code, 0) as websocket:
             first = await wait_for_peer(websocket)
-            secret = prologue("link", link.code)
-            channel, _ = await accept(websocket, first, link.key, secret)
+            channel, _ = await accept(websocket, link, first)
             await channel.send(names.encode())
             await trio.sleep(1)
         while True:
             async with dialer.open(names.code, 0) as websocket:
                 first = await wait_for_peer(websocket)
-                secret = prologue("session", names.code)
-                await accept(websocket, first, names.key, secret)
+                await accept(websocket, names, first)
                 await trio.sleep(8)
 
     nursery.start_soon(host)
