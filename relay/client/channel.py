@@ -13,21 +13,20 @@ from .messages import Message, NewSession, decode
 from .noise import HANDSHAKE_SIZE, Handshake, prologue
 from .websocket import WebSocket
 
+# Seconds between pings to the relay while the endpoint waits for its peer. Some NATs drop a
+# connection that is silent for 30 s.
 PING_INTERVAL: Final = 25.0
-"""Seconds between pings to the relay while the endpoint waits for its peer. Some NATs drop a
-connection that is silent for 30 s."""
 
-PONG_TIMEOUT: Final = 10.0
-"""Maximum time, in seconds, from a ping to the pong of the relay."""
+PONG_TIMEOUT: Final = 10.0  # maximum time, in seconds, from a ping to the pong of the relay
 
+# Maximum time, in seconds, from the first message of a guest to its authentication.
 GUEST_TIMEOUT: Final = 5.0
-"""Maximum time, in seconds, from the first message of a guest to its authentication."""
 
+# Maximum number of bytes that a guest may send before it is authenticated.
 GUEST_LIMIT: Final = 1024
-"""Maximum number of bytes that a guest may send before it is authenticated."""
 
+# First message of a host on a link connection. It tells a second host that its peer is a host.
 HOST_SIGN: Final = b""
-"""First message of a host on a link connection. It tells a second host that its peer is a host."""
 
 
 class Channel:
@@ -69,8 +68,7 @@ class Channel:
         await self._websocket.close()
 
 
-Names = Link | NewSession
-"""Code and key of a connection."""
+Names = Link | NewSession  # code and key of a connection
 
 
 def start_handshake(names: Names) -> Handshake:

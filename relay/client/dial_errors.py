@@ -9,15 +9,15 @@ from typing import Final
 
 from .dial import connect_error_text, error_numbers
 
+# Cause of a failure for each verification error of OpenSSL, by number (openssl-verify(1)).
 CERTIFICATE_CAUSES: Final = {
     **dict.fromkeys((9, 10), "tls expired"),  # or not yet valid
     **dict.fromkeys(range(18, 22), "tls authority"),
     **dict.fromkeys((62, 64), "tls name"),
 }
-"""Cause of a failure for each verification error of OpenSSL, by number (openssl-verify(1))."""
 
+# Reasons in the SSLError if the server does not use TLS. They depend on the version of OpenSSL.
 NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
-"""Reasons in the SSLError if the server does not use TLS. They depend on the version of OpenSSL."""
 
 UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
 

@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from .channel import initiate
-from .dialer import Dialer, OpenStream
+from .endpoint import Endpoint, OpenStream
 from .errors import (
     AnotherInitiator,
     ConnectionLost,
@@ -19,7 +19,7 @@ from .errors import (
     ProtocolViolation,
     WaitTimeout,
 )
-from .events import ClientEvent, OnEvent, Waiting
+from .events import ClientEvent
 from .link import Link
 from .messages import NewSession, Refusal, Request
 from .outage import Outage
@@ -27,8 +27,7 @@ from .session import Session
 from .session_runner import run_session
 from .websocket import WebSocket
 
-ANSWER_TIMEOUT: Final = 10.0
-"""Maximum time, in seconds, from REQUEST to the answer of the host."""
+ANSWER_TIMEOUT: Final = 10.0  # maximum time, in seconds, from REQUEST to the answer of the host
 
 
 @asynccontextmanager
@@ -73,45 +72,43 @@ async def connect(  # noqa: PLR0913 - options of the public API
 
     Source: docs/endpoints.md.
     """
-    link = Link.parse(link) if isinstance(link, str) else link
-    dialer = Dialer(link, is_host=False, ssl_context=ssl_context, open_stream=open_stream)
-    emit = on_event or (lambda _: None)
+    endpoint = Endpoint(
+        link,
+        is_host=False,
+        ssl_context=ssl_context,
+        resume_timeout=resume_timeout,
+        on_event=on_event,
+        open_stream=open_stream,
+    )
     names: NewSession | None = None
     with trio.move_on_after(wait_timeout):
-        names = await request_session(dialer, emit)
+        names = await request_session(endpoint)
     if names is None:
         raise WaitTimeout
-    async with run_session(names, dialer, resume_timeout, emit) as session:
+    async with run_session(names, endpoint) as session:
         yield session
 
 
-async def request_session(dialer: Dialer, on_event: OnEvent) -> NewSession:
+async def request_session(endpoint: Endpoint) -> NewSession:
     """Return the code and the key of a new session. Wait for the host without a time limit.
 
-    Raises:
-        EndpointError: The request failed, and a retry would fail too.
+    Raises EndpointError if the request failed, and a retry would fail too.
     """
-    outage = Outage(None, on_event)
-    is_waiting = False
+    outage = Outage(None, endpoint.on_event)
     while True:
         try:
-            async with dialer.open(dialer.link.code, outage.duration) as websocket:
+            async with endpoint.open(endpoint.link.code, outage.duration) as websocket:
                 outage.connected()
-                if not is_waiting:
-                    is_waiting = True
-                    on_event(Waiting())
-                return await ask(websocket, dialer.link)
+                return await ask(websocket, endpoint.link)
         except (ConnectionLost, AnotherInitiator) as error:
-            is_waiting = not await outage.wait(error) and is_waiting
+            await outage.wait(error)
 
 
 async def ask(websocket: WebSocket, link: Link) -> NewSession:
     """Request a session from the host, over a connection with the link code.
 
-    Raises:
-        PeerAborted: The host refused the request.
-        EndpointError: The handshake failed, or the host violated the protocol.
-        ConnectionLost: The connection has ended.
+    Raises PeerAborted if the host refuses, another EndpointError if it has another key or violates
+    the protocol, and ConnectionLost if the connection has ended.
     """
     channel = await initiate(websocket, link)
     await channel.send(Request().encode())

@@ -17,17 +17,15 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 from .errors import InvalidLink
 from .url import SCHEMES, parse_url
 
-CODE_SIZE: Final = 16
-"""Number of random bytes in a code that an endpoint generates."""
+CODE_SIZE: Final = 16  # number of random bytes in a code that an endpoint generates
 
-KEY_SIZE: Final = 32
-"""Size, in bytes, of a link key or a session key."""
+KEY_SIZE: Final = 32  # size, in bytes, of a link key or a session key
 
+# Maximum length, in characters, of a pair code. The relay has the same limit.
 MAX_CODE: Final = 256
-"""Maximum length, in characters, of a pair code. The relay has the same limit."""
 
+# Maximum length, in characters, of a link. A relay accepts request heads of twice this size.
 MAX_LINK: Final = 8192
-"""Maximum length, in characters, of a link. A relay accepts request heads of twice this size."""
 
 EXAMPLE: Final = "wss://relay.example/?pair=CODE#k=KEY"
 

@@ -13,8 +13,7 @@ from typing import Final
 from .errors import InvalidLink
 from .link import MAX_LINK, Link
 
-OWNER_ONLY: Final = 0o600
-"""Mode of a link file."""
+OWNER_ONLY: Final = 0o600  # mode of a link file
 
 
 def read_link(path: str) -> Link:

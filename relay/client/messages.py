@@ -15,14 +15,12 @@ from .errors import ProtocolViolation
 from .link import CODE_SIZE, decode_base64url
 from .noise import MAX_PLAINTEXT
 
-MAX_DATA: Final = MAX_PLAINTEXT - 1
-"""Maximum number of stream bytes in one message."""
+MAX_DATA: Final = MAX_PLAINTEXT - 1  # maximum number of stream bytes in one message
 
-MAX_TEXT: Final = 200
-"""Maximum size, in bytes of UTF-8, of the text in a message."""
+MAX_TEXT: Final = 200  # maximum size, in bytes of UTF-8, of the text in a message
 
+# Unicode categories of characters that can change the display of a text, and of surrogates.
 INVISIBLE: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories of characters that can change the display of a text, and of surrogates."""
 
 
 class Reason(IntEnum):
@@ -184,11 +182,11 @@ class Abort(ReasonMessage):
     TYPE, NAME = 0x17, "ABORT"
 
 
+# Class for each message type.
 CLASSES: Final[dict[int, type[Message]]] = {
     each.TYPE: each
     for each in (Request, NewSession, Refusal, Resume, Data, End, Ack, Ping, Pong, Finished, Abort)
 }
-"""Class for each message type."""
 
 
 def decode(plaintext: bytes) -> Message:

@@ -1,8 +1,8 @@
 """Encryption of a connection: Noise_NNpsk0_25519_AESGCM_SHA256, revision 34, without I/O.
 
 The guest is the initiator, the host the responder (docs/endpoints.md). The names are from the
-specification, https://noiseprotocol.org/noise.html. Python cannot wipe keys from memory. A key stays
-there until the interpreter reuses its memory.
+specification, https://noiseprotocol.org/noise.html. Python cannot wipe keys from memory. A key
+stays there until the interpreter reuses its memory.
 """
 
 from __future__ import annotations
@@ -20,29 +20,25 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from .errors import AnotherInitiator, DecryptError, EndpointError, WrongKey
 
-VERSION: Final = b"arc-relay endpoint 1"
-"""Name and version of the endpoint protocol."""
+VERSION: Final = b"arc-relay endpoint 1"  # name and version of the endpoint protocol
 
+# Name of the protocol. It has 32 bytes, so it is also the initial hash (section 5.2).
 PROTOCOL_NAME: Final = b"Noise_NNpsk0_25519_AESGCM_SHA256"
-"""Name of the protocol. It has 32 bytes, so it is also the initial hash (section 5.2)."""
 
-KEY_SIZE: Final = 32
-"""Size, in bytes, of a pre-shared key, a public key, a cipher key and a hash."""
+KEY_SIZE: Final = 32  # size, in bytes, of a pre-shared key, a public key, a cipher key and a hash
 
 TAG_SIZE: Final = 16
 
+# Size, in bytes, of each handshake message. Its payload is empty.
 HANDSHAKE_SIZE: Final = KEY_SIZE + TAG_SIZE
-"""Size, in bytes, of each handshake message. Its payload is empty."""
 
-MAX_MESSAGE: Final = 65_535
-"""Maximum size, in bytes, of a Noise message (section 3)."""
+MAX_MESSAGE: Final = 65_535  # maximum size, in bytes, of a Noise message (section 3)
 
 MAX_PLAINTEXT: Final = MAX_MESSAGE - TAG_SIZE
-RESERVED_NONCE: Final = 2**64 - 1
-"""Nonce that must not be used for a message (section 5.1)."""
+RESERVED_NONCE: Final = 2**64 - 1  # nonce that must not be used for a message (section 5.1)
 
+# Pack a nonce for AES-GCM: 32 zero bits, then the big-endian counter (section 12.4).
 pack_nonce: Final = struct.Struct(">IQ").pack
-"""Pack a nonce for AES-GCM: 32 zero bits, then the big-endian counter (section 12.4)."""
 
 
 def prologue(kind: Literal["link", "session"], code: str) -> bytes:
@@ -85,8 +81,8 @@ class CipherState:
 class Handshake:
     """Handshake in one role: ``-> psk, e`` and ``<- e, ee``.
 
-    The initiator calls `write`, `read` and `split`. The responder calls `read`, `write` and `split`.
-    After an exception, no method may be called.
+    The initiator calls `write`, `read`, `split`; the responder `read`, `write`, `split`. After an
+    exception, no method may be called.
 
     Args:
         psk: Link key or session key.

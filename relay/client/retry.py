@@ -13,34 +13,32 @@ from typing import Final
 
 from .errors import ConnectionLost, Refused
 
+# Duration, in seconds, of the first phase of an outage. Most outages end within it.
 FIRST_MINUTE: Final = 60.0
-"""Duration, in seconds, of the first phase of an outage. Most outages end within it."""
 
+# Maximum random delay in the first minute, and after a collision with another guest.
 SHORT_DELAY: Final = 1.0
-"""Maximum random delay in the first minute, and after a collision with another guest."""
 
-LONG_DELAY: Final = 15.0
-"""Maximum random delay after the first minute."""
+LONG_DELAY: Final = 15.0  # maximum random delay after the first minute
 
+# Base of the exponential backoff: the random delay after n failures is at most this times 2^n.
 BASE_DELAY: Final = 0.1
-"""Base of the exponential backoff: the random delay after n failures is at most this times 2^n."""
 
+# Timeout of a TCP connection in the first minute. It allows one retransmission of SYN on a slow
+# path.
 SHORT_TIMEOUT: Final = 2.5
-"""Timeout of a TCP connection in the first minute. It allows one retransmission of SYN on a slow
-path."""
 
-LONG_TIMEOUT: Final = 10.0
-"""Timeout of a TCP connection after the first minute."""
+LONG_TIMEOUT: Final = 10.0  # timeout of a TCP connection after the first minute
 
+# Upper limit for the delay that a response asks for. A relay asks for at most a minute.
 MAX_RETRY_AFTER: Final = 300
-"""Upper limit for the delay that a response asks for. A relay asks for at most a minute."""
 
+# Statuses below 500 after which the same request may succeed later.
 TEMPORARY: Final = {408, 409, 425, 429}
-"""Statuses below 500 after which the same request may succeed later."""
 
+# Pattern of texts that are safe to display. A response may come from a server that is not a relay,
+# and may then contain any text, even the code.
 PLAIN_WORDS: Final = re.compile(r"[A-Za-z0-9 ,.:;()'/-]{1,120}")
-"""Pattern of texts that are safe to display. A response may come from a server that is not a relay,
-and may then contain any text, even the code."""
 
 
 def plain_words(text: str) -> str:

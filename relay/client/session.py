@@ -13,12 +13,11 @@ from .messages import Abort, Reason
 from .session_state import SessionState
 from .transfer import send_soon
 
-ABORT_TIMEOUT: Final = 2.0
-"""Maximum time, in seconds, to tell the peer that the session is aborted."""
+ABORT_TIMEOUT: Final = 2.0  # maximum time, in seconds, to tell the peer that the session is aborted
 
+# Maximum time, in seconds, from the acknowledgement of this endpoint's stream to the end of the
+# session.
 CLOSE_TIMEOUT: Final = 30.0
-"""Maximum time, in seconds, from the acknowledgement of this endpoint's stream to the end of the
-session."""
 
 CLOSED: Final = Abort(Reason.CLOSED, "the program of the peer closed the session")
 

@@ -11,7 +11,7 @@ import trio
 
 from .background import background
 from .channel import Channel, accept, initiate, wait_for_peer
-from .dialer import Dialer
+from .endpoint import Endpoint
 from .errors import (
     AnotherInitiator,
     ConnectionLost,
@@ -23,7 +23,7 @@ from .errors import (
     TargetError,
     WrongKey,
 )
-from .events import Connected, Ended, Lost, OnEvent
+from .events import Ended, Lost
 from .messages import Abort, NewSession, Reason, Resume
 from .outage import Outage
 from .session import CLOSED, Session
@@ -31,34 +31,28 @@ from .session_state import SessionState
 from .transfer import transfer
 from .websocket import WebSocket
 
-RESUME_TIMEOUT: Final = 5.0
-"""Maximum time, in seconds, from the handshake to RESUME of the peer."""
+RESUME_TIMEOUT: Final = 5.0  # maximum time, in seconds, from the handshake to RESUME of the peer
 
+# Maximum time, in seconds, until the first connection of a session. It is short, because both
+# endpoints were connected just before.
 FIRST_TIMEOUT: Final = 30.0
-"""Maximum time, in seconds, until the first connection of a session. It is short, because both
-endpoints were connected just before."""
 
+# Maximum time, in seconds, to close the connection of a session that is over.
 CLOSE_TIMEOUT: Final = 3.0
-"""Maximum time, in seconds, to close the connection of a session that is over."""
 
+# Maximum time, in seconds, that an endpoint tries to connect again after it has sent FINISHED.
 LINGER: Final = 30.0
-"""Maximum time, in seconds, that an endpoint tries to connect again after it has sent FINISHED."""
 
 
 @asynccontextmanager
-async def run_session(
-    names: NewSession, dialer: Dialer, resume_timeout: float, on_event: OnEvent
-) -> AsyncIterator[Session]:
+async def run_session(names: NewSession, endpoint: Endpoint) -> AsyncIterator[Session]:
     """Open a session, and end it after the block.
 
     When the block ends normally, this ends the stream to the peer, and waits until the peer has
-    acknowledged the whole stream. An exception in the block aborts the session.
-
-    Raises:
-        EndpointError: The session failed. If a method of the session raised
-            trio.BrokenResourceError in the block, this exception replaces it.
+    acknowledged the whole stream. An exception in the block aborts the session. Raises
+    EndpointError if the session failed, also in place of a trio.BrokenResourceError of the session.
     """
-    runner = SessionRunner(names, dialer, resume_timeout, on_event)
+    runner = SessionRunner(names, endpoint)
     session = Session(runner.state)
     try:
         async with background(runner.run):
@@ -71,47 +65,29 @@ async def run_session(
                 await session.abort(
                     Abort(Reason.TARGET_UNREACHABLE, str(error)) if is_target else CLOSED
                 )
-                if isinstance(error, Exception):
-                    failure = as_endpoint_error(error)
+                if isinstance(error, EndpointError):
+                    failure = error
+                elif isinstance(error, Exception):  # its text may be a secret
+                    name = type(error).__name__
+                    failure = EndpointError(f"the program of the session failed: {name}")
                 if isinstance(error, trio.BrokenResourceError) and session.error is not None:
                     raise session.error from None
                 raise
             finally:
-                on_event(Ended(session.id, session.error or failure))
+                endpoint.on_event(Ended(session.id, session.error or failure))
                 await runner.stop()
     finally:
         runner.state.free()
 
 
-def as_endpoint_error(error: Exception) -> EndpointError:
-    """Convert an exception of a program for an event.
-
-    Only the text of an EndpointError is kept, because any other text may be a secret.
-    """
-    if isinstance(error, EndpointError):
-        return error
-    return EndpointError(f"the program of the session failed: {type(error).__name__}")
-
-
 class SessionRunner:
-    """Runner that keeps a session connected, with one connection after the other.
+    """Runner that keeps a session connected, with one connection after the other."""
 
-    Args:
-        names: Code and key of the session.
-        dialer: Opener of WebSockets, which also knows the role of this endpoint.
-        resume_timeout: Seconds without a connection to the peer after which the session fails.
-        on_event: Function that receives the events.
-    """
-
-    def __init__(
-        self, names: NewSession, dialer: Dialer, resume_timeout: float, on_event: OnEvent
-    ) -> None:
+    def __init__(self, names: NewSession, endpoint: Endpoint) -> None:
         self.state = SessionState()
         self._names = names
-        self._dialer = dialer
-        self._resume_timeout = resume_timeout
-        self._on_event = on_event
-        self._outage = Outage(self.state.id, on_event)
+        self._endpoint = endpoint
+        self._outage = Outage(self.state.id, endpoint.on_event)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._started: Callable[[], None]
@@ -120,12 +96,13 @@ class SessionRunner:
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Keep the session connected until it is over. Started once it is connected.
 
-        Raises:
-            EndpointError: The first connection failed. A later failure is stored in the session.
+        Raises EndpointError if the first connection failed. A later failure is in the session.
         """
         self._started = task_status.started
         state = self.state
-        self._scope.deadline = trio.current_time() + min(FIRST_TIMEOUT, self._resume_timeout)
+        self._scope.deadline = trio.current_time() + min(
+            FIRST_TIMEOUT, self._endpoint.resume_timeout
+        )
         with self._scope:
             while not state.over.is_set():
                 await self._run_connection()
@@ -147,7 +124,7 @@ class SessionRunner:
         """Connect once, and use the connection until it ends. Pause after a failure."""
         state, outage = self.state, self._outage
         try:
-            async with self._dialer.open(self._names.code, outage.duration) as websocket:
+            async with self._endpoint.open(self._names.code, outage.duration) as websocket:
                 channel, resume = await self._handshake(websocket)
                 try:
                     state.connect(channel, resume, trio.current_time())
@@ -160,9 +137,9 @@ class SessionRunner:
         except (ConnectionLost, AnotherInitiator, WrongKey, ProtocolViolation) as error:
             if state.channel is not None:
                 state.channel = None
-                timeout = LINGER if state.has_finished else self._resume_timeout
+                timeout = LINGER if state.has_finished else self._endpoint.resume_timeout
                 self._scope.deadline = trio.current_time() + timeout
-                self._on_event(Lost(state.id, str(error)))
+                self._endpoint.on_event(Lost(state.id, str(error)))
             self._is_transferring = False
             if not state.over.is_set():
                 await outage.wait(error)
@@ -173,7 +150,7 @@ class SessionRunner:
         """Do the handshake, and exchange RESUME messages. The guest sends first."""
         names, inbox = self._names, self.state.inbox
         own = Resume(inbox.received, inbox.window).encode()
-        if self._dialer.is_host:
+        if self._endpoint.is_host:
             channel, message = await accept(websocket, names, await wait_for_peer(websocket))
         else:
             channel = await initiate(websocket, names)
@@ -184,14 +161,13 @@ class SessionRunner:
                 raise ConnectionLost("the peer did not continue the session in time")
         if not isinstance(message, Resume):
             raise ConnectionLost("the peer did not begin with RESUME")
-        if self._dialer.is_host:
+        if self._endpoint.is_host:
             await channel.send(own)
         return channel, message
 
     def _on_connected(self) -> None:
         self._scope.deadline = math.inf
         self._outage.connected()
-        self._on_event(Connected(self.state.id))
         if not self._has_begun:
             self._has_begun = True
             self._scope.shield = True  # so that a cancelled program can still abort the session

@@ -10,40 +10,27 @@ import trio
 
 from .channel import Channel
 from .errors import ConnectionLost, EndpointError, PeerAborted, ProtocolViolation
-from .inbox import Inbox
 from .messages import Abort, Ack, Data, End, Finished, Message, Ping, Pong, Reason, Resume
-from .outbox import Outbox
+from .streams import Inbox, Outbox
 
-BUFFER: Final = 4 * 2**20
-"""Maximum number of bytes that a session buffers until its peer acknowledges them."""
+BUFFER: Final = 4 * 2**20  # bytes buffered until the peer acknowledges them
+WINDOW: Final = 4 * 2**20  # received bytes buffered until the program consumes them
 
-WINDOW: Final = 4 * 2**20
-"""Maximum number of received bytes that a session buffers until its program consumes them."""
-
+# Number of consumed bytes that an endpoint acknowledges at once, delay in seconds of an ACK for
+# fewer bytes, and delay after data of the peer of an ACK in place of any other message.
 ACK_SIZE: Final = 256 * 1024
-"""Number of consumed bytes that an endpoint acknowledges without delay."""
-
 ACK_DELAY: Final = 0.1
-"""Delay, in seconds, of an ACK for fewer than `ACK_SIZE` bytes."""
-
 REPEAT_DELAY: Final = 1.0
-"""Seconds without a message to the peer, after data of the peer, until an ACK is repeated."""
 
+# Seconds for which a session is active after stream data, seconds of silence until an endpoint
+# sends PING in an active and in an idle session, and seconds in which the peer must then answer.
 ACTIVE: Final = 30.0
-"""Seconds for which a session counts as active after stream data was sent or received."""
-
 ACTIVE_SILENCE: Final = 1.5
-"""Seconds of silence after which an endpoint sends PING in an active session."""
-
 IDLE_SILENCE: Final = 15.0
-"""Seconds of silence after which an endpoint sends PING in a session that is not active."""
-
 PONG_TIMEOUT: Final = 3.5
-"""Seconds of silence after PING after which the connection counts as lost."""
-
-VIOLATION_TEXT: Final = "the peer violated the endpoint protocol"
 
 DATA_TYPE: Final = bytes((Data.TYPE,))
+VIOLATION: Final = Abort(Reason.PROTOCOL_VIOLATION, "the peer violated the endpoint protocol")
 
 
 class SessionState:
@@ -54,21 +41,16 @@ class SessionState:
     """
 
     def __init__(self) -> None:
-        self.id = secrets.token_hex(3)
-        """Random name of the session, for displays and logs."""
+        self.id = secrets.token_hex(3)  # random name for displays and logs
         self.outbox, self.inbox = Outbox(BUFFER), Inbox(WINDOW)
+        # Tasks of the program that wait until they can read or write.
         self.to_read, self.to_write = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
-        """Tasks of the program that wait until they can read or write."""
+        # Scopes in which the sending task and the receiving task wait.
         self.pause, self.silence = trio.CancelScope(), trio.CancelScope()
-        """Scopes in which the sending task and the receiving task wait."""
-        self.channel: Channel | None = None
-        """Current connection; None while the session has none."""
-        self.is_discarding = False
-        """True if the program has stopped reading. Received bytes then count as consumed."""
-        self.has_finished = False
-        """True once FINISHED was sent in any connection of the session."""
-        self.abort: Abort | None = None
-        """ABORT message to send; None if the session is not aborted."""
+        self.channel: Channel | None = None  # None while the session has no connection
+        self.is_discarding = False  # True if received bytes count as consumed
+        self.has_finished = False  # True once FINISHED was sent in any connection
+        self.abort: Abort | None = None  # message to send
         self.violation: ProtocolViolation | None = None
         self.error: EndpointError | None = None
         self.over = trio.Event()
@@ -82,8 +64,7 @@ class SessionState:
         self.on_consumed(now)  # an earlier ACK may be lost
 
     def _begin(self, now: float) -> None:
-        self._acknowledged = 0
-        """Position of the last ACK in this connection."""
+        self._acknowledged = 0  # position of the last ACK in this connection
         self._ack_at = self._repeat_at = math.inf
         self._ping_is_due = self._pong_is_due = self._is_pinged = False
         self._finished_sent = self._finished_received = False
@@ -92,7 +73,7 @@ class SessionState:
     def violate(self, error: ProtocolViolation) -> None:
         """Tell the peer that it violated the protocol, then end the session with this error."""
         self.violation = error
-        self.abort = Abort(Reason.PROTOCOL_VIOLATION, VIOLATION_TEXT)
+        self.abort = VIOLATION
         self.wake()
 
     def end(self, error: EndpointError | None) -> None:
@@ -145,12 +126,9 @@ class SessionState:
             self._ping_is_due = False
             return Ping().encode()
         with self.outbox.take_data() as data:
-            if data:
+            if data or self.outbox.take_end():
                 self._stay_active(now)
-                return b"".join((DATA_TYPE, data))
-        if self.outbox.take_end():
-            self._stay_active(now)
-            return End().encode()
+                return b"".join((DATA_TYPE, data)) if data else End().encode()
         if self.inbox.ended and self.outbox.is_acknowledged and not self._finished_sent:
             self._finished_sent = self.has_finished = True
             self._end_if_finished()
@@ -231,6 +209,6 @@ class SessionState:
 
     def _stay_active(self, now: float) -> None:
         """Mark the session as active. If it was idle, shorten the permitted silence."""
-        if now >= self._active_at + ACTIVE:
+        if now >= self._active_at + ACTIVE and not self._is_pinged:
             self.silence.deadline = min(self.silence.deadline, now + ACTIVE_SILENCE)
         self._active_at = now

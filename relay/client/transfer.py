@@ -12,12 +12,11 @@ from .channel import Channel
 from .errors import ConnectionLost, ProtocolViolation
 from .session_state import SessionState
 
-REPORT_TIMEOUT: Final = 2.0
-"""Maximum time, in seconds, to report a protocol violation to the peer."""
+REPORT_TIMEOUT: Final = 2.0  # maximum time, in seconds, to report a violation to the peer
 
+# Maximum number of unacknowledged bytes of a session whose program sends in its own task. The
+# buffer of a socket has room for them, so that the program does not wait for the network.
 DIRECT: Final = 16 * 1024
-"""Maximum number of unacknowledged bytes of a session whose program sends in its own task. The
-buffer of a socket has room for them, so that the program does not wait for the network."""
 
 
 async def transfer(state: SessionState, channel: Channel) -> None:
@@ -73,7 +72,8 @@ async def send_soon(state: SessionState) -> None:
     If the connection is idle, the task of the program sends, which saves a task switch.
     """
     channel = state.channel
-    if channel is None or channel.is_sending or state.outbox.unacknowledged > DIRECT:
+    unacknowledged = state.outbox.length - state.outbox.acknowledged
+    if channel is None or channel.is_sending or unacknowledged > DIRECT:
         state.wake()
         await trio.lowlevel.checkpoint()
         return

@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from .dial import UNIX, ConnectTarget, bracketed
 
+# Schemes of the URL of a relay. The first two are those of WebSockets.
 SCHEMES: Final = ("wss", "ws", "https", "http")
-"""Schemes of the URL of a relay. The first two are those of WebSockets."""
 
 
 @dataclass(frozen=True, slots=True)

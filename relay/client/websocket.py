@@ -16,28 +16,24 @@ from .errors import ABNORMAL, ConnectionLost, NoRelay
 from .retry import plain_words
 from .watched_stream import WatchedStream, cancel_after
 
-MAX_MESSAGE: Final = 65_535
-"""Maximum size, in bytes, of a message."""
+MAX_MESSAGE: Final = 65_535  # maximum size, in bytes, of a message
 
-READ_SIZE: Final = 256 * 1024
-"""Maximum size, in bytes, of one read."""
+READ_SIZE: Final = 256 * 1024  # maximum size, in bytes, of one read
 
-QUEUE: Final = 16
-"""Maximum number of received messages in the queue."""
+QUEUE: Final = 16  # maximum number of received messages in the queue
 
+# Maximum size, in bytes, of the response to an upgrade and the peer's early data together.
 MAX_RESPONSE: Final = 128 * 1024
-"""Maximum size, in bytes, of the response to an upgrade and the peer's early data together."""
 
+# Maximum number of bytes that a connection may receive before the endpoint takes the next message.
+# A full queue and one read need two thirds of this number.
 MAX_UNNOTICED: Final = 2 * 2**20
-"""Maximum number of bytes that a connection may receive before the endpoint takes the next message.
-A full queue and one read need two thirds of this number."""
 
+# Maximum time, in seconds, until the response to an upgrade. A takeover check delays the response
+# by up to 2 s.
 UPGRADE_TIMEOUT: Final = 10.0
-"""Maximum time, in seconds, until the response to an upgrade. A takeover check delays the response
-by up to 2 s."""
 
-CLOSE_TIMEOUT: Final = 2.0
-"""Maximum duration, in seconds, of the closing handshake."""
+CLOSE_TIMEOUT: Final = 2.0  # maximum duration, in seconds, of the closing handshake
 
 
 class WebSocket:

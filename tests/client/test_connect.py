@@ -22,7 +22,7 @@ from relay.client import (
     WrongKey,
 )
 from relay.client.channel import accept, wait_for_peer
-from relay.client.dialer import Dialer
+from relay.client.endpoint import Endpoint
 from relay.client.messages import NewSession, Ping, Request
 from tests.support.endpoints import Endpoints, echo, response
 
@@ -163,7 +163,7 @@ async def test_wrong_key(endpoints: Endpoints, autojump_clock: trio.testing.Mock
 async def peer(endpoints: Endpoints, *answers: bytes, key: bytes | None = None) -> None:
     """Answer the handshake of one guest like a host, and then with these plaintexts."""
     link = endpoints.link
-    dialer = Dialer(link, is_host=True, open_stream=endpoints.host.open_line)
+    dialer = Endpoint(link, is_host=True, open_stream=endpoints.host.open_line)
     async with dialer.open(link.code, 0) as websocket:
         first = await wait_for_peer(websocket)
         if key is not None:

@@ -22,7 +22,7 @@ from relay.client import (
     Waiting,
 )
 from relay.client.channel import initiate, start_handshake
-from relay.client.dialer import Dialer
+from relay.client.endpoint import Endpoint
 from relay.client.errors import ConnectionLost
 from relay.client.messages import NewSession, Ping, Request
 from relay.client.websocket import WebSocket
@@ -38,9 +38,9 @@ async def use(endpoints: Endpoints) -> None:
         assert await session.receive_some() == b"a"
 
 
-def dialer(endpoints: Endpoints) -> Dialer:
+def dialer(endpoints: Endpoints) -> Endpoint:
     """Return a dialer for a guest that the test plays."""
-    return Dialer(endpoints.link, is_host=False, open_stream=endpoints.guest.open_line)
+    return Endpoint(endpoints.link, is_host=False, open_stream=endpoints.guest.open_line)
 
 
 async def first_message(endpoints: Endpoints, websocket: WebSocket) -> None:

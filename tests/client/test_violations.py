@@ -12,7 +12,7 @@ import trio.testing
 
 from relay.client import Lost, PeerAborted, ProtocolViolation, ResumeTimeout, Session
 from relay.client.channel import Channel, accept, initiate, wait_for_peer
-from relay.client.dialer import Dialer
+from relay.client.endpoint import Endpoint
 from relay.client.errors import ConnectionLost
 from relay.client.guest import request_session
 from relay.client.messages import (
@@ -37,7 +37,7 @@ class Peer:
     """Guest that a test plays message by message."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self.dialer = Dialer(endpoints.link, is_host=False, open_stream=endpoints.guest.open_line)
+        self.dialer = Endpoint(endpoints.link, is_host=False, open_stream=endpoints.guest.open_line)
         self.names: NewSession
 
     @asynccontextmanager
@@ -62,7 +62,7 @@ async def peer(endpoints: Endpoints, autojump_clock: trio.testing.MockClock) -> 
 
     await endpoints.serve(handler)
     guest = Peer(endpoints)
-    guest.names = await request_session(guest.dialer, endpoints.guest.events.append)
+    guest.names = await request_session(guest.dialer)
     return guest
 
 
@@ -226,7 +226,7 @@ async def test_silent_host(
     """A guest gives up a host that does not answer RESUME, and tries again."""
     link = endpoints.link
     names = NewSession("A" * 22, bytes(32))
-    dialer = Dialer(link, is_host=True, open_stream=endpoints.host.open_line)
+    dialer = Endpoint(link, is_host=True, open_stream=endpoints.host.open_line)
 
     async def host() -> None:
         async with dialer.open(link.code, 0) as websocket:

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.client.errors import ProtocolViolation
-from relay.client.inbox import Inbox
-from relay.client.outbox import PIECE, Outbox
+from relay.client.streams import PIECE, Inbox, Outbox
 
 
 class Pair:

@@ -1,4 +1,4 @@
-"""Open WebSockets to the relay of a link."""
+"""The options of a host or a guest, and its WebSockets to the relay."""
 
 from __future__ import annotations
 
@@ -15,35 +15,39 @@ from .background import background
 from .dial import client_context, connect, start_tls
 from .dial_errors import describe_tcp_error, describe_tls_error
 from .errors import ConnectionLost, NoRelay
+from .events import OnEvent
 from .link import Link
 from .retry import refusal, tcp_timeout
 from .url import parse_url
 from .websocket import WebSocket, run_websocket
 
-TLS_TIMEOUT: Final = 10.0
-"""Maximum duration, in seconds, of the TLS handshake."""
+TLS_TIMEOUT: Final = 10.0  # maximum duration, in seconds, of the TLS handshake
 
+# Function that opens a stream to the relay, without TLS, or raises OSError.
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
-"""Function that opens a stream to the relay, without TLS, or raises OSError."""
 
 
-class Dialer:
-    """Opener of WebSockets to the relay of a link. The arguments are those of `serve`."""
+class Endpoint:
+    """Host or guest of a link, and its connections. The arguments are those of `serve`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of the public API
         self,
-        link: Link,
+        link: Link | str,
         *,
         is_host: bool,
         ssl_context: ssl.SSLContext | None = None,
         token: str | None = None,
+        resume_timeout: float = 300.0,
+        on_event: OnEvent | None = None,
         open_stream: OpenStream | None = None,
     ) -> None:
-        self.link = link
+        self.link = Link.parse(link) if isinstance(link, str) else link
         self.is_host = is_host
+        self.resume_timeout = resume_timeout
+        self.on_event = on_event or (lambda _: None)
+        # True once the relay has accepted a connection. Later failures then count as temporary.
         self.was_accepted = False
-        """True once the relay has accepted a connection. Later failures then count as temporary."""
-        url = parse_url(link.url)
+        url = parse_url(self.link.url)
         self._authority = url.authority
         self._target = url.target((ssl_context or client_context()) if url.tls else None)
         self._headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
@@ -51,16 +55,10 @@ class Dialer:
 
     @asynccontextmanager
     async def open(self, code: str, outage: float) -> AsyncIterator[WebSocket]:
-        """Open a WebSocket for a pair code. After the block, close it without a closing handshake.
+        """Open a WebSocket for a pair code, in an outage of this duration in seconds.
 
-        Args:
-            code: Link code or session code.
-            outage: Seconds since the connection was lost.
-
-        Raises:
-            NoRelay: The relay cannot be reached, and has never accepted a connection.
-            Refused: The relay refused the request, and would refuse a retry too.
-            ConnectionLost: The connection failed, but a retry may succeed.
+        After the block, the WebSocket is closed without a closing handshake. Raises ConnectionLost
+        if a retry may succeed. Otherwise, raises NoRelay or Refused.
         """
         url = parse_url(self.link.request_url(code))
         resource = f"{url.path}?{url.query}"
