@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import trio
 
-from .errors import ConnectionLost, DecryptError, WrongKey
+from .errors import ConnectionLost, WrongKey
 from .link import Link
 from .messages import Message, NewSession, decode
 from .noise import HANDSHAKE_SIZE, Handshake, prologue
@@ -57,11 +57,7 @@ class Channel:
 
     def decode(self, message: bytes) -> Message:
         """Decrypt and decode a message. Raises the same exceptions as `receive`."""
-        try:
-            plaintext = self._decrypt(message)
-        except DecryptError as error:
-            raise ConnectionLost(str(error)) from None
-        return decode(plaintext)
+        return decode(self._decrypt(message))
 
     async def close(self) -> None:
         """Complete the closing handshake of the WebSocket."""

@@ -21,10 +21,9 @@ class ConnectTarget:
     addresses: tuple[str, ...] = ()
     port: int = 0
     unix: str = ""
-    tls: ssl.SSLContext | None = None
-    """TLS context; None for a connection without TLS."""
+    tls: ssl.SSLContext | None = None  # TLS context; None for a connection without TLS
+    # Host name for the Host header and for the verification of the server's certificate.
     name: str = "localhost"
-    """Host name for the Host header and for the verification of the server's certificate."""
     path: str = "/health"
 
     def __str__(self) -> str:

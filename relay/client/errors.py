@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-ABNORMAL: Final = 1006
-"""Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
-
+ABNORMAL: Final = 1006  # close code without a close frame (RFC 6455 section 7.4.1)
 GOING_AWAY: Final = 1001
 
 
 class EndpointError(Exception):
     """Base class of the errors of endpoints. The session cannot start or continue."""
+
+    TEXT = ""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text or self.TEXT)
 
 
 class InvalidLink(EndpointError, ValueError):
@@ -42,33 +45,23 @@ class Refused(EndpointError):
 class WrongKey(EndpointError):
     """The peer does not have the key of the link or of the session."""
 
-    def __init__(self) -> None:
-        super().__init__("the peer does not have the key of this link")
+    TEXT = "the peer does not have the key of this link"
 
 
 class AnotherInitiator(EndpointError):
     """The peer is not the host, but another guest of the link, or this guest itself."""
 
-    def __init__(self) -> None:
-        super().__init__("another guest of this link is connected in place of the host")
+    TEXT = "another guest of this link is connected in place of the host"
 
 
 class ProtocolViolation(EndpointError):
     """A message from the peer violates the endpoint protocol."""
 
 
-class DecryptError(ProtocolViolation):
-    """A message was changed, replayed or reordered, or was encrypted with another key."""
-
-    def __init__(self) -> None:
-        super().__init__("message does not decrypt")
-
-
 class WaitTimeout(EndpointError):
     """The host of the link did not connect within the wait timeout."""
 
-    def __init__(self) -> None:
-        super().__init__("the host of this link did not connect in time")
+    TEXT = "the host of this link did not connect in time"
 
 
 class ResumeTimeout(EndpointError):
@@ -97,14 +90,7 @@ class TargetError(EndpointError):
 
 
 class ConnectionLost(Exception):
-    """A connection has ended, or could not be opened. The endpoint may try again.
-
-    Attributes:
-        code: Close code; 1006 if there was no close frame.
-        reason: Reason in the close frame; "" if there is none.
-        is_collision: True if the relay refused the connection because the code has two sides.
-        retry_after: Minimum delay, in seconds, before the next attempt.
-    """
+    """A connection has ended, or could not be opened. The endpoint may try again."""
 
     def __init__(
         self,
@@ -116,10 +102,9 @@ class ConnectionLost(Exception):
         retry_after: float = 0.0,
     ) -> None:
         super().__init__(text)
-        self.code = code
-        self.reason = reason
-        self.is_collision = is_collision
-        self.retry_after = retry_after
+        self.code, self.reason = code, reason  # of the close frame, if there was one
+        self.is_collision = is_collision  # True if the code already has two sides
+        self.retry_after = retry_after  # minimum delay, in seconds, before the next attempt
 
     @property
     def is_expiry(self) -> bool:

@@ -18,7 +18,6 @@ from .errors import InvalidLink
 from .url import SCHEMES, parse_url
 
 CODE_SIZE: Final = 16  # number of random bytes in a code that an endpoint generates
-
 KEY_SIZE: Final = 32  # size, in bytes, of a link key or a session key
 
 # Maximum length, in characters, of a pair code. The relay has the same limit.

@@ -16,7 +16,6 @@ from .link import CODE_SIZE, decode_base64url
 from .noise import MAX_PLAINTEXT
 
 MAX_DATA: Final = MAX_PLAINTEXT - 1  # maximum number of stream bytes in one message
-
 MAX_TEXT: Final = 200  # maximum size, in bytes of UTF-8, of the text in a message
 
 # Unicode categories of characters that can change the display of a text, and of surrogates.
@@ -26,25 +25,20 @@ INVISIBLE: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 class Reason(IntEnum):
     """Reason in REFUSED and ABORT. A peer of a later version may send other numbers."""
 
-    TARGET_UNREACHABLE = 1
-    """The host cannot reach its target."""
-    CLOSED = 2
-    """The program of the sender ended or closed the session."""
-    NO_FURTHER_GUEST = 3
-    """The host serves no further guests."""
-    PROTOCOL_VIOLATION = 4
-    """The receiver of this message violated the protocol."""
+    TARGET_UNREACHABLE = 1  # the host cannot reach its target
+    CLOSED = 2  # the program of the sender ended or closed the session
+    NO_FURTHER_GUEST = 3  # the host serves no further guests
+    PROTOCOL_VIOLATION = 4  # the receiver of this message violated the protocol
 
 
+@dataclass(frozen=True)
 class Message:
     """Base class of messages. The fields of a message are those of its body, in this order."""
 
     TYPE: ClassVar[int]
     NAME: ClassVar[str]
-    FIXED: ClassVar = Struct("")
-    """Layout of the fields of fixed size."""
-    REST: ClassVar = range(1)
-    """Permitted sizes, in bytes, of a last field of variable size."""
+    FIXED: ClassVar = Struct("")  # layout of the fields of fixed size
+    REST: ClassVar = range(1)  # permitted sizes, in bytes, of a last field of variable size
 
     def encode(self) -> bytes:
         """Return the message in plaintext."""
@@ -58,7 +52,6 @@ class Message:
         return cls(*values)
 
 
-@dataclass(frozen=True)
 class Request(Message):
     """Request of a guest for a session."""
 
@@ -106,7 +99,6 @@ class ReasonMessage(Message):
             raise ProtocolViolation(f"the text of {cls.NAME} is not UTF-8") from None
 
 
-@dataclass(frozen=True)
 class Refusal(ReasonMessage):
     """Answer of a host that opens no session."""
 
@@ -118,10 +110,9 @@ class Resume(Message):
     """First message of each endpoint in a session connection, with the state of its `Inbox`."""
 
     TYPE, NAME, FIXED = 0x10, "RESUME", Struct(">QI")
+    # Number of bytes received. The end of the peer's stream counts as one byte.
     received: int
-    """Number of bytes received. The end of the peer's stream counts as one byte."""
-    window: int
-    """Number of bytes that this endpoint buffers for its program."""
+    window: int  # number of bytes that this endpoint buffers for its program
 
     @classmethod
     def parse(cls, received: int, window: int) -> Self:
@@ -138,7 +129,6 @@ class Data(Message):
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True)
 class End(Message):
     """End of the stream."""
 
@@ -150,32 +140,28 @@ class Ack(Message):
     """Acknowledgement of all bytes before a position of the peer's stream."""
 
     TYPE, NAME, FIXED = 0x13, "ACK", Struct(">Q")
+    # Number of acknowledged bytes. The end of the stream counts as one byte.
     received: int
-    """Number of acknowledged bytes. The end of the stream counts as one byte."""
 
 
-@dataclass(frozen=True)
 class Ping(Message):
     """Request for PONG."""
 
     TYPE, NAME = 0x14, "PING"
 
 
-@dataclass(frozen=True)
 class Pong(Message):
     """Answer to PING."""
 
     TYPE, NAME = 0x15, "PONG"
 
 
-@dataclass(frozen=True)
 class Finished(Message):
     """Report that the sender has received the peer's END, and an ACK for its own END."""
 
     TYPE, NAME = 0x16, "FINISHED"
 
 
-@dataclass(frozen=True)
 class Abort(ReasonMessage):
     """Immediate end of the session."""
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .errors import AnotherInitiator, DecryptError, EndpointError, WrongKey
+from .errors import AnotherInitiator, ConnectionLost, EndpointError, WrongKey
 
 VERSION: Final = b"arc-relay endpoint 1"  # name and version of the endpoint protocol
 
@@ -26,14 +26,12 @@ VERSION: Final = b"arc-relay endpoint 1"  # name and version of the endpoint pro
 PROTOCOL_NAME: Final = b"Noise_NNpsk0_25519_AESGCM_SHA256"
 
 KEY_SIZE: Final = 32  # size, in bytes, of a pre-shared key, a public key, a cipher key and a hash
-
 TAG_SIZE: Final = 16
 
 # Size, in bytes, of each handshake message. Its payload is empty.
 HANDSHAKE_SIZE: Final = KEY_SIZE + TAG_SIZE
 
 MAX_MESSAGE: Final = 65_535  # maximum size, in bytes, of a Noise message (section 3)
-
 MAX_PLAINTEXT: Final = MAX_MESSAGE - TAG_SIZE
 RESERVED_NONCE: Final = 2**64 - 1  # nonce that must not be used for a message (section 5.1)
 
@@ -54,21 +52,20 @@ class CipherState:
         self._nonce = nonce
 
     def encrypt(self, plaintext: bytes) -> bytes:
-        """Encrypt a message of at most `MAX_PLAINTEXT` bytes, or raise ValueError."""
-        if len(plaintext) > MAX_PLAINTEXT:
-            raise ValueError(f"a message has at most {MAX_PLAINTEXT} bytes of plaintext")
+        """Encrypt a message of at most `MAX_PLAINTEXT` bytes."""
         message = self._aead.encrypt(self._next_nonce(), plaintext, None)
         self._nonce += 1
         return message
 
     def decrypt(self, message: bytes) -> bytes:
-        """Decrypt a message. If this raises DecryptError, the nonce stays the same."""
-        if len(message) > MAX_MESSAGE:
-            raise DecryptError
+        """Decrypt a message. If this raises ConnectionLost, the nonce stays the same.
+
+        The relay may have changed, repeated or reordered the messages of the peer.
+        """
         try:
             plaintext = self._aead.decrypt(self._next_nonce(), message, None)
         except InvalidTag:
-            raise DecryptError from None
+            raise ConnectionLost("message does not decrypt") from None
         self._nonce += 1
         return plaintext
 
@@ -98,10 +95,10 @@ class Handshake:
         self._ephemeral = ephemeral or X25519PrivateKey.generate()
         self._remote: bytes | None = None
         self._has_written = False
+        # Earlier state of an initiator, which can read the message of another initiator.
         self._before_first: Handshake | None = None
-        """Earlier state of an initiator, which can read the message of another initiator."""
+        # Hash of the messages so far. After the second message, this hash is unique.
         self.hash = self._chaining_key = PROTOCOL_NAME
-        """Hash of the messages so far. After the second message, this hash is unique."""
         self._mix_hash(prologue)
         self._chaining_key, mixed, self._key = hkdf(self._chaining_key, psk, 3)
         self._mix_hash(mixed)

@@ -36,7 +36,8 @@ class Session(trio.abc.HalfCloseableStream):
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
-        self._sending = self._receiving = self._closed = False
+        self._closed = False
+        self._actions = set[str]()
 
     @property
     def id(self) -> str:
@@ -59,7 +60,7 @@ class Session(trio.abc.HalfCloseableStream):
         return self._state.error
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        with self._only_sender():
+        with self._only_one_task("sending"):
             await trio.lowlevel.checkpoint_if_cancelled()
             outbox = self._state.outbox
             view = memoryview(data).cast("B")
@@ -72,18 +73,18 @@ class Session(trio.abc.HalfCloseableStream):
                     await send_soon(self._state)
                     return
                 self._state.wake()
-                await self._state.to_write.park()
+                await self._state.changed.park()
 
     async def wait_send_all_might_not_block(self) -> None:
-        with self._only_sender():
+        with self._only_one_task("sending"):
             await trio.lowlevel.checkpoint()
             self._require_open()
             while self._state.outbox.room <= 0:
-                await self._state.to_write.park()
+                await self._state.changed.park()
                 self._require_open()
 
     async def send_eof(self) -> None:
-        with self._only_sender():
+        with self._only_one_task("sending"):
             await trio.lowlevel.checkpoint()
             if not self._state.outbox.ended:
                 self._require_open()
@@ -93,22 +94,17 @@ class Session(trio.abc.HalfCloseableStream):
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if max_bytes is not None and max_bytes < 1:
             raise ValueError("max_bytes must be at least 1")
-        if self._receiving:
-            raise trio.BusyResourceError("another task is receiving")
-        self._receiving = True
-        try:
+        with self._only_one_task("receiving"):
             await trio.lowlevel.checkpoint()
             state, inbox = self._state, self._state.inbox
             while inbox.is_empty or self._closed:
                 if inbox.ended and not self._closed:
                     return b""
                 self._require_open()
-                await state.to_read.park()
+                await state.changed.park()
             data = inbox.read(max_bytes)
             state.on_consumed(trio.current_time())
             return data
-        finally:
-            self._receiving = False
 
     async def aclose(self) -> None:
         """Close the session. Abort it unless `send_eof` was called before.
@@ -126,14 +122,12 @@ class Session(trio.abc.HalfCloseableStream):
         """Abort the session unless it is over. Send ``message`` to the peer if it is connected."""
         state = self._state
         self._close()
-        if state.over.is_set():
-            return
-        state.abort = message
-        state.wake()
-        if state.channel is not None:
-            with trio.move_on_after(ABORT_TIMEOUT, shield=True):
-                await state.over.wait()
-        state.end(None)
+        if not state.over.is_set():
+            state.abort(message)
+            if state.channel is not None:
+                with trio.move_on_after(ABORT_TIMEOUT, shield=True):
+                    await state.over.wait()
+            state.end(None)
 
     async def finish(self) -> None:
         """End the stream to the peer, and wait until the session is over.
@@ -145,7 +139,7 @@ class Session(trio.abc.HalfCloseableStream):
         state.outbox.ended = True
         self._discard()
         while not (state.outbox.is_acknowledged or state.over.is_set()):
-            await state.to_write.park()
+            await state.changed.park()
         with trio.move_on_after(CLOSE_TIMEOUT):
             await state.over.wait()
         await self.abort(CLOSED)
@@ -163,8 +157,7 @@ class Session(trio.abc.HalfCloseableStream):
     def _close(self) -> None:
         """Make further calls of the program, and calls in progress, raise ClosedResourceError."""
         self._closed = True
-        self._state.to_read.unpark_all()
-        self._state.to_write.unpark_all()
+        self._state.changed.unpark_all()
 
     def _require_open(self) -> None:
         if self._closed:
@@ -173,11 +166,11 @@ class Session(trio.abc.HalfCloseableStream):
             raise trio.BrokenResourceError("the session is over") from self._state.error
 
     @contextmanager
-    def _only_sender(self) -> Iterator[None]:
-        if self._sending:
-            raise trio.BusyResourceError("another task is sending")
-        self._sending = True
+    def _only_one_task(self, action: str) -> Iterator[None]:
+        if action in self._actions:
+            raise trio.BusyResourceError(f"another task is {action}")
+        self._actions.add(action)
         try:
             yield
         finally:
-            self._sending = False
+            self._actions.remove(action)

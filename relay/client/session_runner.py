@@ -28,7 +28,7 @@ from .messages import Abort, NewSession, Reason, Resume
 from .outage import Outage
 from .session import CLOSED, Session
 from .session_state import SessionState
-from .transfer import transfer
+from .transfer import VIOLATION, transfer
 from .websocket import WebSocket
 
 RESUME_TIMEOUT: Final = 5.0  # maximum time, in seconds, from the handshake to RESUME of the peer
@@ -77,7 +77,9 @@ async def run_session(names: NewSession, endpoint: Endpoint) -> AsyncIterator[Se
                 endpoint.on_event(Ended(session.id, session.error or failure))
                 await runner.stop()
     finally:
-        runner.state.free()
+        # Exceptions keep the state in reference cycles, and garbage collection is rare.
+        runner.state.inbox.free()
+        runner.state.outbox.free()
 
 
 class SessionRunner:
@@ -129,7 +131,7 @@ class SessionRunner:
                 try:
                     state.connect(channel, resume, trio.current_time())
                 except ProtocolViolation as error:
-                    state.violate(error)
+                    state.abort(VIOLATION, error)
                 else:
                     self._on_connected()
                 self._is_transferring = True

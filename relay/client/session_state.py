@@ -10,27 +10,22 @@ import trio
 
 from .channel import Channel
 from .errors import ConnectionLost, EndpointError, PeerAborted, ProtocolViolation
-from .messages import Abort, Ack, Data, End, Finished, Message, Ping, Pong, Reason, Resume
+from .messages import Abort, Ack, Data, End, Finished, Message, Ping, Pong, Resume
 from .streams import Inbox, Outbox
 
 BUFFER: Final = 4 * 2**20  # bytes buffered until the peer acknowledges them
 WINDOW: Final = 4 * 2**20  # received bytes buffered until the program consumes them
 
-# Number of consumed bytes that an endpoint acknowledges at once, delay in seconds of an ACK for
-# fewer bytes, and delay after data of the peer of an ACK in place of any other message.
-ACK_SIZE: Final = 256 * 1024
-ACK_DELAY: Final = 0.1
-REPEAT_DELAY: Final = 1.0
+ACK_SIZE: Final = 256 * 1024  # number of consumed bytes that are acknowledged at once
+ACK_DELAY: Final = 0.1  # seconds until an ACK for fewer bytes
+REPEAT_DELAY: Final = 1.0  # seconds from data of the peer to an ACK, if no other message is sent
 
-# Seconds for which a session is active after stream data, seconds of silence until an endpoint
-# sends PING in an active and in an idle session, and seconds in which the peer must then answer.
-ACTIVE: Final = 30.0
-ACTIVE_SILENCE: Final = 1.5
-IDLE_SILENCE: Final = 15.0
-PONG_TIMEOUT: Final = 3.5
+ACTIVE: Final = 30.0  # seconds for which a session is active after stream data
+ACTIVE_SILENCE: Final = 1.5  # seconds of silence until PING in an active session
+IDLE_SILENCE: Final = 15.0  # seconds of silence until PING in another session
+PONG_TIMEOUT: Final = 3.5  # seconds from PING until the connection counts as lost
 
 DATA_TYPE: Final = bytes((Data.TYPE,))
-VIOLATION: Final = Abort(Reason.PROTOCOL_VIOLATION, "the peer violated the endpoint protocol")
 
 
 class SessionState:
@@ -43,15 +38,13 @@ class SessionState:
     def __init__(self) -> None:
         self.id = secrets.token_hex(3)  # random name for displays and logs
         self.outbox, self.inbox = Outbox(BUFFER), Inbox(WINDOW)
-        # Tasks of the program that wait until they can read or write.
-        self.to_read, self.to_write = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
-        # Scopes in which the sending task and the receiving task wait.
-        self.pause, self.silence = trio.CancelScope(), trio.CancelScope()
+        self.changed = trio.lowlevel.ParkingLot()  # tasks of the program that wait for a change
+        self.pause = trio.CancelScope()  # scope in which the sending task waits
+        self.silence = trio.CancelScope()  # scope in which the receiving task waits
         self.channel: Channel | None = None  # None while the session has no connection
         self.is_discarding = False  # True if received bytes count as consumed
         self.has_finished = False  # True once FINISHED was sent in any connection
-        self.abort: Abort | None = None  # message to send
-        self.violation: ProtocolViolation | None = None
+        self.pending_abort: tuple[Abort, EndpointError | None] | None = None  # see `abort`
         self.error: EndpointError | None = None
         self.over = trio.Event()
         self._begin(0.0)
@@ -70,10 +63,9 @@ class SessionState:
         self._finished_sent = self._finished_received = False
         self._heard_at = self._active_at = now
 
-    def violate(self, error: ProtocolViolation) -> None:
-        """Tell the peer that it violated the protocol, then end the session with this error."""
-        self.violation = error
-        self.abort = VIOLATION
+    def abort(self, message: Abort, error: EndpointError | None = None) -> None:
+        """Send a message, and end the session with an error, or None if it did not fail."""
+        self.pending_abort = message, error
         self.wake()
 
     def end(self, error: EndpointError | None) -> None:
@@ -83,17 +75,7 @@ class SessionState:
             self.over.set()
             self.channel = None
         self.wake()
-        self.to_read.unpark_all()
-        self.to_write.unpark_all()
-
-    def free(self) -> None:
-        """Free the buffers after the end of the session.
-
-        Exceptions and their tracebacks keep the state in reference cycles, and the garbage
-        collector searches for these rarely.
-        """
-        self.inbox.free()
-        self.outbox.free()
+        self.changed.unpark_all()
 
     def wake(self, time: float = -math.inf) -> None:
         """Wake the sending task at a time, unless it wakes earlier."""
@@ -113,9 +95,10 @@ class SessionState:
         return message
 
     def _choose(self, now: float) -> bytes | None:
-        if self.abort is not None:
-            self.end(self.violation)
-            return self.abort.encode()
+        if self.pending_abort is not None:
+            message, error = self.pending_abort
+            self.end(error)
+            return message.encode()
         if self._pong_is_due:
             self._pong_is_due = False
             return Pong().encode()
@@ -144,16 +127,16 @@ class SessionState:
         if isinstance(message, Data):
             self.inbox.receive(message.data)
             self._on_stream(now)
-        elif isinstance(message, Ack):
-            self.outbox.acknowledge(message.received)
-            self.to_write.unpark_all()
-            self.wake()
-        elif isinstance(message, Ping):
-            self._pong_is_due = True
-            self.wake()
         elif isinstance(message, End):
             self.inbox.end()
             self._on_stream(now)
+            self.wake()
+        elif isinstance(message, Ack):
+            self.outbox.acknowledge(message.received)
+            self.changed.unpark_all()
+            self.wake()
+        elif isinstance(message, Ping):
+            self._pong_is_due = True
             self.wake()
         elif isinstance(message, Finished):
             if not (self.outbox.ended and self.inbox.ended):
@@ -166,7 +149,6 @@ class SessionState:
             raise ProtocolViolation("a message is not allowed in a session")
 
     def _on_stream(self, now: float) -> None:
-        """Process stream data or its end."""
         self._stay_active(now)
         if self._repeat_at == math.inf:
             self._repeat_at = now + REPEAT_DELAY
@@ -174,7 +156,7 @@ class SessionState:
         if self.is_discarding:
             self.inbox.discard()
         self.on_consumed(now)
-        self.to_read.unpark_all()
+        self.changed.unpark_all()
 
     def on_consumed(self, now: float) -> None:
         """Schedule an ACK if the program has consumed bytes or the end of the stream."""

@@ -10,9 +10,12 @@ import trio
 
 from .channel import Channel
 from .errors import ConnectionLost, ProtocolViolation
+from .messages import Abort, Reason
 from .session_state import SessionState
 
 REPORT_TIMEOUT: Final = 2.0  # maximum time, in seconds, to report a violation to the peer
+
+VIOLATION: Final = Abort(Reason.PROTOCOL_VIOLATION, "the peer violated the endpoint protocol")
 
 # Maximum number of unacknowledged bytes of a session whose program sends in its own task. The
 # buffer of a socket has room for them, so that the program does not wait for the network.
@@ -33,7 +36,7 @@ async def transfer(state: SessionState, channel: Channel) -> None:
             lost.append(error)
         except ProtocolViolation as error:
             # The sending task continues, because it must not leave out an encrypted message.
-            state.violate(error)
+            state.abort(VIOLATION, error)
             await trio.sleep(REPORT_TIMEOUT)
         nursery.cancel_scope.cancel()
 
@@ -41,8 +44,8 @@ async def transfer(state: SessionState, channel: Channel) -> None:
         nursery.start_soon(run, receive)
         await run(send)
     try:
-        if state.violation is not None:  # even if the peer has left before the report
-            state.end(state.violation)
+        if state.pending_abort is not None:  # even if the message was not sent
+            state.end(state.pending_abort[1])
         elif lost and not state.over.is_set():
             raise lost[0]
     finally:

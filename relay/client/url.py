@@ -22,14 +22,12 @@ class Url:
     """Parsed URL of a relay. Its path and query are quoted for a request line."""
 
     tls: bool = False
-    host: str = "localhost"
-    """Host name in ASCII form, or IP address without brackets."""
+    host: str = "localhost"  # host name in ASCII form, or IP address without brackets
     port: int = 80
     path: str = "/"
+    # Query. It must not be logged or displayed, because it may contain a pair code or a token.
     query: str = field(default="", repr=False)
-    """Query. It must not be logged or displayed, because it may contain a pair code or a token."""
-    unix: str = ""
-    """Path of a Unix socket that is used in place of host and port; "" for none."""
+    unix: str = ""  # path of a Unix socket that is used in place of host and port; "" for none
 
     @property
     def authority(self) -> str:

@@ -13,13 +13,11 @@ import trio
 import trio_websocket
 
 from .errors import ABNORMAL, ConnectionLost, NoRelay
+from .noise import MAX_MESSAGE
 from .retry import plain_words
 from .watched_stream import WatchedStream, cancel_after
 
-MAX_MESSAGE: Final = 65_535  # maximum size, in bytes, of a message
-
 READ_SIZE: Final = 256 * 1024  # maximum size, in bytes, of one read
-
 QUEUE: Final = 16  # maximum number of received messages in the queue
 
 # Maximum size, in bytes, of the response to an upgrade and the peer's early data together.
