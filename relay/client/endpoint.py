@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import InitVar, dataclass
 from functools import partial
 from typing import Final
 
@@ -15,7 +16,7 @@ from .background import background
 from .dial import client_context, connect, start_tls
 from .dial_errors import describe_tcp_error, describe_tls_error
 from .errors import ConnectionLost, NoRelay
-from .events import OnEvent
+from .events import ClientEvent, OnEvent
 from .link import Link
 from .retry import refusal, tcp_timeout
 from .url import parse_url
@@ -27,31 +28,29 @@ TLS_TIMEOUT: Final = 10.0  # maximum duration, in seconds, of the TLS handshake
 OpenStream = Callable[[], Awaitable[trio.abc.Stream]]
 
 
+@dataclass(repr=False)
 class Endpoint:
-    """Host or guest of a link, and its connections. The arguments are those of `serve`."""
+    """Host or guest of a link, and its connections. The fields are arguments of `serve`."""
 
-    def __init__(  # noqa: PLR0913 - options of the public API
-        self,
-        link: Link | str,
-        *,
-        is_host: bool,
-        ssl_context: ssl.SSLContext | None = None,
-        token: str | None = None,
-        resume_timeout: float = 300.0,
-        on_event: OnEvent | None = None,
-        open_stream: OpenStream | None = None,
-    ) -> None:
-        self.link = Link.parse(link) if isinstance(link, str) else link
-        self.is_host = is_host
-        self.resume_timeout = resume_timeout
-        self.on_event = on_event or (lambda _: None)
-        # True once the relay has accepted a connection. Later failures then count as temporary.
-        self.was_accepted = False
+    link: Link
+    is_host: bool
+    ssl_context: InitVar[ssl.SSLContext | None] = None
+    token: InitVar[str | None] = None
+    resume_timeout: float = 300.0
+    on_event: OnEvent | None = None
+    open_stream: OpenStream | None = None
+    was_accepted = False  # True once the relay has accepted a connection
+
+    def __post_init__(self, ssl_context: ssl.SSLContext | None, token: str | None) -> None:
         url = parse_url(self.link.url)
         self._authority = url.authority
         self._target = url.target((ssl_context or client_context()) if url.tls else None)
         self._headers = [] if token is None else [(b"Authorization", f"Bearer {token}".encode())]
-        self._open_stream = open_stream or partial(connect, self._target)
+
+    def emit(self, event: ClientEvent) -> None:
+        """Report an event to the program."""
+        if self.on_event is not None:
+            self.on_event(event)
 
     @asynccontextmanager
     async def open(self, code: str, outage: float) -> AsyncIterator[WebSocket]:
@@ -87,7 +86,7 @@ class Endpoint:
         """Return a stream to the relay, after the TLS handshake if any. Raises NoRelay."""
         try:
             with trio.fail_after(timeout):
-                stream = await self._open_stream()
+                stream = await (self.open_stream or partial(connect, self._target))()
         except trio.TooSlowError:
             raise NoRelay(f"no connection within {timeout:g} s") from None
         except OSError as error:

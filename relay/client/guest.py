@@ -73,7 +73,7 @@ async def connect(  # noqa: PLR0913 - options of the public API
     Source: docs/endpoints.md.
     """
     endpoint = Endpoint(
-        link,
+        Link.parse(link) if isinstance(link, str) else link,
         is_host=False,
         ssl_context=ssl_context,
         resume_timeout=resume_timeout,
@@ -94,7 +94,7 @@ async def request_session(endpoint: Endpoint) -> NewSession:
 
     Raises EndpointError if the request failed, and a retry would fail too.
     """
-    outage = Outage(None, endpoint.on_event)
+    outage = Outage(None, endpoint.emit)
     while True:
         try:
             async with endpoint.open(endpoint.link.code, outage.duration) as websocket:
@@ -107,8 +107,7 @@ async def request_session(endpoint: Endpoint) -> NewSession:
 async def ask(websocket: WebSocket, link: Link) -> NewSession:
     """Request a session from the host, over a connection with the link code.
 
-    Raises PeerAborted if the host refuses, another EndpointError if it has another key or violates
-    the protocol, and ConnectionLost if the connection has ended.
+    Raises ConnectionLost, or EndpointError if the host refuses, or is not the host of the link.
     """
     channel = await initiate(websocket, link)
     await channel.send(Request().encode())

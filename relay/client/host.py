@@ -82,7 +82,7 @@ async def serve(  # noqa: PLR0913 - options of the public API
     Source: docs/endpoints.md.
     """
     endpoint = Endpoint(
-        link,
+        Link.parse(link) if isinstance(link, str) else link,
         is_host=True,
         ssl_context=ssl_context,
         token=token,
@@ -109,7 +109,7 @@ class Host:
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Serve guests until cancelled, or, with ``once``, until the end of the first session."""
-        outage = Outage(None, self._endpoint.on_event)
+        outage = Outage(None, self._endpoint.emit)
         async with trio.open_nursery() as self._nursery:
             try:
                 while True:

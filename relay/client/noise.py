@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import struct
+from itertools import repeat
 from typing import Final, Literal
 
 from cryptography.exceptions import InvalidTag
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .errors import AnotherInitiator, ConnectionLost, EndpointError, WrongKey
+from .errors import AnotherInitiator, ConnectionLost, WrongKey
 
 VERSION: Final = b"arc-relay endpoint 1"  # name and version of the endpoint protocol
 
@@ -33,7 +34,6 @@ HANDSHAKE_SIZE: Final = KEY_SIZE + TAG_SIZE
 
 MAX_MESSAGE: Final = 65_535  # maximum size, in bytes, of a Noise message (section 3)
 MAX_PLAINTEXT: Final = MAX_MESSAGE - TAG_SIZE
-RESERVED_NONCE: Final = 2**64 - 1  # nonce that must not be used for a message (section 5.1)
 
 # Pack a nonce for AES-GCM: 32 zero bits, then the big-endian counter (section 12.4).
 pack_nonce: Final = struct.Struct(">IQ").pack
@@ -45,34 +45,22 @@ def prologue(kind: Literal["link", "session"], code: str) -> bytes:
 
 
 class CipherState:
-    """Key and nonce of one direction (section 5.1). Each message increments the nonce."""
+    """Key and nonces of one direction (section 5.1). The last 64-bit nonce is never used."""
 
-    def __init__(self, key: bytes, nonce: int = 0) -> None:
+    def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
-        self._nonce = nonce
+        self._nonces = map(pack_nonce, repeat(0), range(2**64 - 1))
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Encrypt a message of at most `MAX_PLAINTEXT` bytes."""
-        message = self._aead.encrypt(self._next_nonce(), plaintext, None)
-        self._nonce += 1
-        return message
+        return self._aead.encrypt(next(self._nonces), plaintext, None)
 
     def decrypt(self, message: bytes) -> bytes:
-        """Decrypt a message. If this raises ConnectionLost, the nonce stays the same.
-
-        The relay may have changed, repeated or reordered the messages of the peer.
-        """
+        """Decrypt a message. Raises ConnectionLost if it was changed, repeated or reordered."""
         try:
-            plaintext = self._aead.decrypt(self._next_nonce(), message, None)
+            return self._aead.decrypt(next(self._nonces), message, None)
         except InvalidTag:
             raise ConnectionLost("message does not decrypt") from None
-        self._nonce += 1
-        return plaintext
-
-    def _next_nonce(self) -> bytes:
-        if self._nonce == RESERVED_NONCE:
-            raise EndpointError("the key of this connection has encrypted its last message")
-        return pack_nonce(0, self._nonce)
 
 
 class Handshake:

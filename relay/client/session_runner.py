@@ -74,7 +74,7 @@ async def run_session(names: NewSession, endpoint: Endpoint) -> AsyncIterator[Se
                     raise session.error from None
                 raise
             finally:
-                endpoint.on_event(Ended(session.id, session.error or failure))
+                endpoint.emit(Ended(session.id, session.error or failure))
                 await runner.stop()
     finally:
         # Exceptions keep the state in reference cycles, and garbage collection is rare.
@@ -89,7 +89,7 @@ class SessionRunner:
         self.state = SessionState()
         self._names = names
         self._endpoint = endpoint
-        self._outage = Outage(self.state.id, endpoint.on_event)
+        self._outage = Outage(self.state.id, endpoint.emit)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
         self._started: Callable[[], None]
@@ -141,7 +141,7 @@ class SessionRunner:
                 state.channel = None
                 timeout = LINGER if state.has_finished else self._endpoint.resume_timeout
                 self._scope.deadline = trio.current_time() + timeout
-                self._endpoint.on_event(Lost(state.id, str(error)))
+                self._endpoint.emit(Lost(state.id, str(error)))
             self._is_transferring = False
             if not state.over.is_set():
                 await outage.wait(error)

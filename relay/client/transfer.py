@@ -82,8 +82,12 @@ async def send_soon(state: SessionState) -> None:
         return
     # Shielded, because the next message cannot be decrypted if an encrypted message is left out.
     with trio.CancelScope(shield=True), suppress(ConnectionLost):
-        while await send_next(state, channel):
-            pass
+        for number in range(4):  # PONG, ACK, and the bytes in two messages at most
+            if not await send_next(state, channel):
+                if not number:  # the window of the peer is full
+                    await trio.lowlevel.checkpoint()
+                return
+    state.wake()
 
 
 async def receive(state: SessionState, channel: Channel) -> None:

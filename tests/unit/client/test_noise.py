@@ -8,13 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from noise.connection import NoiseConnection
 
-from relay.client.errors import AnotherInitiator, ConnectionLost, EndpointError, WrongKey
+from relay.client.errors import AnotherInitiator, ConnectionLost, WrongKey
 from relay.client.noise import (
     HANDSHAKE_SIZE,
     MAX_MESSAGE,
     MAX_PLAINTEXT,
     PROTOCOL_NAME,
-    RESERVED_NONCE,
     VERSION,
     CipherState,
     Handshake,
@@ -183,14 +182,12 @@ def test_pre_shared_key_size(size: int) -> None:
 
 @pytest.mark.parametrize("index", [0, 3, -1])
 def test_changed_message(index: int) -> None:
-    """A changed message does not decrypt. The next correct message does."""
+    """A changed message does not decrypt."""
     sending, receiving = ciphers()
-    message = sending.encrypt(b"message")
-    changed = bytearray(message)
+    changed = bytearray(sending.encrypt(b"message"))
     changed[index] ^= 1
-    with pytest.raises(ConnectionLost):
+    with pytest.raises(ConnectionLost, match=r"^message does not decrypt$"):
         receiving.decrypt(bytes(changed))
-    assert receiving.decrypt(message) == b"message"
 
 
 def test_repeated_and_reordered_messages() -> None:
@@ -198,11 +195,10 @@ def test_repeated_and_reordered_messages() -> None:
     sending, receiving = ciphers()
     first, second = sending.encrypt(b"first"), sending.encrypt(b"second")
     with pytest.raises(ConnectionLost):
-        receiving.decrypt(second)
+        CipherState(PSK).decrypt(second)
     assert receiving.decrypt(first) == b"first"
     with pytest.raises(ConnectionLost):
         receiving.decrypt(first)
-    assert receiving.decrypt(second) == b"second"
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16])
@@ -218,13 +214,3 @@ def test_size_of_a_plaintext() -> None:
     message = sending.encrypt(bytes(MAX_PLAINTEXT))
     assert len(message) == MAX_MESSAGE
     assert receiving.decrypt(message) == bytes(MAX_PLAINTEXT)
-
-
-def test_reserved_nonce() -> None:
-    """The last nonce is 2^64 - 2."""
-    sending, receiving = (CipherState(PSK, RESERVED_NONCE - 1) for _ in range(2))
-    assert receiving.decrypt(sending.encrypt(b"last")) == b"last"
-    with pytest.raises(EndpointError, match="has encrypted its last message"):
-        sending.encrypt(b"")
-    with pytest.raises(EndpointError, match="has encrypted its last message"):
-        receiving.decrypt(bytes(16))
