@@ -11,7 +11,7 @@ import trio
 from .errors import EndpointError
 from .messages import Abort, Reason
 from .session_state import SessionState
-from .transfer import send_soon
+from .transfer import receive_soon, send_soon
 
 ABORT_TIMEOUT: Final = 2.0  # maximum time, in seconds, to tell the peer that the session is aborted
 
@@ -101,7 +101,7 @@ class Session(trio.abc.HalfCloseableStream):
                 if inbox.ended and not self._closed:
                     return b""
                 self._require_open()
-                await state.changed.park()
+                await receive_soon(state)
             data = inbox.read(max_bytes)
             state.on_consumed(trio.current_time())
             return data
