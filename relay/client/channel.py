@@ -13,27 +13,17 @@ from .messages import Message, NewSession, decode
 from .noise import HANDSHAKE_SIZE, Handshake, prologue
 from .websocket import WebSocket
 
-# Seconds between pings to the relay while the endpoint waits for its peer. Some NATs drop a
-# connection that is silent for 30 s.
-PING_INTERVAL: Final = 25.0
-
-PONG_TIMEOUT: Final = 10.0  # maximum time, in seconds, from a ping to the pong of the relay
-
-# Maximum time, in seconds, from the first message of a guest to its authentication.
-GUEST_TIMEOUT: Final = 5.0
-
-# Maximum number of bytes that a guest may send before it is authenticated.
-GUEST_LIMIT: Final = 1024
+PING_INTERVAL: Final = 25.0  # seconds; some NATs drop a connection that is silent for 30 s
+PONG_TIMEOUT: Final = 10.0  # seconds from a ping to the pong of the relay
+GUEST_TIMEOUT: Final = 5.0  # seconds from the first message of a guest to its authentication
+GUEST_LIMIT: Final = 1024  # bytes that a guest may send before it is authenticated
 
 # First message of a host on a link connection. It tells a second host that its peer is a host.
 HOST_SIGN: Final = b""
 
 
 class Channel:
-    """Encrypted connection to the peer.
-
-    `send` and `receive` raise ConnectionLost once the connection has ended.
-    """
+    """Encrypted connection to the peer. Its methods raise ConnectionLost once it has ended."""
 
     def __init__(self, websocket: WebSocket, handshake: Handshake) -> None:
         self._websocket = websocket
@@ -49,10 +39,7 @@ class Channel:
         self.is_sending = False
 
     async def receive(self) -> Message:
-        """Return the next message.
-
-        Raises ConnectionLost if it cannot be decrypted, and ProtocolViolation if it is malformed.
-        """
+        """Return the next message. Raises ProtocolViolation if it is malformed."""
         return self.decode(await self._websocket.receive())
 
     def decode(self, message: bytes) -> Message:
@@ -91,15 +78,9 @@ async def accept(websocket: WebSocket, names: Names, first: bytes) -> tuple[Chan
     """Do the handshake of a host with the guest that sent the message ``first``.
 
     The first transport message of the guest authenticates it. The handshake message does not,
-    because an attacker can replay a recorded handshake message.
-
-    Returns:
-        The channel, and the first transport message of the guest.
-
-    Raises:
-        ConnectionLost: The connection has ended, or the guest is not authenticated.
-        WrongKey: The guest has another key.
-        ProtocolViolation: The guest sent a malformed message.
+    because an attacker can replay a recorded handshake message. Returns the channel and this
+    transport message. Raises ConnectionLost if the guest is not authenticated, WrongKey if it has
+    another key, and ProtocolViolation if its message is malformed.
     """
     with trio.move_on_after(GUEST_TIMEOUT):
         handshake = start_handshake(names)

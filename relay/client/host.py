@@ -27,12 +27,8 @@ from .websocket import WebSocket
 # peer, such as another host.
 MAX_WAIT: Final = 330.0
 
-# Maximum delay, in seconds, before a host connects again after another host or a silent peer.
-MAX_DELAY: Final = 15.0
-
-# Maximum time, in seconds, that a guest takes to close its connection with the link code.
-LEAVE_TIMEOUT: Final = 5.0
-
+MAX_DELAY: Final = 15.0  # seconds until the next attempt after another host or a silent peer
+LEAVE_TIMEOUT: Final = 5.0  # seconds in which a guest closes its connection with the link code
 ANOTHER_HOST: Final = "another host may use this link: a peer connected and is no guest"
 
 Handler = Callable[[Session], Awaitable[None]]

@@ -19,13 +19,8 @@ from .url import SCHEMES, parse_url
 
 CODE_SIZE: Final = 16  # number of random bytes in a code that an endpoint generates
 KEY_SIZE: Final = 32  # size, in bytes, of a link key or a session key
-
-# Maximum length, in characters, of a pair code. The relay has the same limit.
-MAX_CODE: Final = 256
-
-# Maximum length, in characters, of a link. A relay accepts request heads of twice this size.
-MAX_LINK: Final = 8192
-
+MAX_CODE: Final = 256  # maximum length, in characters, of a pair code; the relay has the same
+MAX_LINK: Final = 8192  # characters; a relay accepts request heads of twice this size
 EXAMPLE: Final = "wss://relay.example/?pair=CODE#k=KEY"
 
 

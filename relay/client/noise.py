@@ -26,13 +26,10 @@ VERSION: Final = b"arc-relay endpoint 1"  # name and version of the endpoint pro
 # Name of the protocol. It has 32 bytes, so it is also the initial hash (section 5.2).
 PROTOCOL_NAME: Final = b"Noise_NNpsk0_25519_AESGCM_SHA256"
 
-KEY_SIZE: Final = 32  # size, in bytes, of a pre-shared key, a public key, a cipher key and a hash
+KEY_SIZE: Final = 32  # bytes of a pre-shared key, a public key, a cipher key and a hash
 TAG_SIZE: Final = 16
-
-# Size, in bytes, of each handshake message. Its payload is empty.
-HANDSHAKE_SIZE: Final = KEY_SIZE + TAG_SIZE
-
-MAX_MESSAGE: Final = 65_535  # maximum size, in bytes, of a Noise message (section 3)
+HANDSHAKE_SIZE: Final = KEY_SIZE + TAG_SIZE  # bytes of each handshake message without payload
+MAX_MESSAGE: Final = 65_535  # bytes of a Noise message (section 3)
 MAX_PLAINTEXT: Final = MAX_MESSAGE - TAG_SIZE
 
 # Pack a nonce for AES-GCM: 32 zero bits, then the big-endian counter (section 12.4).
@@ -67,19 +64,12 @@ class Handshake:
     """Handshake in one role: ``-> psk, e`` and ``<- e, ee``.
 
     The initiator calls `write`, `read`, `split`; the responder `read`, `write`, `split`. After an
-    exception, no method may be called.
-
-    Args:
-        psk: Link key or session key.
-        prologue: Result of the function `prologue`.
-        ephemeral: Ephemeral key, only for tests; None for a new key.
+    exception, no method may be called. The ephemeral key is new, except in tests.
     """
 
     def __init__(
         self, psk: bytes, prologue: bytes, ephemeral: X25519PrivateKey | None = None
     ) -> None:
-        if len(psk) != KEY_SIZE:
-            raise ValueError(f"a pre-shared key has {KEY_SIZE} bytes")
         self._ephemeral = ephemeral or X25519PrivateKey.generate()
         self._remote: bytes | None = None
         self._has_written = False
@@ -108,12 +98,8 @@ class Handshake:
     def read(self, message: bytes) -> None:
         """Read the message of the other role.
 
-        The responder must not treat the initiator as authenticated until it has decrypted a
-        transport message, because an attacker can replay a recorded handshake message.
-
-        Raises:
-            AnotherInitiator: The peer of this initiator is an initiator, too.
-            WrongKey: The peer has another key, another prologue or another protocol.
+        Raises AnotherInitiator if the peer of this initiator is an initiator, too, and WrongKey if
+        the peer has another key, another prologue or another protocol.
         """
         try:
             self._read(message)

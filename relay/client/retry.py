@@ -13,28 +13,14 @@ from typing import Final
 
 from .errors import ConnectionLost, Refused
 
-# Duration, in seconds, of the first phase of an outage. Most outages end within it.
-FIRST_MINUTE: Final = 60.0
-
-# Maximum random delay in the first minute, and after a collision with another guest.
-SHORT_DELAY: Final = 1.0
-
+FIRST_MINUTE: Final = 60.0  # first phase of an outage; most outages end within it
+SHORT_DELAY: Final = 1.0  # maximum random delay in the first minute, and after a collision
 LONG_DELAY: Final = 15.0  # maximum random delay after the first minute
-
-# Base of the exponential backoff: the random delay after n failures is at most this times 2^n.
-BASE_DELAY: Final = 0.1
-
-# Timeout of a TCP connection in the first minute. It allows one retransmission of SYN on a slow
-# path.
-SHORT_TIMEOUT: Final = 2.5
-
-LONG_TIMEOUT: Final = 10.0  # timeout of a TCP connection after the first minute
-
-# Upper limit for the delay that a response asks for. A relay asks for at most a minute.
-MAX_RETRY_AFTER: Final = 300
-
-# Statuses below 500 after which the same request may succeed later.
-TEMPORARY: Final = {408, 409, 425, 429}
+BASE_DELAY: Final = 0.1  # the random delay after n failures is at most this times 2^n
+SHORT_TIMEOUT: Final = 2.5  # of TCP in the first minute; allows one retransmission of SYN
+LONG_TIMEOUT: Final = 10.0  # of TCP after the first minute
+MAX_RETRY_AFTER: Final = 300.0  # a relay asks for at most a minute
+TEMPORARY: Final = {408, 409, 425, 429}  # statuses below 500 that may change
 
 # Pattern of texts that are safe to display. A response may come from a server that is not a relay,
 # and may then contain any text, even the code.

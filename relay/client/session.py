@@ -13,12 +13,8 @@ from .messages import Abort, Reason
 from .session_state import SessionState
 from .transfer import receive_soon, send_soon
 
-ABORT_TIMEOUT: Final = 2.0  # maximum time, in seconds, to tell the peer that the session is aborted
-
-# Maximum time, in seconds, from the acknowledgement of this endpoint's stream to the end of the
-# session.
-CLOSE_TIMEOUT: Final = 30.0
-
+ABORT_TIMEOUT: Final = 2.0  # seconds to tell the peer that the session is aborted
+CLOSE_TIMEOUT: Final = 30.0  # seconds from the ACK of the whole stream to the end of the session
 CLOSED: Final = Abort(Reason.CLOSED, "the program of the peer closed the session")
 
 

@@ -31,17 +31,10 @@ from .session_state import SessionState
 from .transfer import VIOLATION, transfer
 from .websocket import WebSocket
 
-RESUME_TIMEOUT: Final = 5.0  # maximum time, in seconds, from the handshake to RESUME of the peer
-
-# Maximum time, in seconds, until the first connection of a session. It is short, because both
-# endpoints were connected just before.
-FIRST_TIMEOUT: Final = 30.0
-
-# Maximum time, in seconds, to close the connection of a session that is over.
-CLOSE_TIMEOUT: Final = 3.0
-
-# Maximum time, in seconds, that an endpoint tries to connect again after it has sent FINISHED.
-LINGER: Final = 30.0
+RESUME_TIMEOUT: Final = 5.0  # seconds from the handshake to RESUME of the peer
+FIRST_TIMEOUT: Final = 30.0  # seconds until the first connection; both were connected just before
+CLOSE_TIMEOUT: Final = 3.0  # seconds to close the connection of a session that is over
+LINGER: Final = 30.0  # seconds of attempts to connect again after FINISHED was sent
 
 
 @asynccontextmanager

@@ -19,18 +19,13 @@ from .watched_stream import WatchedStream, cancel_after
 
 READ_SIZE: Final = 256 * 1024  # maximum size, in bytes, of one read
 QUEUE: Final = 16  # maximum number of received messages in the queue
-
-# Maximum size, in bytes, of the response to an upgrade and the peer's early data together.
-MAX_RESPONSE: Final = 128 * 1024
+MAX_RESPONSE: Final = 128 * 1024  # bytes of the response to an upgrade and early data together
 
 # Maximum number of bytes that a connection may receive before the endpoint takes the next message.
 # A full queue and one read need two thirds of this number.
 MAX_UNNOTICED: Final = 2 * 2**20
 
-# Maximum time, in seconds, until the response to an upgrade. A takeover check delays the response
-# by up to 2 s.
-UPGRADE_TIMEOUT: Final = 10.0
-
+UPGRADE_TIMEOUT: Final = 10.0  # seconds; a takeover check delays the response by up to 2 s
 CLOSE_TIMEOUT: Final = 2.0  # maximum duration, in seconds, of the closing handshake
 
 
@@ -93,9 +88,7 @@ async def run_websocket(
 ) -> None:
     """Open a WebSocket on a stream, report it to ``task_status``, and keep it open until cancelled.
 
-    Raises:
-        trio_websocket.ConnectionRejected: The server answered with an error status.
-        NoRelay: The server sent no valid response.
+    Raises trio_websocket.ConnectionRejected for an error status, and NoRelay for no valid response.
     """
     # trio-websocket accepts every stream, although its annotation permits only two types.
     stream: Any = WatchedStream(inner)

@@ -173,13 +173,6 @@ def test_another_guest() -> None:
         guest().read(first_message())
 
 
-@pytest.mark.parametrize("size", [0, 31, 33])
-def test_pre_shared_key_size(size: int) -> None:
-    """A pre-shared key has 32 bytes."""
-    with pytest.raises(ValueError, match="a pre-shared key has 32 bytes"):
-        Handshake(bytes(size), PROLOGUE)
-
-
 @pytest.mark.parametrize("index", [0, 3, -1])
 def test_changed_message(index: int) -> None:
     """A changed message does not decrypt."""
