@@ -107,14 +107,14 @@ class Host:
         """Serve guests until cancelled, or, with ``once``, until the end of the first session."""
         outage = Outage(None, self._endpoint.emit)
         async with trio.open_nursery() as self._nursery:
-            try:
-                while True:
-                    try:
-                        await self._wait_for_guest(outage, task_status)
-                    except (ConnectionLost, ProtocolViolation, WrongKey) as error:
-                        await outage.wait(error)
-            except (NoRelay, Refused) as error:
-                self._end(error)
+            while True:
+                try:
+                    await self._wait_for_guest(outage, task_status)
+                except (ConnectionLost, ProtocolViolation, WrongKey) as error:
+                    await outage.wait(error)
+                except (NoRelay, Refused) as error:
+                    self._end(error)
+                    break
         if self._failure is not None:
             raise self._failure
 

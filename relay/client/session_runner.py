@@ -85,8 +85,8 @@ class SessionRunner:
         self._outage = Outage(self.state.id, endpoint.emit)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
-        self._started: Callable[[], None]
-        self._has_begun = self._is_transferring = False
+        self._started: Callable[[], None] | None = None  # None once it was called
+        self._is_transferring = False
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Keep the session connected until it is over. Started once it is connected.
@@ -105,7 +105,7 @@ class SessionRunner:
         if not state.over.is_set():
             text = "the connection was lost, and did not come back in time"
             state.end(None if state.has_finished else ResumeTimeout(text))
-        if not self._has_begun:
+        if self._started is not None:
             raise state.error or ResumeTimeout("the session ended before its first connection")
 
     async def stop(self) -> None:
@@ -163,7 +163,7 @@ class SessionRunner:
     def _on_connected(self) -> None:
         self._scope.deadline = math.inf
         self._outage.connected()
-        if not self._has_begun:
-            self._has_begun = True
+        if self._started is not None:
             self._scope.shield = True  # so that a cancelled program can still abort the session
             self._started()
+            self._started = None

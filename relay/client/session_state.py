@@ -125,7 +125,8 @@ class SessionState:
                 return b"".join((DATA_TYPE, data)) if data else End().encode()
         if self.inbox.ended and self.outbox.is_acknowledged and not self._finished_sent:
             self._finished_sent = self.has_finished = True
-            self._end_if_finished()
+            if self._finished_received:
+                self.end(None)
             return Finished().encode()
         return None
 
@@ -135,13 +136,8 @@ class SessionState:
         if self._is_pinged:
             self._is_pinged = False
             self._expect(self._silence_end)
-        if isinstance(message, Data):
-            self.inbox.receive(message.data)
-            self._on_stream(now)
-        elif isinstance(message, End):
-            self.inbox.end()
-            self._on_stream(now)
-            self.wake()
+        if isinstance(message, Data | End):
+            self._on_stream(message, now)
         elif isinstance(message, Ack):
             self.outbox.acknowledge(message.received)
             self.changed.unpark_all()
@@ -153,13 +149,19 @@ class SessionState:
             if not (self.outbox.ended and self.inbox.ended):
                 raise ProtocolViolation("FINISHED before the end of both streams")
             self._finished_received = True
-            self._end_if_finished()
+            if self._finished_sent:
+                self.end(None)
         elif isinstance(message, Abort):
             self.end(PeerAborted(message.reason, message.text))
         elif not isinstance(message, Pong):
             raise ProtocolViolation("a message is not allowed in a session")
 
-    def _on_stream(self, now: float) -> None:
+    def _on_stream(self, message: Data | End, now: float) -> None:
+        if isinstance(message, Data):
+            self.inbox.receive(message.data)
+        else:
+            self.inbox.end()
+            self.wake()
         self._stay_active(now)
         if self._repeat_at == math.inf:
             self._repeat_at = now + REPEAT_DELAY
@@ -176,10 +178,6 @@ class SessionState:
             is_urgent = size >= ACK_SIZE or inbox.consumed > inbox.consumed_bytes
             self._ack_at = min(self._ack_at, now if is_urgent else now + ACK_DELAY)
             self.wake(self._ack_at)
-
-    def _end_if_finished(self) -> None:
-        if self._finished_sent and self._finished_received:
-            self.end(None)
 
     def check_silence(self, now: float) -> None:
         """Send PING if the peer is silent. Raises ConnectionLost if it has not answered PING."""

@@ -16,6 +16,8 @@ from .dial import UNIX, ConnectTarget, bracketed
 # Schemes of the URL of a relay. The first two are those of WebSockets.
 SCHEMES: Final = ("wss", "ws", "https", "http")
 
+DEFAULT_PORTS: Final = (80, 443)  # without TLS, and with TLS
+
 
 @dataclass(frozen=True, slots=True)
 class Url:
@@ -33,7 +35,7 @@ class Url:
     def authority(self) -> str:
         """Value of the Host header: the host, and the port unless it is the scheme's default."""
         host = bracketed(self.host)
-        return host if self.port == default_port(self.tls) else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.tls] else f"{host}:{self.port}"
 
     def target(self, tls: ssl.SSLContext | None) -> ConnectTarget:
         """Return the target for connections to this URL."""
@@ -45,11 +47,6 @@ class Url:
         if self.unix:
             return f"{UNIX}{self.unix}"
         return f"{'wss' if self.tls else 'ws'}://{self.authority}{self.path}"
-
-
-def default_port(tls: bool) -> int:
-    """Return the default port for a connection with or without TLS."""
-    return 443 if tls else 80
 
 
 def parse_url(text: str, name: str = "URL", schemes: Sequence[str] = (*SCHEMES, "unix")) -> Url:
@@ -78,7 +75,7 @@ def parse_url(text: str, name: str = "URL", schemes: Sequence[str] = (*SCHEMES, 
     return Url(
         tls=tls,
         host=host,
-        port=port or default_port(tls),
+        port=port or DEFAULT_PORTS[tls],
         path=quote(parts.path or "/", safe=string.punctuation),
         query=quote(parts.query, safe=string.punctuation),
     )
