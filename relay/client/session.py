@@ -11,7 +11,7 @@ import trio
 from .errors import EndpointError
 from .messages import Abort, Reason
 from .session_state import SessionState
-from .transfer import receive_soon, send_soon
+from .transfer import send_soon
 
 ABORT_TIMEOUT: Final = 2.0  # seconds to tell the peer that the session is aborted
 CLOSE_TIMEOUT: Final = 30.0  # seconds from the ACK of the whole stream to the end of the session
@@ -91,13 +91,14 @@ class Session(trio.abc.HalfCloseableStream):
         if max_bytes is not None and max_bytes < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._only_one_task("receiving"):
-            await trio.lowlevel.checkpoint()
             state, inbox = self._state, self._state.inbox
+            if inbox.ended or not inbox.is_empty:
+                await trio.lowlevel.checkpoint()
             while inbox.is_empty or self._closed:
                 if inbox.ended and not self._closed:
                     return b""
                 self._require_open()
-                await receive_soon(state)
+                await state.changed.park()
             data = inbox.read(max_bytes)
             state.on_consumed(trio.current_time())
             return data

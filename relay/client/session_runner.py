@@ -131,7 +131,7 @@ class SessionRunner:
                 await transfer(state, channel)
         except (ConnectionLost, AnotherInitiator, WrongKey, ProtocolViolation) as error:
             if state.channel is not None:
-                state.channel = state.lost = None
+                state.channel = None
                 timeout = LINGER if state.has_finished else self._endpoint.resume_timeout
                 self._scope.deadline = trio.current_time() + timeout
                 self._endpoint.emit(Lost(state.id, str(error)))

@@ -41,10 +41,6 @@ class SessionState:
         self.changed = trio.lowlevel.ParkingLot()  # tasks of the program that wait for a change
         self.pause = trio.CancelScope()  # scope in which the sending task waits
         self.silence = trio.CancelScope()  # scope in which the receiving task waits
-        self.is_reading = False  # True while the program waits for bytes
-        self.read_at = -math.inf  # time at which it last did
-        self.is_receiving = False  # True while the receiving task receives messages
-        self.lost: ConnectionLost | None = None  # end of the current connection
         self.channel: Channel | None = None  # None while the session has no connection
         self.is_discarding = False  # True if received bytes count as consumed
         self.has_finished = False  # True once FINISHED was sent in any connection
@@ -57,9 +53,8 @@ class SessionState:
         """Continue in a new connection. Raises ProtocolViolation if RESUME does not fit."""
         self.outbox.resume(resume.received, resume.window)
         self._begin(now)
-        self.channel, self.lost, self.is_receiving = channel, None, False
+        self.channel = channel
         self.on_consumed(now)  # an earlier ACK may be lost
-        self.changed.unpark_all()
 
     def _begin(self, now: float) -> None:
         self._acknowledged = 0  # position of the last ACK in this connection
@@ -67,12 +62,6 @@ class SessionState:
         self._ping_is_due = self._pong_is_due = self._is_pinged = False
         self._finished_sent = self._finished_received = False
         self._heard_at = self._active_at = now
-        self.silent_until = now + ACTIVE_SILENCE  # time of the next `check_silence`
-
-    @property
-    def is_connected(self) -> bool:
-        """True while the session can receive messages."""
-        return self.channel is not None and self.lost is None and self.pending_abort is None
 
     def abort(self, message: Abort, error: EndpointError | None = None) -> None:
         """Send a message, and end the session with an error, or None if it did not fail."""
@@ -90,7 +79,7 @@ class SessionState:
 
     def wake(self, time: float = -math.inf) -> None:
         """Wake the sending task at a time, unless it wakes earlier."""
-        if time < self.pause.deadline:  # noqa: PLR1730 - it takes time to set a deadline
+        if time < self.pause.deadline:  # noqa: PLR1730 - setting a deadline takes time
             self.pause.deadline = time
 
     @property
@@ -135,7 +124,7 @@ class SessionState:
         self._heard_at = now
         if self._is_pinged:
             self._is_pinged = False
-            self._expect(self._silence_end)
+            self.silence.deadline = self.silence_end
         if isinstance(message, Data | End):
             self._on_stream(message, now)
         elif isinstance(message, Ack):
@@ -179,29 +168,27 @@ class SessionState:
             self._ack_at = min(self._ack_at, now if is_urgent else now + ACK_DELAY)
             self.wake(self._ack_at)
 
-    def check_silence(self, now: float) -> None:
-        """Send PING if the peer is silent. Raises ConnectionLost if it has not answered PING."""
-        if now < self.silent_until:
-            return
-        if self._is_pinged:
-            raise ConnectionLost("the peer was silent for too long")
-        self.silent_until = self._silence_end
-        if now >= self.silent_until:
-            self.silent_until = now + PONG_TIMEOUT
-            self._is_pinged = self._ping_is_due = True
-            self.wake()
-
     @property
-    def _silence_end(self) -> float:
+    def silence_end(self) -> float:
+        """Time until which the peer may be silent."""
         is_active = self._heard_at < self._active_at + ACTIVE
         return self._heard_at + (ACTIVE_SILENCE if is_active else IDLE_SILENCE)
+
+    def on_silence(self, now: float) -> float:
+        """Send PING if the peer is silent. Return the time until which it may stay silent.
+
+        Raises ConnectionLost if the peer has not answered the last PING.
+        """
+        if self._is_pinged:
+            raise ConnectionLost("the peer was silent for too long")
+        if now < self.silence_end:
+            return self.silence_end
+        self._is_pinged = self._ping_is_due = True
+        self.wake()
+        return now + PONG_TIMEOUT
 
     def _stay_active(self, now: float) -> None:
         """Mark the session as active. If it was idle, shorten the permitted silence."""
         if now >= self._active_at + ACTIVE and not self._is_pinged:
-            self._expect(min(self.silent_until, now + ACTIVE_SILENCE))
+            self.silence.deadline = min(self.silence.deadline, now + ACTIVE_SILENCE)
         self._active_at = now
-
-    def _expect(self, time: float) -> None:
-        self.silent_until = time
-        self.silence.deadline = min(self.silence.deadline, time)

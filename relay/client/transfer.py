@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
@@ -16,8 +15,6 @@ from .session_state import SessionState
 
 REPORT_TIMEOUT: Final = 2.0  # maximum time, in seconds, to report a violation to the peer
 
-TURN: Final = 0.05  # seconds after which the receiving task receives in place of the program
-
 VIOLATION: Final = Abort(Reason.PROTOCOL_VIOLATION, "the peer violated the endpoint protocol")
 
 # Maximum number of unacknowledged bytes of a session whose program sends in its own task. The
@@ -30,25 +27,29 @@ async def transfer(state: SessionState, channel: Channel) -> None:
 
     Raises ConnectionLost if the connection ends before the session is over.
     """
+    lost: list[ConnectionLost] = []
 
     async def run(function: Callable[[SessionState, Channel], Awaitable[None]]) -> None:
         try:
             await function(state, channel)
         except ConnectionLost as error:
-            state.lost = state.lost or error
+            lost.append(error)
+        except ProtocolViolation as error:
+            # The sending task continues, because it must not leave out an encrypted message.
+            state.abort(VIOLATION, error)
+            await trio.sleep(REPORT_TIMEOUT)
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(run, receive)
         await run(send)
-    lost, state.lost = state.lost, None
     try:
         if state.pending_abort is not None:  # even if the message was not sent
             state.end(state.pending_abort[1])
-        elif lost is not None and not state.over.is_set():
-            raise lost
+        elif lost and not state.over.is_set():
+            raise lost[0]
     finally:
-        del lost  # no reference cycle keeps the connection with its queue
+        lost.clear()  # no reference cycle keeps the connection with its queue
     await channel.close()
 
 
@@ -90,54 +91,12 @@ async def send_soon(state: SessionState) -> None:
 
 
 async def receive(state: SessionState, channel: Channel) -> None:
-    """Receive messages while the program does not."""
-    while state.is_connected:
-        turn_end = math.inf if state.is_reading else state.read_at + TURN
-        state.is_receiving = trio.current_time() >= turn_end
-        deadline = state.silent_until if state.is_receiving else min(turn_end, state.silent_until)
+    """Receive messages until the session is over. Raises ConnectionLost if the peer is silent."""
+    deadline = state.silence_end
+    while not state.over.is_set():
         with trio.CancelScope(deadline=deadline) as state.silence:
-            while state.is_receiving and state.is_connected:
-                await receive_next(state, channel)
-            await trio.sleep_forever()
-        state.is_receiving = False
-        state.changed.unpark_all()
-        state.check_silence(trio.current_time())
-    if state.lost is None:
-        # The sending task continues, because it must not leave out an encrypted message.
-        await trio.sleep(REPORT_TIMEOUT)
-
-
-async def receive_next(state: SessionState, channel: Channel) -> None:
-    """Receive one message, and record a violation or the end of the connection."""
-    try:
-        state.receive(await channel.receive(), trio.current_time())
-    except ProtocolViolation as error:
-        state.abort(VIOLATION, error)
-    except ConnectionLost as error:
-        if state.channel is channel:
-            state.lost = error
-    if not state.is_connected:
-        state.silence.cancel()
-
-
-async def receive_soon(state: SessionState) -> None:
-    """Wait until the program may be able to read.
-
-    If possible, the task of the program receives a message, which saves a task switch. The
-    receiving task takes over when the program has not received for `TURN` seconds. Two tasks must
-    not receive at the same time, because they might decrypt two messages in the wrong order.
-    """
-    channel = state.channel
-    state.is_reading = True
-    try:
-        if state.is_receiving:
-            state.silence.cancel()
-        if channel is None or state.is_receiving or not state.is_connected:
-            await state.changed.park()
-        else:
-            await receive_next(state, channel)
-    finally:
-        state.is_reading = False
-        state.read_at = trio.current_time()
-        if state.silence.deadline > state.read_at + TURN:  # noqa: PLR1730 - see SessionState.wake
-            state.silence.deadline = state.read_at + TURN
+            while not state.over.is_set():
+                state.receive(await channel.receive(), trio.current_time())
+        if state.silence.cancelled_caught:
+            deadline = state.on_silence(trio.current_time())
+    await trio.sleep_forever()  # the sending task ends last
