@@ -125,7 +125,7 @@ class SessionState:
         if self._is_pinged:
             self._is_pinged = False
             self.silence.deadline = self.silence_end
-        if isinstance(message, Data | End):
+        if isinstance(message, (Data, End)):
             self._on_stream(message, now)
         elif isinstance(message, Ack):
             self.outbox.acknowledge(message.received)
