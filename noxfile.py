@@ -188,7 +188,7 @@ def model(session: nox.Session) -> None:
     """Check the model of pairs, takeover and shutdown with spin."""
     if shutil.which("spin") is None or shutil.which("gcc") is None:
         session.skip("spin or gcc is not installed: .ci/packages installs them")
-    run(session, "python", "-m", "proof.model", *session.posargs)
+    run(session, "python", "-m", "proof.model")
 
 
 @nox.session(venv_backend="none", requires=["install"], allow_parallel=True, default=False)

@@ -109,7 +109,7 @@ def use(checkout: Path, folder: Path, variables: dict[str, str], port: int) -> N
 
     The program ssh is replaced by a script that runs its ProxyCommand and nothing else.
     """
-    install, share, reach = blocks("Use it")
+    install, share, paste, connect = blocks("Use it")
     subprocess.run(["bash", "-c", install], cwd=checkout, env=variables, check=True)
     ssh = folder / "bin/ssh"
     ssh.write_text('#!/bin/sh\nexec sh -c "${2#ProxyCommand=}"\n')
@@ -130,7 +130,6 @@ def use(checkout: Path, folder: Path, variables: dict[str, str], port: int) -> N
             while not (file.exists() and file.stat().st_size) and time.monotonic() < deadline:
                 time.sleep(0.2)
             link = file.read_text()
-            paste, connect = reach.splitlines(keepends=True)
             for command, text in ((paste, link), (connect, "hello from the laptop")):
                 said = subprocess.run(
                     ["bash", "-c", command],

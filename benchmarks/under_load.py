@@ -27,16 +27,16 @@ def fairness(peer: Running, effort: Effort, size: int) -> dict[str, float]:
     """Measure the latency in µs that a pair with bulk data adds to another pair."""
     with opened(peer, 1) as quiet:
         alone = pingpong_over(quiet, peer, effort)
-    with opened(peer, 1) as quiet, _bulk(peer, effort, size) as bulk:
+    with opened(peer, 1) as quiet, bulk(peer, effort, size) as flow:
         beside = pingpong_over(quiet, peer, effort)
-        moved = bulk.result()
+        moved = flow.result()
     added = {f"added {name}": beside[name] - alone[name] for name in ("p50", "p99")}
     return added | {"bulk": moved["rate"], "busy": beside["busy"], "load busy": beside["load busy"]}
 
 
 def health_beside_bulk(peer: Running, effort: Effort, size: int) -> dict[str, float]:
     """Measure `GET /health` beside a pair that streams messages of `size` bytes."""
-    with _bulk(peer, effort, size) as busy:
+    with bulk(peer, effort, size) as busy:
         return _health_beside(busy, peer, effort)
 
 
@@ -44,7 +44,7 @@ def health_beside_pingpong(peer: Running, effort: Effort, count: int) -> dict[st
     """Measure `GET /health` beside `count` pairs in ping-pong."""
     with (
         opened(peer, count) as pairs,
-        _background(lambda longer: pingpong_over(pairs, peer, longer), effort) as busy,
+        background(lambda longer: pingpong_over(pairs, peer, longer), effort) as busy,
     ):
         return _health_beside(busy, peer, effort)
 
@@ -79,18 +79,19 @@ def _request_health(peer: Running) -> None:
 
 
 @contextmanager
-def _bulk(peer: Running, effort: Effort, size: int) -> Iterator[Future[dict[str, float]]]:
+def bulk(peer: Running, effort: Effort, size: int) -> Iterator[Future[dict[str, float]]]:
+    """Stream messages of `size` bytes over a pair during the block."""
     message = message_for(peer, size)
     with opened(peer, 1) as [pair]:
         flows = [Flow(pair.a, pair.b, message)]
-        with _background(
+        with background(
             lambda longer: stream_over(pair, flows, peer, longer, message), effort
         ) as busy:
             yield busy
 
 
 @contextmanager
-def _background(
+def background(
     load: Callable[[Effort], dict[str, float]], effort: Effort
 ) -> Iterator[Future[dict[str, float]]]:
     """Run a load in a thread, for longer than a measurement with `effort` takes."""

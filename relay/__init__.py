@@ -1,10 +1,9 @@
-"""arc-relay: a blind WebSocket relay, which joins two endpoints with the same pair code.
+"""arc-relay: a blind WebSocket relay that joins two endpoints with the same pair code.
 
 The public API consists of the names in ``__all__``. All other names may change in any version.
 
-The module of a public name is imported when the name is first used. Otherwise, the entry point of
-the command ``arc-relay``, a module of this package, could not set the signal dispositions before
-the slow import of trio.
+Each public name is imported on first use. If this file imported all of them, the slow import of
+trio would delay the entry point of the command ``arc-relay``, which sets the signal dispositions.
 """
 
 from __future__ import annotations
@@ -32,7 +31,8 @@ __all__ = [
     "serve_relay",
 ]
 
-# Type checkers assume that this is True. Importing typing takes as long as starting Python.
+# Type checkers treat this name as True. It is not imported from typing, because that import takes
+# as long as the start of Python.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ else:
         "TlsFailure": "transport.tls_failure",
         "serve_relay": "server.serve",
     }
-    """Module that defines each public name, unless the name is defined in ``events``."""
+    """Module of each public name that ``events`` does not define."""
 
     def __getattr__(name: str) -> object:
         """Import a public name when it is first used (PEP 562)."""
@@ -75,5 +75,5 @@ else:
         return value
 
     def __dir__() -> list[str]:
-        """List the public names, including names that are not imported yet."""
+        """List the names in this module, and the public names that are not imported yet."""
         return sorted({*globals(), *__all__})

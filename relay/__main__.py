@@ -1,8 +1,8 @@
 """Entry point of the command ``arc-relay``, and of ``python -m relay``.
 
-The import of the command line takes about 0.4 s. During this time, signals must already have their
-final effect, and the standard streams must be safe to write to. So the entry point first sets the
-signal dispositions, then prepares the standard streams, and only then imports the command line.
+The import of the command line takes about 0.4 s. Signals must have the right effect during this
+time, and the standard streams must be safe to write to. So the entry point first sets the signal
+dispositions, then prepares the standard streams, and only then imports the command line.
 """
 
 from __future__ import annotations

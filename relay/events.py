@@ -1,8 +1,8 @@
 """Events that a relay reports, and the interface of an observer that receives them.
 
-Pure. Each event is a frozen record. The metrics and the log are observers; the relay itself imports
-neither. No record holds a pair code or a payload. Some records hold client addresses, so that an
-observer can count or log clients, but the ``repr`` of a record omits the addresses.
+Pure. Each event is a frozen record. The metrics and the log are observers, and the relay itself
+imports neither. No record contains a pair code or a payload. Some records contain client addresses,
+so that an observer can count or log clients, but the ``repr`` of a record omits the addresses.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class RequestRefused:
         reason: Body of the response, one line of fixed text.
         client: Address of the client, or of its proxy if the request head was invalid; "" if
             unknown.
-        pair: Hash of the pair code, see `SideWaiting`; "" if the request has no valid code.
-        detail: Detail that the relay does not send to the client; "" if there is none. With status
-            401, the detail is ``no token`` or ``wrong token``.
+        pair: Hash of the pair code (see `SideWaiting`); "" if the request has no valid code.
+        detail: More precise reason, which the client does not get; "" if there is none. With status
+            401, it is ``no token`` or ``wrong token``.
     """
 
     status: int
@@ -40,8 +40,8 @@ class SideWaiting:
     """Side A was admitted and waits for side B.
 
     Args:
-        pair: Hash of the pair code. The relay chooses a random key for the hashes when it starts,
-            and uses this key for all codes.
+        pair: Keyed hash of the pair code. The relay chooses a random key when it starts, and uses
+            this key for all codes. So the hash of a code changes with each start.
         client: Address of the client; "" if unknown.
     """
 
@@ -54,9 +54,9 @@ class PairJoined:
     """Side B joined side A.
 
     Args:
-        pair: Hash of the pair code, see `SideWaiting`.
+        pair: Hash of the pair code (see `SideWaiting`).
         wait_time: Seconds that side A waited for side B.
-        client: Address of the client that is side B; "" if unknown.
+        client: Client address of side B; "" if unknown.
     """
 
     pair: str
@@ -71,16 +71,16 @@ class PairEnded:
     The first item of each tuple belongs to side A, the second to side B.
 
     Args:
-        pair: Hash of the pair code, see `SideWaiting`.
+        pair: Hash of the pair code (see `SideWaiting`).
         outcome: Cause of the end of the pair.
         joined: True if side B had joined.
         wait_time: Seconds that side A waited, until side B joined or the pair ended.
         duration: Seconds that the pair was joined; 0 if side B never joined.
-        bytes: Bytes in the frames that the relay forwarded from each side to its peer.
+        bytes: Bytes that the relay forwarded from each side to its peer, including frame headers.
         messages: Number of binary messages that the relay forwarded from each side to its peer.
         text_messages_dropped: Number of text messages from each side that the relay dropped.
-        blocked_time: Seconds that data from each side waited for the peer to accept it.
-        clients: Address of the client of each side; "" if unknown.
+        blocked_time: Seconds for which data from each side waited for a slow peer.
+        clients: Client address of each side; "" if unknown.
     """
 
     pair: str
@@ -99,12 +99,12 @@ class PairEnded:
 class TextDropped:
     """The relay dropped text messages of a pair.
 
-    The relay reports this event once for each such pair: within about a second of the first dropped
-    message, and before `PairEnded`.
+    The relay reports this event once per pair, within about a second of the first dropped message
+    and before `PairEnded`.
 
     Args:
-        pair: Hash of the pair code, see `SideWaiting`.
-        side: Side that sent the messages: ``a`` or ``b``.
+        pair: Hash of the pair code (see `SideWaiting`).
+        side: Side that sent the messages: ``a`` or ``b``; ``a`` if both sides did.
     """
 
     pair: str
@@ -115,11 +115,12 @@ class TextDropped:
 class TakeoverChecked:
     """A takeover check ended.
 
-    If a client arrives with a code that is in use, the relay pings the sides that use the code.
+    When a client arrives with a code that is in use, the relay pings the sides of the pair, to find
+    out whether they are still alive.
 
     Args:
-        pair: Hash of the pair code, see `SideWaiting`.
-        answered: True if every pinged side answered; if False, the relay evicts the pair.
+        pair: Hash of the pair code (see `SideWaiting`).
+        answered: True if every pinged side answered. Otherwise, the relay evicts the pair.
     """
 
     pair: str
@@ -131,8 +132,8 @@ class ProxyNotTrusted:
     """A proxy that is not in ``trusted_proxies`` forwarded an upgrade request.
 
     The relay ignores the header X-Forwarded-For of this proxy, so all clients behind the proxy
-    count as one client. The relay cannot distinguish such a proxy from a client that sends the
-    header itself. A relay reports only its first such request.
+    count as one client. A client that sends the header itself also causes this event, because the
+    relay cannot distinguish this client from a proxy. The relay reports the event only once.
 
     Args:
         peer: Address of the proxy; ``unix`` for a Unix socket; "" if unknown.
@@ -143,11 +144,11 @@ class ProxyNotTrusted:
 
 @dataclass(frozen=True, slots=True)
 class RelayStopping:
-    """The relay began to stop.
+    """The relay started its shutdown.
 
     Args:
-        pairs: Number of pairs, waiting or joined.
-        waiting: Number of codes with a waiting side.
+        pairs: Number of pairs, both waiting and joined.
+        waiting: Number of waiting pairs.
     """
 
     pairs: int

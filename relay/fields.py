@@ -23,16 +23,16 @@ class Field:
     """Type, help text, allowed values and text form of a setting."""
 
     kind: type
-    """Type of the value, or of each item if the value is a list. ``float`` includes int."""
+    """Type of the value, or of each item if the value is a list. ``float`` also allows an int."""
     help: str
     """Meaning of the setting, in one sentence."""
     values: str
-    """Description of the allowed values, which follows "must be" in an error message."""
+    """Allowed values in words, as they follow "must be" in an error message."""
     convert: Callable[[str], Any] = str
     """Function that converts text to `kind`, and raises ValueError if the syntax is wrong."""
     check: Callable[[Any], Any]
-    """Function that returns an allowed value in normal form, or raises ValueError if the value is
-    not allowed."""
+    """Function that returns the normal form of a value, or raises ValueError if the value is not
+    allowed. If the value is a list, the function gets one item at a time."""
     metavar: str = "TEXT"
     """Placeholder for the value in the output of ``--help``."""
     units: Units = ()
@@ -40,11 +40,13 @@ class Field:
     zero: str = ""
     """Meaning of the value 0 in words; "" if 0 has no special meaning."""
     choices: tuple[str, ...] = ()
-    """The allowed values, for a setting that takes one of a few fixed words."""
+    """Allowed words, if the setting takes one of a few fixed words; otherwise empty."""
     absent: str = "none"
     """Words to display for None, an empty text or an empty list."""
     short: str = ""
     """Short flag, such as -p; "" if there is none."""
+    panel: str = "Options"
+    """Panel of ``start --help`` that contains the setting."""
     optional: bool = False
     """True if None is allowed."""
     many: bool = False
@@ -52,14 +54,14 @@ class Field:
 
     @property
     def texts(self) -> str:
-        """Description of the allowed values in text form, with their units."""
+        """Allowed values in words, with the units that the text form permits."""
         units = ", ".join(unit for unit, _ in self.units)
         return f"{self.values} (units: {units})" if units else self.values
 
     def parse(self, name: str, text: str) -> Any:
         """Parse and validate a value in text form.
 
-        Raises ValueError if the value is not allowed. The message has ``name`` and the value.
+        Raises ValueError if the value is not allowed. The message contains ``name`` and the value.
         """
         if self.many:
             return self.validate(name, [part for part in map(str.strip, text.split(",")) if part])
@@ -71,8 +73,8 @@ class Field:
     def validate(self, name: str, value: Any) -> Any:
         """Return a value in its normal form.
 
-        Raises TypeError or ValueError if the value is not allowed. The message has ``name`` and the
-        value.
+        Raises TypeError or ValueError if the value is not allowed. The message contains ``name``
+        and the value.
         """
         if value is None and self.optional:
             return None
@@ -117,7 +119,7 @@ class Definition(NamedTuple):
 
 
 def iter_fields(settings: Any) -> Iterator[Definition]:
-    """Yield the settings of a dataclass, or of an instance, in the order of their declaration."""
+    """Yield the settings of a dataclass or of an instance of one, in the order of declaration."""
     for item in fields(settings):
         if "field" in item.metadata:
             yield Definition(item.name, item.default, item.metadata["field"])
@@ -126,7 +128,7 @@ def iter_fields(settings: Any) -> Iterator[Definition]:
 def validate(settings: Any) -> None:
     """Validate each setting of a new instance, and replace its value with the normal form.
 
-    Raises TypeError or ValueError if a value is not allowed. The message has the name of the
+    Raises TypeError or ValueError if a value is not allowed. The message contains the name of the
     setting and the value.
     """
     for name, _, about in iter_fields(settings):
@@ -145,7 +147,7 @@ def non_defaults(*settings: Any) -> list[tuple[str, Any]]:
 
 
 def define(default: Any, **about: Any) -> Any:
-    """Declare a setting; ``about`` has the arguments of `Field`."""
+    """Declare a setting; ``about`` has the keyword arguments of `Field`."""
     return field(default=default, metadata={"field": Field(**about)})
 
 
@@ -174,7 +176,7 @@ def integer(
     metavar: str = "NUMBER",
     **about: Any,
 ) -> Any:
-    """Declare an integer setting in the unit ``of``. Without a ``maximum``, 0 means no limit."""
+    """Declare an integer setting. ``of`` is its unit. Without a ``maximum``, 0 means no limit."""
     zero = "no limit" if maximum == MAX_FLOAT else ""
     units = SIZE if of else ()
     return define(
@@ -208,7 +210,7 @@ def choice(default: str, choices: tuple[str, ...], help: str, **about: Any) -> A
 
 
 def text(default: Any, help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a text setting; ``normal`` becomes `Field.check` and returns the normal form."""
+    """Declare a text setting with ``normal`` as its `Field.check`."""
     return define(default, kind=str, help=help, values=values, check=normal, **about)
 
 
@@ -218,7 +220,7 @@ def path(help: str, **about: Any) -> Any:
 
 
 def listing(help: str, values: str, normal: Callable[[str], str], **about: Any) -> Any:
-    """Declare a setting that is a list of texts; ``normal`` becomes `Field.check` for each item."""
+    """Declare a setting that is a list of texts, with ``normal`` as its `Field.check`."""
     return text((), help, values, normal, metavar="LIST", many=True, **about)
 
 

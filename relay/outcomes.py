@@ -1,4 +1,4 @@
-"""Outcomes of pairs: each possible cause of a pair's end, with the close frames for its sides."""
+"""Outcomes of pairs: the causes that can end a pair, each with the close frames for both sides."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ RELAY_STOPPING: Final = Close(CloseCode.GOING_AWAY, "relay stopping")
 class Outcome(Enum):
     """Cause of the end of a pair, with the close code for each side (RFC 6455 section 7.4.1).
 
-    ``label`` names the outcome in logs and metrics. ``close_for_cause`` is for the side that caused
-    the end, and ``close_for_peer`` is for the other side. There are two exceptions. A side that
-    sent a close frame gets the code of that frame, and a side that violated RFC 6455 or a limit
-    gets the code for the violation.
+    ``label`` names the outcome in logs and metrics. The side that caused the end gets
+    ``close_for_cause``, and its peer gets ``close_for_peer``. If neither side caused the end, both
+    get ``close_for_peer``. There are two exceptions: a side that sent a close frame gets the code
+    of that frame, and a side that violated RFC 6455 or a limit gets the code for the violation.
     """
 
     CLOSED = "closed", PEER_LEFT, PEER_LEFT
@@ -37,13 +37,13 @@ class Outcome(Enum):
     ENDED = "ended", PEER_LEFT, PEER_LEFT
     """A side ended its stream without a close frame."""
     BROKEN = "broken", PEER_FAILED, PEER_FAILED
-    """The connection of a side was reset, or a side did not read its 101 response."""
+    """The connection of a side failed, or a side did not read its 101 response in time."""
     VIOLATED = "violated", PEER_FAILED, PEER_FAILED
-    """A side violated RFC 6455 or exceeded a limit for messages."""
+    """A side violated RFC 6455, or sent a message that exceeds a limit."""
     UNRESPONSIVE = "unresponsive", Close(CloseCode.INTERNAL_ERROR, "keepalive timeout"), PEER_FAILED
     """A silent side did not answer a keepalive ping within ``ping_timeout``."""
     STALLED = "stalled", Close(CloseCode.INTERNAL_ERROR, "stall timeout"), PEER_FAILED
-    """For ``stall_timeout``, a side accepted none of the data that the relay had for it."""
+    """A side accepted none of its pending data for ``stall_timeout``."""
     EVICTED = "evicted", Close(CloseCode.INTERNAL_ERROR, "takeover timeout"), PEER_FAILED
     """A side did not answer a takeover check within ``takeover_timeout``."""
     EXPIRED = "expired", PAIR_EXPIRED, PAIR_EXPIRED

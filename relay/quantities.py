@@ -17,8 +17,8 @@ DIGITS: Final[Mapping[type[int | float], str]] = {
     int: r"[+-]?[0-9]+",
     float: r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?",
 }
-"""Syntax of a number; stricter than ``int()`` and ``float()``, which accept 1_000 and non-ASCII
-digits."""
+"""Syntax of each type of number; stricter than ``int()`` and ``float()``, which accept 1_000 and
+non-ASCII digits."""
 
 Units = tuple[tuple[str, int], ...]
 """Units with their factors, the smallest unit first."""
@@ -48,9 +48,9 @@ def read_number(text: str, kind: type[int | float], units: Units = ()) -> int | 
 
 
 def format_number(number: float, units: Units = ()) -> str:
-    """Return a number as text for `read_number`, in the largest unit of which it is a multiple.
+    """Return a number as text for `read_number`, in the largest unit that needs no fraction.
 
-    If the number is not a multiple of any unit, the text has no unit.
+    If every unit needs a fraction, or if the number is 0, the text has no unit.
     """
     for unit, factor in reversed(units):
         if number and number % factor == 0:

@@ -1,1 +1,1 @@
-"""Commands of the command line: start, health, probe, hash."""
+"""The commands of ``arc-relay``: start, health, probe, hash, and the endpoint commands."""

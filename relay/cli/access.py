@@ -1,4 +1,4 @@
-"""Options of the commands for access to a relay: the token and the TLS context."""
+"""Read the options that give a command access to a relay: the token and the TLS context."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from ..server.token_file import is_token, read_token
 
 
 def find_token(path: str, variable: str) -> str | None:
-    """Return the token in the file ``path``. If ``path`` is empty, return the one in ``variable``.
+    """Return the token in the file ``path``, or in an environment variable if ``path`` is empty.
 
-    Returns None if ``path`` is empty and the variable is not set. Raises ValueError if the token is
-    not valid. The message names the option or the variable, and does not quote the token.
+    Return None if ``path`` is empty and the variable is not set. Raises ValueError if the file
+    cannot be read or the token is not valid. The message names the option or the variable, and does
+    not quote the token.
     """
     if path:
         try:
@@ -26,7 +27,10 @@ def find_token(path: str, variable: str) -> str | None:
 
 
 def require_token(text: str, name: str) -> str:
-    """Return a token that is valid or empty. Otherwise, raise ValueError with its source's name."""
+    """Return ``text`` if it is a valid token or empty; otherwise raise ValueError.
+
+    The error message begins with ``name``, the option or variable that the token comes from.
+    """
     if text and not is_token(os.fsencode(text)):
         raise ValueError(f"{name} must be visible ASCII characters")
     return text

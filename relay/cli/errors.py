@@ -19,24 +19,24 @@ SHORTAGES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 
 def print_error(problem: str) -> None:
-    """Write one line to standard error, or drop the line if the write would block."""
+    """Write an error message to standard error as one line, or drop it if writing would block."""
     NonBlockingHandler(sys.stderr).write(f"{PROGRAM}: {escaped(problem)}")
 
 
 def output_failure(error: OSError) -> str:
-    """Return the error message of a command that cannot write its output."""
+    """Return the error message for a command that cannot write its output."""
     return f"cannot write to standard output: {os_error_text(error)}"
 
 
 def shortage(error: BaseException) -> str:
-    """Return the error message if a resource is exhausted; "" for any other failure."""
+    """Return the message for an error due to an exhausted resource; "" for any other error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return os_error_text(error) if isinstance(error, OSError) and error.errno in SHORTAGES else ""
 
 
 def describe_crash(error: BaseException) -> str:
-    """Return the type of an unexpected exception, and the file and line that raised it.
+    """Return the type of an unexpected exception, and its last traceback line in this package.
 
     The message of the exception is omitted, because it could quote client data.
     """

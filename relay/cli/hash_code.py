@@ -10,22 +10,16 @@ from getpass import getpass
 from http import HTTPStatus
 from typing import Annotated, Final
 
-import h11
 import trio
 import typer
 
-from ..client.dial import ConnectTarget, connect, start_tls
+from ..client.dial import ConnectTarget
 from ..daemon.errors import StartError
 from ..daemon.settings import DaemonSettings
-from .health import describe_failure
+from .http_client import LOOPBACK_FOR, TIMEOUT, fetch, parse_target
 from .options import WrongUsage, read_settings
-from .request import request
-from .url import LOOPBACK_FOR, parse_target
 
 PATH: Final = "/hash"
-TIMEOUT: Final = 5.0
-"""Seconds within which the relay must answer."""
-
 HASH: Final = re.compile("[0-9a-f]+")
 
 
@@ -51,7 +45,7 @@ def hash_code(
 
 
 def metrics_target(url: str | None) -> ConnectTarget:
-    """Return the target for ``POST /hash`` at a URL, or at the metrics address in the environment.
+    """Return the target for ``POST /hash``: at ``url``, or at the address in ARC_RELAY_METRICS.
 
     Raises ValueError like `parse_target`. Raises WrongUsage if there is neither a URL nor a metrics
     address.
@@ -68,7 +62,7 @@ def metrics_target(url: str | None) -> ConnectTarget:
 
 
 def read_code() -> bytes:
-    """Read a code from standard input. A terminal does not echo the code, which is a secret."""
+    """Read a code from standard input, without echo on a terminal, because a code is secret."""
     if sys.stdin is None:  # the shell closed it
         raise WrongUsage("the pair code is read from standard input, which is closed")
     try:
@@ -85,17 +79,7 @@ async def fetch_hash(target: ConnectTarget, code: bytes) -> str:
     Raises `StartError` with the cause if the response has no hash. Cancellation closes the
     connection.
     """
-    try:
-        with trio.fail_after(TIMEOUT):
-            async with await start_tls(await connect(target), target) as stream:
-                status, body = await request(stream, target, code)
-    except trio.TooSlowError:
-        raise StartError(f"no answer within {TIMEOUT:g} s from {target}") from None
-    except h11.ProtocolError:
-        raise StartError(f"no HTTP answer from {target}") from None
-    except (trio.BrokenResourceError, OSError, ValueError) as error:
-        raise StartError(describe_failure(error, target)) from None
-    return parse_hash(target, status, body)
+    return parse_hash(target, *await fetch(target, TIMEOUT, code))
 
 
 def parse_hash(target: ConnectTarget, status: int, body: bytes) -> str:

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated
 
-import h11
 import trio
 import typer
 
-from ..client.dial import ConnectTarget, connect, connect_error_text, start_tls
+from ..client.dial import ConnectTarget
+from ..daemon.errors import StartError
 from ..daemon.settings import DaemonSettings
 from ..daemon.standard_streams import OutputFailed
 from .errors import output_failure, print_error
+from .http_client import TIMEOUT, fetch, local_target, parse_target
 from .options import WrongUsage, read_settings
-from .request import request
-from .url import local_target, parse_target
-
-TIMEOUT: Final = 5.0
-"""Seconds after which a relay that has not answered counts as unhealthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +53,9 @@ def health(
     result = trio.run(check_health, target)
     try:
         typer.echo(str(result))
-    except BrokenPipeError:  # the exit status has the result
+    except BrokenPipeError:  # the exit status still reports the result
         pass
-    except OutputFailed as error:  # the exit status has the result here, too
+    except OutputFailed as error:  # the exit status still reports the result
         print_error(output_failure(error))
     raise typer.Exit(0 if result.healthy else 1)
 
@@ -68,29 +63,14 @@ def health(
 async def check_health(target: ConnectTarget, timeout: float = TIMEOUT) -> Health:  # noqa: ASYNC109
     """Request the health of a relay within ``timeout`` seconds.
 
-    The result is unhealthy if the connection fails or the response is invalid; no exception is
+    If the connection fails or the response is invalid, the result is unhealthy, and no exception is
     raised. Cancellation closes the connection.
     """
     try:
-        with trio.fail_after(timeout):
-            async with await start_tls(await connect(target), target) as stream:
-                status, body = await request(stream, target)
-    except trio.TooSlowError:
-        return Health(False, f"no answer within {timeout:g} s from {target}")
-    except h11.ProtocolError:
-        return Health(False, f"no HTTP answer from {target}")
-    except (trio.BrokenResourceError, OSError, ValueError) as error:
-        return Health(False, describe_failure(error, target))
+        status, body = await fetch(target, timeout)
+    except StartError as error:
+        return Health(False, str(error))
     return parse_health(target, status, body)
-
-
-def describe_failure(error: Exception, target: ConnectTarget) -> str:
-    """Return the error message for a failed connection."""
-    cause = error.__cause__ if isinstance(error, trio.BrokenResourceError) else error
-    if isinstance(cause, ssl.SSLError):
-        reason = (cause.reason or "the connection ended early").lower().replace("_", " ")
-        return f"no TLS with {target}: {getattr(cause, 'verify_message', '') or reason}"
-    return f"{connect_error_text(cause) if isinstance(cause, OSError) else cause} at {target}"
 
 
 def parse_health(target: ConnectTarget, status: int, body: bytes) -> Health:

@@ -16,22 +16,22 @@ import typer
 from ..daemon.settings import DaemonSettings
 from ..fields import Definition, Field, iter_fields
 from ..settings import RelaySettings
-from .endpoint.variables import SECRET_VARIABLES
+from .endpoint.options import SECRET_VARIABLES
 
 ENVIRONMENT: Final = "ARC_RELAY_"
 KINDS: Final = (DaemonSettings, RelaySettings)
 
-PANELS: Final = {
-    "Network": "host port unix_socket unix_socket_mode trusted_proxies",
-    "TLS": "tls_cert tls_key",
-    "Access": "token_file allowed_origins strict_codes test_page",
-    "Limits": "max_connections max_waiting max_connections_per_client max_connects_per_minute"
-    " max_message_size max_bytes_per_second max_pair_bytes max_pair_seconds",
-    "Timeouts": "pair_ttl sweep_interval handshake_timeout close_timeout stall_timeout drain_delay",
-    "Keepalive": "ping_interval ping_timeout takeover_timeout",
-    "Logs and metrics": "metrics log_format log_level log_addresses",
-}
-"""Panels of ``start --help`` in order, with the names of their settings."""
+PANELS: Final = (
+    "Options",
+    "Network",
+    "TLS",
+    "Access",
+    "Limits",
+    "Timeouts",
+    "Keepalive",
+    "Logs and metrics",
+)
+"""Panels of ``start --help``, in order. Each setting names its panel in its `Field`."""
 
 UNITS_HELP: Final = (
     "A TIME is a number of seconds, or has a unit (s, m, h, d): 90, 90s, 5m. A SIZE is a number of"
@@ -55,18 +55,19 @@ def options() -> list[inspect.Parameter]:
     The command receives a keyword argument for each setting: the text of the option, a bool for a
     boolean flag, or None if the option is not given. `read_settings` parses these arguments.
     """
-    found = {it.name: it for kind in KINDS for it in iter_fields(kind)}
-    return [
-        _parameter(found[name], panel) for panel, names in PANELS.items() for name in names.split()
-    ]
+    found = [it for kind in KINDS for it in iter_fields(kind)]
+    return [_parameter(it) for it in sorted(found, key=lambda it: PANELS.index(it.field.panel))]
 
 
 Flags = Mapping[str, str | bool | None]
-"""Arguments of a command with `options`, keyed by the names of the settings."""
+"""Values that a command receives for the parameters of `options`, keyed by setting names."""
 
 
 def sources(flags: Flags) -> dict[str, str]:
-    """Return the source of each setting that is not a default: its flag, or else its variable."""
+    """Return the flag or variable that sets each setting, keyed by the name of the setting.
+
+    A flag overrides a variable. Settings with neither are omitted.
+    """
     found: dict[str, str] = {}
     for name, _, about in (it for kind in KINDS for it in iter_fields(kind)):
         flag, variable = flags.get(name), variable_of(name)
@@ -96,9 +97,9 @@ def read_settings(kind: type[SettingsT], flags: Flags) -> SettingsT:
 
 
 def refuse_unknown_variables() -> None:
-    """Raise WrongUsage, with the nearest known name, for an unknown ``ARC_RELAY_`` variable."""
+    """Raise WrongUsage for an unknown ``ARC_RELAY_`` variable. Suggest the most similar name."""
     known = {variable_of(name) for kind in KINDS for name, _, _ in iter_fields(kind)}
-    known |= SECRET_VARIABLES  # of other commands
+    known |= SECRET_VARIABLES  # which other commands use
     for name in sorted(os.environ):
         if name.startswith(ENVIRONMENT) and name not in known and os.environ[name]:
             (nearest,) = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0)
@@ -111,14 +112,14 @@ def variable_of(name: str) -> str:
 
 
 def flags_of(name: str, about: Field) -> list[str]:
-    """Return the flags of a setting: long, then negated for a boolean, then short if declared."""
+    """Return a setting's flags: the long flag, its negation for a boolean, and any short flag."""
     words = name.replace("_", "-")
     flags = [f"--{words}", f"--no-{words}"] if about.kind is bool else [f"--{words}"]
     return [*flags, about.short] if about.short else flags
 
 
 def help_text(about: Field) -> str:
-    """Return the help of a setting, with the allowed values unless the metavar implies them."""
+    """Return the help of a setting. If necessary, add the meaning of 0 or the allowed values."""
     if about.zero:
         return f"{about.help} 0 means {about.zero}."
     if about.kind is bool or about.metavar in {"TIME", "PATH"}:
@@ -126,7 +127,7 @@ def help_text(about: Field) -> str:
     return f"{about.help} {about.values[0].upper()}{about.values[1:]}."
 
 
-def _parameter(definition: Definition, panel: str) -> inspect.Parameter:
+def _parameter(definition: Definition) -> inspect.Parameter:
     name, default, about = definition
     flags = flags_of(name, about)
     is_flag = about.kind is bool
@@ -134,11 +135,12 @@ def _parameter(definition: Definition, panel: str) -> inspect.Parameter:
         bool | None if is_flag else str | None,
         typer.Option(
             *(["/".join(flags)] if is_flag else flags),
-            # `read_settings` reads the variables, even for commands without these options.
+            # There is no envvar here, because `read_settings` reads the variables for every
+            # command, even without these options.
             help=rf"{help_text(about)} \[default: {about.display(default)}]",
             metavar=None if is_flag else about.metavar,
             show_default=False,
-            rich_help_panel=panel,
+            rich_help_panel=about.panel,
             autocompletion=(lambda: list(about.choices)) if about.choices else None,
         ),
     ]

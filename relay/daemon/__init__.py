@@ -1,1 +1,1 @@
-"""Process of a relay: listeners, certificates, signals, logging and metrics."""
+"""The process that runs a relay: listeners, certificates, signals, logging and metrics."""

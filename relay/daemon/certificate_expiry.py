@@ -1,8 +1,9 @@
 """Read the names and the expiry of the certificate that a TLS context serves.
 
-The ssl module decodes a certificate only for a client that has verified the certificate. So this
-module connects a client to the TLS context, in memory. The client trusts only the certificates in
-the PEM file and ignores their validity periods, so that even an expired certificate is decoded.
+The ssl module decodes a certificate only for a client that has verified it. So this module does a
+TLS handshake in memory, between the TLS context and a client. The client trusts only the
+certificates in the PEM file and ignores their validity periods, so that even an expired certificate
+is decoded.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 NO_CHECK_TIME: Final = 0x200000
-"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which the ssl module has no name."""
+"""Flag X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which the ssl module does not define. With this flag,
+OpenSSL ignores validity periods."""
 
 ROUND_TRIPS: Final = 3
-"""Maximum number of steps of a client in a TLS handshake: 3 in TLS 1.2, and 2 in TLS 1.3."""
+"""Number of calls of `do_handshake` that complete a handshake: 3 in TLS 1.2, and 2 in TLS 1.3."""
 
 NAME_KINDS: Final = {"DNS", "IP Address"}
 """Kinds of subjectAltName entries that clients compare with the host of a URL."""
@@ -42,7 +44,7 @@ def read_certificate(context: ssl.SSLContext, path: str) -> Certificate | None:
         expiry = ssl.cert_time_to_seconds(fields["notAfter"])
     except (OSError, ValueError):  # ValueError: the handshake is not complete
         return None
-    # The value of another kind of entry, such as a directory name, may not be text.
+    # An entry of another kind, such as a directory name, may have a value that is not text.
     alternatives: Iterable[tuple[str, str]] = fields.get("subjectAltName", ())
     return Certificate(tuple(name for kind, name in alternatives if kind in NAME_KINDS), expiry)
 

@@ -1,4 +1,4 @@
-"""Limits in force, for the summary and the metrics."""
+"""Determine the limits in force, which the summary and the metrics report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMITS: Final = (
     "max_pair_bytes",
     "max_pair_seconds",
 )
-"""Settings whose value is the limit in force, or 0 for no limit.
+"""Names of the settings whose value is used as the limit without change; 0 means no limit.
 
 ``max_connections`` is not among them, because its default is derived from the descriptor limit.
 """

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 
 class StartError(Exception):
-    """A relay cannot start; the message is one line with the operation and the cause."""
+    """Error that ends a command, for example because the relay cannot start.
+
+    The message is one line with the operation and the cause.
+    """
 
 
 def escaped(text: str) -> str:
     """Replace each character that is not printable with an escape sequence.
 
-    A terminal acts on control characters. Names of variables and files may contain any byte,
-    including line breaks.
+    Names of variables and files may contain any byte, including line breaks and control characters
+    on which a terminal would act.
     """
     if text.isprintable():
         return text
@@ -29,7 +32,8 @@ def start_problem(error: OSError | ValueError, option: str) -> str:
     """Return the error message for a failed start or a failed reload of the token.
 
     ``error`` is an exception that `serve_relay` or the reload raised. A ValueError, or an OSError
-    with a file name, concerns the token file. ``option`` is the flag or variable of that file.
+    with a file name, concerns the token file. ``option`` is the flag or variable that named this
+    file.
     """
     if isinstance(error, ValueError):
         return f"{option} {error}"

@@ -1,8 +1,8 @@
 """Answer ``POST /hash`` on the metrics listeners with the hash of a pair code.
 
 With this hash, an operator can find the log lines about a user's pair. The code is in the body of
-the request, because proxies log request targets. The response does not reveal if the code is in
-use, so it does not help anyone to guess codes.
+the request, because proxies log request targets. The response does not reveal whether the code is
+in use, so it does not help an attacker to guess codes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..transport.base import Transport
 PATH: Final = b"/hash"
 
 MAX_BODY: Final = 4 * MAX_CODE + len("\r\n")
-"""Maximum size, in bytes, of a body: a code in UTF-8, and a line break, which is ignored."""
+"""Maximum size of a body, in bytes: a code in UTF-8, and a line break, which is ignored."""
 
 ONLY_POST: Final = Response(
     HTTPStatus.METHOD_NOT_ALLOWED, "method not allowed", headers=(("Allow", "POST"),)
@@ -34,7 +34,8 @@ async def answer_hash(
 ) -> Response:
     """Read a code from the body of a request, and return a response with the hash of the code.
 
-    The caller sets a timeout. Raises the exceptions of `Transport.receive_some`.
+    The caller must set a timeout, because the body may never arrive. Raises the exceptions of
+    `Transport.receive_some`.
     """
     if request.method != b"POST":
         return without_body_for_head(request, ONLY_POST)

@@ -40,12 +40,12 @@ async def open_listeners(
 ) -> Listeners:
     """Open the listeners that the settings configure.
 
-    Sockets from the service manager (see `inherited_listeners`) replace host and port (see
-    `open_tcp`). The Unix socket, if its path is set, is opened in either case (see `open_unix`).
-    ``DaemonSettings.tcp`` is False if only the Unix socket is configured.
+    Host and port are used (see `open_tcp`) unless the service manager passed sockets (see
+    `inherited_listeners`) or ``DaemonSettings.tcp`` is False. The Unix socket is opened whenever
+    its path is set (see `open_unix`).
 
-    Raises `StartError` if a listener cannot be opened. The listeners that are already open are then
-    closed.
+    Raises `StartError` if a listener cannot be opened, after closing the listeners that are already
+    open.
     """
     listeners: list[Plain] = [*inherited_listeners(environment)]
     inherited = bool(listeners)
@@ -72,12 +72,12 @@ async def open_tcp(host: str, port: int, *, given: str = "") -> list[trio.Socket
     """Return a listener for each address of ``host``, which is a host name or an address.
 
     The host ``*`` means all interfaces. Addresses that this machine does not have are skipped, but
-    at least one must exist. With port 0, the system chooses a port, which is the same for all
+    at least one must remain. With port 0, the system chooses a port, which is the same for all
     addresses if possible.
 
     Raises `StartError` if the host does not resolve or the port cannot be bound. The message quotes
-    ``given``, the flags and values of the settings. It also quotes the address that failed, if that
-    address differs from ``host``.
+    ``given``, which is a text with the flags and values of host and port. If the address that
+    failed differs from ``host``, the message quotes this address too.
     """
     try:
         addresses = await resolve(host)
@@ -116,7 +116,7 @@ async def resolve(host: str) -> list[str]:
 def with_scope(address: tuple[Any, ...]) -> str:
     """Return the host of a socket address as text; a link-local IPv6 address includes its scope.
 
-    A socket address in Python has the scope as a separate number. RFC 4007 section 11 defines the
+    Python keeps the scope of a socket address as a separate number. RFC 4007 section 11 defines the
     text form.
     """
     host, scope = str(address[0]), address[3] if len(address) > SCOPE_INDEX else 0
@@ -141,8 +141,8 @@ async def open_on_one_port(addresses: Sequence[str], port: int) -> list[trio.Soc
 async def open_each(addresses: Sequence[str], port: int) -> list[trio.SocketListener]:
     """Return a listener for each address that this machine has.
 
-    Raises `Unbound` if the machine has none of the addresses, or if it has an address but binding
-    to the address fails.
+    Raises `Unbound` if binding fails for an address that the machine has, or if the machine has
+    none of the addresses.
     """
     listeners: list[trio.SocketListener] = []
     absent: list[Unbound] = []
@@ -169,7 +169,7 @@ def serves_ipv6(listeners: Iterable[Plain]) -> bool | None:
 
 
 def close(listeners: Iterable[trio.SocketListener]) -> None:
-    """Close listeners that no task uses yet."""
+    """Close listeners on which no task accepts connections yet."""
     for listener in listeners:
         listener.socket.close()
 
@@ -186,8 +186,7 @@ def display_url(listener: trio.abc.Listener[Any], scheme: str = "ws") -> str:
     if isinstance(name, tuple):
         host = f"[{with_scope(name)}]" if ":" in name[0] else name[0]
         return f"{scheme}{'s' if tls else ''}://{host}:{name[1]}"
-    # A name in the abstract namespace begins with a zero byte, which is displayed as @.
-    # Control characters are escaped, because a terminal would act on them, and so are bytes that
-    # are not UTF-8.
+    # A name in the abstract namespace begins with a zero byte, which is displayed as @. Bytes that
+    # are not UTF-8 are escaped, and so are control characters, on which a terminal would act.
     path = os.fsencode(name).decode(errors="backslashreplace").replace("\0", "@", 1)
     return f"unix:{escaped(path)}{' (TLS)' if tls else ''}"

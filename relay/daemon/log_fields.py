@@ -1,11 +1,11 @@
-"""Values of fields in log lines."""
+"""Format the values of fields in log lines."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 DIGITS: Final = 3
-"""Number of decimal places of seconds in log lines."""
+"""Number of decimal places for seconds in log lines."""
 
 
 def rounded(seconds: float) -> float:
@@ -14,7 +14,7 @@ def rounded(seconds: float) -> float:
 
 
 def drop_empty(**values: Any) -> dict[str, Any]:
-    """Return the fields whose value is not empty and not 0."""
+    """Return the fields whose values are neither empty nor 0."""
     return {name: value for name, value in values.items() if value}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 import trio
 from structlog.typing import FilteringBoundLogger
@@ -26,7 +26,12 @@ from ..events import (
 )
 from ..limits.client_address import UNIX, redact_address
 from .log_fields import drop_empty, rounded
-from .log_rate import TokenBucket
+
+BURST: Final = 10.0
+"""Capacity of a token bucket. Each line takes one token, so this is the longest burst of lines."""
+
+REFILL_PER_SECOND: Final = 1.0
+"""Tokens that a bucket gains per second."""
 
 
 class LogObserver:
@@ -38,7 +43,8 @@ class LogObserver:
     since the last line written under the same limit.
 
     ``addresses`` is the value of the setting ``log_addresses``. ``limits_clients`` is True if the
-    relay has a limit per client. ``clock`` returns the time in seconds.
+    relay has a limit per client; an untrusted proxy then deserves a warning. ``clock`` returns the
+    time in seconds.
     """
 
     def __init__(
@@ -125,7 +131,7 @@ class LogObserver:
         )
 
     def _log_refused(self, refused: RequestRefused) -> None:
-        # Client errors need no action by the operator. A full relay may need one.
+        # Client errors need no action by the operator, but a full relay may.
         server_error = refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         log = self._log.warning if server_error else self._log.info
         self._limited(
@@ -149,7 +155,7 @@ class LogObserver:
         )
 
     def _log_untrusted(self, peer: str) -> None:
-        """Warn of an untrusted proxy, if log lines or limits depend on client addresses."""
+        """Warn about an untrusted proxy, if log lines or limits depend on client addresses."""
         if self._needs_addresses:
             shown = peer if peer == UNIX else self._shown(peer)
             self._log.warning(
@@ -174,8 +180,35 @@ class LogObserver:
     def _limited(
         self, kind: int | str, log: Callable[..., None], event: str, /, **fields: Any
     ) -> None:
-        """Log a line that any client can cause, unless the rate limit of ``kind`` is reached."""
+        """Log a line that any client can cause, unless ``kind`` has reached its rate limit."""
         now = self._clock()
         bucket = self._buckets.setdefault(kind, TokenBucket(now))
         if bucket.take(now):
             log(event, **fields, **drop_empty(suppressed=bucket.take_suppressed()))
+
+
+class TokenBucket:
+    """Token bucket for log lines, which also counts the suppressed lines."""
+
+    def __init__(self, now: float) -> None:
+        self._left = BURST
+        self._since = now
+        self._suppressed = 0
+
+    def take(self, now: float) -> bool:
+        """Return True if a token is left, and take it. Otherwise, count a suppressed line.
+
+        ``now`` is a monotonic time in seconds.
+        """
+        self._left = min(BURST, self._left + (now - self._since) * REFILL_PER_SECOND)
+        self._since = now
+        if self._left < 1:
+            self._suppressed += 1
+            return False
+        self._left -= 1
+        return True
+
+    def take_suppressed(self) -> int:
+        """Return the number of lines that were suppressed since the last call."""
+        suppressed, self._suppressed = self._suppressed, 0
+        return suppressed

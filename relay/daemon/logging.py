@@ -26,8 +26,8 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from .errors import escaped
+from .log_terminal import TerminalRenderer
 from .nonblocking_handler import NonBlockingHandler, descriptor_of
-from .terminal import TerminalRenderer
 
 LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
@@ -58,10 +58,9 @@ def configure_logging(
     """Write every log line of the process to standard error; return the logger of the relay.
 
     ``format`` is ``auto``, ``text`` (logfmt) or ``json`` (one object per line). ``level`` is a key
-    of `LEVELS` and applies to the relay. Of the records of other libraries, only warnings and
-    errors are logged, because records of lower levels quote client data. Of an exception, only the
-    type is logged. ``stream`` replaces standard error. A further call replaces the configuration of
-    the previous call.
+    of `LEVELS` and applies to the relay. Other libraries log only warnings and errors, because
+    their records of lower levels quote client data. Log lines show only the type of an exception.
+    ``stream`` replaces standard error. Each call replaces the configuration of the previous call.
     """
     stream = stream or sys.stderr
     writer = NonBlockingHandler(stream)
@@ -82,8 +81,8 @@ def configure_logging(
     root.addHandler(writer)
     root.setLevel(max(LEVELS[level], logging.WARNING))
     own.setLevel(LEVELS[level])
-    # The relay logs each pair that ends. So this logger bypasses the logger of the standard
-    # library, which takes longer than all other steps of writing a line together.
+    # The relay logs each pair that ends, so lines must be cheap. This logger bypasses the logger of
+    # the standard library, which takes longer than all other steps of writing a line together.
     logger: FilteringBoundLogger = structlog.wrap_logger(
         LineLogger(writer),
         processors=processors,
@@ -104,7 +103,7 @@ def lost_lines() -> int:
 
 
 class LineLogger:
-    """Logger that structlog wraps. The method of each level writes a rendered line."""
+    """Logger that structlog wraps. Each level has a method, which writes a rendered line."""
 
     def __init__(self, writer: NonBlockingHandler) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = writer.write
@@ -142,8 +141,8 @@ def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
 def render_common(event: EventDict) -> str:
     """Render a line in logfmt if no value needs an escape sequence, otherwise return "".
 
-    The result is that of `LOGFMT`, which takes three times as long. Keys are not checked, because
-    they are names in the code.
+    `LOGFMT` would render the same line, but takes three times as long. Keys are not checked,
+    because they are fixed names in the code.
     """
     pieces = []
     for key in [key for key in FIRST if key in event] + [key for key in event if key not in FIRST]:

@@ -15,6 +15,7 @@ from ..protocol.request import Request
 from ..protocol.response import METHOD_NOT_ALLOWED, Response
 from ..server.accept import accept
 from ..server.http_io import read_request, send_response
+from ..transport.accepted_socket import Accepted
 from ..transport.base import Transport
 from ..transport.wrap import wrap_stream
 from .hash_server import PATH, answer_hash
@@ -40,7 +41,7 @@ async def serve_metrics(
     """
     async with trio.open_nursery() as nursery:
 
-        def serve(stream: trio.abc.Stream) -> None:
+        def serve(stream: Accepted) -> None:
             nursery.start_soon(serve_request, render, hash_code, nursery, stream)
 
         await accept(listeners, serve)
@@ -50,9 +51,9 @@ async def serve_request(
     render: Callable[[], bytes],
     hash_code: Callable[[str], str],
     nursery: trio.Nursery,
-    stream: trio.abc.Stream,
+    stream: Accepted,
 ) -> None:
-    """Answer one request; an exception is logged and does not leave this function."""
+    """Answer one request. An exception is only logged, because raising it would end the relay."""
     transport = wrap_stream(stream, nursery)
     try:
         response = await read_request(transport, HEAD_TIMEOUT)
@@ -72,7 +73,7 @@ async def respond(
     render: Callable[[], bytes],
     hash_code: Callable[[str], str],
 ) -> Response | None:
-    """Return the response to a request; None if the body does not arrive in time."""
+    """Return the response to a request; None if the body does not arrive completely in time."""
     if request.target != PATH:
         return scraped(request, render)
     with (
@@ -84,7 +85,7 @@ async def respond(
 
 
 def scraped(request: Request, render: Callable[[], bytes]) -> Response:
-    """Return the metrics, or an error response if the request is not for the metrics."""
+    """Return the response with the metrics, or an error response to any other request."""
     if request.target.partition(b"?")[0] not in PATHS:
         return without_body_for_head(request, NOT_FOUND)
     if request.method not in {b"GET", b"HEAD"}:

@@ -1,15 +1,15 @@
 """Write log lines to a descriptor that may be slow, full or closed.
 
 The relay has one thread. If it waited for the reader of its standard error, a stuck log collector
-would stop every pair. So a line is written if the descriptor accepts the line at once, and lost
+would stop every pair. So a line is written if the descriptor accepts the line at once, and is lost
 otherwise. Before the next line that can be written, the handler writes the number of lost lines. A
 writer thread would not help: its queue must be bounded, so it would lose lines too, and a crash
 would lose the queued lines just when they are needed.
 
 The descriptor is not set to non-blocking mode, because that would affect every process that shares
-the descriptor. Instead, poll(2) reports if the descriptor is writable. A writable pipe or socket
-accepts `PIECE` bytes. A terminal may accept fewer bytes, so the terminal is opened a second time,
-in non-blocking mode.
+the descriptor. Instead, poll(2) reports whether the descriptor is writable. A writable pipe or
+socket accepts `PIECE` bytes without blocking. A terminal may accept fewer bytes, so the terminal is
+opened a second time, in non-blocking mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import select
 from typing import Final, TextIO
 
 PIECE: Final = select.PIPE_BUF
-"""Maximum size, in bytes, of a write. A pipe accepts a write of this size whole or not at all."""
+"""Maximum size of a write, in bytes. A pipe accepts a write of this size whole or not at all."""
 
 
 class NonBlockingHandler(logging.Handler):
@@ -28,7 +28,7 @@ class NonBlockingHandler(logging.Handler):
 
     A stream without a descriptor, as in tests, is written to directly. ``stream`` is None if the
     process was started with standard error closed. Lines are then discarded, because descriptor 2
-    may belong to a connection.
+    may have become the descriptor of a connection.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -103,8 +103,8 @@ def descriptor_of(stream: TextIO | None) -> int | None:
 def unblocked(descriptor: int | None) -> int | None:
     """Return a non-blocking descriptor for a terminal; return any other descriptor unchanged.
 
-    The terminal is opened again. The new descriptor is never closed, because a process opens only a
-    few such descriptors.
+    The terminal is opened a second time. The new descriptor is never closed, because a process
+    opens only a few such descriptors.
     """
     if descriptor is None or not os.isatty(descriptor):
         return descriptor

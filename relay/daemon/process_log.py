@@ -1,4 +1,4 @@
-"""Log lines of the process around a relay: start, files, signals and end."""
+"""Log lines about the process that runs a relay: its start, files, signals and end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def log_started(  # noqa: PLR0913 - the fields of the line
 def log_limits(log: FilteringBoundLogger, limits: Mapping[str, float], *, descriptors: int) -> None:
     """Log the limits in force, and the descriptor limit.
 
-    The default of ``max_connections`` depends on the descriptor limit.
+    The descriptor limit explains the default of ``max_connections``, which is derived from it.
     """
     log.info("limits", **drop_empty(descriptors=descriptors), **limits)
 
@@ -69,28 +69,28 @@ def log_certificate(log: FilteringBoundLogger, certificate: Certificate, now: fl
 
 
 def log_weak_token(log: FilteringBoundLogger, weaknesses: Iterable[str]) -> None:
-    """Warn that strangers could guess or read the token, unless ``weaknesses`` is empty."""
+    """Log why strangers could guess or read the token; log nothing if ``weaknesses`` is empty."""
     if why := ", ".join(weaknesses):
         log.warning("weak token", why=why)
 
 
 def log_signal(log: FilteringBoundLogger, name: str) -> None:
-    """Log that a signal arrived; ``name`` is its name, such as SIGTERM."""
+    """Log that a signal arrived; ``name`` is, for example, SIGTERM."""
     log.info("signal", name=name)
 
 
 def log_reloaded(log: FilteringBoundLogger, what: Iterable[str]) -> None:
-    """Log the reload of files; ``what`` has their names, such as ``certificate``."""
+    """Log that files were reloaded; ``what`` contains their names, such as ``certificate``."""
     log.info("reloaded", what=",".join(what))
 
 
 def log_not_reloaded(log: FilteringBoundLogger, what: str, why: str) -> None:
-    """Log that a file could not be reloaded. The old content of the file stays in use."""
+    """Log that a file could not be reloaded, so that its old content stays in force."""
     log.error("not reloaded", what=what, why=why)
 
 
 def log_stopped(log: FilteringBoundLogger, totals: RelayStatistics, uptime: float) -> None:
-    """Log that the relay has stopped and every connection is closed, with the relay's counters."""
+    """Log that the relay has ended, with its counters and its uptime in seconds."""
     log.info(
         "stopped",
         uptime=rounded(uptime),

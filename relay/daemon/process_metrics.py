@@ -1,4 +1,4 @@
-"""Metrics of the process around a relay: limits in force, reloads of files, lost log lines."""
+"""Metrics of the process that runs a relay: limits in force, reloads of files, lost log lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStatistics:
-    """Snapshot of the state of the process around a relay."""
+    """Snapshot of the state of the process that runs a relay."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
     """Limits in force, keyed by the names of their settings; limits that are off are omitted."""
@@ -24,7 +24,7 @@ class ProcessStatistics:
     None if there is no certificate or its expiry is unknown.
     """
     log_lines_lost: int = 0
-    """Number of log lines, since the start, that standard error did not accept."""
+    """Number of log lines lost since the start, because standard error did not accept them."""
 
 
 def process_metrics(now: ProcessStatistics) -> Iterator[Metric]:

@@ -40,10 +40,11 @@ HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
 KIB: Final = 2.0**10
 
-# From a QR code that is scanned at once to the longest useful pair_ttl.
+# Bounds of the buckets. The waits range from a QR code that is scanned at once to the longest
+# useful pair_ttl.
 WAITS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 180, 240, 300, 900, HOUR)
-# From a pair that a proxy closes early to a terminal session of several days. The usual idle
-# timeouts of proxies are 45 to 180 s, and each of them is the bound of a bucket.
+# From a pair that a proxy closes early to a terminal session of several days. The common idle
+# timeouts of proxies, 45 to 180 s, are bounds, so that the histogram shows pairs that they end.
 DURATIONS: Final = (1, 10, 30, 45, 60, 90, 120, 180, 300, 900, HOUR, 4 * HOUR, DAY, 7 * DAY)
 # No data, then powers of 4 from 1 KiB to 16 GiB.
 SIZES: Final = (0, *(KIB * 4**power for power in range(13)))
@@ -55,8 +56,9 @@ STALLS: Final = (0.01, 0.1, 0.5, 1, 5, 10, 30, 60, 120, 240, 300, HOUR)
 class MetricsObserver:
     """Observer that keeps the metrics of one relay in a separate registry.
 
-    Each call of `render` calls ``statistics`` and ``process`` once. The ``_created`` series of
-    prometheus_client are disabled for the whole process.
+    ``statistics`` and ``process`` return snapshots of the relay and of its process. Each call of
+    `render` takes one snapshot of each. The constructor disables the ``_created`` series of
+    prometheus_client for the whole process.
     """
 
     def __init__(
@@ -125,7 +127,7 @@ class StatisticsCollector(Collector):
         self._about = {"version": version, "python": platform.python_version()}
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all metric families, from one snapshot."""
+        """Yield all metric families, from one snapshot of the relay and of its process."""
         now = self._statistics()
         yield InfoMetricFamily(
             "arc_relay_build", "Version of the relay and of Python.", value=self._about

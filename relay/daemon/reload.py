@@ -19,10 +19,12 @@ TOKEN: Final = "token"  # noqa: S105 - the name of a file, not its content
 
 
 class Reloader:
-    """Reloader of the files of a relay. If a reload fails, the old content stays in force.
+    """Reloader of a relay's certificate and token.
+
+    If a file cannot be reloaded, its previous content stays in force.
 
     ``token_file`` is the path of the token file; "" if the relay has no token. ``option`` is the
-    flag or the variable that set this path.
+    flag or the variable that set this path, for error messages.
     """
 
     def __init__(

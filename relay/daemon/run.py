@@ -1,4 +1,4 @@
-"""Run the process of a relay, from its listeners to its shutdown."""
+"""Run a relay as a process: open its listeners, serve, and shut down."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..server.exception_groups import leaves
 from ..server.serve import serve_relay
 from ..server.token_file import read_token
 from ..settings import RelaySettings
-from ..transport.socket_info import descriptor_limit
+from ..transport.descriptor_limit import descriptor_limit
 from .effective_limits import effective_limits
 from .errors import StartError, start_problem
 from .listeners import Listeners, display_url, open_listeners, open_tcp, serves_ipv6
@@ -66,9 +66,9 @@ async def run(
             close_all(stack, metrics_listeners)
             listeners = await open_listeners(daemon_settings)
             close_all(stack, listeners.listeners)
-            # Until here, SIGHUP is ignored, and SIGINT and SIGTERM end the process at once, because
+            # Up to here, SIGHUP is ignored, and SIGINT and SIGTERM end the process at once, because
             # a host name may resolve slowly. From here on, signals are queued until they are
-            # handled. The files may have changed since they were loaded. So the certificate is
+            # handled. The files may have changed before an ignored SIGHUP, so the certificate is
             # reloaded here, and `serve_relay` reads the token file again.
             signals = stack.enter_context(trio.open_signal_receiver(*HANDLED))
             if tls:
@@ -109,7 +109,7 @@ def load_files(
 
 
 def close_all(stack: AsyncExitStack, listeners: Sequence[trio.abc.Listener[Any]]) -> None:
-    """Register listeners with an exit stack, which closes each listener that is open at its end."""
+    """Make ``stack`` close the listeners that are still open when it exits."""
     for listener in listeners:
         stack.push_async_callback(trio.aclose_forcefully, listener)
 
@@ -124,7 +124,7 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
     signals: AsyncIterator[int],
     systemd: SystemdNotifier,
 ) -> None:
-    """Run the relay on open listeners until the last connection is closed."""
+    """Run the relay on open listeners until a signal stops it and its last connection is closed."""
     listeners = tls.wrap(opened.listeners) if tls else opened.listeners
     urls = [display_url(listener) for listener in listeners]
     token_option = daemon_settings.option("token_file")
@@ -147,7 +147,8 @@ async def serve(  # noqa: PLR0913, PLR0917 - everything that `run` opened
             metrics = MetricsObserver(handle.statistics, process, version=version)
             observers.members.append(metrics)
             nursery.start_soon(serve_metrics, metrics_listeners, metrics.render, handle.hash_code)
-        # This line is for interactive users. Standard output may be full, broken or closed.
+        # This line is for interactive users. It must neither block nor raise an exception if
+        # standard output is full, broken or closed.
         NonBlockingHandler(sys.stdout).write(
             f"{PROGRAM} listening on {', '.join(urls)} (health at /health)"
         )

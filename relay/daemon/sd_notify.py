@@ -14,7 +14,7 @@ import trio
 
 from .errors import StartError
 
-MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # 20 digits hold 64 bits
+MICROSECONDS: Final = re.compile(r"[0-9]{1,20}")  # a number of 64 bits has at most 20 digits
 
 SEND_TIMEOUT: Final = 1.0
 """Seconds to wait for space in the service manager's socket before a notification is dropped."""
@@ -23,12 +23,12 @@ SEND_TIMEOUT: Final = 1.0
 class SystemdNotifier:
     """Sender of notifications to the service manager.
 
-    Without a service manager, every method does nothing. The constructor reads ``NOTIFY_SOCKET``,
-    ``WATCHDOG_USEC`` and ``WATCHDOG_PID``. The object is a context manager, and keeps one socket
-    open, because watchdog notifications must not depend on a free descriptor.
+    The constructor reads ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID``, and raises
+    `StartError` if one of them is malformed. The object is a context manager, and keeps one socket
+    open, so that it can send watchdog notifications even if no descriptor is free.
 
-    Raises `StartError` if one of these variables is malformed. If the service manager is gone or
-    busy, no method raises, and no notification waits longer than `SEND_TIMEOUT` seconds.
+    Without a service manager, every method does nothing. If the service manager is gone or busy, no
+    method raises, and no notification waits longer than `SEND_TIMEOUT` seconds.
     """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -40,7 +40,7 @@ class SystemdNotifier:
         self._watchdog = watchdog_timeout(environment) if self._address else 0.0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
-        self._free = trio.Lock()  # trio allows one task to wait for a socket
+        self._free = trio.Lock()  # trio allows only one task to wait for a socket
 
     def __enter__(self) -> Self:
         return self
@@ -57,20 +57,20 @@ class SystemdNotifier:
         await self._send(f"STATUS={one_line(status)}")
 
     async def reloading(self) -> None:
-        """Notify that the relay begins to reload its files; call `ready` afterwards."""
+        """Notify that the relay is reloading its files; call `ready` afterwards."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         await self._send("RELOADING=1", f"MONOTONIC_USEC={now}")
 
     async def stopping(self, status: str) -> None:
-        """Notify that the relay begins to stop."""
+        """Notify that the relay is stopping."""
         await self._send("STOPPING=1", f"STATUS={one_line(status)}")
 
     async def feed_watchdog(self) -> None:
         """Send two watchdog notifications per watchdog timeout, until cancelled.
 
-        The event loop sends the notifications. If the event loop hangs, the service manager kills
-        and restarts the relay. Returns at once if the service manager has no watchdog for this
-        process.
+        The notifications depend on the event loop. If the loop hangs, they stop, and the service
+        manager kills and restarts the relay. If the service manager has no watchdog for this
+        process, return at once.
         """
         while self._watchdog:
             await self._send("WATCHDOG=1")

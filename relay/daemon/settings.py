@@ -50,10 +50,10 @@ def _address(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaemonSettings:
-    """Settings of the process around a relay.
+    """Settings of the process that runs a relay.
 
-    Construction raises TypeError or ValueError like `RelaySettings`, and also ValueError for a
-    certificate without key, or a key without certificate.
+    Construction raises TypeError or ValueError like `RelaySettings`. It also raises ValueError for
+    a certificate without a key, or a key without a certificate.
     """
 
     host: str = text(
@@ -63,6 +63,7 @@ class DaemonSettings:
         _host,
         metavar="HOST",
         short="-H",
+        panel="Network",
     )
     port: int = integer(
         8765,
@@ -70,9 +71,11 @@ class DaemonSettings:
         maximum=MAX_PORT,
         metavar="PORT",
         short="-p",
+        panel="Network",
     )
     unix_socket: str = path(
-        "The Unix socket to listen on; without --host or --port, the relay then uses no TCP port."
+        "The Unix socket to listen on; without --host or --port, the relay then uses no TCP port.",
+        panel="Network",
     )
     unix_socket_mode: str = text(
         "0660",
@@ -80,45 +83,57 @@ class DaemonSettings:
         "an octal number from 000 to 777",
         _octal_mode,
         metavar="MODE",
+        panel="Network",
     )
-    tls_cert: str = path("The PEM file with the TLS certificate and its chain; requires the key.")
-    tls_key: str = path("The PEM file with the private key of the certificate.")
+    tls_cert: str = path(
+        "The PEM file with the TLS certificate and its chain; requires the key.", panel="TLS"
+    )
+    tls_key: str = path("The PEM file with the private key of the certificate.", panel="TLS")
     metrics: str = text(
         "",
         "The address on which to serve metrics for Prometheus.",
         "HOST:PORT, or :PORT for all interfaces, IPv4 and IPv6",
         _address,
         metavar="ADDRESS",
+        panel="Logs and metrics",
     )
     log_format: str = choice(
         "auto",
         ("auto", "text", "json"),
         "The format of log lines: text is key=value, and auto is the same, except on a terminal or"
         " in systemd's journal.",
+        panel="Logs and metrics",
     )
     log_level: str = choice(
-        "info", ("debug", "info", "warning", "error"), "The lowest level of log lines to write."
+        "info",
+        ("debug", "info", "warning", "error"),
+        "The lowest level of log lines to write.",
+        panel="Logs and metrics",
     )
     log_addresses: str = choice(
         "off",
         ("off", "truncated", "full"),
         "The form of client addresses in log lines.",
+        panel="Logs and metrics",
     )
 
     given: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     """Flag or variable that set each setting, keyed by the name of the setting.
 
-    The mapping also has the settings of `RelaySettings`.
+    The mapping also contains the settings of `RelaySettings`.
     """
 
     @property
     def tcp(self) -> bool:
-        """True if the relay listens on TCP: without a Unix socket, or if host or port is given."""
+        """True if the relay listens on TCP.
+
+        If a Unix socket is set, the relay listens on TCP only if host or port is given.
+        """
         return not self.unix_socket or not {"host", "port"}.isdisjoint(self.given)
 
     @property
     def metrics_address(self) -> tuple[str, int] | None:
-        """Host and port of the metrics; None if no metrics are served."""
+        """Host and port on which metrics are served; None if no metrics are served."""
         return split_address(self.metrics) if self.metrics else None
 
     def option(self, name: str) -> str:

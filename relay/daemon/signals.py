@@ -25,7 +25,7 @@ STATUS_INTERVAL: Final = 10.0
 
 
 class SignalHandler:
-    """Handle the signals of a relay.
+    """Handler for the signals of a running relay.
 
     SIGHUP reloads the files of the relay, SIGUSR1 writes a summary to the log, and SIGINT and
     SIGTERM stop the relay.
@@ -47,7 +47,7 @@ class SignalHandler:
 
     @property
     def status(self) -> str:
-        """Status line with the number of pairs, for people."""
+        """Status line for ``systemctl status``, with the number of pairs."""
         now = self._handle.statistics()
         return f"{now.pairs} pairs, {now.waiting} of them waiting"
 
@@ -58,7 +58,7 @@ class SignalHandler:
             await self._systemd.set_status(self.status)
 
     async def wait_for_stop_signal(self, signals: AsyncIterator[int]) -> None:
-        """Handle signals until SIGINT or SIGTERM arrives."""
+        """Handle signals until SIGINT or SIGTERM arrives; `run.serve` then stops the relay."""
         while True:
             number = await anext(signals)
             log_signal(self._log, signal.Signals(number).name)
@@ -77,9 +77,9 @@ class SignalHandler:
     ) -> None:
         """Wait for a second SIGINT or SIGTERM, and end the process by that signal.
 
-        SIGHUP has no effect during the shutdown. The files of Unix sockets are removed, but no
-        listener is closed, because the task of a closed listener would fail before the process
-        has ended.
+        Until then, SIGUSR1 still writes a summary, but SIGHUP has no effect. Before the process
+        ends, the files of Unix sockets are removed. The listeners stay open, because closing one
+        would make the task that accepts its connections fail before the process ends.
         """
         while (number := await anext(signals)) not in {signal.SIGINT, signal.SIGTERM}:
             if number == signal.SIGUSR1:

@@ -33,7 +33,7 @@ def inherited_listeners(
     file of a Unix socket is not removed, because it belongs to the service manager.
 
     Raises `StartError` if a variable is malformed, or if a descriptor is not a listening stream
-    socket. The sockets of the descriptors before this one are then closed.
+    socket. In the latter case, the sockets of the preceding descriptors are closed first.
     """
     pid, count, names, _ = (environment.pop(name, "") for name in VARIABLES)
     if pid != str(os.getpid()):  # the sockets are for another process
@@ -53,7 +53,7 @@ def inherited_listeners(
 
 
 def inherited_socket(descriptor: int, name: str | None) -> socket.socket:
-    """Return the socket of a descriptor.
+    """Return the socket that the service manager passed as ``descriptor``.
 
     Raises `StartError` if the descriptor is not a listening stream socket.
     """

@@ -17,10 +17,10 @@ LAST = 2
 
 
 def prepare_streams(*, serving: bool) -> None:
-    """Make the standard streams safe to write to; ``serving`` is true only for ``start``.
+    """Make the standard streams safe to write to; ``serving`` is True only for ``start``.
 
-    A closed descriptor is opened on the null device. Otherwise the next socket would get this
-    descriptor, and a client would receive the output of a library.
+    A closed standard descriptor is opened on the null device. Otherwise, the next socket would get
+    the number of that descriptor, and a client could receive output that a library writes to it.
     """
     with suppress(OSError):  # without a null device, descriptors stay closed
         while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST:
@@ -33,7 +33,7 @@ def prepare_streams(*, serving: bool) -> None:
 
 
 def text_stream(raw: StandardStream, encoding: str) -> io.TextIOWrapper:
-    """Return a text stream that flushes each line, and escapes characters outside ``encoding``."""
+    """Return a text stream that flushes each line, and escapes characters not in ``encoding``."""
     binary = io.BufferedWriter(raw)
     return io.TextIOWrapper(binary, encoding, errors="backslashreplace", line_buffering=True)
 
@@ -64,9 +64,9 @@ class StandardStream(io.RawIOBase):
 class StandardOutput(StandardStream):
     """Standard output, which raises an exception for its first failure only.
 
-    The exception is BrokenPipeError if the reader closed the pipe; commands then end silently. Any
-    other failure raises `OutputFailed`. After the first failure, output is discarded, because the
-    interpreter flushes the stream at exit, and would report a second failure.
+    The exception is BrokenPipeError if the reader closed the pipe, so that commands can end
+    silently. For any other failure, it is `OutputFailed`. After the first failure, output is
+    discarded, because the interpreter flushes the stream at exit and would report a second failure.
     """
 
     _broken = False
@@ -89,8 +89,8 @@ class StandardOutput(StandardStream):
 class StandardError(StandardStream):
     """Standard error of a relay, which discards output that would block, and raises nothing.
 
-    Log lines are written by `NonBlockingHandler`, not by this stream. Other output is rare, such as
-    the interpreter's report of an exception in a destructor. Such output must not block the event
+    Log lines are written by `NonBlockingHandler`, not by this stream. Other output, such as the
+    interpreter's report of an exception in a destructor, is rare, but must not block the event
     loop.
     """
 

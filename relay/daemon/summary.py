@@ -17,7 +17,7 @@ from .settings import DaemonSettings
 class Summary:
     """Writer of the summary: a line about the relay and, at log level debug, a line for each pair.
 
-    No line holds a code. The setting ``log_addresses`` decides the form of addresses.
+    No line holds a code. The setting ``log_addresses`` determines the form of addresses.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Summary:
         return trio.current_time() - self._began
 
     async def write(self) -> None:
-        """Write the summary; other tasks run between the lines about pairs."""
+        """Write the summary. Let other tasks run after each line about a pair."""
         now = self._handle.statistics()
         self._log.info(
             "summary",

@@ -9,13 +9,14 @@ from typing import Final, Self
 import trio
 
 from ..server.regular_file import read_regular_file
-from ..transport.tls_transport import TLSSocket
+from ..transport.accepted_socket import AcceptedSocket, Socket
 from .certificate_expiry import read_certificate
 from .errors import StartError, os_error_text
 from .settings import DaemonSettings
+from .unix_listener import UnixListener
 
 MAX_SIZE: Final = 1 << 20
-"""Maximum size, in bytes, of a certificate file or key file. Typical files have a few KiB."""
+"""Maximum size of a certificate file or key file, in bytes. Typical files have a few KiB."""
 
 
 class CertificateFiles:
@@ -53,7 +54,7 @@ class CertificateFiles:
         self.certificate = read_certificate(self.context, self._cert)
 
     def wrap(
-        self, listeners: Iterable[trio.abc.Listener[trio.SocketStream]]
+        self, listeners: Iterable[trio.SocketListener | UnixListener]
     ) -> list[ReloadingTLSListener]:
         """Wrap each listener, so that it accepts TLS connections."""
         return [ReloadingTLSListener(listener, self) for listener in listeners]
@@ -70,7 +71,7 @@ class CertificateFiles:
         context = new_context()
         try:
             self._load_into(context)
-        except OSError as error:  # the file was removed since it was read above
+        except OSError as error:  # the file was removed after it was read above
             raise StartError(
                 f"cannot read the certificate or its key: {os_error_text(error)}"
             ) from None
@@ -100,25 +101,33 @@ class CertificateFiles:
         raise StartError(f"{self._key_name} needs a passphrase; give a key without one")
 
 
-class ReloadingTLSListener(trio.abc.Listener[TLSSocket]):
+class ReloadingTLSListener(trio.abc.Listener[AcceptedSocket]):
     """TLS listener on top of a socket listener; each new connection uses the latest TLS context.
 
     The relay does the TLS handshake as part of reading the request head, under the same timeout.
-    `trio.SSLListener` is not used, because its context is fixed. Only a callback for the server
-    name (SNI) could replace the context. With such a callback, Python prints a traceback that
-    quotes the server name if the name is not ASCII.
+    `trio.SSLListener` is not used, because its context is fixed. A callback for the server name
+    (SNI) could replace the context, but if the server name were not ASCII, Python would print a
+    traceback that quotes it.
     """
 
     def __init__(
-        self,
-        transport_listener: trio.abc.Listener[trio.SocketStream],
-        certificate: CertificateFiles,
+        self, transport_listener: trio.SocketListener | UnixListener, certificate: CertificateFiles
     ) -> None:
         self.transport_listener = transport_listener
         self._files = certificate
 
-    async def accept(self) -> TLSSocket:
-        return TLSSocket(await self.transport_listener.accept(), self._files.context)
+    @property
+    def socket(self) -> trio.socket.SocketType:
+        """The listening socket."""
+        return self.transport_listener.socket
+
+    def accepted(self, sock: Socket) -> AcceptedSocket:
+        """Wrap an accepted socket in a connection with the latest TLS context."""
+        return AcceptedSocket(sock, self._files.context)
+
+    async def accept(self) -> AcceptedSocket:
+        stream = await self.transport_listener.accept()
+        return self.accepted(stream.socket)
 
     async def aclose(self) -> None:
         await self.transport_listener.aclose()

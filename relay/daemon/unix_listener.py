@@ -12,10 +12,11 @@ from typing import Final
 
 import trio
 
+from ..transport.accepted_socket import AcceptedSocket
 from .errors import StartError, os_error_text
 
 BACKLOG: Final = 0xFFFF
-"""Requested length of the backlog. The kernel lowers the length to its own maximum."""
+"""Requested length of the backlog. The kernel lowers this value to its own maximum."""
 
 FileId = tuple[int, int]
 
@@ -31,6 +32,8 @@ class UnixListener(trio.abc.Listener[trio.SocketStream]):
 
     async def accept(self) -> trio.SocketStream:
         return await self._listener.accept()
+
+    accepted = staticmethod(AcceptedSocket)
 
     async def aclose(self) -> None:
         """Remove the socket file, unless another file has replaced it, and close the socket."""
@@ -59,7 +62,8 @@ def open_unix(path: str, mode: int, *, option: str = "--unix-socket") -> UnixLis
         remove_stale_socket(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # Set the umask, because until a chmod, the socket would have wider permissions.
+            # Set the umask, because a socket that gets its permissions from a later chmod would be
+            # open to other users until then.
             umask = os.umask(0o777 & ~mode)
             try:
                 sock.bind(path)

@@ -1,6 +1,7 @@
 """Admit connections within the limits of the relay, and check the token.
 
-Pure: the caller passes the time, in seconds of its own clock. A connection is any hashable object.
+Pure: the caller passes the time, in seconds of its own clock. A connection can be any hashable
+object.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from .refusal import Reason, Refusal
 CLIENT_SHARE: Final = 0.9
 """Share of the descriptor limit that admitted connections may use by default.
 
-The other descriptors are for the relay itself and for connections without a slot. A connection
-without a slot has not completed its request head, or was refused.
+The other descriptors are for the relay itself, and for connections without a slot: those that have
+not completed their request head, and those that were refused.
 """
 
 
@@ -25,8 +26,8 @@ class AdmissionControl:
 
     Each limit has the value of the setting with the same name; 0 means no limit. If
     ``max_connections`` is None, the limit is `CLIENT_SHARE` of ``descriptors``, the descriptor
-    limit of the process. A client that shows the token gets an authorization: a number that is
-    valid until the token changes.
+    limit of the process. A client that shows the token gets an authorization, which is a number
+    that stays valid until the token changes.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class AdmissionControl:
         self._max_waiting = max_waiting
         self._limits_clients = bool(max_connections_per_client or max_connects_per_minute)
         self.client_limits = ClientLimits(max_connections_per_client, max_connects_per_minute)
-        """Limits per client."""
+        """Limits per client, which the caller must prune at intervals."""
         self._token = b""
         self._token_number = 0
 
@@ -56,9 +57,10 @@ class AdmissionControl:
         return 0 < self.max_connections <= len(self.slots)
 
     def admit(self, connection: object, client: str, now: float) -> Refusal | None:
-        """Give a connection a slot until `release`; return None on success, otherwise the refusal.
+        """Give a connection a slot and return None; if a limit is reached, return the refusal.
 
-        The result depends on the address of the client and the slots in use, not on the request.
+        The result depends on ``client``, the client address, and on other connections, but not on
+        the request. The connection holds the slot until `release`.
         """
         if self.full:
             return Refusal(Reason.RELAY_IS_FULL)
@@ -75,7 +77,7 @@ class AdmissionControl:
 
     @property
     def needs_token(self) -> bool:
-        """True if a client needs a token to open a new code."""
+        """True if a client needs a token to start a new pair."""
         return bool(self._token)
 
     def set_token(self, token: bytes) -> None:
@@ -95,19 +97,20 @@ class AdmissionControl:
     def check_new_code(
         self, authorization: int, waiting: int, *, reopened: bool = False
     ) -> Refusal | None:
-        """Return the refusal if a client must not open a new code, otherwise None.
+        """Return the refusal if a client may not start a new pair, otherwise None.
 
         ``waiting`` is the number of other codes with a waiting side. ``reopened`` is True if the
-        code was in use when the request arrived, and is free now.
+        code was in use when the request arrived, but is free now.
         """
         if not self.is_authorized(authorization):
             return Refusal(Reason.NO_AUTHORIZED_HOST if reopened else Reason.TOKEN_REQUIRED)
         return Refusal(Reason.TOO_MANY_WAITING) if 0 < self._max_waiting <= waiting else None
 
     def check_join(self, authorization: int, host: int) -> Refusal | None:
-        """Return the refusal if a client must not join a waiting side, otherwise None.
+        """Return the refusal if a client may not join a waiting side, otherwise None.
 
-        The client must be authorized by ``authorization``, or the waiting side by ``host``.
+        The client or the waiting side must be authorized. ``authorization`` is the result of
+        `authorize` for the client, and ``host`` is the result for the waiting side.
         """
         allowed = self.is_authorized(authorization) or self.is_authorized(host)
         return None if allowed else Refusal(Reason.NO_AUTHORIZED_HOST)

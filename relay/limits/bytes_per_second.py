@@ -9,31 +9,32 @@ import math
 from typing import Final
 
 MAX_CREDIT_SECONDS: Final = 1 / 32
-"""Maximum credit, expressed in seconds of data at the configured rate.
+"""Maximum credit: the data of this number of seconds at the configured rate.
 
-Credit is the amount of data that may be read without a delay. It makes up for a delay or a write
-that took too long. The credit of an idle side does not exceed the maximum.
+Credit is the amount of data that may be read without a delay. It makes up for time that was lost
+because a write blocked or a delay lasted too long. An idle side accumulates no more credit than the
+maximum.
 """
 
 SECONDS_PER_READ: Final = 1 / 16
-"""Maximum size of one read, expressed in seconds of data at the configured rate.
+"""Maximum size of one read: the data of this number of seconds at the configured rate.
 
 Small reads avoid bursts.
 """
 
 MIN_CHUNK: Final = 512
-"""Minimum, in bytes, of `Pacer.chunk`. Smaller reads waste CPU time, as each has a fixed cost."""
+"""Minimum, in bytes, of `Pacer.chunk`. Smaller reads would cost too much CPU time per byte."""
 
 
 class Pacer:
-    """Delays that limit the data in one direction of a pair to a rate.
+    """Rate limiter of one direction of a pair, which calculates the delay before each read.
 
     ``rate`` is positive, in bytes per second; infinity means no limit.
 
-    In any interval, the data can exceed the rate by one ``chunk`` and by the data of
-    `MAX_CREDIT_SECONDS`. In five seconds at a rate of 8 KiB per second or more, this excess is
-    below 2 %, even after an idle time. At lower rates, the excess can be greater, because a chunk
-    has at least `MIN_CHUNK` bytes.
+    Over any interval, the number of bytes read exceeds ``rate`` times the interval by at most one
+    ``chunk`` plus ``rate`` times `MAX_CREDIT_SECONDS`. Over five seconds, at a rate of 8 KiB per
+    second or more, the excess is less than 2 % of the allowed bytes, even after an idle period. At
+    a lower rate, it can be greater, because a chunk has at least `MIN_CHUNK` bytes.
     """
 
     __slots__ = ("_paid_at", "_rate", "_total", "chunk")
@@ -46,14 +47,14 @@ class Pacer:
         """Maximum size, in bytes, of one read; at most ``read_size``."""
 
     def delay_for(self, total: int, now: float) -> float:
-        """Charge the bytes since the last call; return the seconds to wait before reading again.
+        """Record the bytes read since the last call; return the delay before the next read.
 
-        ``total`` is the number of bytes since the first read, including the bytes to charge.
+        ``total`` is the number of all bytes read so far. The delay is in seconds.
         """
         count, self._total = total - self._total, total
         return self.delay(count, now)
 
     def delay(self, count: int, now: float) -> float:
-        """Charge ``count`` bytes; return the seconds to wait before reading again."""
+        """Record a read of ``count`` bytes; return the seconds to wait before the next read."""
         self._paid_at = max(self._paid_at, now - MAX_CREDIT_SECONDS) + count / self._rate
         return max(0.0, self._paid_at - now)

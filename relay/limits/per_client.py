@@ -1,13 +1,14 @@
 """Limits per client: open connections, and connection attempts per minute.
 
-Pure: the caller passes the time, in seconds of its own clock. A client is any text.
+Pure: the caller passes the time, in seconds of its own clock, and any text that names the client.
 
 Memory is bounded. A connection count is kept only while the client has connections. A token bucket
 is stored as one number: the time at which the bucket will be full again, at most a minute ahead. A
-full bucket is dropped. If there are more than `MAX_CLIENTS` buckets, the bucket whose last admitted
-attempt is the oldest is dropped early, and its client can then make attempts as with a full bucket.
-To bypass the limit in this way, an attacker needs over `MAX_CLIENTS` addresses in a minute, and so
-over 1,000 connections a second. Each operation except `ClientLimits.prune` takes constant time.
+full bucket is dropped. If there are more than `MAX_CLIENTS` buckets, the bucket that has given no
+token for the longest time is dropped early, and its client starts again with a full bucket. To
+bypass the limit in this way, an attacker needs more than `MAX_CLIENTS` addresses within a minute,
+and so over 1,000 connections a second. Each operation except `ClientLimits.prune` takes constant
+time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MAX_CLIENTS: Final = 2**16
 
 MINUTE: Final = 60.0
 ROUNDING: Final = 1e-6
-"""Tolerance, in seconds, for the rounding errors of sums of fractions of a minute."""
+"""Tolerance, in seconds, for rounding errors when fractions of a minute are added."""
 
 
 class ClientLimits:
@@ -30,7 +31,7 @@ class ClientLimits:
 
     A client has a bucket of ``max_connects_per_minute`` tokens that refills evenly within a minute.
     Each attempt takes one token, even if the attempt exceeds ``max_connections_per_client``. If the
-    bucket is empty, the attempt is refused, and does not change the bucket. So the retry time in
+    bucket is empty, the attempt is refused and takes nothing from the bucket, so the retry time in
     the refusal stays valid.
     """
 
@@ -42,7 +43,7 @@ class ClientLimits:
         self._max_per_client = max_connections_per_client
         self._interval = MINUTE / max_connects_per_minute if max_connects_per_minute else 0.0
         self._connections: dict[str, int] = {}
-        # Time at which each bucket is full again, ordered by the last admitted attempt.
+        # Time at which each bucket is full again; the bucket that last gave a token is at the end.
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -50,9 +51,9 @@ class ClientLimits:
         return len(self._connections) + len(self._full_at)
 
     def acquire(self, client: str, now: float) -> Refusal | None:
-        """Count a client's new connection and return None, or return the refusal.
+        """Count a new connection of a client and return None; at a limit, return the refusal.
 
-        The caller must `release` each admitted connection, but no refused connection.
+        The caller must call `release` once for each admitted connection, but not for a refused one.
         """
         if self._interval:
             wait = self._attempt(client, now)
@@ -73,15 +74,16 @@ class ClientLimits:
                 del self._connections[client]
 
     def prune(self, now: float) -> None:
-        """Drop full buckets, the oldest first, until the oldest bucket is not full.
+        """Drop full buckets, beginning with the oldest, until the oldest bucket is not full.
 
-        The caller prunes at intervals, because otherwise only new connections drop buckets.
+        The caller must prune at intervals. Otherwise, buckets are dropped only when a connection
+        arrives, and an idle relay keeps them.
         """
         while self._prune_first(now):
             pass
 
     def _attempt(self, client: str, now: float) -> float:
-        """Take a token from a client's bucket; return 0 if it has one, else the seconds to wait."""
+        """Take a token from a client's bucket; return 0, or the seconds to wait for a token."""
         full_at = max(self._full_at.get(client, now), now) + self._interval
         wait = full_at - MINUTE - now
         if wait > ROUNDING:

@@ -1,4 +1,4 @@
-"""Reasons why a limit refuses a client. Pure: the server chooses the HTTP response."""
+"""Reasons to refuse a client. The server chooses the HTTP response for each reason."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ class Reason(Enum):
     TOO_MANY_ATTEMPTS = auto()
     TOO_MANY_WAITING = auto()
     TOKEN_REQUIRED = auto()
-    """The client tried to open a new code without the token."""
+    """The client tried to start a new pair without the token."""
     NO_AUTHORIZED_HOST = auto()
-    """The client tried to join a side, but neither the client nor the side showed the token."""
+    """Neither the client nor a side that waits with the client's code has shown the token.
+
+    The relay gives this reason only if the code was in use when the request arrived.
+    """
 
 
 class Refusal(NamedTuple):
-    """Reason for a refusal, and the seconds after which the client may retry, if known."""
+    """Reason for refusing a client, and the seconds after which the client may retry, if known."""
 
     reason: Reason
     retry_after: float | None = None

@@ -1,6 +1,6 @@
 """Takeover check: find the dead side of a pair when a client arrives with the pair's code.
 
-When a phone changes its network, its old connection looks alive until the keepalive timeout. Until
+When a phone changes networks, its old connection looks alive until the keepalive timeout. Until
 then, the relay would refuse the phone's new connection. So the server evicts a pair if one of its
 sides does not answer this check.
 """
@@ -13,7 +13,7 @@ from .pair import Pair
 from .side import Side
 
 SILENCE_BEFORE_CHECK = 5.0
-"""A waiting side that has been silent for this many seconds is checked before a client joins it."""
+"""Seconds of silence after which a waiting side is checked before a client joins it."""
 
 
 def sides_to_check(pair: Pair) -> tuple[Side, ...]:
@@ -27,10 +27,10 @@ def sides_to_check(pair: Pair) -> tuple[Side, ...]:
 
 
 async def find_dead_side(pair: Pair, takeover_timeout: float) -> Side | None:
-    """Ping the sides to check. Return a side that shows no sign of life in time; None if all do.
+    """Ping the sides of `sides_to_check`; return one that shows no sign of life in time, or None.
 
-    The caller must ignore the result if the pair has ended in the meantime. Cancellation stops the
-    check.
+    ``takeover_timeout`` is in seconds. If the pair has ended in the meantime, the caller must
+    ignore the result. Cancellation stops the check.
     """
     pair.checked = trio.Event()
     checks = [AliveCheck(pair, side) for side in sides_to_check(pair)]
@@ -46,7 +46,7 @@ async def find_dead_side(pair: Pair, takeover_timeout: float) -> Side | None:
 
 
 class AliveCheck:
-    """Check of one side: the constructor sends a ping, and `passed` looks for a sign of life."""
+    """Check of one side. The constructor sends a ping, and `passed` looks for a sign of life."""
 
     def __init__(self, pair: Pair, side: Side) -> None:
         self.side = side
@@ -62,9 +62,11 @@ class AliveCheck:
         return self._pair.is_reading_paused(side) or side.transport.write_blocked
 
     def passed(self, timeout: float) -> bool:
-        """Return True if there is a sign of life: received bytes, unread bytes or acknowledgements.
+        """Return True if the side has shown a sign of life.
 
-        ``timeout`` is the maximum age, in seconds, of the last acknowledgement.
+        Any byte that the relay has read since the check began is a sign of life, and so is a byte
+        that waits unread in the socket. If no answer can be expected, unread bytes do not count,
+        but an acknowledgement within the last ``timeout`` seconds does.
         """
         side = self.side
         if side.received != self._received:

@@ -16,7 +16,7 @@ The last read may exceed this maximum by up to `MIN_READ` bytes.
 
 
 class EarlyData:
-    """Buffer for the complete frames that a waiting side has sent."""
+    """Buffer for the early data of a waiting side, as frames for its peer."""
 
     __slots__ = ("_frames", "_side")
 
@@ -27,8 +27,9 @@ class EarlyData:
     async def receive(self) -> None:
         """Buffer early data until the side departs. The caller cancels this once side B joins.
 
-        Once `EARLY_DATA_LIMIT` is reached, the relay stops reading. It then only waits until the
-        client disconnects, if the platform reports this. Cancellation loses no bytes.
+        Once `EARLY_DATA_LIMIT` is reached, this method stops reading and waits until the client
+        disconnects. If the platform does not report the end of a stream, the method waits until it
+        is cancelled. Cancellation loses no bytes.
         """
         side = self._side
         while side.departed is None and (
@@ -42,7 +43,7 @@ class EarlyData:
             side.parse(b"")
 
     def _buffer(self, data: bytes) -> bool:
-        """Buffer the frames of one read. Return True if the task of the side must wake up."""
+        """Buffer the frames from one read. Return True if the task of the side must wake up."""
         side = self._side
         frames, control = side.parse(data)
         answer_pings(side.transport, control)
@@ -52,6 +53,6 @@ class EarlyData:
         return kept or side.departed is not None or side.rate_limited
 
     def take(self) -> bytes:
-        """Return the early data as complete frames for the peer, and empty the buffer."""
+        """Remove the early data from the buffer, and return it as complete frames for the peer."""
         frames, self._frames = bytes(self._frames), bytearray()
         return frames

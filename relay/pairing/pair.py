@@ -1,4 +1,4 @@
-"""Pair of two sides with the same code, from the first handshake to the end."""
+"""Pair of two sides with the same code, from the handshake of side A to the end."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from dataclasses import dataclass, field
 import trio
 
 from ..outcomes import Outcome
-from ..protocol.frames import BINARY, TEXT
+from ..protocol.frames import TEXT
 from .early_data import EarlyData
 from .side import Side
-from .traffic import Traffic
 
 
 @dataclass(eq=False, slots=True, repr=False)
 class Pair:
     """Two sides with the same code, or one side that waits for its peer.
 
-    The task of side A runs the pair. The class has the repr of ``object``, so that no log and no
-    traceback shows the code.
+    The task of side A runs the pair. The ``repr`` of a pair shows no field, so that no secret
+    reaches a log.
     """
 
     code: str
     a: Side
     since: float
-    """Time at which side A started the pair, in seconds of the trio clock."""
+    """Time of side A's handshake, in seconds of the trio clock."""
     free_code: Callable[[Pair], None]
-    """Function that frees the code, unless a newer pair uses it."""
+    """Function that frees the code of the pair, unless a newer pair uses the code."""
     b: Side | None = None
     joined: float | None = None
-    """Time at which side B joined, in seconds of the trio clock; None before."""
+    """Time at which side B joined, in seconds of the trio clock; None before that."""
     outcome: Outcome | None = None
     """Cause of the end; None until the pair ends."""
     early_data: EarlyData = field(init=False)
@@ -61,7 +60,10 @@ class Pair:
         return self.a.client, self.b.client if self.b else ""
 
     def is_reading_paused(self, side: Side) -> bool:
-        """Return True if the relay is not reading from a side now. A slow peer is one reason."""
+        """Return True if the relay is not reading from a side now.
+
+        The relay pauses reading while the peer is slow, and while `Side.reading_paused` is set.
+        """
         peer = self.b if side is self.a else self.a
         return side.reading_paused or (peer is not None and peer.transport.write_blocked)
 
@@ -73,10 +75,10 @@ class Pair:
     def end(self, outcome: Outcome, cause: Side | None = None) -> None:
         """Free the code and end both sides. Only the first call sets the outcome.
 
-        A client that arrives with the code after this call starts a new pair. ``cause`` is the side
-        that caused the end, if any. The task of each side then closes the side. The outcome has two
-        close frames: the first for ``cause``, the second for its peer. Without a cause, both sides
-        get the second close frame.
+        ``cause`` is the side that caused the end, if any. It gets `Outcome.close_for_cause`, and
+        its peer gets `Outcome.close_for_peer`. Without a cause, both get `Outcome.close_for_peer`.
+        The task of each side then closes the side. A client that arrives with the code after this
+        call starts a new pair.
         """
         self.free_code(self)
         if self.outcome is None:
@@ -88,9 +90,10 @@ class Pair:
             self.pumps.cancel()
 
     def finish(self) -> None:
-        """Signal the tasks of both sides to close their sides. The task of side A calls this last.
+        """Let the tasks of both sides close their sides.
 
-        If the pair ended just as side B joined, early data may remain. It is sent to side B first.
+        The task of side A calls this method when the task no longer uses either side. If the pair
+        ended just as side B joined, early data may remain, and is sent to side B first.
         """
         if self.b is not None and (held := self.early_data.take()):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -101,21 +104,8 @@ class Pair:
 
     @property
     def text_sender(self) -> str:
-        """Side whose text messages were dropped: ``a``, ``b``, or "" if neither sent any."""
+        """Side that sent text messages: ``a`` if side A did, else ``b`` if side B did, else ""."""
         a, b = self.a, self.b
         if a.reframer.message_counts[TEXT]:
             return "a"
         return "b" if b is not None and b.reframer.message_counts[TEXT] else ""
-
-    @property
-    def traffic(self) -> Traffic:
-        """Traffic of the pair. Before side B joins, early data does not count."""
-        a, b = self.a, self.b
-        if b is None:
-            return Traffic(text_messages_dropped=(a.reframer.message_counts[TEXT], 0))
-        counts = a.reframer.message_counts, b.reframer.message_counts
-        return Traffic(
-            bytes=(a.passed_on, b.passed_on),
-            messages=(counts[0][BINARY], counts[1][BINARY]),
-            text_messages_dropped=(counts[0][TEXT], counts[1][TEXT]),
-        )

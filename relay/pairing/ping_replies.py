@@ -8,6 +8,6 @@ from ..transport.base import Transport
 
 
 def answer_pings(transport: Transport, control: Control) -> None:
-    """Answer the last `MAX_CONTROLS` pings among ``control`` with pongs, without waiting."""
+    """Answer the last `MAX_CONTROLS` pings in ``control`` with pongs, without waiting."""
     if pings := [frame for frame in control if frame[0] & OPCODE == PING]:
         transport.send_deferred(b"".join(map(pong_or_close_reply, pings[-MAX_CONTROLS:])))

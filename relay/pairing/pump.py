@@ -1,6 +1,7 @@
-"""Run a joined pair: a nursery with two pumps. Each pump forwards one direction.
+"""Run a joined pair: two pumps in one nursery. Each pump forwards one direction.
 
-When the source of a pump departs, the pump cancels the nursery. This also ends the other pump.
+A pump reads from one side, its source. When the source departs, the pump cancels the nursery, which
+also ends the other pump.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .side import Side
 async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> None:
     """Forward both directions until a side departs or a quota is reached, then end both sides.
 
-    All frames of the departing side are forwarded before the end, unless a write to its peer fails.
+    All frames of the side that departs are forwarded first, unless a write to its peer fails.
     The task of each side does the closing handshake. Cancellation stops the pumps.
     """
     over_at = math.inf
@@ -41,9 +42,9 @@ async def run_pair(pair: Pair, a: Side, b: Side, settings: RelaySettings) -> Non
 class Pump:
     """Forwarder of one direction, from ``source`` to ``sink``.
 
-    A failed write to the sink does not end the pump. The other pump must still forward the data of
-    the sink, up to the sink's close frame or the end of its stream. Both have ``close_timeout``
-    for this.
+    A failed write to the sink does not end the pump at once, because the other pump must still
+    forward the data that the sink has sent, up to its close frame or the end of its stream. After
+    the failure, both pumps run for at most ``close_timeout``.
     """
 
     __slots__ = ("_limited", "_pair", "_scope", "_sent", "_settings", "_sink", "_source")
@@ -65,7 +66,7 @@ class Pump:
         self._sent = True
 
     async def run(self) -> None:
-        """Forward frames until the source departs, then cancel the scope.
+        """Forward frames until the source departs, then cancel the nursery of both pumps.
 
         The task wakes up only to wait for a slow sink, to apply a limit, or after the source has
         departed. The epoll reader calls `forward` for each read.
@@ -98,14 +99,14 @@ class Pump:
         return not self._sent or source.departed is not None or self._limited
 
     async def _finish(self, write: Awaitable[None]) -> None:
-        """Wait for a write to the sink. If it fails, both pumps end after ``close_timeout``."""
+        """Wait for a write to the sink. If it fails, both pumps end within ``close_timeout``."""
         try:
             await write
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._give_up_soon()
 
     async def _keep_to_limits(self) -> None:
-        """End the pair if it reached its byte quota. Wait until the rate limit permits a read."""
+        """End the pair if its byte quota is reached. Wait until the rate limit permits a read."""
         passed_on = self._source.passed_on + self._sink.passed_on
         if 0 < self._settings.max_pair_bytes <= passed_on:
             self._pair.end(Outcome.OVER_BYTES)

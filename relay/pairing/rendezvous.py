@@ -1,8 +1,8 @@
 """Table of the codes in use. It joins two clients with the same code, and refuses a third client.
 
 No function waits, and the time is an argument. *Teardown by identity*: a pair that ends frees its
-code only if the table still maps the code to this pair. So an old pair that ends late never affects
-a newer pair with the same code.
+code only if the table still maps the code to this pair. So the late end of an old pair never
+affects a newer pair with the same code.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class PairFull(Exception):
 
 
 class Rendezvous:
-    """Map each code in use to its pair."""
+    """Mapping of each code in use to its pair."""
 
     __slots__ = ("_pairs", "_waiting")
 
@@ -27,7 +27,7 @@ class Rendezvous:
         self._waiting: dict[Pair, None] = {}
 
     def __len__(self) -> int:
-        """Return the number of codes in use, that is, of waiting and joined pairs."""
+        """Return the number of codes in use, which is the number of waiting and joined pairs."""
         return len(self._pairs)
 
     @property
@@ -44,9 +44,11 @@ class Rendezvous:
         return self._pairs.get(code)
 
     def join(self, code: str, side: Side, now: float) -> Pair:
-        """Add a side to the waiting pair with this code as side B, or to a new pair as side A.
+        """Add a side to the pair that waits with this code; if there is none, to a new pair.
 
-        If the code already has two sides, this raises PairFull and changes nothing.
+        In the waiting pair, the side becomes side B. In the new pair, it becomes side A.
+
+        If the code already has two sides, this method raises PairFull and changes nothing.
         """
         pair = self._pairs.get(code)
         if pair is None:

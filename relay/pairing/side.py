@@ -1,4 +1,4 @@
-"""One side of a pair: send the 101 response, read frames, answer pings, close."""
+"""One side of a pair: send the 101 response, read and parse frames, send pings, close."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from ..protocol.reframer import Control, End, Reframer
 from ..protocol.violations import Violation
 from ..settings import RelaySettings
 from ..transport.base import Transport
+from ..transport.epoll_registration import Take
 from ..transport.read_size import READ_SIZE
-from ..transport.registration import Take
 from .closing_handshake import closing_handshake
 from .keepalive import KeepaliveState
 
 DISCARDED: Final = 2**20
-"""Number of bytes that a closing handshake discards before the rate limit applies."""
+"""Number of bytes that a closing handshake may discard before the rate limit applies."""
 
 
 class Side:
-    """One side of a pair, from its accepted handshake on.
+    """One side of a pair, from its valid handshake to its end.
 
-    Only one task at a time reads from a side. This is the task of the side while the side waits for
-    a peer or closes, and a pump in between. ``client`` is the client address. ``authorization`` is
-    the result of `AdmissionControl.authorize`.
+    Only one task at a time reads from a side: the task of the side while the side waits for a peer
+    or closes, and a pump in between. ``client`` is the client address. ``authorization`` is the
+    result of `AdmissionControl.authorize`.
     """
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Side:
         self._settings = settings
         self._accepted = False
         self.reframer = Reframer(settings.max_message_size)
-        self._client_end: End | None = None  # close frame or violation of the client
+        self._client_end: End | None = None  # the client's close frame or violation
         self.departed: Outcome | None = None  # set if the side itself ended the pair
         self.ended = False  # True once the pair has ended
         self.on_end: Callable[[], None] | None = None  # starts the task that closes the side
@@ -76,15 +76,15 @@ class Side:
         self.passed_on = 0  # bytes of the frames for the peer
         rate = settings.max_bytes_per_second
         self._pacer = Pacer(rate, READ_SIZE) if rate else None
-        self.reading_paused = False  # True while reading is paused, not counting a slow peer
-        self.heard_at = trio.current_time()  # last sign of life; frames for a peer do not count
+        self.reading_paused = False  # True while paused for a reason other than a slow peer
+        self.heard_at = trio.current_time()  # last sign of life, not counting frames for a peer
         self.keepalive = KeepaliveState(random(), self.heard_at)  # noqa: S311 - no secret
         self._answered: trio.Event | None = None
 
     async def accept(self, response: bytes) -> None:
         """Send the 101 response.
 
-        `departed` is set if the client disconnected or does not read the response within
+        This sets `departed` if the client disconnects, or if it does not read the response within
         ``close_timeout``. The end of the pair does not interrupt the write, so that a client whose
         peer has left gets the response and then a close frame.
         """
@@ -99,10 +99,13 @@ class Side:
             self.departed = Outcome.BROKEN
 
     def end(self, close: Close) -> None:
-        """Record the end of the pair. Only the first call sets the close frame."""
+        """Record the end of the pair, and start to close the side.
+
+        Only the first call sets the close frame.
+        """
         if not self.ended:
             self.ended, self.close_info = True, close
-            on_end, self.on_end = self.on_end, None  # without a reference cycle
+            on_end, self.on_end = self.on_end, None  # breaks a reference cycle
             if on_end is not None:
                 on_end()
         if self._answered is not None:  # no answer will follow
@@ -112,7 +115,7 @@ class Side:
         """Send a ping, unless writes are blocked.
 
         While writes are blocked, the transport keeps only the latest control frames, so a ping
-        could replace a pong that is waiting.
+        could replace a deferred pong.
         """
         if not self.transport.write_blocked:
             self.transport.send_deferred(PING_FRAME)
@@ -137,8 +140,8 @@ class Side:
     async def receive(self, take: Take, max_bytes: int = READ_SIZE) -> None:
         """Pass the bytes of each read to ``take``, until ``take`` returns True or a read fails.
 
-        A read returns at most ``max_bytes``, and at most `Pacer.chunk` if there is a rate limit.
-        Cancellation loses no bytes.
+        A read returns at most ``max_bytes``, and at most `Pacer.chunk` if there is a rate limit. A
+        failed read sets `departed`. Cancellation loses no bytes.
         """
         if self._pacer is not None:
             max_bytes = min(max_bytes, self._pacer.chunk)
@@ -169,11 +172,12 @@ class Side:
     def parse(self, data: bytes) -> tuple[bytes, Control]:
         """Parse the bytes of one read. Return the frames for the peer, and the pings and pongs.
 
-        A close frame, a violation of RFC 6455 or b"" (the end of the stream) sets `departed`.
+        The pings and pongs are those of this side. A close frame, a violation of RFC 6455 or b""
+        (the end of the stream) sets `departed`.
         """
         if not data:
-            # After a failed write, the end of the stream is a reset, because the kernel reported
-            # its error to the write.
+            # After a failed write, the end of the stream means a reset, because the kernel has
+            # already reported the reset to the write.
             self.departed = Outcome.BROKEN if self.transport.broken else Outcome.ENDED
             return b"", ()
         self.received += len(data)
@@ -188,7 +192,7 @@ class Side:
         return frames, control
 
     def note_life(self) -> None:
-        """Record a sign of life of the client, for takeover checks."""
+        """Record a sign of life from the client, for takeover checks."""
         self.heard_at = trio.current_time()
         if self._answered is not None:
             self._answered.set()
@@ -214,7 +218,7 @@ class Side:
                     )
 
     async def _receive_at_pace(self, take: Take) -> None:
-        """Receive until ``take`` returns True. The rate limit applies after `DISCARDED` bytes."""
+        """Receive until ``take`` returns True. The first `DISCARDED` bytes have no rate limit."""
         over, paced_from = False, self.received + DISCARDED
 
         def count(data: bytes) -> bool:

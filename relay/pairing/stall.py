@@ -1,37 +1,23 @@
-"""Decide when a side is stalled, that is, accepts none of its unsent data for ``stall_timeout``.
+"""End a stalled side, that is, a side that accepts none of its unsent data for ``stall_timeout``.
 
-Pure. A side that reads slowly makes progress, and is not stalled. The keepalive check calls this
-module at intervals, and the sweeper ends a stalled side.
+A side that reads slowly makes progress, so it is not stalled. The keepalive check records the
+progress, and the sweeper then calls this module.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..outcomes import Outcome
+from .keepalive import KeepaliveState
+from .pair import Pair
+from .side import Side
 
 
-@dataclass(slots=True, eq=False)
-class Progress:
-    """Progress of the unsent data for a side, from one check to the next."""
+def is_stalled(keepalive: KeepaliveState, timeout: float, now: float) -> bool:
+    """Return True if a side has made no progress for ``timeout`` seconds. 0 turns the check off."""
+    return 0 < timeout <= now - keepalive.progress_at
 
-    acked_bytes: int | None = None
-    """Number of acknowledged bytes at the last check; None if all data was sent at that time."""
-    acked_at: float = 0.0
-    """Time of the last check at which there was progress, or no unsent data."""
 
-    def reset(self) -> None:
-        """Forget the last check, because the side has accepted all data."""
-        self.acked_bytes = None
-
-    def is_stalled(self, acked_bytes: int, has_unsent: bool, timeout: float, now: float) -> bool:
-        """Return True if the side has accepted no data for ``timeout`` seconds.
-
-        Args:
-            acked_bytes: Number that changes with each acknowledgement of the side.
-            has_unsent: True if data for the side is unsent.
-            timeout: Seconds without progress after which a side is stalled; 0 means no limit.
-            now: Current time in seconds.
-        """
-        if acked_bytes != self.acked_bytes or not has_unsent:
-            self.acked_bytes, self.acked_at = acked_bytes, now
-            return False
-        return 0 < timeout <= now - self.acked_at
+def end_if_stalled(pair: Pair, side: Side, timeout: float, now: float) -> None:
+    """End the pair if this side is stalled. ``timeout`` is ``stall_timeout`` in seconds."""
+    if is_stalled(side.keepalive, timeout, now):
+        pair.end(Outcome.STALLED, side)

@@ -1,6 +1,6 @@
-"""The sweeper: end sides that have expired, are unresponsive or are stalled.
+"""The sweeper: end sides that have expired, or that are unresponsive or stalled.
 
-The sweeper also prunes the limits per client, and reports dropped text messages.
+The sweeper also drops the full token buckets of clients, and reports dropped text messages.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from ..settings import RelaySettings
 from .keepalive import KeepaliveResult, check_interval
 from .pair import Pair
 from .rendezvous import Rendezvous
+from .stall import end_if_stalled
 
 PAIRS_PER_CHECKPOINT = 100
-"""Number of pairs that are checked before other tasks run."""
+"""Number of pairs that are checked in a row before other tasks can run."""
 
 TEXT_INTERVAL = 1.0
 """Seconds between two searches for dropped text messages."""
@@ -49,7 +50,7 @@ async def expire_waiting(
 ) -> None:
     """Every ``sweep_interval``, end the sides that have waited for longer than ``pair_ttl``.
 
-    This also prunes the limits per client. Otherwise, only new connections would prune them.
+    Also drop the full token buckets of clients. Without this, only new connections would drop them.
     """
     while True:
         await trio.sleep(settings.sweep_interval)
@@ -59,7 +60,7 @@ async def expire_waiting(
 
 
 async def visit(pairs: Rendezvous, interval: float, check: Callable[[Pair], None]) -> None:
-    """Every ``interval`` seconds, call ``check`` with each pair, even if it has just ended."""
+    """Every ``interval`` seconds, call ``check`` with each pair, even one that has just ended."""
     while True:
         await trio.sleep(interval)
         for number, pair in enumerate(pairs):
@@ -84,11 +85,7 @@ def check_pair(settings: RelaySettings, pair: Pair) -> None:
         )
         if result is KeepaliveResult.PING:
             side.ping()
-        elif result is not KeepaliveResult.OK:
-            pair.end(OUTCOMES[result], side)
-
-
-OUTCOMES = {
-    KeepaliveResult.UNRESPONSIVE: Outcome.UNRESPONSIVE,
-    KeepaliveResult.STALLED: Outcome.STALLED,
-}
+            continue
+        end_if_stalled(pair, side, settings.stall_timeout, now)
+        if result is KeepaliveResult.UNRESPONSIVE:
+            pair.end(Outcome.UNRESPONSIVE, side)

@@ -76,7 +76,8 @@ OPCODES: Final = frozenset((CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG))
 
 REPLY_OPCODES: Final = {PING: PONG, CLOSE: CLOSE}
 PING_FRAME: Final = bytes((FIN | PING, 5)) + b"relay"
-"""Ping frame that the relay sends. It has a payload because some libcurl versions hide empty pings.
+"""Ping frame that the relay sends. It has a payload because some versions of libcurl do not pass
+empty pings to the program.
 
 All pings have the same payload, because the relay accepts any data from the client as an answer.
 """
@@ -95,8 +96,8 @@ MAX_CONTROL: Final = SHORT_HEADER + MAX_SHORT
 EXTENDED_LENGTH_SIZES: Final = {LENGTH_IS_16: LENGTH_16.size, LENGTH_IS_64: LENGTH_64.size}
 
 # Most messages of a terminal or an agent are unfragmented binary messages. For a short payload, the
-# header for the peer is in a table. For a longer payload, the header reuses the 16-bit length field
-# of the received header.
+# header for the peer comes from a table. For a payload with a 16-bit length, the header reuses
+# the length field of the received header.
 WHOLE_BINARY: Final = FIN | BINARY
 SHORT_HEADERS_OUT: Final = [bytes((WHOLE_BINARY, length)) for length in range(MAX_SHORT + 1)]
 MEDIUM_HEADER_OUT: Final = bytes((WHOLE_BINARY, LENGTH_IS_16))
@@ -107,12 +108,12 @@ CLOSE_STATUS: Final = Struct("!H")
 
 
 def bytes_needed(data: bytes, pos: int, message: int) -> int:
-    """Return the number of bytes, from ``pos``, that must be complete before they can be parsed.
+    """Return the number of bytes that the parser needs from ``pos`` before it can continue.
 
-    These are the header of a data frame, or the whole of a control frame. If the first two bytes of
-    the frame are incomplete, the result is 2. ``message`` is the opcode of the message that is
-    incomplete, or 0 if there is none. Raises ProtocolError if the first two bytes violate RFC 6455
-    sections 5.2, 5.4 or 5.5.
+    For a data frame, this is the size of its header. For a control frame, it is the size of the
+    whole frame. The result is 2 until the first two bytes of the frame have arrived. ``message`` is
+    the opcode of the incomplete message, or 0 between two messages. Raises ProtocolError if
+    the first two bytes violate RFC 6455 sections 5.2, 5.4 or 5.5.
     """
     if len(data) - pos < MIN_HEADER:
         return MIN_HEADER
@@ -140,7 +141,8 @@ def bytes_needed(data: bytes, pos: int, message: int) -> int:
 def payload_length(header: bytes) -> int:
     """Return the payload length from a complete header (RFC 6455 section 5.2).
 
-    Raises ProtocolError if the length is negative, or if a shorter encoding of the length exists.
+    Raises ProtocolError if the length is not encoded in the fewest bytes, or if a 64-bit length has
+    its highest bit set.
     """
     length = header[1] & ~MASK
     if length == LENGTH_IS_16:
@@ -183,7 +185,7 @@ def pong_or_close_reply(frame: bytes) -> bytes:
 
 
 def validate_close_payload(payload: bytes) -> None:
-    """Raise ProtocolError if a close frame has an invalid payload (RFC 6455 5.5.1, 7.4)."""
+    """Raise ProtocolError if the payload of a close frame is invalid (RFC 6455 5.5.1 and 7.4)."""
     if not payload:
         return
     if len(payload) == 1:

@@ -1,7 +1,7 @@
-"""Validate a request head; return a WebSocket handshake, a plain request, or a response.
+"""Validate a request head; return a handshake, a plain request, or a response.
 
-Pure. The result depends on the request alone; the caller checks the state of the relay. A
-`Handshake` contains data from the client; the other results do not.
+Pure. The result depends only on the request and the settings; the caller checks the state of the
+relay. A `Handshake` contains data from the client; the other results do not.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KEY_SIZE: Final = 16  # bytes, RFC 6455 section 4.1
 SUBPROTOCOL: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 BEARER: Final = re.compile(rb"bearer +(.+)", re.IGNORECASE)  # RFC 6750 section 2.1
 MAX_ITEMS: Final = 100
-"""Maximum number of list items read from one header. Most lists have one or two items."""
+"""Maximum number of items that are read from a list header. Most lists have one or two items."""
 
 ASCII_HEADERS: Final = (
     b"host",
@@ -61,11 +61,11 @@ class Handshake:
     key: bytes
     """Value of Sec-WebSocket-Key."""
     subprotocol: bytes | None
-    """The first offered subprotocol, or None. The relay selects it, because a browser fails the
-    connection if the server selects none."""
+    """First offered subprotocol; None if the client offered none. The relay selects it, because a
+    browser fails the connection if the server selects none of the offered subprotocols."""
     token: bytes | None = None
-    """Token of the request. None if the request has no token, or if ``with_token`` was False. Empty
-    if the received token is longer than `MAX_TOKEN`."""
+    """Token of the client; None if the request has no token, or if the relay needs none. A token
+    longer than `MAX_TOKEN` becomes an empty token, which no relay accepts."""
 
     def response(self, pair: str) -> bytes:
         """Return the 101 response (RFC 6455 section 4.2.2); ``pair`` is the hash of the code."""
@@ -82,7 +82,7 @@ class Handshake:
 
 
 class PlainRequest(Enum):
-    """A resource that a plain HTTP request can name. The value has the resource's paths."""
+    """A resource that a plain HTTP request can name. The value lists the paths of the resource."""
 
     HEALTH = b"/health", b"/health/"
     READY = b"/ready", b"/ready/"
@@ -92,7 +92,7 @@ PLAIN_REQUESTS: Final = {path: resource for resource in PlainRequest for path in
 
 
 def asks_for_websocket(request: Request) -> bool:
-    """Return True if a request is an upgrade to WebSocket. A HEAD request is never an upgrade."""
+    """Return True if a request is a WebSocket upgrade. A HEAD request is never an upgrade."""
     upgrade = request.headers.get(b"upgrade", b"")
     return request.method != b"HEAD" and b"websocket" in lowercase_items(upgrade)
 
@@ -113,10 +113,10 @@ def parse_handshake(
         allowed_origins: Origins that may connect, normalized with `normalize_origin`. An empty set
             allows every origin.
         with_token: True to read the token of the client.
-        pages: Responses to plain requests for paths that are not in `PLAIN_REQUESTS`, by path.
+        pages: Responses to plain requests, by path, in addition to `PLAIN_REQUESTS`.
 
     Returns:
-        The valid upgrade, the resource that a plain request names, or the response to send.
+        The handshake, the resource that a plain request names, or the response to send.
     """
     if asks_for_websocket(request):
         return (
@@ -137,7 +137,7 @@ def parse_handshake(
 
 
 def asks_for_page(request: Request) -> bool:
-    """Return True if a browser requests the path ``/``, with or without a query."""
+    """Return True if this is a request for the path ``/`` that prefers HTML, as browsers do."""
     return (
         request.target.partition(b"?")[0] == b"/"
         and request.method in {b"GET", b"HEAD"}
@@ -171,7 +171,8 @@ def upgrade_error(request: Request) -> Response | None:
 def origin_error(request: Request, allowed_origins: AbstractSet[str]) -> Response | None:
     """Return the error response if the Origin of a request is not allowed, otherwise None.
 
-    If the header Origin is repeated, its values are joined to a list, which is never allowed.
+    If the header Origin is repeated, its values are joined into a list, which equals no allowed
+    origin.
     """
     origin = request.headers.get(b"origin")
     if not allowed_origins or origin is None:
@@ -181,7 +182,7 @@ def origin_error(request: Request, allowed_origins: AbstractSet[str]) -> Respons
 
 
 def parse_query(request: Request, *, strict_codes: bool, with_token: bool) -> Handshake | Response:
-    """Validate the query of an upgrade whose headers are valid; return a handshake or an error."""
+    """Validate the query of an upgrade with valid headers; return a handshake or an error."""
     parameters = find_parameters(request.target)
     if parameters is None:
         return TOO_MANY_PARAMETERS
@@ -200,13 +201,13 @@ def parse_query(request: Request, *, strict_codes: bool, with_token: bool) -> Ha
 
 
 def pair_code(request: Request) -> str | None:
-    """Return the pair code of any request, or None if the request has no valid code."""
+    """Return the pair code of a request of any kind; None if there is no valid code."""
     parameters = find_parameters(request.target) or {}
     return decode_code(parameters.get(b"pair"))
 
 
 def without_body_for_head(request: Request, response: Response) -> Response:
-    """Return the response, without its body if the request method is HEAD."""
+    """Return the response; omit the body if the request method is HEAD."""
     return replace(response, omit_body=request.method == b"HEAD")
 
 
@@ -237,11 +238,10 @@ def first_subprotocol(headers: dict[bytes, bytes]) -> bytes | None:
 
 
 def client_token(headers: dict[bytes, bytes], parameters: dict[bytes, bytes]) -> bytes | None:
-    """Return the bearer token of the header Authorization, or else the ``token`` parameter.
+    """Return the token from the header Authorization, or else from the ``token`` parameter.
 
     A header Authorization with a scheme other than Bearer is ignored, because it may be meant for a
-    proxy. If the token is longer than `MAX_TOKEN`, the result is an empty token, which no relay
-    accepts.
+    proxy. A token longer than `MAX_TOKEN` becomes an empty token, which no relay accepts.
     """
     bearer = BEARER.fullmatch(headers.get(b"authorization", b""))
     if bearer is None:

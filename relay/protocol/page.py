@@ -1,4 +1,4 @@
-"""Page for people who open the address of the relay in a browser.
+"""Page for a person who opens the address of the relay in a browser.
 
 Pure. Only a request that prefers HTML to plain text gets the page. Other requests get the 404
 response that programs expect. The page contains no data from the request, runs no script and loads
@@ -64,7 +64,7 @@ def html_response(html: str, policy: str, *headers: tuple[str, str]) -> Response
 
 
 def source_hash(source: str) -> str:
-    """Return the source expression by which a policy allows an inline script or style sheet."""
+    """Return the Content-Security-Policy expression that allows this inline style or script."""
     digest = hashlib.sha256(source.encode()).digest()
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
@@ -95,7 +95,7 @@ def prefers_html(accept: Iterable[bytes]) -> bool:
 
 
 def media_range(item: bytes) -> tuple[bytes, float]:
-    """Return the media range and the weight of an item; an invalid weight becomes 0."""
+    """Return the media range and the weight of an Accept item; an invalid weight becomes 0."""
     name, *parameters = (part.strip() for part in item.split(b";"))
     weight = next((part[2:] for part in parameters if part.startswith(b"q=")), b"1")
     try:

@@ -27,16 +27,15 @@ ESCAPED_BYTES: Final = {
     f"{high}{low}".encode(): bytes.fromhex(high + low)
     for high, low in product("0123456789ABCDEFabcdef", repeat=2)
 }
-"""The byte that each pair of hexadecimal digits represents."""
+"""Byte for each pair of hexadecimal digits."""
 STRICT_CODE: Final = re.compile(r"[A-Za-z0-9._~-]+")
 SEPARATORS: Final = re.compile(rb"[&;]")
 
 
 def find_parameters(target: bytes) -> dict[bytes, bytes] | None:
-    """Return the values of the first ``pair`` and the first ``token`` parameter of a target.
+    """Return the first value of each of the parameters ``pair`` and ``token``, percent-encoded.
 
-    The values are still percent-encoded. Return None if the query has more than `MAX_PARAMETERS`
-    parameters.
+    Return None if the query has more than `MAX_PARAMETERS` parameters.
     """
     query = target.partition(b"?")[2].partition(b"#")[0]
     items = query.split(b"&", MAX_PARAMETERS)
@@ -69,10 +68,8 @@ def decode_code(value: bytes | None) -> str | None:
 def decode_token(value: bytes | None) -> bytes | None:
     """Decode the value of a ``token`` parameter; return None if it is missing or empty.
 
-    The result is empty if the value is longer than `MAX_TOKEN`.
-
-    A ``+`` is not decoded to a space, because a token may contain ``+`` but no space (RFC 6750
-    section 2.1).
+    A value longer than `MAX_TOKEN` becomes an empty token, which no relay accepts. A ``+`` is not
+    decoded to a space, because a token may contain ``+`` but no space (RFC 6750 section 2.1).
     """
     if not value:
         return None
@@ -82,9 +79,9 @@ def decode_token(value: bytes | None) -> bytes | None:
 def is_strict_code(code: str, target: bytes) -> bool:
     """Return True if every parser finds the same pair code in a request target.
 
-    A load balancer in front of several relays may parse a query differently from the relay. It may
-    decode nothing, use the last of two ``pair`` parameters, end a parameter at a semicolon, or
-    ignore the case of the parameter name.
+    A load balancer that chooses a relay by the code may parse the query differently from the relay.
+    It may decode no percent-encoding, use the last of two ``pair`` parameters, end a parameter at a
+    semicolon, or ignore the case of the parameter name.
     """
     items = SEPARATORS.split(target.partition(b"?")[2], MAX_PARAMETERS)
     if len(items) > MAX_PARAMETERS:

@@ -2,10 +2,10 @@
 
 RFC 6455 section 5.4 lets an intermediary fragment messages when no extension is in use. A message
 of up to `MAX_BUFFERED` bytes is forwarded in one frame once the message is complete. A longer
-message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. Once the
-header of the final frame has arrived, the message size is known. If this size divided by
-`TARGET_FRAGMENTS_PER_MESSAGE` is less than `MAX_BUFFERED`, further fragments need only this length.
-So neither memory nor latency grows with the message size. A control frame can follow each fragment.
+message is forwarded while it arrives, in fragments of at least `MAX_BUFFERED` bytes. So neither
+memory nor latency grows with the message size, and a control frame can follow each fragment. The
+message size is known once the header of the final frame has arrived. From then on, the minimum size
+of a fragment is this size divided by `TARGET_FRAGMENTS_PER_MESSAGE`, but at most `MAX_BUFFERED`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Pieces = list[bytes | bytearray]
 """Parts of frames for the peer. Their concatenation is a sequence of complete frames."""
 
 Control = list[bytes] | tuple[()]
-"""Complete pings and pongs from one read, still masked; empty if the input ended in that read."""
+"""Pings and pongs that one read completed, still masked; empty if that read ended the input."""
 
 End = bytes | Violation
 """End of a client's input: the complete close frame, still masked, or a violation."""
@@ -52,35 +52,36 @@ Parsed = tuple[Pieces, Control, End | None]  # a named tuple would be slower
 """Result of one read: frames for the peer, control frames, and the end of the input or None."""
 
 MAX_EMPTY_FRAGMENTS: Final = 1024
-"""Maximum number of empty fragments in one message. Limits on bytes do not bound this number."""
+"""Maximum number of empty fragments in one message. ``max_message_size`` does not bound them."""
 
 MAX_BUFFERED: Final = 64 * 1024
-"""Maximum size, in bytes, of the buffer and of a message that is always forwarded in one frame.
+"""Maximum size, in bytes, of the buffer, and of a message that is forwarded in one frame.
 
-Some clients treat each fragment as a message. Terminals and agents send far smaller messages.
+Some clients treat each fragment of a longer message as a message, but terminals and agents send far
+smaller messages.
 """
 
 TARGET_FRAGMENTS_PER_MESSAGE: Final = 256
-"""Approximate maximum number of fragments for a message of up to 16 MiB.
+"""Approximate maximum number of fragments for one message, if the message has up to 16 MiB.
 
-A longer message may have more fragments, each with at least `MAX_BUFFERED` bytes.
-Clients limit the number of fragments; for example, websockets 17 accepts 4,096.
+A longer message may have more fragments, each with at least `MAX_BUFFERED` bytes. Some clients
+limit the number of fragments in a message; for example, websockets 17 accepts 4,096.
 """
 
 MAX_CONTROLS: Final = 16
-"""Maximum number of pings from one read that the relay answers; it skips earlier pings.
+"""Maximum number of pings that the relay answers for each read, which bounds memory and delays.
 
-RFC 6455 section 5.5.3 allows this. The limit bounds memory and delays in a flood of pings.
+The relay answers the last pings of the read, as RFC 6455 section 5.5.3 allows.
 """
 
 
 class Reframer:
-    """Incremental parser of client frames that returns frames for the peer.
+    """Incremental parser that turns the frames of a client into frames for its peer.
 
-    Binary messages are unmasked but not interpreted. Text messages are dropped without unmasking.
+    Binary messages are unmasked but not interpreted. Text messages are dropped and never unmasked.
 
-    ``max_message_size`` is the maximum size, in bytes, of a binary message; 0 means no limit. If a
-    frame header shows that the message exceeds the limit, no part of the frame is forwarded.
+    ``max_message_size`` is the maximum size, in bytes, of a binary message; 0 means no limit. As
+    soon as a frame header shows that the message exceeds the limit, nothing more is forwarded.
     """
 
     __slots__ = (
@@ -111,7 +112,7 @@ class Reframer:
         self._opcode_out = BINARY  # opcode of the next frame to the peer
         self._end: End | None = None
         self.message_counts = {TEXT: 0, BINARY: 0}
-        """Number of complete messages by opcode: dropped for TEXT, forwarded for BINARY."""
+        """Number of text messages that were dropped, and of binary messages that were forwarded."""
 
     @property
     def buffered(self) -> int:
@@ -122,7 +123,7 @@ class Reframer:
         """Parse the next bytes; return frames for the peer, pings and pongs, and the end or None.
 
         The frames for the peer are complete, so the caller may send a control frame after them. All
-        input after the end is ignored, and each further call returns the same end.
+        input after the end is ignored, and each further call returns only the same end.
         """
         out: Pieces = []
         control: Control = ()
@@ -156,10 +157,10 @@ class Reframer:
         return out, control, self._end
 
     def _fast_path(self, data: bytes, pos: int, size: int, out: Pieces) -> int:
-        """Forward all simple binary messages from ``pos``; return the offset after the messages.
+        """Append the simple binary messages at ``pos`` to ``out``; return the offset after them.
 
         A simple message is complete and unfragmented, and has a 7-bit or 16-bit length. The slow
-        path in `feed` handles all other frames, valid or not.
+        path in `feed` handles all other frames, whether valid or not.
         """
         limit, before = self._fast_limit, len(out)
         while size - pos >= SHORT_HEADER and data[pos] == WHOLE_BINARY:
@@ -185,7 +186,7 @@ class Reframer:
         return pos
 
     def _begin(self, header: bytes) -> None:
-        """Start the data frame to which this complete header belongs."""
+        """Start a data frame with a complete header; raise ProtocolError if a limit is exceeded."""
         length = payload_length(header)
         fin, opcode = header[0] & FIN, header[0] & OPCODE
         if opcode != CONTINUATION:
@@ -200,7 +201,7 @@ class Reframer:
         self._left, self._fin, self._key = length, fin, header[-4:]
 
     def _payload(self, data: bytes, pos: int, out: Pieces) -> int:
-        """Consume the available payload of the current data frame; return the new offset."""
+        """Consume the available payload of the current data frame; return the offset after it."""
         stop = min(len(data), pos + self._left)
         count = stop - pos
         self._left -= count
@@ -234,7 +235,7 @@ class Reframer:
         return stop
 
     def _control(self, frame: bytes, control: Control) -> Control:
-        """Return ``control`` and this frame; an empty tuple if this frame is a close frame."""
+        """Return ``control`` with this ping or pong added; an empty tuple after a close frame."""
         opcode = frame[0] & OPCODE
         if opcode == CLOSE:
             validate_close_payload(control_payload(frame))
@@ -242,7 +243,7 @@ class Reframer:
             return ()
         if not control:
             return [frame]
-        if opcode == PING:  # a further pong adds nothing to the first control frame
+        if opcode == PING:  # a further pong has no use, as it only shows that the client is alive
             control.append(frame)
             if len(control) > 2 * MAX_CONTROLS:
                 del control[:-MAX_CONTROLS]

@@ -1,12 +1,12 @@
 """Parse the head of an HTTP/1.1 request.
 
 Pure. A regular expression parses common heads, and h11 parses all others. The regular expression
-accepts a subset of the heads that h11 accepts, with the same result. This module checks only the
+accepts only heads that h11 accepts too, and the result is the same. This module checks only the
 syntax of a request, not whether the relay can serve the request.
 
-Each byte is scanned once for the empty line that ends the head. Only a complete head with at most
-`MAX_FIELDS` fields is parsed. So the CPU time for a head is bounded, and does not depend on the
-number of reads in which the head arrives.
+The CPU time for a head is bounded, and does not depend on the number of reads in which the head
+arrives: each byte is scanned once for the empty line that ends the head, and only a complete head
+with at most `MAX_FIELDS` fields is parsed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .response import (
 REQUEST_LINE: Final = re.compile(rb"[^\n]* HTTP/1\.[01]\r?\n")
 HEAD_END: Final = re.compile(rb"\n\r?\n")
 OVERLAP: Final = 2
-"""Number of scanned bytes to search again, because they may be the first bytes of `HEAD_END`."""
+"""Number of scanned bytes to scan again, because they may be the first bytes of `HEAD_END`."""
 
 FAST_PATH: Final = re.compile(
     rb"GET ([!-~]++) HTTP/1\.1\r\n"
@@ -42,14 +42,14 @@ SLOW_PATH_HEADERS: Final = frozenset((b"content-length", b"transfer-encoding"))
 FORBIDDEN: Final = re.compile(rb"[\0-\x08\v\f\x0e-\x1f\x7f]|\r(?!\n)")
 """Control characters that are invalid in a head (RFC 9110 section 5.5).
 
-h11 accepts most of these characters in a header value. To refuse NUL, vertical tab or form feed
-after many spaces, h11 needs quadratic time.
+h11 accepts most of these characters in a header value. It refuses NUL, vertical tab and form feed,
+but needs quadratic time if they follow many spaces.
 """
 
 LONG_LENGTH: Final = re.compile(rb"\ncontent-length:[^\n]{100}", re.IGNORECASE)
-"""Content-Length of at least 100 characters, which is refused, because h11 parses digits slowly.
+"""Content-Length of at least 100 characters.
 
-For 16 KiB of digits, h11 needs 0.8 ms.
+The relay refuses it, because h11 parses long numbers slowly: 16 KiB of digits take 0.8 ms.
 """
 
 ABSOLUTE_FORM: Final = re.compile(rb"(?:https?|wss?)://([^/?#]+)(.*)", re.IGNORECASE | re.DOTALL)
@@ -71,10 +71,20 @@ class Request:
 
     method: bytes
     target: bytes
-    """Request target, in origin form unless the client sent ``*`` or an invalid target."""
+    """Request target. An absolute form is converted to origin form; other forms are unchanged."""
     http_version: bytes
     headers: dict[bytes, bytes]
     """Field values by lower-case name, with the values of repeated fields joined by commas."""
+
+    @property
+    def is_forwarded(self) -> bool:
+        """True if the request has a header that proxies add to forwarded requests."""
+        return b"x-forwarded-for" in self.headers or b"forwarded" in self.headers
+
+    @property
+    def forwarded_for(self) -> str:
+        """Value of X-Forwarded-For, which any client can spoof; non-ASCII bytes are replaced."""
+        return self.headers.get(b"x-forwarded-for", b"").decode("ascii", "replace")
 
 
 class RequestParser:
@@ -83,10 +93,10 @@ class RequestParser:
     def __init__(self) -> None:
         self._data = bytearray()
         self._begin = 0  # offset of the request line
-        self._searched = 0  # bytes scanned so far
-        self._fields = -1  # lines after the request line; -1 until that line is complete
+        self._searched = 0  # number of bytes scanned so far
+        self._fields = -1  # number of lines after the request line; -1 until it is complete
         self.begun = False
-        """True once a byte other than CR and LF has been received."""
+        """True once the client has sent a byte other than CR and LF."""
         self.trailing_data = b""
         """Bytes received after the head."""
 
@@ -98,8 +108,8 @@ class RequestParser:
     def feed(self, data: bytes) -> Request | Response | None:
         """Add one or more received bytes; return the request once its head is complete.
 
-        The result is None while the head is incomplete, and an error response as soon as the
-        received bytes cannot be the beginning of a valid head within the limits.
+        The result is None while the head is incomplete. It is an error response as soon as the
+        received bytes cannot begin a valid head within the limits.
         """
         # Nearly every head arrives in one read and in the common form.
         if not self._data and (match := FAST_PATH.match(data)) is not None:
@@ -114,13 +124,13 @@ class RequestParser:
         return self.for_head_method(result) if isinstance(result, Response) else result
 
     def for_head_method(self, response: Response) -> Response:
-        """Return the response, but without a body if the request method is HEAD."""
+        """Return the response; omit the body if the request method is HEAD."""
         if self._data.startswith(HEAD_METHOD, self._begin):
             return replace(response, omit_body=True)
         return response
 
     def _scan(self) -> Request | Response | None:
-        """Search the new bytes for the end of the head; return the result for `feed`."""
+        """Search the new bytes for the end of the head; return the result for `feed` to return."""
         if self._fields < 0:
             if (error := self._begin_head()) is not None:
                 return error
@@ -172,8 +182,7 @@ def parse_head(head: bytes) -> Request | Response:
 def parse_common(match: re.Match[bytes]) -> Request | None:
     """Return the request from a head that `FAST_PATH` matched, or None if h11 must parse the head.
 
-    h11 must parse the head if Host is missing or repeated, or if the head has one of
-    `SLOW_PATH_HEADERS`.
+    h11 must parse a head without Host, with repeated Host, or with one of `SLOW_PATH_HEADERS`.
     """
     target, lines = match.groups()
     fields = []
@@ -195,7 +204,7 @@ def parse_with_h11(head: bytes) -> Request | Response:
     try:
         event = connection.next_event()
     except h11.RemoteProtocolError as error:
-        # The traceback refers to the error through a frame. This cycle would keep the head alive.
+        # The error and its traceback refer to each other. This cycle would keep the head in memory.
         error.__traceback__ = None
         return NOT_HTTP
     return from_h11(event) if isinstance(event, h11.Request) else NOT_HTTP
@@ -217,8 +226,8 @@ def combine_fields(fields: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def in_origin_form(request: Request | Response) -> Request | Response:
     """Convert a request target in absolute form to origin form (RFC 9112 section 3.2).
 
-    The authority in the absolute form replaces the value of Host. An error response, or a request
-    with a target in another form, is returned unchanged.
+    The authority of the absolute form replaces the value of Host. An error response, and a request
+    whose target has another form, are returned unchanged.
     """
     if not isinstance(request, Request):
         return request

@@ -1,7 +1,7 @@
-"""HTTP responses other than 101: error responses and health responses.
+"""HTTP responses other than 101: error responses and the health response.
 
-Pure. The body of an error response is a fixed line of text, which is also the reason in logs and
-metrics. So the reason contains no data from a client.
+Pure. The body of an error response is a fixed line of text. Logs and metrics show this line as the
+reason, so a reason never contains data from a client.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Response:
     pair: str = ""
     """Hash of the pair code in the request; "" if the request has no valid code."""
     detail: str = ""
-    """Detail that is logged together with the body, but not sent to the client."""
+    """More precise reason, which is logged but not sent to the client; "" if there is none."""
 
     @property
     def is_error(self) -> bool:
@@ -53,12 +53,12 @@ class Response:
         return self.content_type == PLAIN
 
     def with_retry_after(self, seconds: float) -> Response:
-        """Return this response with ``Retry-After``, rounded up to whole seconds, at least 1."""
+        """Return this response with ``Retry-After``: ``seconds`` rounded up, but at least 1."""
         return replace(self, headers=(("Retry-After", str(max(1, math.ceil(seconds)))),))
 
     @property
     def _hop_by_hop(self) -> list[str]:
-        """Names of fields that Connection must list: Upgrade, if present (RFC 9110 section 7.8)."""
+        """Fields that Connection must list: Upgrade, if it is present (RFC 9110 section 7.8)."""
         return [name for name, _ in self.headers if name == "Upgrade"]
 
     def encode(self, now: int) -> bytes:
@@ -92,7 +92,7 @@ def bad_request(reason: str) -> Response:
 
 
 def try_later(status: HTTPStatus, reason: str) -> Response:
-    """Return an error response with ``Retry-After``, to a request that may succeed later."""
+    """Return an error response, with ``Retry-After``, to a request that may succeed later."""
     return Response(status, reason).with_retry_after(RETRY_AFTER)
 
 
@@ -100,7 +100,8 @@ def health_response(pairs: int, *, draining: bool, full: bool) -> Response:
     """Return the response to a health request; ``pairs`` is the number of codes in use.
 
     ``draining`` is True if the relay refuses new sides because of a shutdown. ``full`` is True if
-    the request is for /ready and ``max_connections`` is reached; /health does not report this.
+    ``max_connections`` is reached and the request is for /ready. The response to /health does not
+    report a full relay.
     """
     problem = {"draining": True} if draining else {"full": True} if full else {}
     return Response(

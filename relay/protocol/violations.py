@@ -11,7 +11,7 @@ class ProtocolError(Exception):
     """A client violated RFC 6455 or a limit.
 
     The close frame to the client has ``code`` and ``reason``. The reason is a fixed text of at most
-    123 bytes (RFC 6455 section 5.5), which never quotes data from the client.
+    123 bytes (RFC 6455 section 5.5), and never quotes data from the client.
     """
 
     def __init__(self, code: CloseCode, reason: str) -> None:
@@ -23,8 +23,8 @@ class ProtocolError(Exception):
 class Violation(NamedTuple):
     """The close code and the reason for a client that violated RFC 6455 or a limit.
 
-    A reframer stores this record instead of the `ProtocolError`. The traceback of a stored
-    exception would refer to the reframer, which would form a reference cycle.
+    A reframer stores this record instead of the `ProtocolError`, because the traceback of a stored
+    exception would refer back to the reframer and so form a reference cycle.
     """
 
     code: CloseCode

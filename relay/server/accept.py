@@ -6,19 +6,19 @@ import errno
 import logging
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import trio
 
+from ..transport.accepted_socket import Accepted
 from ..transport.backlog import Backlog, open_backlog
 from ..transport.epoll_reader import EpollReader
 
 logger = logging.getLogger("relay")
 
 ACCEPT_PAUSE: Final = 0.1
-"""Seconds to wait after a failed accept. Otherwise, a relay without free descriptors would use all
-CPU time for failing accepts."""
+"""Pause, in seconds, after a failed accept. Without the pause, a relay that has run out of
+descriptors would retry in a busy loop."""
 
 MAX_BURST: Final = 16
 """Maximum number of connections accepted from one listener before other tasks run."""
@@ -36,11 +36,11 @@ class Accepting:
         """Event that is set once accepting has ended and each accepted connection has a task."""
 
     def stop(self) -> None:
-        """Stop accepting. A connection that is already accepted is still served."""
+        """Stop accepting. Connections that are already accepted are still served."""
         self._scope.cancel()
 
 
-Serve = Callable[[trio.abc.Stream], None]
+Serve = Callable[[Accepted], None]
 
 
 async def accept(
@@ -53,8 +53,10 @@ async def accept(
 ) -> None:
     """Accept connections until cancelled, and pass each of them to ``serve``, which must not block.
 
-    At the end, the listeners are closed. ``task_status`` reports an `Accepting`, whose `stop` also
-    ends this function. ``errors`` counts the failed accepts.
+    ``task_status`` reports an `Accepting`. Its method `stop` also ends this function. The listeners
+    are closed before the function returns. With a ``reader``, the connections in the backlog of a
+    socket listener are accepted in bursts, instead of one per turn of the trio loop. ``errors``
+    counts failed accepts.
     """
     errors = errors or AcceptErrors()
     async with trio.open_nursery() as nursery:
@@ -66,7 +68,7 @@ async def accept(
 
 
 class AcceptErrors:
-    """Counter of failed accepts. It also logs them, at a limited rate."""
+    """Counter of failed accepts, which also logs them at a limited rate."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -74,7 +76,7 @@ class AcceptErrors:
         self._quiet_until = -math.inf
 
     def add(self, error: OSError) -> None:
-        """Count an error. Log it unless an error was logged in the last `LOG_INTERVAL` seconds."""
+        """Count an error, and log it unless one was logged in the last `LOG_INTERVAL` seconds."""
         self.count += 1
         if trio.current_time() >= self._quiet_until:
             self._quiet_until = trio.current_time() + LOG_INTERVAL
@@ -87,28 +89,27 @@ async def accept_from(
     reader: EpollReader | None,
     errors: AcceptErrors,
 ) -> None:
-    """Accept connections from one listener."""
+    """Accept connections from one listener until cancelled, then close the listener."""
     async with listener:
         with open_backlog(listener) as backlog:
             while True:
                 try:
-                    if backlog is None or reader is None:
-                        await wait_acceptable(listener, reader)
-                    elif await accept_available(backlog, serve, reader):
-                        continue
+                    if backlog is not None and reader is not None:
+                        while await accept_available(backlog, serve, reader):
+                            pass
                     serve(await listener.accept())
                 except OSError as error:
-                    # The process has no free descriptor or memory, or one connection failed. Pairs
-                    # continue, and the backlog is accepted once resources are free again.
+                    # The process is out of descriptors or memory, or one connection failed. Pairs
+                    # go on, and new connections wait in the backlog until resources are free.
                     errors.add(error)
                     await trio.sleep(ACCEPT_PAUSE)
 
 
 async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) -> bool:
-    """Accept the connections in a backlog, then wait until there are more.
+    """Accept up to `MAX_BURST` connections from a backlog. If none is left, wait for one.
 
-    Return False if an accept failed, or if the epoll set is full. The caller must then accept the
-    next connection with the listener, which handles errors that concern only one connection.
+    Return False if an accept failed, or if the epoll set is full. The caller must then call the
+    ``accept`` method of the listener, which skips connections that have already failed.
     """
     try:
         for _ in range(MAX_BURST):
@@ -123,19 +124,3 @@ async def accept_available(backlog: Backlog, serve: Serve, reader: EpollReader) 
     else:
         await trio.lowlevel.checkpoint()
     return True
-
-
-async def wait_acceptable(listener: trio.abc.Listener[Any], reader: EpollReader | None) -> None:
-    """Wait in the epoll reader until a connection arrives, if the listener has a socket.
-
-    The epoll reader notices a connection immediately, even while it lingers, that is, polls its
-    epoll set without returning to trio. `trio.abc.Listener.accept` would notice the connection only
-    afterwards. The caller still has to call ``accept``, which waits again if another process has
-    accepted the connection.
-    """
-    listener = getattr(listener, "transport_listener", listener)  # a TLS listener wraps another
-    sock = getattr(listener, "socket", None)
-    if reader is None or not isinstance(sock, trio.socket.SocketType):
-        return
-    with suppress(OSError):  # the epoll set is full
-        await reader.wait_readable(sock.fileno())

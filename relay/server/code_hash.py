@@ -7,16 +7,16 @@ import secrets
 from typing import Final
 
 KEY_SIZE: Final = 16
-"""Size, in bytes, of the key."""
+"""Size of the key, in bytes."""
 
 HASH_SIZE: Final = 5
-"""Size, in bytes, of a hash. With 1,000 codes, the probability of a collision is 1 in 2 million."""
+"""Size of a hash, in bytes. With 1,000 codes, the probability of a collision is 1 in 2 million."""
 
 
 class CodeHash:
-    """Hash of a pair code, with a random key that exists only in this object.
+    """Keyed hash function for pair codes. The key is random, and exists only in this object.
 
-    Without the key, a hash reveals nothing about its code.
+    Without the key, nobody can check a guess of the code against a hash.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """Serve one connection from accept to close: request, pair, closing handshake.
 
-An exception in one connection is handled here and affects no other connection.
+An exception in one connection is caught here, so that no other connection is affected.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..pairing.side import Side
 from ..protocol.handshake import Handshake, pair_code
 from ..protocol.request import Request
 from ..protocol.response import Response
+from ..transport.accepted_socket import Accepted
 from ..transport.base import Transport
 from ..transport.socket_info import peer_address
 from ..transport.wrap import wrap_stream
@@ -35,13 +36,13 @@ logger = logging.getLogger("relay")
 class Connection:
     """One accepted connection, with or without a pair.
 
-    `AdmissionControl.slots` uses the object as its key. ``nursery`` must be shielded. It runs the
-    tasks of the connection, and the writes of the transport that no task waits for. Side B has no
-    task while the pair runs. The end of the pair starts a task that closes side B.
+    The object serves as a key in `AdmissionControl.slots`. ``nursery`` must be shielded from
+    cancellation. It runs the task of the connection, and the writes that the transport does in the
+    background. While a pair runs, the connection of side B has no task. When the pair ends, a new
+    task closes that connection.
 
-    The relay ends a connection by `cancel`, or by `Pair.end` if it has a pair. The client then has
-    ``close_timeout`` for the closing handshake, which runs outside of the cancel scopes of the
-    pair.
+    To end a connection, the relay calls `cancel`, or `Pair.end` if the connection has a pair.
+    Neither of them interrupts the closing handshake, which takes at most ``close_timeout``.
     """
 
     __slots__ = (
@@ -59,7 +60,7 @@ class Connection:
 
     _transport: Transport
 
-    def __init__(self, state: RelayState, stream: trio.abc.Stream, nursery: trio.Nursery) -> None:
+    def __init__(self, state: RelayState, stream: Accepted, nursery: trio.Nursery) -> None:
         self._state = state
         self._nursery = nursery
         self._stream = stream
@@ -73,16 +74,16 @@ class Connection:
         """Client address; "" if unknown."""
 
     def cancel(self) -> None:
-        """End the connection's pair, or its wait for a request, a takeover check, or a reader."""
+        """End the pair of the connection, if any, and interrupt a handshake or a response."""
         self._cancelled = True
-        if self._pair is not None:  # a stop must not depend on the table of pairs
+        if self._pair is not None:  # even if the rendezvous no longer contains the pair
             self._pair.end(Outcome.STOPPED)
         if self._scope is not None:
             self._scope.cancel()
 
     @contextmanager
     def _cancellable(self) -> Iterator[trio.CancelScope]:
-        """Let `cancel` end the with block. Only blocks that may wait need this scope."""
+        """Run the with block in a scope that `cancel` cancels; code that never waits needs none."""
         with trio.CancelScope() as self._scope:
             if self._cancelled:
                 self._scope.cancel()
@@ -93,13 +94,13 @@ class Connection:
         self._start(self._serve)
 
     def _start(self, step: Callable[[], Awaitable[None]]) -> None:
-        # With a fixed name, trio does not build a name for each task.
+        # A fixed name saves trio the work of building a name for each task.
         self._nursery.start_soon(self._run, step, name="relay connection")
 
     async def _run(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step. After it, the connection is closed or waits as side B of a running pair.
+        """Run ``step``; then unregister the connection, unless it is side B of a running pair.
 
-        An exception of the step is logged and not raised.
+        If ``step`` raises an exception, the exception is logged, and the connection is closed.
         """
         try:
             await step()
@@ -114,7 +115,7 @@ class Connection:
                 self._state.remove(self)
 
     async def _serve(self) -> None:
-        """Serve the request. Close the connection unless it waits as side B of a pair."""
+        """Serve the request, and close the connection unless it waits as side B of a pair."""
         state = self._state
         transport = wrap_stream(self._stream, self._nursery, state.epoll_reader)
         self._transport = transport
@@ -135,10 +136,12 @@ class Connection:
         )
 
     async def _serve_request(self) -> Response | None:
-        """Read the request, and serve the WebSocket until the pair ends.
+        """Read the request, and serve the WebSocket if the client joins a pair.
+
+        For side A, this method returns at the end of the pair; for side B, after the handshake.
 
         Returns:
-            The response to a plain or refused request; None if no response must be sent.
+            The response to a plain or refused request; None if there is no response to send.
         """
         found = await self._join()
         if not isinstance(found, Joined):
@@ -168,11 +171,11 @@ class Connection:
     async def _join(self) -> Joined | Response | None:
         """Read the request, and join the client to the pair of its code.
 
-        A refused connection holds no slot.
+        If the client is refused, its slot is released.
 
         Returns:
-            The membership in the pair, the response to a plain or refused request, or None if no
-            response must be sent.
+            The membership in the pair; the response to a plain or refused request; or None if
+            there is no response to send.
         """
         state = self._state
         reader = RequestReader(self._transport)
@@ -193,7 +196,7 @@ class Connection:
         return found if code is None else replace(found, pair=state.hash_code(code))
 
     async def _join_pair(self, handshake: Handshake) -> Joined | Response | None:
-        """Join the client to the pair of its code, or return the response that refuses it.
+        """Join the client to the pair of its code, or return the response that refuses the client.
 
         Return None if the connection was cancelled during a takeover check.
         """
@@ -218,7 +221,7 @@ class Connection:
             with trio.CancelScope() as pair.alone:
                 await pair.early_data.receive()
             pair.alone = None
-        # Side A may have departed just as side B joined. A's early data must still reach B.
+        # Even if side A departed just as side B joined, A's early data must still reach B.
         if pair.b is not None and pair.outcome is None:
             await run_pair(pair, pair.a, pair.b, self._state.settings)
 
@@ -235,9 +238,9 @@ class Connection:
         self._start(self._close)
 
     async def _close(self) -> None:
-        """Do the closing handshake of a side, if there is one, and close the transport.
+        """Close the transport. If the client is a side, complete the closing handshake first.
 
-        After ``close_timeout``, close the transport at once.
+        If both together take longer than ``close_timeout``, close the transport forcefully.
         """
         with trio.move_on_after(self._state.settings.close_timeout) as in_time:
             if self._side is not None and self._pair is not None:

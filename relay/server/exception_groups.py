@@ -1,4 +1,4 @@
-"""Exceptions of nested exception groups."""
+"""Find the exceptions in nested exception groups, and log them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ logger = logging.getLogger("relay")
 
 
 def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    """Yield the exceptions in an exception group and its nested groups, but no group itself."""
+    """Yield the exceptions of a group and of its nested groups, but not the groups themselves."""
     for error in group.exceptions:
         if isinstance(error, BaseExceptionGroup):
             yield from leaves(error)
@@ -21,7 +21,8 @@ def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
 def log_failures(failures: BaseExceptionGroup[Exception]) -> None:
     """Log the exceptions that ended a connection.
 
-    The log gets only the type and the place of each, because a message could quote client data.
+    Only the type and the traceback of an exception are logged. Its message is omitted, because it
+    could quote client data.
     """
     for failure in leaves(failures):
         logger.error("a connection failed: %s", type(failure).__name__)

@@ -17,18 +17,18 @@ from ..protocol.response import HEAD_TOO_SLOW, MAX_HEAD, NOT_HTTP, Response
 from ..transport.base import Transport
 
 DRAIN_TIMEOUT: Final = 2.0
-"""Maximum time, in seconds, that a client takes to read the response and close the connection.
+"""Maximum time, in seconds, for the client to read the response and close the connection.
 
-If the relay closed a socket with unread data, the kernel would reset the connection, and the client
-could lose the response.
+The relay waits, because closing a socket with unread data resets the connection, and a reset could
+destroy the response before the client reads it.
 """
 
 
 class RequestReader:
     """Reader of one request head. The bytes after the head stay available in the transport.
 
-    The head is parsed inside `Transport.receive_until`, which makes its reads smaller if parsing
-    takes long. Therefore, many large heads do not delay other tasks.
+    The head is parsed inside `Transport.receive_until`, which reads less at a time if parsing takes
+    long, so that many large heads do not delay other tasks.
     """
 
     __slots__ = ("_done", "_found", "_parser", "_transport")
@@ -42,7 +42,7 @@ class RequestReader:
     def read_available(self) -> bool:
         """Read the available bytes without waiting. Return True if no more bytes are needed.
 
-        In most cases, the whole head is available, so that the caller needs no timeout.
+        Usually the whole head is available, so the caller does not have to wait with a timeout.
         """
         if self._transport.handshake_done:
             try:
@@ -67,7 +67,7 @@ class RequestReader:
     def result(self) -> Request | Response | None:
         """Return the request, or a response if the head is invalid or incomplete.
 
-        Return None if the client disconnected, or sent only empty lines. It then gets no response.
+        Return None if no response is due, because the client disconnected or sent only empty lines.
         """
         if isinstance(self._found, Request):
             self._transport.push_back(self._parser.trailing_data)
@@ -86,7 +86,7 @@ async def read_request(transport: Transport, handshake_timeout: float) -> Reques
     """Read one request head. The bytes after the head stay available in the transport.
 
     Return a response if the head is invalid, or is incomplete after ``handshake_timeout`` seconds.
-    Return None if the client disconnected, or sent only empty lines. It then gets no response.
+    Return None if no response is due, because the client disconnected or sent only empty lines.
     """
     reader = RequestReader(transport)
     if not reader.read_available():
@@ -99,7 +99,7 @@ async def send_response(transport: Transport, response: Response) -> None:
     with trio.move_on_after(DRAIN_TIMEOUT):
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await transport.send_all(response.encode(int(time.time())))
-            # Do not wait if the stream cannot half-close, because the client would wait until the
-            # relay closes the stream.
+            # If the stream cannot half-close, do not wait: the client itself may be waiting for
+            # the relay to close the stream.
             if transport.half_closeable:
                 await transport.drain_and_wait_eof()

@@ -1,7 +1,7 @@
 """Admit a client, and check that it may join the pair of its code.
 
-docs/protocol.md has the rules for the token. If a pair with a dead side uses the code, the relay
-evicts this pair first. The client then starts a new pair, and the rules for a new pair apply.
+If the code belongs to a pair with a dead side, the relay evicts that pair first. The client then
+starts a new pair, under the rules for new pairs. docs/protocol.md has the rules for the token.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def response_to(refusal: Refusal) -> Response:
 
 
 def with_token_detail(response: Response, token: bytes | None) -> Response:
-    """Return a response. If it is a 401, add a detail for the log: no token, or a wrong token."""
+    """Add a detail for the log to a 401 response: "no token" or "wrong token"."""
     if response.status is not HTTPStatus.UNAUTHORIZED:
         return response
     return replace(response, detail="no token" if token is None else "wrong token")
@@ -68,10 +68,11 @@ class Joined(NamedTuple):
 
 
 class Client(Protocol):
-    """Interface of a connection that `validate_request` uses."""
+    """The part of a connection that `validate_request` uses."""
 
     client: str
-    """Client address; "" if unknown."""
+    """Client address; "" if unknown. `validate_request` replaces the address of a trusted proxy
+    with the client address that the proxy reports."""
 
 
 def validate_request(
@@ -79,13 +80,13 @@ def validate_request(
 ) -> Handshake | Response:
     """Validate a request. If it asks for an upgrade, admit its client first.
 
-    The limits that depend only on the client address are checked first, because such a refusal
-    costs little CPU time.
+    Admission comes before validation, because admission needs only the client address. A client
+    that is not admitted therefore costs little CPU time.
     """
     if asks_for_websocket(request):
-        if state.proxies.reports(connection.client, request):
+        if request.is_forwarded and state.proxies.reports(connection.client):
             state.publish(ProxyNotTrusted(connection.client))
-        connection.client = state.proxies.client_of(connection.client, request)
+        connection.client = state.proxies.resolve(connection.client, request.forwarded_for)
         if state.refuses_sides:
             return RELAY_IS_STOPPING
         if refusal := state.admission.admit(connection, connection.client, trio.current_time()):
@@ -102,15 +103,15 @@ def must_wait(state: RelayState, code: str) -> bool:
 async def check_join(state: RelayState, code: str, authorization: int) -> Response | None:
     """Return the response that refuses a client; None if the client may join with the code now.
 
-    A pair with a dead side is evicted first. The result is valid only until the next checkpoint.
-    Until then, the caller must add the side to the pair.
+    A pair with a dead side is evicted first. The result is valid only until the next checkpoint, so
+    the caller must add the side to the pair before then.
     """
     reopened = state.pairs.find(code) is not None
     evicted = await evict_dead(state, code, authorization)
     pair = state.pairs.find(code)
     if pair is None:
-        # If a pair was evicted for this client, the new pair replaces it. So max_waiting does not
-        # apply.
+        # If a pair was evicted for this client, the new pair only replaces it, so max_waiting does
+        # not apply.
         waiting = 0 if evicted else state.pairs.waiting
         refusal = state.admission.check_new_code(authorization, waiting, reopened=reopened)
     elif pair.b is None:

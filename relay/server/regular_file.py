@@ -1,7 +1,7 @@
 """Read small regular files without blocking.
 
-A path may name another kind of file. Opening a FIFO blocks until another process opens it for
-writing, and a device may return endless data. Both would block the event loop.
+A path may name another kind of file. Opening a FIFO blocks until another process opens the FIFO for
+writing, and a device may return endless data. Either would block the event loop.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ KINDS: Final = {
 def read_regular_file(path: str, max_size: int) -> bytes:
     """Return the content of a regular file. Symbolic links are followed.
 
-    Raises OSError if the file cannot be read. Raises ValueError if the file is not a regular file,
-    or has more than ``max_size`` bytes. The message of the ValueError, such as "is a directory, not
-    a regular file", has no subject, so that the caller can put the path before it.
+    Raises OSError if the file cannot be read, and ValueError if the file is not a regular file or
+    has more than ``max_size`` bytes. The message of the ValueError, such as "is a directory, not a
+    regular file", has no subject, so that the caller can put the path before it.
     """
     # Check before opening, because opening a device can have side effects.
     require_regular(Path(path).stat().st_mode)

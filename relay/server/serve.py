@@ -1,11 +1,12 @@
 """Run a relay: `serve_relay`, and the handle that it reports.
 
-`run_relay` runs a relay in two nested nurseries. The outer nursery runs `connection_nursery`, a
-task that is shielded from cancellation. This task runs the epoll reader and the tasks of the
-connections. The inner nursery runs the accept loops and the sweeper, and ends first. So a shutdown,
-by handle or by cancellation, stops accepting while connection tasks still run. Each connection task
-must still send its client a close frame, and a cancelled task could not wait for the closing
-handshake. shutdown.py describes the phases of a shutdown.
+`run_relay` runs a relay in two nested nurseries. The inner nursery runs the accept loops and the
+sweeper. The outer nursery runs `connection_nursery`, a task that is shielded from cancellation and
+runs the epoll reader and the tasks of the connections.
+
+When the relay is stopped or cancelled, the inner nursery ends first, while the connection tasks
+still run. Each of them must send its client a close frame and wait for the closing handshake, which
+a cancelled task could not do. shutdown.py describes the phases of a shutdown.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import trio
 from ..events import Observer
 from ..pairing.sweeper import sweep
 from ..settings import RelaySettings
+from ..transport.accepted_socket import Accepted
 from ..transport.epoll_reader import EpollReader, open_epoll_reader
 from .accept import accept
 from .connection import Connection
@@ -32,8 +34,8 @@ DEFAULT_SETTINGS: Final = RelaySettings()
 class RelayHandle:
     """Handle of a running relay.
 
-    All methods must be called in the thread of the relay. Only `stop` waits, so no other method can
-    be cancelled.
+    Call all methods from the thread of the relay. Only `stop` waits, so only `stop` can be
+    cancelled.
     """
 
     def __init__(self, state: RelayState, address: tuple[str, int]) -> None:
@@ -60,14 +62,14 @@ class RelayHandle:
 
     @property
     def max_connections(self) -> int:
-        """Current limit of admitted connections; 0 means no limit."""
+        """Effective limit on admitted connections; 0 means no limit."""
         return self._state.admission.max_connections
 
     def open_pairs(self) -> list[OpenPair]:
         """Take a snapshot of the open pairs.
 
         Returns:
-            One item for each joined or waiting pair. The oldest pair is first.
+            One item for each waiting or joined pair, the oldest pair first.
         """
         return self._state.open_pairs(trio.current_time())
 
@@ -78,7 +80,8 @@ class RelayHandle:
             code: The code, without percent-encoding.
 
         Returns:
-            Ten hexadecimal digits. The key of the hash is random, and is lost when the relay ends.
+            Ten hexadecimal digits. After a restart of the relay, the code has another hash, because
+            the key of the hash is random.
         """
         return self._state.hash_code(code)
 
@@ -97,16 +100,19 @@ class RelayHandle:
     async def stop(self, *, close_listeners: bool = False) -> None:
         """Stop gracefully, and return when the relay has ended.
 
-        The relay refuses new sides with 503. After ``drain_delay``, it closes every side with 1001.
-        It begins with the sides that wait for a peer. Before the close frame, a side gets all data
-        that the relay has received for it. A client that does not answer delays the end by at most
-        ``close_timeout``. `serve_relay` then returns. Only the arguments of the first call have an
-        effect. Further calls wait for the same end. Cancelling a call does not undo the stop.
+        For ``drain_delay``, the relay refuses new sides with 503. It then closes every side with
+        1001, beginning with the sides that wait for a peer. Before its close frame, a side gets all
+        data that the relay has received for it. A client that does not answer delays the end by at
+        most ``close_timeout``. Finally, `serve_relay` returns.
+
+        Only the arguments of the first call have an effect; further calls wait for the same end.
+        Cancelling a call does not undo the stop.
 
         Args:
-            close_listeners: Stop accepting immediately, and skip ``drain_delay``. Use this if the
-                listening socket outlives the relay, so that new clients wait in its backlog for the
-                next relay. Connections accepted earlier are admitted and then closed with 1001.
+            close_listeners: True to stop accepting immediately, without ``drain_delay``. Pass True
+                if the listening socket outlives the relay, so that new clients wait in the backlog
+                of the socket for the next relay. Connections accepted earlier are still admitted,
+                and then closed with 1001.
         """
         self._state.request_stop(close_listeners=close_listeners)
         await self._state.ended.wait()
@@ -189,7 +195,7 @@ async def run_relay(
             stop_at_once(state)
 
 
-def start_connection(state: RelayState, connections: trio.Nursery, stream: trio.abc.Stream) -> None:
+def start_connection(state: RelayState, connections: trio.Nursery, stream: Accepted) -> None:
     """Register a new connection and start its task.
 
     The connection is registered before its task runs, so that every shutdown includes it.
@@ -205,7 +211,7 @@ async def connection_nursery(
     """Run the epoll reader and the connections, until ``over`` is set and no connection is open.
 
     The nursery is shielded, so that a cancelled relay can complete the closing handshake of each
-    connection. A closing handshake takes at most ``close_timeout``.
+    connection, which takes at most ``close_timeout``.
     """
     # If `start` was cancelled, no caller would set `over`, and the shielded task would never end.
     await trio.lowlevel.checkpoint_if_cancelled()

@@ -1,11 +1,14 @@
 """Stop a relay in phases.
 
-In the first phase, a graceful shutdown refuses new sides for ``drain_delay``, or closes the
-listeners. It then closes the sides that wait for a peer, and after them all other sides. It waits
-at most ``close_timeout`` until the clients have disconnected. Cancellation skips these phases. Both
-a graceful shutdown and a cancellation end in `stop_at_once`, which closes every side and cancels
-every connection. A closing handshake runs outside the cancel scope of its connection, but takes at
-most ``close_timeout``. So the relay ends in bounded time.
+A graceful shutdown first refuses new sides for ``drain_delay``. With ``close_listeners``, it closes
+the listeners instead. It then closes the sides that wait for a peer, and after them all other
+sides. It waits at most ``close_timeout`` for the clients to disconnect. Cancellation of the relay
+skips these phases.
+
+A graceful shutdown and a cancellation both end with `stop_at_once`, which closes every remaining
+side and cancels every connection. The closing handshakes still run, because they are outside the
+cancel scopes of the connections, but each of them takes at most ``close_timeout``. So the relay
+ends in bounded time.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ from .state import Phase, RelayState
 
 
 async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
-    """Refuse new sides or close the listeners, close all sides, and wait for the connections.
+    """Refuse new sides or close the listeners, then close all sides and wait until they are closed.
 
-    This takes at most ``drain_delay`` and ``close_timeout`` together.
+    This takes at most ``drain_delay`` plus ``close_timeout``.
     """
     state.enter(Phase.DRAINING)
     if state.close_listeners:
@@ -37,8 +40,8 @@ async def stop_gracefully(state: RelayState, accepting: Accepting) -> None:
         end_pairs(state)
         if state.close_listeners:
             await accepting.finished.wait()
-        # With closed listeners, every accepted connection is served to its end. Otherwise the relay
-        # does not wait for connections without a slot, such as connections in their handshake.
+        # If the listeners are closed, every accepted connection is served to its end. Otherwise,
+        # the relay does not wait for connections without a slot, such as those in their handshake.
         while state.admission.slots or (state.close_listeners and state.connections):
             await state.wait_for_release()
 
@@ -52,6 +55,6 @@ def stop_at_once(state: RelayState) -> None:
 
 
 def end_pairs(state: RelayState) -> None:
-    """End every pair."""
+    """End every pair, which closes both of its sides with 1001."""
     for pair in state.pairs:
         pair.end(Outcome.STOPPED)

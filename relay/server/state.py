@@ -18,6 +18,7 @@ from ..events import (
     TextDropped,
 )
 from ..limits.admission import AdmissionControl
+from ..limits.trusted_proxies import TrustedProxies
 from ..outcomes import Outcome
 from ..pairing.pair import Pair
 from ..pairing.rendezvous import Rendezvous
@@ -25,12 +26,11 @@ from ..protocol.handshake import Handshake, PlainRequest, parse_handshake, witho
 from ..protocol.request import Request
 from ..protocol.response import Response, health_response
 from ..settings import RelaySettings
+from ..transport.descriptor_limit import descriptor_limit
 from ..transport.epoll_reader import EpollReader
-from ..transport.socket_info import descriptor_limit
 from .accept import AcceptErrors
 from .code_hash import CodeHash
-from .forwarded_for import Proxies
-from .statistics import Counters, OpenPair, RelayStatistics
+from .statistics import Counters, OpenPair, RelayStatistics, traffic_of
 from .test_page import load_test_page
 from .token_file import read_token
 
@@ -50,10 +50,10 @@ class Phase(IntEnum):
 
 
 class Cancellable(Protocol):
-    """Interface of a connection that `RelayState` uses."""
+    """The part of a connection that `RelayState` uses."""
 
     def cancel(self) -> None:
-        """End the connection, except for its closing handshake."""
+        """End the connection, but let its closing handshake complete."""
 
 
 class RelayState:
@@ -73,7 +73,7 @@ class RelayState:
         """Epoll reader of the sockets of pairs; None on a platform without epoll."""
         self.pairs = Rendezvous()
         self.connections: set[Cancellable] = set()
-        """Open connections, including their closing handshakes."""
+        """Open connections, including those in their closing handshake."""
         self.admission = AdmissionControl(
             max_connections=settings.max_connections,
             max_waiting=settings.max_waiting,
@@ -82,7 +82,7 @@ class RelayState:
             descriptors=descriptor_limit(),
         )
         self.hash_code = CodeHash()
-        self.proxies = Proxies(settings.trusted_proxies)
+        self.proxies = TrustedProxies(settings.trusted_proxies)
         self.live_pairs: set[Pair] = set()
         """Pairs whose traffic is not yet part of the counters."""
         self.counters = Counters()
@@ -109,7 +109,7 @@ class RelayState:
         return True
 
     def add(self, connection: Cancellable) -> None:
-        """Register an accepted connection."""
+        """Register an accepted connection, and cancel it if the relay has already stopped."""
         self.connections.add(connection)
         self.counters.connections_accepted += 1
         if self.phase is Phase.STOPPED:
@@ -148,7 +148,7 @@ class RelayState:
         return self.phase is not Phase.RUNNING and not self.close_listeners
 
     def respond(self, request: Request) -> Handshake | Response:
-        """Return the handshake of an upgrade request, or the response to any other request."""
+        """Return the handshake of a valid upgrade request, or the response to any other request."""
         found = parse_handshake(
             request,
             strict_codes=self.settings.strict_codes,
@@ -164,7 +164,7 @@ class RelayState:
         return without_body_for_head(request, response)
 
     def publish(self, event: Event) -> None:
-        """Count an event, and pass it to the observer. Log an exception of the observer."""
+        """Count an event, and pass it to the observer, whose exceptions are only logged."""
         self.counters.on_event(event)
         if self._observer is not None:
             try:
@@ -183,7 +183,7 @@ class RelayState:
         self.publish(PairJoined(self.hash_code(pair.code), wait_time, pair.clients[1]))
 
     def report_text(self, pair: Pair) -> None:
-        """Publish `TextDropped`, once for each pair, if a text message of the pair was dropped."""
+        """Publish `TextDropped` if text of the pair was dropped; do so at most once per pair."""
         if not pair.text_reported and (sender := pair.text_sender):
             pair.text_reported = True
             self.publish(TextDropped(self.hash_code(pair.code), sender))
@@ -191,7 +191,7 @@ class RelayState:
     def note_ended(self, pair: Pair) -> None:
         """Publish the outcome of a pair, and move the pair's traffic to the counters."""
         self.report_text(pair)
-        pair.text_reported = True  # the closing handshake still counts text
+        pair.text_reported = True  # do not report text that arrives in the closing handshake
         self.live_pairs.discard(pair)
         now = trio.current_time()
         joined = now if pair.joined is None else pair.joined
@@ -208,7 +208,7 @@ class RelayState:
                     a.transport.seconds_blocked,
                 ),
                 clients=pair.clients,
-                **pair.traffic._asdict(),
+                **traffic_of(pair)._asdict(),
             )
         )
 
@@ -221,7 +221,7 @@ class RelayState:
             admitted=len(self.admission.slots),
             accepts_failed=self.accept_errors.count,
             draining=self.phase is not Phase.RUNNING,
-            **self.counters.snapshot(pair.traffic for pair in self.live_pairs),
+            **self.counters.snapshot(self.live_pairs),
         )
 
     def open_pairs(self, now: float) -> list[OpenPair]:
@@ -231,7 +231,7 @@ class RelayState:
                 pair=self.hash_code(pair.code),
                 joined=pair.b is not None,
                 age=now - pair.since,
-                bytes=pair.traffic.bytes,
+                bytes=traffic_of(pair).bytes,
                 clients=pair.clients,
             )
             for pair in self.pairs

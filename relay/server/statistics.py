@@ -1,6 +1,8 @@
 """Statistics of a relay, for its handle and for metrics.
 
-Pure. Each open pair counts its own traffic, and a snapshot adds up these counts.
+Pure. Events update the counters of a relay. The reframer of each side counts messages, and
+`traffic_of` reads these counts. A snapshot is the sum of the counters and
+the traffic of the open pairs, and changes neither.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..events import Event, PairEnded, RequestRefused, TakeoverChecked, TlsHandshakeFailed
 from ..outcomes import Outcome
-from ..pairing.traffic import Traffic
+from ..pairing.pair import Pair
+from ..protocol.frames import BINARY, TEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,8 @@ class RelayStatistics:
     connections_accepted: int = 0
     """Number of connections accepted since the start."""
     accepts_failed: int = 0
-    """Number of failed accepts. Reasons are a lack of descriptors or memory, or a failed client."""
+    """Number of failed accepts. An accept fails for lack of descriptors or memory, or because the
+    new connection has already failed."""
     requests_refused: Mapping[tuple[int, str], int] = field(default_factory=dict)
     """Number of refused requests for each status and reason."""
     pairs_ended: Mapping[Outcome, int] = field(default_factory=dict)
@@ -77,6 +81,35 @@ class OpenPair:
     """Addresses of the clients; "" if unknown."""
 
 
+class Traffic(NamedTuple):
+    """Traffic of one pair, or the sum for many pairs.
+
+    The first item of each tuple belongs to side A, the second to side B.
+    """
+
+    bytes: tuple[int, int] = (0, 0)
+    messages: tuple[int, int] = (0, 0)
+    text_messages_dropped: tuple[int, int] = (0, 0)
+
+    def plus(self, other: Traffic) -> Traffic:
+        """Return the sum of this traffic and ``other``, separately for each counter and side."""
+        pairs = zip(self, other, strict=True)
+        return Traffic(*((one[0] + two[0], one[1] + two[1]) for one, two in pairs))
+
+
+def traffic_of(pair: Pair) -> Traffic:
+    """Return the traffic of a pair. Early data is counted once side B has joined."""
+    a, b = pair.a, pair.b
+    if b is None:
+        return Traffic(text_messages_dropped=(a.reframer.message_counts[TEXT], 0))
+    counts = a.reframer.message_counts, b.reframer.message_counts
+    return Traffic(
+        bytes=(a.passed_on, b.passed_on),
+        messages=(counts[0][BINARY], counts[1][BINARY]),
+        text_messages_dropped=(counts[0][TEXT], counts[1][TEXT]),
+    )
+
+
 @dataclass(slots=True, eq=False)
 class Counters:
     """Counters of a relay since its start. Events update all but ``connections_accepted``."""
@@ -109,12 +142,12 @@ class Counters:
             case _:
                 pass  # no counter
 
-    def snapshot(self, open_pairs: Iterable[Traffic]) -> dict[str, Any]:
+    def snapshot(self, live_pairs: Iterable[Pair]) -> dict[str, Any]:
         """Return a copy of the counters, as keyword arguments for `RelayStatistics`.
 
-        The traffic of the open pairs, ``open_pairs``, is added to the copy.
+        The copy includes the traffic of ``live_pairs``, the pairs that are still open.
         """
         found = {each.name: getattr(self, each.name) for each in fields(self)}
-        traffic = reduce(Traffic.plus, open_pairs, found.pop("traffic"))
+        traffic = reduce(Traffic.plus, map(traffic_of, live_pairs), found.pop("traffic"))
         copies = {name: dict(n) if isinstance(n, dict) else n for name, n in found.items()}
         return {**copies, **traffic._asdict()}

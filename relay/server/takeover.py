@@ -9,12 +9,12 @@ from .state import RelayState
 
 
 async def evict_dead(state: RelayState, code: str, authorization: int) -> bool:
-    """Evict the pair with this code if one of its sides is dead. Return True if it was evicted.
+    """Evict the pair with this code if one of its sides is dead. Return True if this call did so.
 
     The relay pings the sides that may be dead, and waits at most ``takeover_timeout`` for answers.
     If a side does not answer, the pair ends and the code is free. Other clients that arrive with
-    the code during the check wait for its result. If the relay has a token, it pings a side only if
-    the new client or a side of the pair has shown the token.
+    the code during the check wait for its result. A relay with a token skips the check unless the
+    new client or a side of the pair has shown the token.
     """
     evicted, takeover_timeout = False, state.settings.takeover_timeout
     while takeover_timeout and (pair := state.pairs.find(code)) is not None:

@@ -1,7 +1,7 @@
-"""Load the page at /test, with which users test connections of their browser through the relay.
+"""Load the page at /test, which lets users test connections from their browser through the relay.
 
-The folder web/ contains the sources of the page. They are combined into one response, so that the
-page needs no other request, and works behind a proxy that maps a path prefix to the relay.
+The sources of the page, in the folder web/, are combined into one response. So the page needs no
+further requests, and works behind a proxy that maps a path prefix to the relay.
 """
 
 from __future__ import annotations
@@ -15,32 +15,25 @@ from ..settings import RelaySettings
 
 PATHS: Final = (b"/test", b"/test/")
 
-SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "view.js", "test.js")
-"""Files of the script in the page, in the order in which they are joined."""
+SCRIPTS: Final = ("qr_code.js", "side.js", "hints.js", "steps.js", "test.js")
+"""Files that are joined, in this order, into the script of the page."""
 
 
 def load_test_page(settings: RelaySettings) -> dict[bytes, Response]:
-    """Read the files of the page. Return the response with the page for each of its paths.
+    """Build the page from its files. Return a response with the page for each path in `PATHS`.
 
     The page asks the user for the token if the settings name a token file. Raises OSError if a file
     cannot be read.
     """
-    style = read("test.css")
-    script = "\n".join(map(read, SCRIPTS))
-    html = (
-        read("test.html")
-        .replace("/* style */", style)
-        .replace("/* script */", script)
-        .replace('data-token="no"', f'data-token="{"yes" if settings.token_file else "no"}"')
-    )
+    web = files(__package__) / "web"
+    script = "\n".join((web / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    html, style = ((web / name).read_text(encoding="utf-8") for name in ("test.html", "test.css"))
+    html = html.replace("/* style */", style).replace("/* script */", script)
+    if settings.token_file:
+        html = html.replace('data-token="no"', 'data-token="yes"')
     policy = (
         f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)};"
         " img-src data:; connect-src 'self'; require-trusted-types-for 'script';"
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return dict.fromkeys(PATHS, html_response(html, policy))
-
-
-def read(name: str) -> str:
-    """Return the content of a file in the folder web/."""
-    return files(__package__).joinpath("web", name).read_text(encoding="utf-8")

@@ -11,23 +11,23 @@ from typing import Final
 from .regular_file import read_regular_file
 
 MAX_SIZE: Final = 4096
-"""Maximum size, in bytes, of a token file. The token must fit into a request head."""
+"""Maximum size of a token file, in bytes. The token must fit into a request head."""
 
 MIN_LENGTH: Final = 16
-"""Minimum length, in characters, of a strong token. 16 hexadecimal digits have 64 bits."""
+"""Number of characters below which a token counts as weak. 16 hexadecimal digits have 64 bits."""
 
 TOKEN: Final = re.compile(rb"[!-~]+")
 """Syntax of a token: visible ASCII, as ``Authorization: Bearer`` and ``?token=`` permit."""
 
 WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-"""Byte order marks of UTF-16. The mark of UTF-32-LE begins with the first of them."""
+"""Byte order marks of UTF-16. The first one also matches the longer mark of UTF-32-LE."""
 
 
 def read_token(path: str) -> bytes:
     """Read the token from a file.
 
-    Raises OSError or ValueError, with the path and the problem, if the file cannot be read or does
-    not contain exactly one token. The error messages do not quote the content.
+    Raises OSError if the file cannot be read, and ValueError if it does not contain exactly one
+    token. The message has the path and the problem, but does not quote the content.
     """
     try:
         return token_in(read_regular_file(path, MAX_SIZE))
@@ -49,7 +49,7 @@ def token_weaknesses(path: str) -> list[str]:
 
 
 def token_in(content: bytes) -> bytes:
-    """Return the token in the content of a file, without a byte order mark and outer white space.
+    """Return the token in the content of a file, without byte order mark or outer white space.
 
     Raises ValueError if the content is not exactly one token. The message, such as "is empty", has
     no subject, so that the caller can put the path before it.

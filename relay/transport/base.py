@@ -2,7 +2,7 @@
 
 A `Transport` adds guarantees that a `trio.abc.Stream` does not give:
 
-- The bytes of each write stay together and in order. A write needs a lock only if the stream is
+- The bytes of each write stay together and in order. A write needs a lock only while the stream is
   blocked.
 - A writer may be cancelled at any time. Its unsent bytes are buffered, and are sent before the next
   write. So each frame is sent completely, and a close frame is never sent within another frame.
@@ -20,9 +20,10 @@ from contextlib import suppress
 
 import trio
 
+from .accepted_socket import Socket
 from .epoll_reader import EpollReader
 from .read_size import READ_SIZE, ReadSize
-from .socket_info import AckState, ack_state, pending, socket_of, unsent_bytes
+from .socket_info import AckState, ack_state, pending, unsent_bytes
 from .tls_failure import HandshakeFailure, TlsFailure
 
 
@@ -37,7 +38,6 @@ class Transport(trio.abc.AsyncResource):
         "_pushed_back",
         "_size",
         "_socket",
-        "_stream",
         "_unsent",
         "broken",
         "failure",
@@ -48,11 +48,10 @@ class Transport(trio.abc.AsyncResource):
     )
 
     def __init__(
-        self, stream: trio.abc.Stream, nursery: trio.Nursery, reader: EpollReader | None = None
+        self, sock: Socket | None, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        """Wrap a stream. ``nursery`` runs the writes that no task waits for."""
-        self._stream = stream
-        self._socket = socket_of(stream)
+        """Store the socket, if any. ``nursery`` runs the writes that no task waits for."""
+        self._socket = sock
         self._nursery = nursery
         self._epoll_reader = reader
         self._size = ReadSize()
@@ -61,15 +60,15 @@ class Transport(trio.abc.AsyncResource):
         self._deferred = b""
         self._completed_writes = 0
         self.handshake_done = True
-        """True if frames can be sent. It is False only while a TLS handshake is incomplete."""
+        """True if frames can be sent; False only while a TLS handshake is incomplete."""
         self.heard = False
         """True if the client sent at least one byte of the TLS handshake."""
         self.failure = HandshakeFailure(TlsFailure.TIMEOUT)
-        """Cause of a failed TLS handshake: a timeout unless `handshake` sets another cause."""
+        """Cause of a failed TLS handshake: a timeout, unless `handshake` sets another cause."""
         self.overhead = 0
         """Number of bytes that TLS added to the received plaintext."""
         self.broken = False
-        """True after a read or a write failed. No more bytes can be sent."""
+        """True once a read or a write has failed. From then on, no bytes can be sent."""
         self.seconds_blocked = 0.0
         """Total time, in seconds, that writers waited because the stream was blocked."""
 
@@ -98,7 +97,11 @@ class Transport(trio.abc.AsyncResource):
 
     @property
     def ack_state(self) -> AckState:
-        """Acknowledgements of the client's kernel. Each completed write adds one to its bytes."""
+        """Acknowledgements from the client's kernel.
+
+        Each completed write also adds 1 to `AckState.acked_bytes`. A stream without a socket gets
+        no acknowledgements from a kernel, so completed writes are its only sign of progress.
+        """
         found = AckState() if self._socket is None else ack_state(self._socket)
         return AckState(
             found.acked_bytes + self._completed_writes,
@@ -107,12 +110,12 @@ class Transport(trio.abc.AsyncResource):
         )
 
     @property
+    @abstractmethod
     def half_closeable(self) -> bool:
         """True if the stream can end its send direction and still receive data.
 
         A `trio.SSLStream` cannot do this.
         """
-        return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     async def drain_and_wait_eof(self) -> None:
         """End the send direction, then discard received bytes until the client ends its stream.
@@ -125,13 +128,12 @@ class Transport(trio.abc.AsyncResource):
             await self.send_eof()
             await self.receive_until(is_end, READ_SIZE)
 
+    @abstractmethod
     async def send_eof(self) -> None:
         """End the send direction if `half_closeable` is True. Otherwise, do nothing."""
-        if isinstance(self._stream, trio.abc.HalfCloseableStream):
-            await self._stream.send_eof()
 
     async def wait_hangup(self) -> None:
-        """Wait, without reading, until the client ends its stream. Set `broken` if it was a reset.
+        """Wait, without reading, until the client ends its stream. Set `broken` after a reset.
 
         Wait forever if the platform or the stream does not report the end of the stream.
         """
@@ -142,15 +144,11 @@ class Transport(trio.abc.AsyncResource):
         except OSError:  # no descriptor can be added to the epoll set
             await trio.sleep_forever()
 
-    async def aclose(self) -> None:
-        """Close the stream gracefully, or immediately if cancelled."""
-        await self._stream.aclose()
-
     async def handshake(self) -> None:
         """Do the TLS handshake, if the transport uses TLS.
 
-        No other method may read or write before. Raises trio.BrokenResourceError if the handshake
-        fails.
+        No other method may read or write before this one returns. Raises trio.BrokenResourceError
+        if the handshake fails.
         """
 
     @abstractmethod
@@ -163,11 +161,11 @@ class Transport(trio.abc.AsyncResource):
         """
 
     async def receive_until(self, take: Callable[[bytes], bool], max_bytes: int) -> None:
-        """Read repeatedly, and call ``take`` with the bytes of each read, until it returns True.
+        """Read repeatedly and pass the bytes of each read to ``take``, until ``take`` returns True.
 
         ``take`` must not wait. It gets b"" at the end of the stream. A read returns at most
         ``max_bytes``. If ``take`` needs too much time, the next reads are smaller, so that other
-        tasks can run earlier. Cancellation and exceptions are as in `receive_some`.
+        tasks can run sooner. Cancellation and exceptions are as in `receive_some`.
         """
         over, size = False, self._size
         while not over:
@@ -179,7 +177,7 @@ class Transport(trio.abc.AsyncResource):
     def look(self, max_bytes: int) -> bytes | None:
         """Read at most ``max_bytes`` without waiting. Return None if no bytes are available.
 
-        A generic stream cannot be read without waiting, so that its result is always None. Raises
+        The result is always None for a generic stream, which cannot be read without waiting. Raises
         trio.BrokenResourceError if the stream failed.
         """
         return None
@@ -207,8 +205,8 @@ class Transport(trio.abc.AsyncResource):
         """Send complete frames without waiting.
 
         While writes are blocked, the frames are deferred to the next frame boundary, and replace
-        any frames that are already deferred. If a write fails, the next read raises its error, and
-        not this method.
+        any frames that are already deferred. This method does not raise the error of a failed
+        write; the next read raises it.
         """
         if self.write_blocked:
             self._deferred = data
@@ -234,5 +232,5 @@ class Transport(trio.abc.AsyncResource):
 
 
 def is_end(data: bytes) -> bool:
-    """Return True if ``data`` is b"", which means the end of the stream."""
+    """Return True if ``data`` is b"", which is the end of the stream."""
     return not data

@@ -1,14 +1,13 @@
 """Query the kernel for facts about a socket: queues, acknowledgements and peer address.
 
 Keepalive and takeover checks query the queues and the acknowledgements. Forwarding a message needs
-no query. If the platform or the stream does not report a fact, the query returns a default value
-with which no check ends a side.
+no query. If the platform or the stream does not report a fact, the query returns a default value,
+which never causes a check to end a side.
 """
 
 from __future__ import annotations
 
 import fcntl
-import resource
 import termios
 from contextlib import suppress
 from struct import Struct
@@ -17,6 +16,8 @@ from typing import Final, NamedTuple
 
 import trio
 
+from .accepted_socket import AcceptedSocket, Socket
+
 # Fields of struct tcp_info in linux/tcp.h: tcpi_retransmits, tcpi_probes, tcpi_last_ack_recv in
 # milliseconds, tcpi_bytes_acked.
 TCP_INFO: Final = Struct("=2xBB52xI60xQ")
@@ -24,24 +25,24 @@ COUNT: Final = Struct("i")
 
 
 class AckState(NamedTuple):
-    """Facts about the acknowledgements that the client's kernel sent."""
+    """Acknowledgements that the client's kernel has sent."""
 
     acked_bytes: int = 0
     """Count that increases with each acknowledged byte; 0 if unknown."""
     seconds_since_ack: float = 0.0
     """Seconds since the last acknowledgement; 0 if all probes are acknowledged.
 
-    The client's kernel acknowledges data even if the client's program does not read. So a large
-    value means that the network or the client's machine has failed.
+    The client's kernel sends acknowledgements even if the client's program does not read. So a
+    large value means that the network or the client's machine has failed.
     """
     unacked_probes: int = 0
     """Number of unacknowledged probes, that is, retransmissions and zero-window probes."""
 
 
-def socket_of(stream: trio.abc.AsyncResource) -> trio.socket.SocketType | None:
+def socket_of(stream: trio.abc.AsyncResource) -> Socket | None:
     """Return the socket of a stream, with or without TLS; None if there is no socket."""
     stream = getattr(stream, "transport_stream", stream)  # the stream below TLS
-    return stream.socket if isinstance(stream, trio.SocketStream) else None
+    return stream.socket if isinstance(stream, AcceptedSocket | trio.SocketStream) else None
 
 
 def peer_address(stream: trio.abc.AsyncResource) -> tuple[int, str]:
@@ -60,18 +61,11 @@ def peer_address(stream: trio.abc.AsyncResource) -> tuple[int, str]:
     return sock.family, address
 
 
-def descriptor_limit() -> int:
-    """Return the descriptor limit of this process (RLIMIT_NOFILE); 0 means no limit."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 0 if limit == resource.RLIM_INFINITY else limit
+def ack_state(sock: Socket) -> AckState:
+    """Return the acknowledgements that a socket has received.
 
-
-def ack_state(sock: trio.socket.SocketType) -> AckState:
-    """Return the acknowledgements for a socket.
-
-    For a TCP socket on Linux, TCP_INFO reports the acknowledgements. For any other socket,
-    `AckState.acked_bytes` is the negative number of bytes in the send queue. While the client
-    reads, this number rises towards 0.
+    For a TCP socket on Linux, TCP_INFO reports them. For any other socket, `AckState.acked_bytes`
+    is minus the number of bytes in the send queue, so it rises towards 0 while the client reads.
     """
     try:
         info = sock.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_INFO, TCP_INFO.size)
@@ -82,17 +76,17 @@ def ack_state(sock: trio.socket.SocketType) -> AckState:
     return AckState(acked, silence / 1000 if unacked else 0.0, unacked)
 
 
-def unsent_bytes(sock: trio.socket.SocketType) -> int:
+def unsent_bytes(sock: Socket) -> int:
     """Return the number of bytes in the send queue of a socket (tcp(7), unix(7))."""
     return read_count(sock, termios.TIOCOUTQ)
 
 
-def pending(sock: trio.socket.SocketType) -> int:
+def pending(sock: Socket) -> int:
     """Return the number of bytes in the receive queue of a socket (tcp(7), unix(7))."""
     return read_count(sock, termios.FIONREAD)
 
 
-def read_count(sock: trio.socket.SocketType, request: int) -> int:
+def read_count(sock: Socket, request: int) -> int:
     """Return the byte count that an ioctl request reports, or 0 if the ioctl fails."""
     try:
         (count,) = COUNT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(COUNT.size)))

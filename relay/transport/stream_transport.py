@@ -6,23 +6,25 @@ import trio
 
 from .base import Transport
 from .epoll_reader import EpollReader
+from .socket_info import socket_of
 from .tls_failure import classify_failure
 
 
 class StreamTransport(Transport):
     """Transport over a generic `trio.abc.Stream`.
 
-    If the stream's `send_all` is cancelled, an unknown part of its data has been sent. So the
-    writers do not call `send_all`. A task in ``nursery`` calls it, and the cancellation of a writer
-    does not cancel this task.
+    After `send_all` of a stream has been cancelled, it is unknown how much of the data was sent. So
+    the writers do not call `send_all` themselves: a task in ``nursery`` does, and the cancellation
+    of a writer does not cancel this task.
     """
 
-    __slots__ = ("_flushed",)
+    __slots__ = ("_flushed", "_stream")
 
     def __init__(
         self, stream: trio.abc.Stream, nursery: trio.Nursery, reader: EpollReader | None = None
     ) -> None:
-        super().__init__(stream, nursery, reader)
+        super().__init__(socket_of(stream), nursery, reader)
+        self._stream = stream
         self._flushed: trio.Event | None = None
         self.handshake_done = not isinstance(stream, trio.SSLStream)
 
@@ -35,6 +37,10 @@ class StreamTransport(Transport):
                 self.failure = classify_failure(error.__cause__)
                 raise
             self.handshake_done = True
+
+    @property
+    def half_closeable(self) -> bool:
+        return isinstance(self._stream, trio.abc.HalfCloseableStream)
 
     @property
     def write_blocked(self) -> bool:
@@ -81,9 +87,13 @@ class StreamTransport(Transport):
             data, self._deferred = self._deferred, b""
         return data
 
+    async def send_eof(self) -> None:
+        if isinstance(self._stream, trio.abc.HalfCloseableStream):
+            await self._stream.send_eof()
+
     async def aclose(self) -> None:
-        # A graceful close of an `SSLStream` would start the TLS handshake again.
+        # After a failed TLS handshake, a graceful close would start the handshake again.
         if self.handshake_done:
-            await super().aclose()
+            await self._stream.aclose()
         else:
             await trio.aclose_forcefully(self._stream)

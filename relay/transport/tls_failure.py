@@ -1,7 +1,7 @@
 """Classify failed TLS handshakes for logs and metrics.
 
-Pure. The result depends only on the reason code of the OpenSSL error. Reason codes come from a
-fixed table, so the result contains no data from the client.
+Pure. The result depends only on the reason code of the OpenSSL error. OpenSSL has a fixed table of
+reason codes, so the result contains no data from the client.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class TlsFailure(StrEnum):
     NO_SHARED_VERSION = "no_shared_version"
     """The client offered no TLS version that the relay accepts."""
     NO_SHARED_CIPHER = "no_shared_cipher"
-    """The client offered no cipher suite, group or signature algorithm that the relay accepts."""
+    """The client and the relay share no cipher suite, no group or no signature algorithm."""
     CERTIFICATE_REFUSED = "certificate_refused"
     """The client sent an alert because it does not accept the relay's certificate."""
     CLIENT_ALERT = "client_alert"
@@ -36,7 +36,7 @@ class TlsFailure(StrEnum):
 
 
 class HandshakeFailure(NamedTuple):
-    """Kind of failure of a TLS handshake, and the reason from OpenSSL; "" if there is no reason."""
+    """Kind of a failed TLS handshake, and the reason from OpenSSL; "" if there is no reason."""
 
     kind: TlsFailure
     detail: str = ""
@@ -58,7 +58,7 @@ KIND_OF_REASON: Final = {
 }
 
 ALERT: Final = "_ALERT_"
-"""Text in the reason codes of alerts from the client, such as TLSV1_ALERT_UNKNOWN_CA."""
+"""Part of a reason code that marks an alert of the client, as in TLSV1_ALERT_UNKNOWN_CA."""
 
 VERSION_ALERTS: Final = {"PROTOCOL_VERSION"}
 CERTIFICATE_ALERTS: Final = {
@@ -72,7 +72,7 @@ CERTIFICATE_ALERTS: Final = {
 
 
 def classify_failure(error: BaseException | None) -> HandshakeFailure:
-    """Return the kind and the reason of a failed handshake. An error without reason is a reset."""
+    """Return the kind and the reason of a failure. An error without a reason counts as a reset."""
     if error is None or not hasattr(error, "reason"):
         return HandshakeFailure(TlsFailure.RESET)
     reason = error.reason or ""

@@ -1,17 +1,18 @@
 """Transport over the descriptor of a socket, with the relay's own TLS.
 
-An `ssl.SSLObject` does no I/O. It reads ciphertext from one buffer and writes ciphertext to another
-buffer. `SocketTransport` reads and writes the descriptor. This module decrypts within each read,
-and encrypts once the socket has accepted all earlier ciphertext.
+An `ssl.SSLObject` does no I/O: it takes received ciphertext from one buffer, and puts ciphertext to
+send into another. `SocketTransport` reads and writes the descriptor. This module decrypts as part
+of each read, and encrypts once the socket has accepted all earlier ciphertext.
 
 - Each read processes all received ciphertext, because epoll does not report ciphertext that is
   already in a buffer. Plaintext that exceeds the caller's limit is kept in `_pushed_back`.
-- Frames that are sent while the socket is full are buffered as plaintext. So a deferred frame can
-  still be replaced, and a record is encrypted only when it is written.
-- OpenSSL never shrinks its buffers. They stay small, because they get at most one record at a time.
-- A read may produce records, such as the reply to a KeyUpdate. These records are sent immediately,
-  or after the ciphertext that is already buffered. If a client causes more than `MAX_REPLIES` bytes
-  of such records and reads none of them, the relay disconnects the client.
+- Frames that are sent while the socket is full are buffered as plaintext, so that a deferred frame
+  can still be replaced. They are encrypted when they are written.
+- OpenSSL never shrinks its buffers. The buffers stay small because at most one record at a time is
+  written into them.
+- OpenSSL replies to some received records, such as a KeyUpdate. A reply is sent immediately, or
+  after the ciphertext that is already buffered. If a client causes more than `MAX_REPLIES` bytes of
+  replies and reads none of them, the relay disconnects the client.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from typing import Any, Final
 
 import trio
 
+from .accepted_socket import Socket
 from .epoll_reader import EpollReader
-from .registration import Take
+from .epoll_registration import Take
 from .socket_transport import SocketTransport
 from .tls_failure import classify_failure
 
@@ -33,25 +35,14 @@ RECORD: Final = 16 * 1024
 """Maximum size, in bytes, of the plaintext in one TLS record (RFC 8446 section 5.1)."""
 
 MAX_REPLIES: Final = 64 * 1024
-"""Maximum total size, in bytes, of the records that reads produce while writes are blocked."""
-
-
-class TLSSocket(trio.abc.AsyncResource):
-    """An accepted socket before the TLS handshake, with the TLS context for the connection."""
-
-    def __init__(self, transport_stream: trio.SocketStream, context: ssl.SSLContext) -> None:
-        self.transport_stream = transport_stream
-        self.context = context
-
-    async def aclose(self) -> None:
-        await self.transport_stream.aclose()
+"""Maximum total size, in bytes, of the unsent replies to received TLS records."""
 
 
 class TLSTransport(SocketTransport):
     """TLS server over a TCP or Unix socket.
 
-    The client's stream ends with close_notify, or with the end of the TCP stream. Unless the
-    connection failed, the relay sends close_notify after the last frame.
+    A close_notify from the client ends the client's stream, and so does the end of the TCP stream.
+    Unless the connection failed, the relay sends close_notify after the last frame.
     """
 
     __slots__ = (
@@ -65,11 +56,15 @@ class TLSTransport(SocketTransport):
     )
 
     def __init__(
-        self, stream: TLSSocket, nursery: trio.Nursery, reader: EpollReader | None = None
+        self,
+        sock: Socket,
+        context: ssl.SSLContext,
+        nursery: trio.Nursery,
+        reader: EpollReader | None = None,
     ) -> None:
-        super().__init__(stream.transport_stream, nursery, reader)
+        super().__init__(sock, nursery, reader)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = stream.context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._handshake_complete = False  # True once the handshake is complete
         self._ended = False  # True if no plaintext follows `_pushed_back`
         self._failed = False  # True if no plaintext follows `_pushed_back` because of an error
@@ -108,13 +103,16 @@ class TLSTransport(SocketTransport):
         await self.flush()
 
     def _step(self, data: bytes) -> bool:
-        """Continue the handshake. Return True if the handshake ended, or if the socket is full."""
+        """Continue the handshake with received bytes; b"" is the end of the stream.
+
+        Return True if the handshake has succeeded or failed, or if the socket is full.
+        """
         if data:
             self.heard = True
             self._incoming.write(data)
         elif self.heard:
             self._incoming.write_eof()
-        else:  # the client closed before its first byte: send no alert
+        else:  # the client ended its stream before its first byte: send no alert
             self._failed = True
             return True
         try:
@@ -149,10 +147,11 @@ class TLSTransport(SocketTransport):
         return bool(self._pushed_back) or self._ended or self._failed
 
     def _decrypt(self, data: bytes) -> bytes:
-        """Decrypt received bytes. The argument b"" is the end of the TCP stream, and sets `_ended`.
+        """Return the plaintext of received bytes; b"" if they complete no record.
 
-        Returns b"" if no record is complete. After an invalid record, this sends an alert and sets
-        `_failed`. `_read_now` then returns the plaintext before this record, and raises afterwards.
+        At the end of the TCP stream, ``data`` is b"", and this method sets `_ended`. For an invalid
+        record, the relay sends an alert, and this method sets `_failed`. `_read_now` then returns
+        the plaintext before this record, and raises an exception when it is called again.
         """
         if not data:
             self._ended = True
@@ -174,8 +173,8 @@ class TLSTransport(SocketTransport):
         """Return the plaintext of all complete records. Set `_ended` after close_notify."""
         plaintext = b""
         try:
-            # OpenSSL takes only one record at a time from the buffer. So no plaintext is left when
-            # the buffer is empty, and no further read has to raise SSLWantReadError.
+            # OpenSSL takes only one record at a time from the buffer. So once the buffer is empty,
+            # no plaintext is left, and a further read would only raise SSLWantReadError.
             while self._incoming.pending and not self._ended:
                 if piece := self._tls.read(RECORD):
                     plaintext = plaintext + piece if plaintext else piece
@@ -189,7 +188,7 @@ class TLSTransport(SocketTransport):
         return plaintext
 
     def _reply(self) -> None:
-        """Send TLS replies, such as to a KeyUpdate. Set `_failed` if too many are unsent."""
+        """Send the replies to received TLS records. Set `_failed` if too many bytes are unsent."""
         if not self._unsent:
             self.send_deferred(b"")
         elif self._outgoing.pending > MAX_REPLIES:
@@ -206,7 +205,7 @@ class TLSTransport(SocketTransport):
         return self._encrypt(data)
 
     def _encrypt(self, data: bytes) -> bytes:
-        """Encrypt data. Return OpenSSL's pending records, such as an alert, and the new records."""
+        """Encrypt data. Return the records, and before them any pending ones, such as an alert."""
         try:
             if len(data) <= RECORD:
                 if data:

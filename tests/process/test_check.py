@@ -13,8 +13,8 @@ import trio
 
 from relay import RelaySettings
 from relay.cli import main
-from relay.cli.check import describe_certificate
 from relay.cli.options import flags_of
+from relay.cli.start import describe_certificate
 from relay.daemon import run as daemon
 from relay.daemon.certificate_expiry import Certificate as Facts
 from relay.daemon.settings import DaemonSettings

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from relay import RelayHandle, serve_relay
 from relay.cli.health import Health, check_health, health
+from relay.cli.http_client import local_target, parse_target
 from relay.cli.options import WrongUsage
-from relay.cli.url import local_target, parse_target
 from relay.client.dial import ConnectTarget, client_context
 from relay.daemon.settings import DaemonSettings
 from tests.support.ports import reserved_port

@@ -86,6 +86,7 @@ async def test_hostile_relay(node: NodeRuntime) -> None:
     reason = "another host may use this link: a peer connected and is no guest"
     assert facts["anotherHost"] == {"sent": [0], "reasons": [reason]}
     assert facts["thirdMessageEndsConnection"]
+    assert facts["earlyMessages"] == 2
     assert 100_000 < facts["tinyMessages"] < 200_000
     assert 100 < facts["attempts"] < 200
 

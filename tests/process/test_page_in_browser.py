@@ -16,8 +16,9 @@ from tests.support.chromium import Chromium, Page, run_chromium
 
 TOKEN = "token-of-the-test-page"  # noqa: S105 - of this test
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
-STATES = "[...document.querySelectorAll('#steps .state')].map((each) => each.innerText).join(' ')"
+STATES = "[...document.querySelectorAll('#steps span')].map((each) => each.innerText).join(' ')"
 OVER = "!['', 'running'].includes(document.querySelector('#verdict').className)"
+IDLE = "document.querySelector('#skip').checkVisibility()"
 ENOUGH = "works " * 6 + "skipped works"
 """States of the steps if all but the idle minute were tested."""
 
@@ -76,9 +77,9 @@ async def serve_proxy(
 
 async def run_to_end(page: Page, *, skip: bool = True) -> None:
     """Wait until the test of a page is over, without the idle minute."""
-    await page.wait_for(f"document.querySelector('#skip') || {OVER}")
-    if skip:
-        await page.evaluate("document.querySelector('#skip')?.click()")
+    await page.wait_for(f"{IDLE} || {OVER}")
+    if skip and await page.evaluate(IDLE):
+        await page.click("#skip")
     await page.wait_for(OVER)
 
 
@@ -87,15 +88,15 @@ async def test_one_device(browser: Chromium, nursery: trio.Nursery) -> None:
     page = await browser.open(f"http://127.0.0.1:{await serve(nursery)}/test")
     for _ in range(2):
         await page.click("#alone")
-        await page.wait_for("document.querySelector('#skip')")
+        await page.wait_for(IDLE)
         assert await page.text("#title") == "Testing: an idle minute"
         await page.wait_for("document.querySelector('progress').value > 1")
         await run_to_end(page)
         assert await page.evaluate(STATES) == ENOUGH
         assert await page.text("#title") == "Everything that was tested works"
-        assert await page.evaluate("document.querySelectorAll('.chart rect').length") == 20
+        assert await page.evaluate("document.querySelectorAll('#chart rect').length") == 20
     await page.click("#alone")
-    await page.wait_for("document.querySelector('#skip')")
+    await page.wait_for(IDLE)
     await page.advance_clock(59)
     await run_to_end(page, skip=False)
     assert await page.text("#title") == "Everything works"
@@ -131,7 +132,7 @@ async def test_second_device_is_late(browser: Chromium, nursery: trio.Nursery) -
     await first.wait_for("!document.querySelector('#invitation').hidden")
     link = await first.text("#link")
     await browser.open(link)
-    await first.wait_for("document.querySelector('#skip')")
+    await first.wait_for(IDLE)
     third = await browser.open(link)
     await third.wait_for(OVER)
     assert "the pair is full" in await third.text("#cause")

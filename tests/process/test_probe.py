@@ -10,7 +10,7 @@ import trio.testing
 
 from relay import RelaySettings
 from relay.cli.health import Health
-from relay.cli.probe.dial import Awaited
+from relay.cli.probe.client import Awaited
 from relay.cli.probe.runner import Result
 from tests.support.probe_proxies import (
     CountingStream,

@@ -433,7 +433,7 @@ class TestSecrets:
                 while b"#k=" not in received or not received.endswith(b"\n"):
                     received += await trio.to_thread.run_sync(os.read, screen, 65536)
             output = received.decode()
-            assert output.count("\x1b[38;5;16;48;5;231m") > 15
+            assert output.count("\x1b[38;5;231;48;5;16m") > 15
             found = re.search(r"ws://\S+#k=\S{43}", output)
             assert found is not None
             done = await pipe(tmp_path, b"hello", link=found[0])

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.transport.socket_info import descriptor_limit
+from relay.transport.descriptor_limit import descriptor_limit
 from tests.support.raw_client import Client, encode_close
 from tests.support.running_relay import WatchedRelay, exchange, running
 

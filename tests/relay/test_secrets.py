@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from relay import Event, RelayHandle, RelaySettings, RelayStatistics, serve_relay
-from relay.cli.url import parse_target
+from relay.cli.http_client import parse_target
 from relay.client.url import parse_url
 from relay.daemon.log_observer import LogObserver
 from relay.daemon.process_metrics import ProcessStatistics

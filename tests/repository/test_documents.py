@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,13 @@ import pytest
 import relay.daemon.log_observer
 import relay.daemon.process_log
 from relay import Outcome, RelaySettings, RelayStatistics, TlsFailure
-from relay.cli.endpoint import commands
-from relay.cli.endpoint.variables import SECRET_VARIABLES
+from relay.cli.endpoint.options import (
+    SECRET_VARIABLES,
+    ForwardOptions,
+    Options,
+    PipeOptions,
+    ShareOptions,
+)
 from relay.cli.options import flags_of, variable_of
 from relay.daemon.effective_limits import LIMITS, effective_limits
 from relay.daemon.process_metrics import ProcessStatistics
@@ -115,11 +120,14 @@ def test_kinds_of_failed_handshakes() -> None:
     assert rows == [kind.value for kind in TlsFailure]
 
 
-@pytest.mark.parametrize("command", ["share", "pipe", "forward"])
-def test_options_of_endpoints(command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [("share", ShareOptions), ("pipe", PipeOptions), ("forward", ForwardOptions)],
+)
+def test_options_of_endpoints(command: str, kind: type[Options]) -> None:
     """The flags of an endpoint's command in the documents exist, and share.md has all of them."""
-    parameters = inspect.signature(getattr(commands, command)).parameters
-    flags = {f"--{name.replace('_', '-')}" for name in parameters if name not in ARGUMENTS}
+    names = {it.name for it in fields(kind)} - ARGUMENTS
+    flags = {f"--{name.replace('_', '-')}" for name in names}
     for document in DOCUMENTS:
         for line in re.findall(rf"arc-relay {command} (.*)", document.read_text()):
             named = line.partition(" -- ")[0].partition("|")[0]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import is_dataclass
+from pathlib import Path
 
 import pytest
 
-from proof.model.__main__ import FAULT, MODEL, Check, Found, faults, parse
+from proof.model.__main__ import BASE, FAULT, MODEL, Found, faults, parse
 
 TEXT = MODEL.read_text()
+DOCUMENT = Path(__file__).parents[2] / "docs/reliability.md"
 PLACES = sorted(set(re.findall(r"/\* (\w+)/(\w+)\.py: ([\w.]+)", TEXT)))
 
 OUTPUT = """\
@@ -53,9 +55,18 @@ def test_faults() -> None:
         assert len(re.findall(rf"\b{name}\b", TEXT)) > 1
 
 
+def test_document_has_checks() -> None:
+    """docs/reliability.md has a row for each check that the command prints."""
+    document = DOCUMENT.read_text()
+    for check in (*BASE, *faults()):
+        assert re.search(rf"^\| {re.escape(check.title)} \| [\d,]+ \|$", document, re.MULTILINE)
+
+
 def test_result() -> None:
-    """The result is that of the output; a search that was cut off has none."""
+    """The result is that of the output. A search that left out runs or statements has none."""
     assert parse(OUTPUT) == Found(1, 2873, 0.01, "assertion violated (sides[p]<=2)")
-    with pytest.raises(ValueError, match="too small"):
-        parse(OUTPUT.replace("errors: 1", "errors: 0") + "error: max search depth too small")
-    assert Check("title", 3, 0).fault == 0
+    complete = OUTPUT.replace("errors: 1", "errors: 0")
+    assert parse(complete + '\trelay.pml:137, state 216, "-end-"\n').errors == 0
+    for cut_off in ("error: max search depth too small", '\trelay.pml:9, state 12, "p = c"\n'):
+        with pytest.raises(ValueError, match=re.escape(cut_off)):
+            parse(complete + cut_off)

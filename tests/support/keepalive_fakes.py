@@ -8,7 +8,9 @@ from itertools import cycle
 from hypothesis import strategies as st
 
 from relay import RelaySettings
+from relay.outcomes import Outcome
 from relay.pairing.keepalive import KeepaliveResult, KeepaliveState
+from relay.pairing.stall import is_stalled
 
 START = 1000.0
 INTERVAL, TIMEOUT, STALL = 16.0, 20.0, 48.0
@@ -17,8 +19,11 @@ STEP = 1.0
 SETTINGS = RelaySettings(ping_interval=INTERVAL, ping_timeout=TIMEOUT, stall_timeout=STALL)
 ROUNDING = 1e-6
 
-OK, PING = KeepaliveResult.OK, KeepaliveResult.PING
-UNRESPONSIVE, STALLED = KeepaliveResult.UNRESPONSIVE, KeepaliveResult.STALLED
+Verdict = KeepaliveResult | Outcome
+OK: Verdict = KeepaliveResult.OK
+PING: Verdict = KeepaliveResult.PING
+UNRESPONSIVE: Verdict = KeepaliveResult.UNRESPONSIVE
+STALLED: Verdict = Outcome.STALLED
 
 jitters = st.floats(0, 1)
 gaps = st.lists(st.floats(0.3, STEP), min_size=1, max_size=30)
@@ -50,10 +55,10 @@ class Side:
     def ack_state(self) -> tuple[int, float, int]:
         return self.acked_bytes, self.seconds_since_ack, self.unacked_probes
 
-    def check(self, after: float = STEP) -> KeepaliveResult:
+    def check(self, after: float = STEP) -> Verdict:
         """Check the side this number of seconds after the last check."""
         self.now += after
-        return self.keepalive.check(
+        result = self.keepalive.check(
             self,
             self.settings,
             self.now,
@@ -61,10 +66,12 @@ class Side:
             reading_paused=self.reading_paused,
             alone=self.alone,
         )
+        stalled = is_stalled(self.keepalive, self.settings.stall_timeout, self.now)
+        return STALLED if stalled and result is not PING else result
 
-    def check_for(self, seconds: float, steps: list[float] | None = None) -> list[KeepaliveResult]:
+    def check_for(self, seconds: float, steps: list[float] | None = None) -> list[Verdict]:
         """Check the side for this number of seconds, or until it is ended."""
-        verdicts: list[KeepaliveResult] = []
+        verdicts: list[Verdict] = []
         until = self.now + seconds
         for step in cycle(steps or [STEP]):
             if self.now + step > until or (verdicts and verdicts[-1] in {UNRESPONSIVE, STALLED}):

@@ -12,8 +12,7 @@ import trio_websocket
 
 from relay.cli.health import Health
 from relay.cli.probe.attempt import Plan
-from relay.cli.probe.client import ConnectOptions
-from relay.cli.probe.dial import Awaited
+from relay.cli.probe.client import Awaited, ConnectOptions
 from relay.cli.probe.runner import Result, run_probe
 
 from .relay_fixtures import MemoryRelay

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from relay.daemon.tls import new_context
-from relay.transport.tls_transport import TLSSocket, TLSTransport
+from relay.transport.tls_transport import TLSTransport
 
 from .certificates import authority, client_context
 
@@ -32,7 +32,7 @@ async def over_tls(
     ours: trio.SocketStream, theirs: trio.SocketStream, nursery: trio.Nursery
 ) -> tuple[TLSTransport, trio.abc.Stream]:
     """Return a transport with TLS over a connection, and the client's end, after the handshake."""
-    transport = TLSTransport(TLSSocket(ours, server_context()), nursery)
+    transport = TLSTransport(ours.socket, server_context(), nursery)
     client = trio.SSLStream(
         theirs, client_context(), server_hostname="localhost", https_compatible=True
     )

@@ -1,110 +1,84 @@
-"""Copy bytes between a session and a local stream.
-
-A session and a stream both raise trio.BrokenResourceError if they fail. To distinguish the two
-failures, the functions of this module raise the EndpointError of a session that fails, and
-InputFailed or OutputFailed if the local stream fails.
-"""
+"""Copy bytes between a session and a local stream, in both directions at the same time."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
 import trio
 
-from ...client.errors import EndpointError
-from ...client.session import Session
+from ...client import EndpointError, Session
+from ...server.exception_groups import leaves
+from .standard_io import StandardIO, StandardStreamFailed
+from .status import is_failure
 
-PIECE: Final = 256 * 1024
-"""Maximum number of bytes to read at once."""
+PIECE: Final = 256 * 1024  # maximum number of bytes to read at once
 
-
-class InputFailed(Exception):
-    """Reading from the local stream failed. The cause is the OSError, if there is one."""
-
-
-class OutputFailed(Exception):
-    """Writing to the local stream failed. The cause is the OSError, if there is one."""
+LocalStream = trio.abc.HalfCloseableStream | StandardIO
 
 
-async def copy_to_session(local: trio.abc.ReceiveStream, session: Session) -> None:
-    """Copy the local stream to the session until the end, then end the stream of the session."""
-    with session_errors(session):
-        while data := await receive(local):
-            await session.send_all(data)
-        await session.send_eof()
+class LocalStreamFailed(Exception):
+    """A local stream other than standard input and output failed. The message has the cause."""
 
 
-async def copy_from_session(session: Session, local: trio.abc.HalfCloseableStream) -> None:
-    """Copy the session to the local stream until the end, then end the local stream."""
-    with session_errors(session):
-        while data := await session.receive_some(PIECE):
-            with output_errors():
-                await local.send_all(data)
-    with output_errors():
-        await local.send_eof()
+@contextmanager
+def ignore_close(local: object) -> Iterator[None]:
+    """Ignore that the peer closes the session once the whole standard output was written."""
+    try:
+        yield
+    except EndpointError as error:
+        is_complete = isinstance(local, StandardIO) and local.is_output_complete
+        if is_failure(error) or not is_complete:
+            raise
 
 
-async def copy_both(session: Session, local: trio.abc.HalfCloseableStream) -> None:
-    """Copy in both directions, until both streams have ended.
+async def copy_both(
+    session: Session, local: LocalStream, process: trio.Process | None = None
+) -> None:
+    """Copy in both directions until both streams, or ``process`` and its output, have ended.
 
-    OutputFailed ends only one direction and is not raised, because a local program may close its
-    input and continue to write output.
+    If writing to ``local`` fails with LocalStreamFailed, only this direction ends, because a local
+    program may close its input and continue to write output.
+
+    Raises EndpointError, LocalStreamFailed or StandardStreamFailed, not in an exception group.
     """
+    failure: BaseException | None = None
 
     async def write() -> None:
-        with suppress(OutputFailed):
-            await copy_from_session(session, local)
+        with suppress(LocalStreamFailed):
+            await copy(session, local)
 
     async def read() -> None:
-        await copy_to_session(local, session)
-
-    await run_both(write, read)
-
-
-async def run_both(*tasks: Callable[[], Awaitable[None]]) -> None:
-    """Run tasks at the same time. Raise the first failure unchanged, without an exception group."""
-    failures: list[Exception] = []
-
-    async def run(task: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await task()
-        except (EndpointError, InputFailed, OutputFailed) as error:
-            failures.append(error)
+        await copy(local, session)
+        if process is not None:
+            await process.wait()
             nursery.cancel_scope.cancel()
 
-    async with trio.open_nursery() as nursery:
-        for task in tasks:
-            nursery.start_soon(run, task)
     try:
-        if failures:
-            raise failures[0]
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write)
+                nursery.start_soon(read)
+        except* (EndpointError, LocalStreamFailed, StandardStreamFailed) as group:
+            failure = next(leaves(group))
+        if failure is not None:
+            raise failure
     finally:
-        failures.clear()  # no reference cycle keeps the data in the frames of the tasks
+        failure = None  # no reference cycle keeps the data in the frames of the tasks
 
 
-async def receive(local: trio.abc.ReceiveStream) -> bytes | bytearray:
-    """Receive from a local stream. Raises InputFailed if the stream fails."""
+async def copy(source: Session | LocalStream, sink: Session | LocalStream) -> None:
+    """Copy a stream to another stream until its end, then end the other stream.
+
+    Raises EndpointError if the session fails, and LocalStreamFailed if the other stream fails.
+    """
     try:
-        return await local.receive_some(PIECE)
+        while data := await source.receive_some(PIECE):
+            await sink.send_all(data)
+        await sink.send_eof()
     except trio.BrokenResourceError as error:
-        raise InputFailed from error.__cause__
-
-
-@contextmanager
-def output_errors() -> Iterator[None]:
-    """Turn the failure of a local stream into OutputFailed."""
-    try:
-        yield
-    except trio.BrokenResourceError as error:
-        raise OutputFailed from error.__cause__
-
-
-@contextmanager
-def session_errors(session: Session) -> Iterator[None]:
-    """Turn the failure of a session into its EndpointError."""
-    try:
-        yield
-    except trio.BrokenResourceError as error:
-        raise session.error or error from None
+        cause = error.__cause__
+        if isinstance(cause, EndpointError):
+            raise cause from None
+        raise LocalStreamFailed(getattr(cause, "strerror", None) or "it was closed") from None

@@ -6,73 +6,80 @@ each change of the state is written as a line.
 
 from __future__ import annotations
 
-from typing import Final, TextIO
+import os
+import shutil
+import sys
+import termios
+from contextlib import suppress
+from typing import Final
 
 import trio
 
-from ...client.events import ClientEvent, Ended
-from .progress import Traffic, progress_line
-from .screen import Screen
-from .status import Status, is_failure
+from ...client import ClientEvent, Ended
+from ...daemon.errors import escaped
+from ...daemon.nonblocking_handler import NonBlockingHandler, descriptor_of, unblocked
+from ...daemon.program import PROGRAM
+from .status import Status, Traffic, is_failure
 
-INTERVAL: Final = 0.5
-"""Seconds between two updates of the last line."""
+INTERVAL: Final = 0.5  # seconds between two updates of the last line
+ERASE: Final = b"\r\x1b[K"  # erases the last line
 
+# Bytes from which on a command with a single session shows its progress. Earlier, the progress
+# could overwrite a prompt, such as the password prompt of ssh.
 BULK: Final = 10**6
-"""Minimum number of bytes with which a command with one session shows its progress. Earlier, the
-progress could overwrite a prompt, such as the password prompt of ssh."""
 
 
 class Reporter:
-    """Reporter of the events of sessions.
+    """Reporter of the events of sessions. It never blocks: output that would block is lost.
 
-    Args:
-        status: State of the sessions.
-        stream: Standard error; None if it is closed.
-        quiet: True to report only failed sessions and the lines that `say` writes.
-        single: True for a command with only one session. The reporter then leaves the failure of
-            the session to the command's error message, and shows no progress below `BULK` bytes.
+    With ``quiet``, it reports only failed sessions and lines of `say`. With ``single``, it leaves
+    the failure of the only session to the error message of the command.
     """
 
-    def __init__(
-        self, status: Status, stream: TextIO | None, *, quiet: bool, single: bool = False
-    ) -> None:
+    def __init__(self, status: Status, *, quiet: bool, single: bool = False) -> None:
+        descriptor = descriptor_of(sys.stderr)
+        self.is_terminal = descriptor is not None and os.isatty(descriptor)
         self.status = status
-        self.screen = Screen(stream)
-        self.traffic = Traffic(trio.current_time)
+        self.traffic = Traffic()
+        self._terminal = unblocked(descriptor) if self.is_terminal else None
+        self._lines = NonBlockingHandler(sys.stderr)
         self._quiet = quiet
         self._single = single
+        self._drawn = ""
 
     def say(self, text: str) -> None:
-        """Write a line to standard error."""
-        self.screen.print(text)
+        """Write a line that begins with the name of the program."""
+        self.draw("")
+        self._lines.write(f"{PROGRAM}: {escaped(text)}")
+
+    def draw(self, text: str) -> None:
+        """Replace the last line of a terminal; "" erases it. Without a terminal, do nothing."""
+        if self._terminal is None or text == self._drawn:
+            return
+        line = escaped(text)[: shutil.get_terminal_size().columns - 1]
+        with suppress(OSError, termios.error):
+            local_modes = termios.tcgetattr(self._terminal)[3]
+            if local_modes & termios.ICANON:  # otherwise, another program uses it, such as ssh
+                os.write(self._terminal, ERASE + line.encode(errors="replace"))
+                self._drawn = text
 
     def on_event(self, event: ClientEvent) -> None:
         """Update the status with an event. Write a line about it if it must be reported."""
         line = self.status.update(event)
-        if isinstance(event, Ended) and is_failure(event.error):
-            is_shown = not self._single
-        else:
-            is_shown = not (self._quiet or self.screen.is_terminal)
-        if line and is_shown:
+        is_failed = isinstance(event, Ended) and is_failure(event.error)
+        is_hidden = self._single if is_failed else self._quiet or self.is_terminal
+        if line and not is_hidden:
             self.say(line)
 
-    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+    async def run(self) -> None:
         """Update the last line of a terminal until cancelled, then erase it."""
-        task_status.started()
-        if self._quiet or not self.screen.is_terminal:
-            return
+        traffic = self.traffic
         try:
-            while True:
+            while not self._quiet:
                 await trio.sleep(INTERVAL)
-                self.screen.draw(self.line())
+                is_small = self._single and sum(traffic.bytes) < BULK
+                parts = (self.status.text, traffic.text(trio.current_time()))
+                is_hidden = is_small and self.status.is_well
+                self.draw("" if is_hidden else " | ".join(filter(None, parts)))
         finally:
-            self.screen.draw("")
-
-    def line(self) -> str:
-        """Return the text of the last line; "" if there is nothing to show."""
-        line = progress_line(self.status.text, self.traffic)
-        return "" if self._single and self.status.is_well and self._is_short() else line
-
-    def _is_short(self) -> bool:
-        return sum(self.traffic.bytes) < BULK
+            self.draw("")

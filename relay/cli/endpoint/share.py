@@ -2,181 +2,131 @@
 
 from __future__ import annotations
 
-import shutil
-import ssl
-import sys
-from dataclasses import dataclass
+import os
+import signal
+import subprocess
 from functools import partial
-from pathlib import Path
+from shutil import get_terminal_size
+from typing import Any, Final
 
 import trio
 import typer
 
-from ...client import Session, serve
-from ...client.background import background
-from ...client.errors import EndpointError, InvalidLink
-from ...client.events import ClientEvent, Waiting
-from ...client.link import Link
-from ...client.link_file import create_link_file
-from ...client.url import parse_url
-from ...daemon.errors import StartError, os_error_text
-from ..access import find_token, tls_context
-from ..options import WrongUsage
-from .handlers import Handler, handler_for
-from .link_argument import open_link
-from .qr import qr_code
+from ...client import ClientEvent, Session, TargetError, Waiting, serve
+from ...client.dial import connect_error_text
+from ...daemon.errors import os_error_text
+from ..access import find_token
+from .copying import LocalStreamFailed, copy_both, ignore_close
+from .links import choose_link, qr_code
+from .options import SECRET_VARIABLES, TOKEN, Run, ShareOptions
 from .reporter import Reporter
-from .running import run_main
-from .screen import Screen
-from .standard_copy import StandardCopy, require_output
+from .running import run
+from .standard_io import StandardIO
 from .status import Status
-from .targets import StandardStreams, Target
-from .variables import TOKEN
+from .targets import Address, Command, parse_target
+
+CONNECT_TIMEOUT: Final = 10.0  # seconds
+KILL_AFTER: Final = 5.0  # seconds from SIGTERM to SIGKILL
+POLL: Final = 0.05  # seconds between two checks for members of a process group
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShareOptions:
-    """Options of `arc-relay share`."""
-
-    via: str | None
-    link_file: str | None
-    new: bool
-    token_file: str
-    ca: str
-    insecure: bool
-    resume_timeout: float
-    max_guests: int
-    quiet: bool
-
-
-def run_share(target: Target, options: ShareOptions) -> int:
-    """Share a target until the command ends, and return the exit status.
-
-    Raises WrongUsage if an option is not valid, and StartError if the link file cannot be written.
-    """
-    if isinstance(target, StandardStreams):
-        require_output()
-    if options.link_file is None and not (sys.stderr and sys.stderr.isatty()):
-        raise WrongUsage(
-            "give --link-file, because standard error is no terminal: the link is a secret, and"
-            " must not get into a log"
+def prepare_share(options: ShareOptions) -> Run:
+    """Return a function that runs `arc-relay share`. Raises ValueError or StartError."""
+    target = parse_target(options.target or ()) or StandardIO()
+    once = isinstance(target, StandardIO)
+    reporter = Reporter(Status("guest", "waiting for guests"), quiet=options.quiet, single=once)
+    if options.link_file is None and not reporter.is_terminal:
+        raise ValueError(
+            "give --link-file, because standard error is no terminal: a log must not get the link"
         )
-    link = choose_link(options.via, options.link_file, new=options.new)
-    try:
-        token = find_token(options.token_file, TOKEN)
-        context = tls_context(parse_url(link.url), options.ca, insecure=options.insecure)
-    except ValueError as error:
-        raise WrongUsage(str(error)) from None
-    return trio.run(run_main, partial(share, target, link, options, token, context))
+    link = choose_link(options)
+    token = find_token(options.token_file, TOKEN)
+    arguments = options.arguments(link.url)
+    arguments |= {"token": token, "max_sessions": options.max_guests, "once": once}
+    is_shown = not reporter.is_terminal or (options.quiet and options.link_file is not None)
 
-
-def choose_link(via: str | None, path: str | None, *, new: bool) -> Link:
-    """Return the link in a file, or a new link. Create the file if it does not exist.
-
-    Args:
-        via: URL of the relay; None to take it from the link in the file.
-        path: Link file; None for a new link that is in no file.
-        new: True to replace the link in the file with a new link.
-
-    Raises WrongUsage if the options contradict each other or the file, and StartError if the file
-    cannot be written.
-    """
-    if path is None:
-        if new:
-            raise WrongUsage("--new replaces the link in a file: give --link-file, too")
-        return new_link(via)
-    try:
-        if not Path(path).exists():
-            link = new_link(via)
-            create_link_file(path, link)
-            return link
-        link = open_link(path)
-        if new:
-            link = new_link(via or link.url)
-            create_link_file(path, link, replace=True)
-    except OSError as error:
-        raise StartError(f"cannot write --link-file {path!r}: {os_error_text(error)}") from None
-    except ValueError as error:
-        raise WrongUsage(f"--link-file: {error}") from None
-    if via is not None and new_link(via).url != link.url:
-        raise WrongUsage(
-            f"the link in {path!r} has another relay than --via: leave out --via, or replace the"
-            " link with --new"
-        )
-    return link
-
-
-def new_link(via: str | None) -> Link:
-    """Return a new link for a relay URL. Raises WrongUsage if the URL is missing or not valid."""
-    if via is None:
-        raise WrongUsage("give the URL of the relay with --via, as in --via wss://relay.example/")
-    try:
-        return Link.new(via)
-    except InvalidLink as error:
-        raise WrongUsage(f"--via: {error}") from None
-
-
-async def share(
-    target: Target,
-    link: Link,
-    options: ShareOptions,
-    token: str | None,
-    context: ssl.SSLContext | None,
-) -> None:
-    """Serve guests until cancelled. With standard input and output, serve only one guest.
-
-    Raises EndpointError if the relay cannot be reached or refuses the host. If the session of the
-    only guest fails, raises EndpointError, InputFailed or OutputFailed.
-    """
-    copy = StandardCopy()
-    once = isinstance(target, StandardStreams)
-    handler = copy.run if isinstance(target, StandardStreams) else handler_for(target)
-    reporter = Reporter(
-        Status("guest", "waiting for guests"), sys.stderr, quiet=options.quiet, single=once
-    )
-    is_shown = False
+    async def handle(session: Session) -> None:
+        with reporter.traffic.counting(session):
+            await serve_target(target, session)
 
     def on_event(event: ClientEvent) -> None:
         nonlocal is_shown
         if isinstance(event, Waiting) and not is_shown:
             is_shown = True
-            show_link(link, options, reporter.screen)
+            reporter.draw("")
+            typer.echo(qr_code(link.text, get_terminal_size().columns) + link.text, err=True)
         reporter.on_event(event)
 
-    async with background(reporter.run):
-        try:
-            await serve(
-                link,
-                counted(handler, reporter),
-                token=token,
-                ssl_context=context,
-                resume_timeout=options.resume_timeout,
-                max_sessions=options.max_guests,
-                once=once,
-                on_event=on_event,
-            )
-        except EndpointError as error:
-            if not copy.is_clean(error):
-                raise
+    async def share() -> None:
+        with ignore_close(target):
+            await serve(link, handle, on_event=on_event, **arguments)
+
+    return partial(run, share, reporter)
 
 
-def counted(handler: Handler, reporter: Reporter) -> Handler:
-    """Wrap a handler, so that the reporter counts the bytes of its sessions."""
+async def serve_target(target: Address | Command | StandardIO, session: Session) -> None:
+    """Connect a session to a target until both streams have ended. Raises TargetError."""
+    try:
+        if isinstance(target, StandardIO):
+            await copy_both(session, target)
+        elif isinstance(target, Address):
+            async with await connect_to(target) as stream:
+                await copy_both(session, stream)
+        else:
+            await serve_command(target, session)
+    except LocalStreamFailed as error:
+        raise TargetError(f"the connection to the target failed: {error}") from None
 
-    async def handle(session: Session) -> None:
-        with reporter.traffic.counting(session):
-            await handler(session)
 
-    return handle
+async def connect_to(address: Address) -> trio.SocketStream:
+    """Connect to a socket. If this fails, raise TargetError with the cause."""
+    try:
+        with trio.fail_after(CONNECT_TIMEOUT):
+            if address.path:
+                return await trio.open_unix_socket(address.path)
+            return await trio.open_tcp_stream(address.host, address.port)
+    except (OSError, trio.TooSlowError) as error:
+        cause = connect_error_text(error) if isinstance(error, OSError) else "timeout"
+        raise TargetError(f"cannot connect to the target: {cause}") from None
 
 
-def show_link(link: Link, options: ShareOptions, screen: Screen) -> None:
-    """Write the link and its QR code to standard error if it is a terminal.
+async def serve_command(command: Command, session: Session) -> None:
+    """Run a command with a session as its standard input and output. End its process group."""
+    try:
+        process = await trio.lowlevel.open_process(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={key: text for key, text in os.environ.items() if key not in SECRET_VARIABLES},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise TargetError(f"cannot start the command: {os_error_text(error)}") from None
+    stream: Any = process.stdio  # never None, because both of its streams are pipes
+    try:
+        await copy_both(session, stream, process)
+    finally:
+        with trio.CancelScope(shield=True):
+            await stream.aclose()
+            await end_group(process)
 
-    With --quiet, write nothing if the link is in a file.
-    """
-    if not screen.is_terminal or (options.quiet and options.link_file):
+
+async def end_group(process: trio.Process) -> None:
+    """Send SIGTERM to the process group of a process, and SIGKILL if it still exists later."""
+    signal_group(process, signal.SIGTERM)
+    with trio.move_on_after(KILL_AFTER):
+        await process.wait()
+        while signal_group(process, 0):  # noqa: ASYNC110 - the kernel reports only the leader's end
+            await trio.sleep(POLL)
         return
-    code = qr_code(link.text, shutil.get_terminal_size().columns)
-    screen.draw("")
-    typer.echo(f"{code}\n{link.text}" if code else link.text, err=True)
+    signal_group(process, signal.SIGKILL)
+    await process.wait()
+
+
+def signal_group(process: trio.Process, number: int) -> bool:
+    """Send a signal to the process group of a process. Return True if a process received it."""
+    try:
+        os.killpg(process.pid, number)
+    except OSError:  # no process is left, or all run as another user, whom no signal can reach
+        return False
+    return True

@@ -1,9 +1,8 @@
-"""Standard input and output as trio streams.
+"""Standard input and output as a stream.
 
-Non-blocking mode is a property of the open file description, which other processes may share.
-Therefore, this module opens a pipe or a terminal a second time, in non-blocking mode. Threads read
-and write files that cannot be opened again, such as sockets, and regular files, for which
-non-blocking mode has no effect.
+Other processes share the open file description, and with it the non-blocking mode. Therefore, a
+pipe or a terminal is opened a second time, in non-blocking mode. Threads read and write sockets,
+which cannot be opened again, and regular files, for which non-blocking mode has no effect.
 """
 
 from __future__ import annotations
@@ -12,84 +11,77 @@ import fcntl
 import os
 import select
 import stat
-from contextlib import suppress
-from typing import Final
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 
 import trio
 
-from .copying import PIECE
-
-STDIN, STDOUT = 0, 1
-
-PIPE_SIZE: Final = 1 << 20
-"""Size, in bytes, of a pipe. It is larger than the default of Linux (64 KiB), so that fewer system
-calls are needed."""
+# A thread that still waits for a file after a cancellation ends with the process.
+in_thread = partial(trio.to_thread.run_sync, abandon_on_cancel=True)
 
 
-def open_standard_io() -> trio.StapledStream[DescriptorWriter, DescriptorReader]:
-    """Return standard input and output as one stream. Its `send_eof` closes standard output."""
-    return trio.StapledStream(DescriptorWriter(STDOUT), DescriptorReader(STDIN))
+class StandardStreamFailed(Exception):
+    """Standard input or output failed. The message is empty if the reader of a pipe has ended."""
 
 
-class DescriptorReader(trio.abc.ReceiveStream):
-    """Stream that reads from a descriptor. It never closes the descriptor."""
+class StandardIO:
+    """Standard input and output. Construction raises ValueError if standard output is closed."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._stream = open_again(descriptor, os.O_RDONLY)
+    def __init__(self, stdin: int = 0, stdout: int = 1) -> None:
+        if sys.stdout is None:
+            raise ValueError("standard output is closed")
+        self._stdin, self._stdout = stdin, stdout
+        self._input = open_again(stdin, os.O_RDONLY)
+        self._output = open_again(stdout, os.O_WRONLY)
+        self._reading = trio.CancelScope()
+        self.is_output_complete = False  # True once `send_eof` was called
 
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        size = max_bytes or PIECE
-        if self._stream is not None:
-            return bytes(await self._stream.receive_some(size))
-        try:
-            # A thread that still waits for input after a cancellation ends with the process.
-            return await trio.to_thread.run_sync(
-                read_blocking, self._descriptor, size, abandon_on_cancel=True
-            )
-        except OSError as error:
-            raise trio.BrokenResourceError from error
-
-    async def aclose(self) -> None:
-        if self._stream is not None:
-            await self._stream.aclose()
-        await trio.lowlevel.checkpoint()
-
-
-class DescriptorWriter(trio.abc.SendStream):
-    """Stream that writes to a descriptor.
-
-    Closing the stream replaces the file of the descriptor with the null device. The descriptor
-    itself stays open, so that no other file gets its number.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._stream = open_again(descriptor, os.O_WRONLY)
+    async def receive_some(self, max_bytes: int) -> bytes | bytearray:
+        """Read from standard input. When the output ends, input from a terminal also ends."""
+        with trio.CancelScope() as self._reading, failures("read from standard input"):
+            if self.is_output_complete and os.isatty(self._stdin):
+                return b""
+            if self._input is not None:
+                return await self._input.receive_some(max_bytes)
+            return await in_thread(read_blocking, self._stdin, max_bytes)
+        return b""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        if self._stream is not None:
-            await self._stream.send_all(data)
-            return
-        try:
-            await trio.to_thread.run_sync(
-                write_blocking, self._descriptor, data, abandon_on_cancel=True
-            )
-        except OSError as error:
-            raise trio.BrokenResourceError from error
+        """Write to standard output."""
+        rest = memoryview(data)
+        with failures("write to standard output"):
+            if self._output is None:
+                await in_thread(write_blocking, self._stdout, rest)
+                return
+            with suppress(OSError):  # FdStream reports the failure
+                # Write at once, because FdStream lets all other tasks run first.
+                rest = rest[os.write(self._output.fileno(), rest) :]
+            await self._output.send_all(rest)
 
-    async def wait_send_all_might_not_block(self) -> None:
-        if self._stream is not None:
-            await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        if self._stream is not None:
-            await self._stream.aclose()
+    async def send_eof(self) -> None:
+        """Close standard output. The null device replaces it, so that no file gets its number."""
+        if self._output is not None:
+            await self._output.aclose()
         with suppress(OSError):  # if there is no null device, keep the file open
             null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(null, self._descriptor)
+            os.dup2(null, self._stdout)
             os.close(null)
-        await trio.lowlevel.checkpoint()
+        self.is_output_complete = True
+        if os.isatty(self._stdin):
+            self._reading.cancel()
+
+
+@contextmanager
+def failures(operation: str) -> Iterator[None]:
+    """Turn the failure of a standard stream into StandardStreamFailed."""
+    try:
+        yield
+    except (OSError, trio.BrokenResourceError) as error:
+        cause = error.__cause__ or error
+        text = f"cannot {operation}: {getattr(cause, 'strerror', cause)}"
+        raise StandardStreamFailed("" if isinstance(cause, BrokenPipeError) else text) from None
 
 
 def open_again(descriptor: int, flags: int) -> trio.lowlevel.FdStream | None:
@@ -102,31 +94,21 @@ def open_again(descriptor: int, flags: int) -> trio.lowlevel.FdStream | None:
     except OSError:  # for example, the pipe of another user, or a pipe without a reader
         return None
     with suppress(OSError):  # the file is a terminal, or the size exceeds a limit
-        fcntl.fcntl(again, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        fcntl.fcntl(again, fcntl.F_SETPIPE_SZ, 1 << 20)  # 64 KiB would need more system calls
     return trio.lowlevel.FdStream(again)
 
 
 def read_blocking(descriptor: int, size: int) -> bytes:
     """Read from a descriptor. Block even if another process has made it non-blocking."""
     while True:
-        try:
+        select.select([descriptor], [], [])
+        with suppress(BlockingIOError):
             return os.read(descriptor, size)
-        except BlockingIOError:
-            wait_for(descriptor, select.POLLIN)
 
 
-def write_blocking(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+def write_blocking(descriptor: int, data: memoryview) -> None:
     """Write all data to a descriptor. Block even if another process has made it non-blocking."""
-    rest = memoryview(data)
-    while rest:
-        try:
-            rest = rest[os.write(descriptor, rest) :]
-        except BlockingIOError:
-            wait_for(descriptor, select.POLLOUT)
-
-
-def wait_for(descriptor: int, events: int) -> None:
-    """Block until one of the poll(2) events occurs on a descriptor."""
-    poll = select.poll()
-    poll.register(descriptor, events)
-    poll.poll()
+    while data:
+        select.select([], [descriptor], [])
+        with suppress(BlockingIOError):
+            data = data[os.write(descriptor, data) :]

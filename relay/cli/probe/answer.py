@@ -1,8 +1,8 @@
-"""Classify a response other than a valid 101, and find out if it is from the relay.
+"""Classify a response other than a valid 101, and determine whether the relay sent it.
 
-Pure. The body of an error response of the relay is a fixed line. A response with such a line, or
-with the header Arc-Relay-Pair, is from the relay. Any other response is from another server, such
-as a proxy.
+Pure. An error response of the relay has one of several fixed lines as its body. A response with
+such a line, or with the header Arc-Relay-Pair, is from the relay. Any other response is from
+another server, such as a proxy.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]")
 PAIR: Final = re.compile(rb"\r\narc-relay-pair: ([0-9a-f]{10})\r\n", re.IGNORECASE)
 SERVER_HEADER: Final = re.compile(rb"\r\nserver: *(\w[\w./ -]{0,40})", re.IGNORECASE)
 HEALTH: Final = b'{"ok":'
-"""Beginning of the body of the relay's response at /health."""
+"""Beginning of the body with which the relay responds to /health."""
 PLAIN_WORDS: Final = re.compile(rb"[A-Za-z ,:'-]{1,80}")
 TLS_ALERT: Final = b"\x15\x03"
 
@@ -26,7 +26,8 @@ TLS_ALERT: Final = b"\x15\x03"
 def refusal(answer: bytes, *, with_token: bool = False) -> Failure:
     """Return the failure that a response other than a valid 101 indicates.
 
-    ``with_token`` is true if the request had a token.
+    ``answer`` contains the bytes that arrived; it may be empty. ``with_token`` is True if the
+    request had a token.
     """
     if not answer:
         return Failure("the connection was closed without an answer", "no response")

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import trio
 
 from ..health import Health
-from .client import ConnectOptions, ProbeClient
-from .dial import Awaited
+from .client import Awaited, ConnectOptions, ProbeClient
 from .hints import Failure
 
 
@@ -32,7 +31,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Attempt:
-    """State of a running probe: its open sides, and what the current step waits for."""
+    """State of a running probe: its plan, its open sides, and what the current step waits for."""
 
     plan: Plan
     nursery: trio.Nursery
@@ -48,7 +47,7 @@ class Attempt:
 
 
 async def transfer(source: ProbeClient, sink: ProbeClient, message: bytes, count: int) -> None:
-    """Send a message ``count`` times to the other side; check that each copy arrives unchanged."""
+    """Send ``count`` copies of a message to the other side; check that each arrives unchanged."""
 
     async def send() -> None:
         for _ in range(count):
@@ -70,13 +69,13 @@ def expect(message: bytes | str, expected: bytes) -> None:
 
 
 async def expect_silence(side: ProbeClient) -> None:
-    """Wait for a message; raise Failure when a message arrives or the side is closed."""
+    """Wait until cancelled; raise Failure when a message arrives or the side is closed."""
     await side.receive()
     raise Failure(f"side {side.name} received a message that no side sent", "corrupt")
 
 
 async def measure(task: Awaitable[object]) -> float:
-    """Await a coroutine; return the seconds that it took."""
+    """Await a coroutine, and return its duration in seconds."""
     began = trio.current_time()
     await task
     return trio.current_time() - began
@@ -88,9 +87,9 @@ def rate(size: int, seconds: float) -> float:
 
 
 async def until_failure(*tasks: Callable[[], Awaitable[object]]) -> None:
-    """Run tasks concurrently; if a task fails, cancel the other tasks and raise its Failure.
+    """Run tasks concurrently. If a task raises Failure, cancel the others and raise the Failure.
 
-    The Failure is not wrapped in an exception group.
+    The Failure is raised as it is, not in an exception group.
     """
     failures: list[Failure] = []
 

@@ -1,4 +1,4 @@
-"""One side of the pair that the probe opens, on top of trio-websocket."""
+"""One side of the pair that the probe opens: its connection, and its WebSocket (trio-websocket)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,47 @@ from typing import Any, Final
 import trio
 import trio_websocket
 
-from ...client.dial_errors import printable
+from ...client.dial import ConnectTarget, connect, start_tls
+from ...client.dial_errors import describe_tcp_error, describe_tls_error, printable
 from ...client.watched_stream import WatchedStream, cancel_after
 from .answer import pair_in, refusal
-from .dial import Awaited
 from .hints import ABNORMAL_CLOSURE, Failure
 
 MAX_ANSWER: Final = 16 * 1024
-"""Maximum size, in bytes, of a response to an upgrade."""
+"""Maximum size of the response to an upgrade request, in bytes."""
 
 READ_SIZE: Final = 64 * 1024
 
 QUEUE: Final = 16
-"""Maximum number of received messages in a side's queue. A full queue also delays pongs."""
+"""Maximum number of received messages that a side queues. While the queue is full, the side reads
+no frames, so its pongs are delayed."""
 
 ABNORMAL: Final = 1006
 """Close code of a connection without a close frame (RFC 6455 section 7.4.1)."""
+
+
+@dataclass(slots=True)
+class Awaited:
+    """Name of what a step waits for, such as "pong". The message of a timeout contains it."""
+
+    what: str = ""
+
+
+async def dial(target: ConnectTarget, awaited: Awaited) -> trio.abc.Stream:
+    """Return a stream to a target, with TLS if the target has a TLS context.
+
+    Raises Failure if the TCP connection or the TLS handshake fails.
+    """
+    awaited.what = "TCP connection"
+    try:
+        stream = await connect(target)
+    except OSError as error:
+        raise Failure(*describe_tcp_error(error)) from None
+    awaited.what = "TLS handshake"
+    try:
+        return await start_tls(stream, target)
+    except trio.BrokenResourceError as error:
+        raise Failure(*describe_tls_error(error.__cause__)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +71,7 @@ class ConnectOptions:
 
 
 class RecordingStream(WatchedStream):
-    """Stream that also records the response, which trio-websocket does not report."""
+    """Stream that also records the handshake response, which trio-websocket does not report."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         super().__init__(stream)
@@ -63,7 +88,7 @@ class RecordingStream(WatchedStream):
 
 
 class ProbeClient:
-    """One side of the pair. Once the side has ended, `send`, `receive` and `ping` raise Failure."""
+    """One side of the pair. Once it has ended, `send`, `receive` and `ping` raise Failure."""
 
     def __init__(
         self,
@@ -74,27 +99,27 @@ class ProbeClient:
     ) -> None:
         self.name = name
         self.pair = pair
-        """Hash by which the log of the relay names the pair; "" if the response has none."""
+        """Hash of the code, as in the log of the relay; "" if the response has no hash."""
         self.ended = stream.ended
-        """Set at the end of the stream."""
+        """Event that is set at the end of the stream."""
         self._stream = stream
         self._websocket = websocket
 
     @property
     def failure(self) -> Failure | None:
-        """Cause of the end of this side; None while it is open."""
+        """Failure that ended this side; None while the side is open."""
         reason = self._websocket.closed
         return self._closed() if reason is not None or self.ended.is_set() else None
 
     async def send(self, message: bytes | str) -> None:
-        """Send a message, binary or text."""
+        """Send a binary or text message."""
         try:
             await self._websocket.send_message(message)
         except trio_websocket.ConnectionClosed:
             raise self._closed() from None
 
     async def receive(self) -> bytes | str:
-        """Return the next message."""
+        """Wait for the next message, and return it."""
         try:
             return await self._websocket.get_message()
         except trio_websocket.ConnectionClosed:
@@ -130,8 +155,8 @@ async def run_client(
 ) -> None:
     """Open a side, report it to ``task_status``, and keep it open until cancelled.
 
-    Raises Failure if the side cannot be opened. Later failures, including those of the reader task
-    of trio-websocket, are reported by the `ProbeClient`.
+    Raises Failure if the side cannot be opened. The `ProbeClient` reports later failures, including
+    failures of the reader task of trio-websocket.
     """
     # trio-websocket accepts any stream, although its annotation names two types.
     stream: Any = RecordingStream(await request.open_stream(awaited))
@@ -140,7 +165,7 @@ async def run_client(
     try:
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as opening:
-                # trio-websocket waits for a response for ever, even after the end of the stream.
+                # trio-websocket waits forever for a response, even after the end of the stream.
                 nursery.start_soon(cancel_after, stream.ended, opening)
                 websocket = await trio_websocket.wrap_client_stream(
                     nursery,

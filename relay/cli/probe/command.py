@@ -20,13 +20,13 @@ from ..errors import print_error
 from ..health import check_health
 from ..options import WrongUsage
 from .attempt import Plan
-from .client import ConnectOptions
-from .dial import dial
+from .client import ConnectOptions, dial
 from .report import JsonReport, Report, TextReport, failed
 from .runner import run_probe
 
 MAX_SIZE: Final = 2**30
-"""Maximum, in bytes, of --size. Several copies of a large message are in memory at once."""
+"""Maximum value of --size, in bytes. The size is limited because several copies of a large message
+are in memory at once."""
 
 IDLE: Final[Field] = seconds(0, "", zero="no silence").metadata["field"]
 TIMEOUT: Final[Field] = seconds(30, "").metadata["field"]
@@ -35,10 +35,11 @@ SIZE: Final[Field] = integer(0, "", of="bytes", maximum=MAX_SIZE).metadata["fiel
 LOOK_TIMEOUT: Final = 5.0
 
 VARIABLE: Final = "ARC_PROBE_TOKEN"
-"""Variable with the token. Its prefix differs from ``ARC_RELAY_``, the prefix of the settings."""
+"""Environment variable that contains the token. Its prefix differs from ``ARC_RELAY_``, the prefix
+of the settings."""
 
 INTERRUPTED: Final = 130
-"""Exit status of a program that SIGINT ended, as shells report it."""
+"""Exit status that shells report for a program that SIGINT ended."""
 
 
 def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
@@ -116,10 +117,11 @@ def probe(  # noqa: PLR0913, PLR0917 - typer makes an option of each parameter
 
 
 def authorization(token: str, path: str) -> tuple[tuple[bytes, bytes], ...]:
-    """Return a header with the token from an option, a file or the variable; () if there is none.
+    """Return the Authorization header with the token; () if there is no token.
 
-    Raises ValueError if the token cannot be used. The message names the option or the variable, and
-    does not quote the token.
+    The token is ``token`` itself, or is read from the file ``path``, or from an environment
+    variable. Raises ValueError if the token cannot be used. The message names the option or the
+    variable, and does not quote the token.
     """
     if token and path:
         raise ValueError("--token must be left out with --token-file")
@@ -128,7 +130,10 @@ def authorization(token: str, path: str) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def add_pair_code(query: str) -> str:
-    """Add a new pair code to a query without a code; raise ValueError for an invalid code."""
+    """Add a new pair code to a query without a code; return a query with a code unchanged.
+
+    Raises ValueError if the code in the query is invalid.
+    """
     found = find_parameters(f"?{query}".encode())
     if found is not None and b"pair" in found:
         if decode_code(found[b"pair"]) is None:

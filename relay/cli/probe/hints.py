@@ -1,8 +1,8 @@
-"""Failures of a probe, and hints at their usual reasons.
+"""Failures of a probe, and hints about their usual reasons.
 
 Pure. A failure has a list of causes, from the most specific to the most general. The first cause
-with an entry in `HINTS` gives the hint. If a cause has an entry for the phase of the failed step,
-that entry is used.
+with an entry in `HINTS` gives the hint. An entry for the phase of the failed step takes precedence
+over the general entry for the same cause.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Final
 from .relay_hints import RELAY_HINTS
 
 RELAY: Final = "relay: "
-"""Beginning of a cause that ends with the relay's reason for a refusal."""
+"""Prefix of a cause that stands for a refusal by the relay. The reason of the relay follows."""
 
 ABNORMAL_CLOSURE: Final = "closed 1006"
 """Cause for a stream that ended without a close frame; RFC 6455 reserves 1006 for this."""
 
 
 class Failure(Exception):
-    """Failure of a step: a message of one line, and causes, the most specific one first.
+    """Failure of a step: a message of one line, and causes, the most specific first.
 
     ``answered_by`` is the sender of the response, if there was one: ``relay`` or ``other``.
     """
@@ -33,9 +33,9 @@ class Failure(Exception):
 
 
 def hint_for(phase: str, failure: Failure, seconds: float) -> str:
-    """Return the hint for a failure of a step in a phase; "" if there is none.
+    """Return the hint for the failure of a step; "" if there is none.
 
-    ``seconds`` is the duration of the step, which some hints quote.
+    ``phase`` is the phase of the step. ``seconds`` is its duration, which some hints quote.
     """
     for cause in failure.causes:
         for key in (f"{phase}: {cause}", cause):

@@ -1,4 +1,4 @@
-"""Hints at the usual reasons why a relay refuses the upgrade of a probe. Pure."""
+"""Hints about the usual reasons why a relay refuses the upgrade of a probe. Pure."""
 
 from __future__ import annotations
 

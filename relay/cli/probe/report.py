@@ -22,7 +22,7 @@ FORMATS: Final = {
     "mb_per_s": "{:.1f} MB/s",
     "round_trip_ms": "then a round trip in {:.2f} ms",
 }
-"""Format of each measured value in a text report."""
+"""Format of each figure in a text report."""
 
 LONG: Final = 10.0
 """Duration, in seconds, below which `duration` displays milliseconds."""
@@ -41,7 +41,7 @@ class Report(Protocol):
 
 
 class TextReport:
-    """Report in lines of text for people."""
+    """Report for people: a line of text for each step, and a verdict at the end."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -60,7 +60,7 @@ class TextReport:
 
 
 class JsonReport:
-    """Report in one JSON object for programs."""
+    """Report for programs: one JSON object at the end."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -74,10 +74,10 @@ class JsonReport:
 
 
 def failed(results: Sequence[Result]) -> bool:
-    """Return True if a vital step failed."""
+    """Return True if the probe failed, because a vital step failed."""
     return any(result.ok is False for result in results)
 
 
 def duration(seconds: float) -> str:
-    """Format a duration in milliseconds or seconds."""
+    """Format a duration with its unit: milliseconds below `LONG`, otherwise seconds."""
     return f"{seconds * 1000:.0f} ms" if seconds < LONG else f"{seconds:.1f} s"

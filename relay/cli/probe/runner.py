@@ -15,7 +15,7 @@ from .hints import Failure, hint_for
 from .steps import Figures, Step, steps_for
 
 GRACE: Final = 1.0
-"""Maximum number of seconds that `root_cause` waits for both sides to end."""
+"""Maximum time, in seconds, that `root_cause` waits for both sides to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Result:
 
     name: str
     ok: bool | None
-    """True if the step succeeded, False if it failed and is vital, None if it failed otherwise."""
+    """True if the step succeeded, False if a vital step failed, None if any other step failed."""
     seconds: float
     figures: Figures = field(default_factory=dict)
     error: str = ""
     hint: str = ""
     answered_by: str = ""
-    """Sender of the response in place of 101: ``relay`` or ``other``; "" if there was none."""
+    """Sender of a response other than 101: ``relay`` or ``other``; "" without such a response."""
 
 
 async def run_probe(plan: Plan, report: Callable[[Result], None]) -> list[Result]:
@@ -79,9 +79,10 @@ async def run_step(step: Step, attempt: Attempt) -> Result:
 
 
 async def root_cause(failure: Failure, sides: Sequence[ProbeClient]) -> Failure:
-    """Return the failure that ended the pair, if ``failure`` is only an effect of that failure.
+    """Return the failure that ended the pair if it explains ``failure``; otherwise ``failure``.
 
-    Otherwise, return ``failure``.
+    If a side's connection fails, the step that is running may see only a timeout or the end of the
+    other side.
     """
     if not {"closed", "timeout"} & {*failure.causes}:
         return failure

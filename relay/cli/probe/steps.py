@@ -1,4 +1,4 @@
-"""Steps of the probe: small functions that return figures or raise Failure."""
+"""Steps of the probe: small functions that return measured figures or raise Failure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from .client import run_client
 from .hints import Failure
 
 Figures = Mapping[str, float | str]
-"""Values from a step, keyed by names such as ``min_ms``; ``pair`` is the hash of the pair code."""
+"""Values that a step returns, keyed by names such as ``min_ms``. The value of ``pair`` is the hash
+of the pair code."""
 
 ROUNDS: Final = 10
 """Number of round trips to measure, and number of pings to measure from each side."""
@@ -83,13 +84,13 @@ async def drop_text(attempt: Attempt) -> Figures:
 
 
 async def round_trips(attempt: Attempt) -> Figures:
-    """Send small messages from side A to side B and back."""
+    """Measure round trips of small messages from side A to side B and back."""
     times = [await measure(round_trip(attempt)) for _ in range(ROUNDS)]
     return {"min_ms": min(times) * 1000, "median_ms": statistics.median(times) * 1000}
 
 
 async def round_trip(attempt: Attempt) -> None:
-    """Send one small message from side A to side B, and one back."""
+    """Send one small message from side A to side B, and another one back."""
     a, b = attempt.both
     attempt.awaited.what = "round trip"
     await a.send(ECHO)
@@ -99,7 +100,7 @@ async def round_trip(attempt: Attempt) -> None:
 
 
 async def pings(attempt: Attempt) -> Figures:
-    """Ping the relay from both sides."""
+    """Measure the time between a ping to the relay and its pong, from both sides."""
     attempt.awaited.what = "pong"
     return {
         f"{side.name.lower()}_ms": 1000
@@ -112,14 +113,14 @@ async def large(attempt: Attempt, *, to_a: bool = False) -> Figures:
     """Send a large message to side B, or to side A, and check that it arrives unchanged."""
     source, sink = reversed(attempt.both) if to_a else attempt.both
     attempt.awaited.what = "large message"
-    # Random data, so that no proxy can compress it.
+    # The data is random, so that no proxy can compress it.
     message = os.urandom(attempt.plan.size)
     seconds = await measure(transfer(source, sink, message, 1))
     return {"bytes": len(message), "mb_per_s": rate(len(message), seconds)}
 
 
 async def medium_both_ways(attempt: Attempt) -> Figures:
-    """Send messages of 64 KiB in both directions at the same time."""
+    """Send messages of 64 KiB in both directions at once, and check that they arrive unchanged."""
     a, b = attempt.both
     attempt.awaited.what = "message of 64 KiB"
     message = os.urandom(MEDIUM)
@@ -158,7 +159,7 @@ class Step:
 
     name: str
     phase: str
-    """Phase of the probe to which the step belongs. Some hints depend on the phase."""
+    """Phase to which the step belongs. Some hints apply to one phase only."""
     run: Callable[[Attempt], Awaitable[Figures]]
     vital: bool = True
     """True if a failure of the step ends the probe and counts as a failure of the probe."""

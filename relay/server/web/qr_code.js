@@ -1,155 +1,79 @@
 'use strict';
-// Encode a text as a QR code (ISO/IEC 18004): byte mode, error correction level M, versions 1 to 10.
+// Encode a text as a QR code (ISO/IEC 18004): byte mode, versions 2 to 6, error correction level M, mask 2.
 
-// For each version: all codewords, codewords for error correction in a block, blocks.
-const VERSIONS = [
-  [26, 10, 1], [44, 16, 1], [70, 26, 1], [100, 18, 2], [134, 24, 2],
-  [172, 16, 4], [196, 18, 4], [242, 22, 4], [292, 22, 5], [346, 26, 5],
-];
-const MASKS = [
-  (x, y) => (x + y) % 2, (x, y) => y % 2, (x) => x % 3, (x, y) => (x + y) % 3,
-  (x, y) => ((x / 3 | 0) + (y / 2 | 0)) % 2, (x, y) => x * y % 2 + x * y % 3,
-  (x, y) => (x * y % 2 + x * y % 3) % 2, (x, y) => ((x + y) % 2 + x * y % 3) % 2,
-];
+// For each version: the number of data codewords and of error correction codewords in a block, and of blocks.
+const VERSIONS = { 2: [28, 16, 1], 3: [44, 26, 1], 4: [32, 18, 2], 5: [43, 24, 2], 6: [27, 16, 4] };
+const FORMAT = 0b101111001111100;  // level M, mask 2
+const isInverted = (x) => x % 3 === 0;  // by mask 2
 
-// Powers and logarithms in GF(256) with the polynomial x^8 + x^4 + x^3 + x^2 + 1.
-const POWERS = [], LOGARITHMS = [];
-for (let exponent = 0, value = 1; exponent < 255; exponent++) {
-  POWERS[exponent] = value;
-  LOGARITHMS[value] = exponent;
-  value = value << 1 ^ (value >> 7) * 0x11d;
+// Multiply in GF(256) with the polynomial x^8 + x^4 + x^3 + x^2 + 1.
+function multiply(a, b) {
+  let product = 0;
+  for (; b; b >>= 1) {
+    if (b & 1) product ^= a;
+    a = a << 1 ^ (a >> 7) * 0x11d;
+  }
+  return product;
 }
-const multiply = (a, b) => a && b ? POWERS[(LOGARITHMS[a] + LOGARITHMS[b]) % 255] : 0;
 
-// Return the codewords for the error correction of a block (Reed-Solomon).
+// Return the error correction codewords of a block (Reed-Solomon).
 function errorCorrection(block, size) {
   let generator = [1];
-  for (let root = 0; root < size; root++) {
-    generator = [...generator, 0].map(
-      (value, index) => value ^ multiply(generator[index - 1] ?? 0, POWERS[root]));
+  for (let count = 0, root = 1; count < size; count++, root = multiply(root, 2)) {
+    generator = [...generator, 0].map((value, index) => value ^ multiply(generator[index - 1] ?? 0, root));
   }
   const rest = [...block, ...Array(size).fill(0)];
-  block.forEach((_, start) => {
+  for (let start = 0; start < block.length; start++) {
     const factor = rest[start];
     generator.forEach((value, index) => { rest[start + index] ^= multiply(value, factor); });
-  });
+  }
   return rest.slice(block.length);
 }
 
-// Return the smallest version with room for a number of bytes, or undefined.
-const versionFor = (length) => VERSIONS.findIndex(([all, correction, blocks], index) =>
-  length + (index < 9 ? 2 : 3) <= all - correction * blocks) + 1 || undefined;
-
-// Return all codewords of a message, in the order in which the code has them.
-function codewords(bytes, version) {
-  const [all, correction, count] = VERSIONS[version - 1];
-  const size = all - correction * count;
-  // The mode has 4 bits, and the length 8 bits, or 16 bits from version 10 on.
-  const digits = [4, ...(version < 10 ? [] : [bytes.length >> 12, bytes.length >> 8 & 15]),
-    bytes.length >> 4 & 15, bytes.length & 15, ...bytes.flatMap((byte) => [byte >> 4, byte & 15]), 0];
-  const data = [];
-  for (let index = 0; index < digits.length; index += 2) {
-    data.push(digits[index] << 4 | (digits[index + 1] ?? 0));
-  }
-  for (let index = 0; data.length < size; index++) data.push(index % 2 ? 0x11 : 0xec);
-  const short = Math.floor(size / count), blocks = [];
-  for (let start = 0, index = 0; index < count; index++) {
-    const end = start + short + (index >= count - size % count ? 1 : 0);
-    blocks.push(data.slice(start, end));
-    start = end;
-  }
-  const interleave = (lists) => Array.from({ length: Math.max(...lists.map((list) => list.length)) },
-    (_, index) => lists.flatMap((list) => list.slice(index, index + 1))).flat();
-  return [...interleave(blocks), ...interleave(blocks.map((each) => errorCorrection(each, correction)))];
+// Return all codewords of a message, in the order in which the QR code contains them.
+function codewords(bytes, [size, correction, count]) {
+  const digits = [4, bytes.length, ...bytes].flatMap((byte, index) => index ? [byte >> 4, byte & 15] : byte);
+  const data = [...digits, 0].flatMap((digit, index, all) => index % 2 ? all[index - 1] << 4 | digit : []);
+  for (let index = 0; data.length < size * count; index++) data.push(index % 2 ? 0x11 : 0xec);
+  const blocks = Array.from({ length: count }, (_, index) => data.slice(index * size, (index + 1) * size));
+  const interleave = (lists) => lists[0].flatMap((_, index) => lists.map((list) => list[index]));
+  return [...interleave(blocks), ...interleave(blocks.map((block) => errorCorrection(block, correction)))];
 }
 
-// Return a number followed by the remainder of its division by a polynomial (a BCH code).
-function withRemainder(value, polynomial, bits) {
-  let rest = value << bits;
-  for (let bit = 31 - Math.clz32(rest); bit >= bits; bit--) {
-    if (rest >> bit & 1) rest ^= polynomial << bit - bits;
-  }
-  return value << bits | rest;
-}
-
-// Draw a code with one of the eight masks; return rows of booleans, true for dark.
-function draw(bytes, version, mask) {
-  const size = version * 4 + 17;
-  const rows = Array.from({ length: size }, () => Array(size));
-  const square = (centreX, centreY, radius, isDark) => {
+// Return the rows of a QR code, true for dark; without rows if the text has more than 106 bytes.
+function qrCode(text) {
+  const bytes = [...new TextEncoder().encode(text)];
+  const version = Object.keys(VERSIONS).find((each) => bytes.length + 2 <= VERSIONS[each][0] * VERSIONS[each][2]);
+  if (!version) return [];
+  const size = version * 4 + 17, rows = Array.from({ length: size }, () => Array(size));
+  const square = (centreX, centreY, radius, lightRings) => {
     for (let y = Math.max(0, centreY - radius); y <= Math.min(size - 1, centreY + radius); y++) {
       for (let x = Math.max(0, centreX - radius); x <= Math.min(size - 1, centreX + radius); x++) {
-        rows[y][x] = isDark(Math.max(Math.abs(x - centreX), Math.abs(y - centreY)));
+        rows[y][x] = !lightRings.includes(Math.max(Math.abs(x - centreX), Math.abs(y - centreY)));
       }
     }
   };
-  const last = size - 7;
-  const centres = version === 1 ? [] : version < 7 ? [6, last] : [6, version * 2 + 8, last];
-  for (const x of centres) {
-    for (const y of centres) {
-      const corner = (x === 6 && y === 6) || (x === 6 && y === last) || (x === last && y === 6);
-      if (!corner) square(x, y, 2, (ring) => ring !== 1);
-    }
-  }
   for (let index = 0; index < size; index++) rows[6][index] = rows[index][6] = index % 2 === 0;
-  for (const [x, y] of [[3, 3], [size - 4, 3], [3, size - 4]]) {
-    square(x, y, 4, (ring) => ring !== 2 && ring !== 4);
-  }
-  if (version > 6) {
-    const information = withRemainder(version, 0x1f25, 12);
-    for (let bit = 0; bit < 18; bit++) {
-      const near = bit / 3 | 0, far = size - 11 + bit % 3;
-      rows[near][far] = rows[far][near] = Boolean(information >> bit & 1);
-    }
-  }
-  const format = withRemainder(mask, 0x537, 10) ^ 0x5412;  // level M has the number 0
+  for (const [x, y] of [[3, 3], [size - 4, 3], [3, size - 4]]) square(x, y, 4, [2, 4]);
+  square(size - 7, size - 7, 2, [1]);
   for (let bit = 0; bit < 15; bit++) {
-    const dark = Boolean(format >> bit & 1);
-    rows[bit < 6 ? bit : bit < 8 ? bit + 1 : size - 15 + bit][8] = dark;
-    rows[8][bit < 8 ? size - 1 - bit : bit < 9 ? 7 : 14 - bit] = dark;
+    const isDark = Boolean(FORMAT >> bit & 1);
+    rows[bit < 6 ? bit : bit < 8 ? bit + 1 : size - 15 + bit][8] = isDark;
+    rows[8][bit < 8 ? size - 1 - bit : bit < 9 ? 7 : 14 - bit] = isDark;
   }
   rows[size - 8][8] = true;
-  // The bits fill pairs of columns from the right, upwards and downwards in turn.
-  const message = codewords(bytes, version);
+  // The bits fill pairs of columns from right to left, alternately upwards and downwards.
+  const message = codewords(bytes, VERSIONS[version]);
   let bit = 0;
-  for (let right = size - 1, up = true; right > 0; right -= right === 8 ? 3 : 2, up = !up) {
+  for (let right = size - 1, isUp = true; right > 0; right -= right === 8 ? 3 : 2, isUp = !isUp) {
     for (let step = 0; step < size; step++) {
-      const y = up ? size - 1 - step : step;
+      const y = isUp ? size - 1 - step : step;
       for (const x of [right, right - 1]) {
         if (rows[y][x] !== undefined) continue;
-        const set = message[bit >> 3] >> 7 - bit % 8 & 1;
-        rows[y][x] = Boolean(set ^ !MASKS[mask](x, y));
+        rows[y][x] = Boolean(message[bit >> 3] >> 7 - bit % 8 & 1) !== isInverted(x);
         bit++;
       }
     }
   }
   return rows;
-}
-
-// Return how hard a code is to read; the standard defines the four kinds of patterns that count.
-function penalty(rows) {
-  let points = 0;
-  for (const lines of [rows, rows.map((_, x) => rows.map((row) => row[x]))]) {
-    for (const line of lines) {
-      const text = line.map(Number).join('');
-      for (const run of text.match(/0{5,}|1{5,}/g) ?? []) points += run.length - 2;
-      points += 40 * [...text.matchAll(/(?=00001011101|10111010000)/g)].length;
-    }
-  }
-  rows.forEach((row, y) => row.forEach((dark, x) => {
-    const square = [row[x + 1], rows[y + 1]?.[x], rows[y + 1]?.[x + 1]];
-    if (square.every((other) => other === dark)) points += 3;
-  }));
-  const share = rows.flat().filter(Boolean).length / rows.length ** 2;
-  return points + 10 * Math.floor(Math.abs(share - 0.5) * 20);
-}
-
-// Return the rows of a QR code, true for dark, or undefined if the text is too long.
-function qrCode(text, version, mask) {
-  const bytes = [...new TextEncoder().encode(text)];
-  version ??= versionFor(bytes.length);
-  if (version === undefined) return undefined;
-  const codes = (mask === undefined ? [...MASKS.keys()] : [mask]).map((each) => draw(bytes, version, each));
-  const points = codes.map(penalty);
-  return codes[points.indexOf(Math.min(...points))];
 }

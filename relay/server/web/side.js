@@ -1,11 +1,11 @@
-// One side of the pair: a WebSocket, with its messages in a queue; and the answers of the second side.
+// One side of the pair: a WebSocket and a queue of received messages. Also the answers of the second side.
 
 const SIZE = 1024 * 1024;  // bytes of a large message
 const TIMEOUT = 15;  // seconds for a step
-const MAX_REQUESTS = 64;  // any client that knows the code could be the first side
+const MAX_REQUESTS = 32;  // a limit, because any client that knows the code could be the first side
 
+// A step failed. The causes are keys of HINTS, the most specific first.
 class Failure extends Error {
-  // causes: keys of HINTS, the most specific one first
   constructor(message, ...causes) {
     super(message);
     this.causes = causes;
@@ -13,26 +13,26 @@ class Failure extends Error {
 }
 
 class Side {
+  messages = [];
+  isOpen = false;
+  closing;  // the close event, once the connection has ended
+  wake() {}
+
   constructor(url) {
-    this.messages = [];
-    this.opened = false;
-    this.closing = undefined;  // the event of the end of the connection
-    this.wake = () => {};
     this.socket = new WebSocket(url);
     this.socket.binaryType = 'arraybuffer';
-    this.socket.onopen = () => { this.opened = true; this.wake(); };
+    this.socket.onopen = () => { this.isOpen = true; this.wake(); };
     this.socket.onclose = (event) => { this.closing = event; this.wake(); };
     this.socket.onmessage = ({ data }) => { this.messages.push(new Uint8Array(data)); this.wake(); };
   }
 
   get failure() {
-    const { code, reason } = this.closing;
-    const cause = `closed ${code}`;
-    const text = code === 1006 ? 'ended without a close frame (1006)' : `was closed with ${code} ${reason}`;
-    return new Failure(`The connection ${text.trim()}.`, `${cause} ${reason}`, cause, 'closed');
+    const { code, reason } = this.closing, cause = `closed ${code}`;
+    const text = code === 1006 ? 'ended without a close frame (1006)' : `was closed with ${code} ${reason}`.trim();
+    return new Failure(`The connection ${text}.`, `${cause} ${reason}`, cause);
   }
 
-  // Wait until the connection changes, at most for a number of seconds.
+  // Wait until the connection opens, ends or receives a message, for at most a number of seconds.
   change(seconds) {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, seconds * 1000);
@@ -40,7 +40,7 @@ class Side {
     });
   }
 
-  // Wait until a condition is true; fail if the connection ends or the time is over.
+  // Wait until a condition is true; throw a Failure if the connection ends first or the time runs out.
   async until(isTrue, what, seconds = TIMEOUT) {
     const end = performance.now() + seconds * 1000;
     while (!isTrue()) {
@@ -51,73 +51,47 @@ class Side {
     }
   }
 
-  async receive(what, seconds) {
+  async receive(what = 'answer', seconds = TIMEOUT) {
     await this.until(() => this.messages.length > 0, what, seconds);
     return this.messages.shift();
   }
 
-  // Receive an answer of the other side; fail if it is another one than the wanted one.
-  async answer(type, what, seconds) {
-    const found = parse(await this.receive(what, seconds));
-    if (found?.type !== type) throw new Failure(`Another message came in place of the ${what}.`, 'changed');
-    return found;
+  // Receive a message from the other side; throw a Failure if it is not an answer of the expected type.
+  async answer(type, seconds) {
+    const found = parse(await this.receive('answer', seconds));
+    if (found.type === type) return found;
+    throw new Failure('Another message came in place of the answer.', 'changed');
   }
 
-  // The relay drops text messages, so that a request or an answer is binary, too.
-  send(type, values) {
-    this.socket.send(new TextEncoder().encode(JSON.stringify({ type, ...values })));
-  }
-
-  close() {
-    this.socket.close(1000);
-  }
+  // Requests and answers are binary messages, because the relay drops text messages.
+  send(type, values) { this.socket.send(new TextEncoder().encode(JSON.stringify({ type, ...values }))); }
 }
 
-// Return the request or the answer in a message, or undefined for a large message.
+// Return the request or the answer in a message. It has no fields if the message is large or is not JSON.
 function parse(message) {
   try {
-    return message.length < 1000 ? JSON.parse(new TextDecoder().decode(message)) : undefined;
+    return message.length < 1000 ? JSON.parse(new TextDecoder().decode(message)) ?? {} : {};
   } catch {
-    return undefined;
+    return {};
   }
 }
 
-// Return a large message of random bytes, which no proxy can compress.
-function randomMessage() {
-  const message = new Uint8Array(SIZE);
-  for (let start = 0; start < SIZE; start += 65536) {
-    crypto.getRandomValues(message.subarray(start, start + 65536));  // its limit for one call
-  }
-  return message;
-}
+// Return the FNV-1a hash of a message, which detects errors but not attacks. Browsers do not offer SHA-256 to a
+// page that was loaded without TLS.
+const hash = (message) => message.reduce((value, byte) => Math.imul(value ^ byte, 0x01000193), 0x811c9dc5);
 
-// Return a hash of a message (FNV-1a). It finds errors, not attacks: a page that was loaded without TLS has
-// no SHA-256.
-function hash(message) {
-  let value = 0x811c9dc5;
-  for (const byte of message) value = Math.imul(value ^ byte, 0x01000193);
-  return (value >>> 0).toString(16).padStart(8, '0');
-}
-
-// Answer the requests of the first side until it ends the test; return true if its test passed.
+// Answer the messages of the first side until it ends the test. Return true if it reports that the test passed.
 async function answerRequests(side) {
-  let sent = false;
+  let large;
   side.send('joined');
   for (let order = 1; order <= MAX_REQUESTS; order++) {
-    const message = await side.receive('message', order === 1 ? TIMEOUT : 600);
-    const request = parse(message) ?? {};
-    if (message.length === SIZE) side.send('received', { hash: hash(message) });
-    else if (request.type === 'echo') side.send('echo', { order, id: request.id });
-    else if (request.type === 'send' && !sent) {
-      sent = true;
-      const answer = randomMessage();
-      side.send('sent', { hash: hash(answer) });
-      side.socket.send(answer);
-    } else if (request.type === 'end') {
-      side.close();
-      return request.passed === true;
-    }
+    const message = await side.receive('message', order === 1 ? TIMEOUT : 600), { type, id, passed } = parse(message);
+    if (type === 'end') return passed === true;
+    if (type === 'echo') side.send('echo', { order, id });
+    if (type === 'send' && large) side.socket.send(large);
+    if (message.length !== SIZE) continue;
+    large = message;
+    side.send('received', { hash: hash(large) });
   }
-  side.close();
   return false;
 }

@@ -1,7 +1,7 @@
 // Hosts and guests of clients/arc-relay.mjs meet a relay that an attacker runs, in virtual time. Prints a JSON object
 // with the facts that the test checks.
 
-import { Link, connect, serve } from "../../../clients/arc-relay.mjs";
+import { Link, connect, handshake, serve } from "../../../clients/arc-relay.mjs";
 
 const link = Link.new("ws://relay.invalid/");
 let time = 0, timers = [], number = 0;
@@ -44,19 +44,23 @@ async function pass(seconds) {
 
 /** Return a WebSocket class that does `attack` once it is open, and the reasons of the failed attempts. */
 async function meet(role, seconds, attack) {
-  const sockets = [], reasons = [];
+  const sockets = [], reasons = [], attacks = [];
   class HostileWebSocket {
     bufferedAmount = 0;
     isClosed = false;
     sent = [];
+    messages = [];
     constructor() {
       sockets.push(this);
       setTimeout(() => {
         this.onopen();
-        setTimeout(() => attack(this), 5);
+        setTimeout(() => attacks.push(attack(this)), 5);
       });
     }
-    send(data) { this.sent.push(data.byteLength); }
+    send(data) {
+      this.sent.push(data.byteLength);
+      this.messages.push(data);
+    }
     deliver(size) { this.onmessage({ data: new Uint8Array(size).buffer }); }
     close() { this.isClosed = true; }
   }
@@ -65,6 +69,7 @@ async function meet(role, seconds, attack) {
   const options = { WebSocket: HostileWebSocket, signal: stop.signal, onEvent };
   const done = (role === "host" ? serve(link, () => {}, options) : connect(link, options)).catch(() => {});
   await pass(seconds);
+  await Promise.all(attacks);
   stop.abort();
   await pass(1);
   await done;
@@ -86,16 +91,20 @@ const facts = {};
   facts.thirdMessageEndsConnection = isClosed;
 }
 {
-  let count = 0;
+  let early = 0, late = 0;
   await meet("guest", 0.1, (socket) => {
     socket.deliver(0);
     socket.deliver(48);
-    while (!socket.isClosed && count < 300_000) {
-      socket.deliver(1);
-      count++;
-    }
+    for (; !socket.isClosed; early++) socket.deliver(1);
   });
-  facts.tinyMessages = count;
+  await meet("guest", 0.1, async (socket) => {
+    const send = (message) => socket.onmessage({ data: message.buffer }), receive = () => socket.messages[0];
+    await handshake(false, link.key, `arc-relay endpoint 1\nlink\n${link.code}`, { send, receive });
+    while (socket.sent.length < 2) await new Promise(setImmediate);
+    for (; !socket.isClosed && late < 300_000; late++) socket.deliver(1);
+  });
+  facts.earlyMessages = early;
+  facts.tinyMessages = late;
 }
 {
   const cut = (socket) => setTimeout(() => socket.onclose({ code: 1006, reason: "" }), 10);

@@ -26,7 +26,7 @@ from relay.daemon import tls
 from relay.daemon.errors import StartError
 from relay.daemon.listeners import open_tcp
 from relay.daemon.tls import CertificateFiles
-from relay.transport.tls_transport import TLSSocket
+from relay.transport.accepted_socket import AcceptedSocket
 from relay.transport.wrap import wrap_stream
 from tests.support.certificates import Certificate, client_context
 
@@ -96,7 +96,7 @@ class Server:
         """Serve until cancelled."""
         await trio.serve_listeners(self._echo, [self.listener])
 
-    async def _echo(self, accepted: TLSSocket) -> None:
+    async def _echo(self, accepted: AcceptedSocket) -> None:
         transport = wrap_stream(accepted, self._nursery)
         try:
             await transport.handshake()

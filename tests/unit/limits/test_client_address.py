@@ -118,7 +118,13 @@ def test_peer_is_compared_by_its_address(peer: str) -> None:
     assert PROXIES.resolve(peer, "198.51.100.1") == "198.51.100.1"
 
 
-@pytest.mark.parametrize("entries", [(), ("unix",), ("198.51.100.0/24",)])
+def test_nobody_is_trusted() -> None:
+    """Without trusted proxies, the peer is the client, in the form in which it is given."""
+    for peer in ("::ffff:10.0.0.1", "unix", ""):
+        assert TrustedProxies().resolve(peer, "203.0.113.7") == peer
+
+
+@pytest.mark.parametrize("entries", [("unix",), ("198.51.100.0/24",)])
 def test_nobody_else_is_trusted(entries: Sequence[str]) -> None:
     """Without a trusted proxy no header counts."""
     proxies = TrustedProxies(entries)
@@ -188,7 +194,7 @@ def test_header_cannot_choose_an_address(invented: list[str], own: str, proxies:
 @given(texts, st.lists(texts).map(",".join) | st.text())
 def test_any_header_has_a_client(peer: str, forwarded: str) -> None:
     """Any header has a client: the peer, or an address in the header."""
-    bare = TrustedProxies().resolve
+    bare = TrustedProxies(["3fff::1"]).resolve  # no peer and no entry of this test
     assert bare(peer, forwarded) == bare(peer, "")
     assert PROXIES.resolve(peer, forwarded) in {
         bare(entry, "") for entry in (peer, *forwarded.split(","))

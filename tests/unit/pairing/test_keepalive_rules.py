@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import RelaySettings
-from relay.pairing.keepalive import KeepaliveResult, check_interval
+from relay.pairing.keepalive import check_interval
 from tests.support.keepalive_fakes import (
     INTERVAL,
     OK,
@@ -21,6 +21,7 @@ from tests.support.keepalive_fakes import (
     TIMEOUT,
     UNRESPONSIVE,
     Side,
+    Verdict,
     gaps,
     jitters,
 )
@@ -127,9 +128,7 @@ class TestSilence:
             assert side.check() is OK
 
     @staticmethod
-    def time_of(
-        verdict: KeepaliveResult, verdicts: list[KeepaliveResult], steps: list[float], side: Side
-    ) -> float:
+    def time_of(verdict: Verdict, verdicts: list[Verdict], steps: list[float], side: Side) -> float:
         """Return the time of a verdict in the latest checks."""
         after = len(verdicts) - verdicts.index(verdict) - 1
         times = [step for step, _ in zip(cycle(steps), verdicts, strict=False)]

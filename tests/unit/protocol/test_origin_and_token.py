@@ -7,7 +7,6 @@ import pytest
 from relay.protocol.handshake import PlainRequest
 from relay.protocol.origin import is_allowed, is_own, normalize_origin
 from relay.protocol.query import MAX_TOKEN
-from relay.server.forwarded_for import forwarded_for
 from tests.support.raw_client import upgrade_request
 from tests.support.requests import (
     UPGRADE,
@@ -73,7 +72,7 @@ def test_token(query: str, lines: list[str], token: str | bytes | None) -> None:
 )
 def test_forwarded(lines: list[str], forwarded: str) -> None:
     """All lines of X-Forwarded-For are one list, in their order."""
-    assert forwarded_for(request_of(with_lines(UPGRADE, *lines))) == forwarded
+    assert request_of(with_lines(UPGRADE, *lines)).forwarded_for == forwarded
 
 
 HERE = frozenset({"https://here.example", "http://localhost:8000"})

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from relay.server.accept import MAX_BURST, AcceptErrors, accept, accept_available
+from relay.transport.accepted_socket import Accepted, AcceptedSocket
 from relay.transport.backlog import Backlog
 from relay.transport.epoll_reader import open_epoll_reader
 from tests.support.relay_fixtures import MemoryListener
@@ -100,21 +101,20 @@ class LongBacklog(Backlog):
     """A backlog that always has a connection."""
 
     def __init__(self) -> None:
-        self.streams: list[trio.SocketStream] = []
+        self.sockets: list[AcceptedSocket] = []
 
-    def accept(self) -> trio.SocketStream:
-        sock = trio.socket.socket()
-        self.streams.append(trio.SocketStream(sock))
-        return self.streams[-1]
+    def accept(self) -> AcceptedSocket:
+        self.sockets.append(AcceptedSocket(socket.socket()))
+        return self.sockets[-1]
 
 
 async def test_burst() -> None:
     """Other tasks run after each burst of connections from a long backlog."""
-    backlog, accepted = LongBacklog(), list[trio.abc.Stream]()
+    backlog, accepted = LongBacklog(), list[Accepted]()
     with trio.testing.assert_checkpoints(), open_epoll_reader() as reader:
         assert reader is not None
         assert await accept_available(backlog, accepted.append, reader)
-    assert accepted == backlog.streams
+    assert accepted == backlog.sockets
     assert len(accepted) == MAX_BURST
     for stream in accepted:
         await stream.aclose()

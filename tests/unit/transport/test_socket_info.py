@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import ssl
 import struct
 from collections.abc import AsyncIterator
@@ -18,7 +17,6 @@ import trio.testing
 from relay.transport.socket_info import (
     AckState,
     ack_state,
-    descriptor_limit,
     peer_address,
     pending,
     socket_of,
@@ -255,13 +253,3 @@ class TestPeer:
         with suppress(trio.BrokenResourceError):
             await ours.receive_some()
         assert peer_address(ours) == (trio.socket.AF_INET, "")
-
-
-def test_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is the soft one, and 0 stands for no limit."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    assert descriptor_limit() == soft
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (17, 18))
-    assert descriptor_limit() == 17
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
-    assert descriptor_limit() == 0

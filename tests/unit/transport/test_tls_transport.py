@@ -13,10 +13,11 @@ import pytest
 import trio
 import trio.testing
 
+from relay.transport.accepted_socket import AcceptedSocket
 from relay.transport.epoll_reader import EpollReader, open_epoll_reader
 from relay.transport.socket_transport import SocketTransport
 from relay.transport.tls_failure import TlsFailure
-from relay.transport.tls_transport import MAX_REPLIES, TLSSocket, TLSTransport
+from relay.transport.tls_transport import MAX_REPLIES, TLSTransport
 from tests.support.certificates import client_context
 from tests.support.tls_peers import APPLICATION_DATA, Forger, OldForger, TlsPeer, server_context
 
@@ -46,7 +47,7 @@ async def over_tls_pair(
     """Return a transport and its client, after their handshake."""
     ours, theirs = await connected()
     peer = TlsPeer(theirs, context)
-    async with theirs, TLSTransport(TLSSocket(ours, CONTEXT), nursery, reader) as transport:
+    async with theirs, TLSTransport(ours.socket, CONTEXT, nursery, reader) as transport:
         async with trio.open_nursery() as shaking:
             shaking.start_soon(peer.shake_hands, behind)
             await transport.handshake()
@@ -106,7 +107,7 @@ async def test_no_room_for_the_handshake(nursery: trio.Nursery) -> None:
         while True:
             filling += os.write(ours.socket.fileno(), bytes(65536))
     peer = TlsPeer(theirs)
-    async with theirs, TLSTransport(TLSSocket(ours, CONTEXT), nursery) as transport:
+    async with theirs, TLSTransport(ours.socket, CONTEXT, nursery) as transport:
         async with trio.open_nursery() as shaking:
             shaking.start_soon(transport.handshake)
             await peer.send_hello()
@@ -271,14 +272,14 @@ async def test_nothing_before_the_handshake(nursery: trio.Nursery) -> None:
     """Frames are not sent before the handshake is complete, not even in clear text."""
     ours, theirs = await connected()
     async with theirs:
-        transport = TLSTransport(TLSSocket(ours, CONTEXT), nursery)
+        transport = TLSTransport(ours.socket, CONTEXT, nursery)
         with pytest.raises(trio.BrokenResourceError):
             transport.try_send(b"HTTP/1.1 408 ")
         await transport.aclose()
         assert await theirs.receive_some(1000) == b""
     ours, theirs = await connected()
     async with theirs:
-        await TLSSocket(ours, CONTEXT).aclose()
+        await AcceptedSocket(ours.socket, CONTEXT).aclose()
         assert await theirs.receive_some(1000) == b""
 
 
@@ -398,11 +399,11 @@ async def reset_before_a_byte() -> trio.SocketStream:
 
 async def test_reset_before_a_byte(nursery: trio.Nursery) -> None:
     """A reset before the first read is found by that read, and is no end."""
-    async with TLSTransport(TLSSocket(await reset_before_a_byte(), CONTEXT), nursery) as transport:
+    async with TLSTransport((await reset_before_a_byte()).socket, CONTEXT, nursery) as transport:
         with pytest.raises(trio.BrokenResourceError):
             await transport.handshake()
         assert transport.failure.kind is TlsFailure.RESET
-    async with SocketTransport(await reset_before_a_byte(), nursery) as plain:
+    async with SocketTransport((await reset_before_a_byte()).socket, nursery) as plain:
         with pytest.raises(trio.BrokenResourceError):
             plain.look(100)
         assert plain.broken

@@ -12,11 +12,12 @@ import trio
 import trio.testing
 
 from relay.transport import socket_transport as wires_module
+from relay.transport.accepted_socket import AcceptedSocket
 from relay.transport.base import Transport
 from relay.transport.epoll_reader import EpollReader, open_epoll_reader
 from relay.transport.socket_transport import SocketTransport
 from relay.transport.stream_transport import StreamTransport
-from relay.transport.tls_transport import TLSSocket, TLSTransport
+from relay.transport.tls_transport import TLSTransport
 from relay.transport.wrap import wrap_stream
 from tests.support.tls_peers import over_tls, server_context
 
@@ -33,7 +34,7 @@ async def sockets(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Asyn
         if request.param == "TLS":
             yield await over_tls(ours, theirs, nursery)
         else:
-            yield SocketTransport(ours, nursery), theirs
+            yield SocketTransport(ours.socket, nursery), theirs
 
 
 async def receive_exactly(stream: trio.abc.ReceiveStream, size: int) -> bytes:
@@ -49,7 +50,9 @@ async def test_transport_of_a_stream(nursery: trio.Nursery) -> None:
     ours, theirs = (trio.SocketStream(end) for end in trio.socket.socketpair())
     async with ours, theirs:
         assert isinstance(wrap_stream(ours, nursery), SocketTransport)
-        assert isinstance(wrap_stream(TLSSocket(ours, server_context()), nursery), TLSTransport)
+        assert isinstance(
+            wrap_stream(AcceptedSocket(ours.socket, server_context()), nursery), TLSTransport
+        )
     assert isinstance(wrap_stream(trio.testing.memory_stream_pair()[0], nursery), StreamTransport)
 
 

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import trio
 
+import relay.client
 from relay.cli import main
 from relay.cli.access import find_token
-from relay.cli.endpoint.forward import name_of, parse_local
-from relay.cli.endpoint.link_argument import find_link
-from relay.cli.endpoint.variables import TOKEN
+from relay.cli.endpoint.links import find_link
+from relay.cli.endpoint.options import TOKEN
 from relay.cli.options import WrongUsage, refuse_unknown_variables
 from relay.client.link import Link
 
@@ -64,14 +63,14 @@ def test_help(run: Run, command: str, example: str) -> None:
         (["pipe", "--ca", "/x", LINK], "--ca must be left out without wss://"),
         (["pipe", "--resume-timeout", "x", LINK], "--resume-timeout must be a number of seconds"),
         (["forward", "--resume-timeout", "0", LINK], "--resume-timeout must be"),
-        (["forward", LINK, "0"], "the port must be a number from 1 to 65535"),
+        (["forward", LINK, "0"], "give a port from 1 to 65535"),
         (["forward", LINK, "x"], "LOCAL must be PORT, HOST:PORT or unix:PATH"),
         (["forward", "8080"], "ARC_RELAY_LINK"),
-        (["forward", "mine"], "and LINK a link or @FILE: it has no port"),
+        (["forward", "mine"], "and LINK a link or @FILE: give a port"),
         (["share", "ssh", "--via", RELAY], "give --link-file, because standard error is no"),
         (["share", "ssh", "--new", "--link-file", "new"], "give the URL of the relay with --via"),
         (["share", "ssh", "--via", "x", "--link-file", "new"], "--via: relay URL must begin with"),
-        (["share", "ssh", "--link-file", "other"], "--link-file: other users can access 'other'"),
+        (["share", "ssh", "--link-file", "other"], "--link-file 'other': other users can access"),
         (["share", "ssh", "--link-file", "mine", "--via", RELAY], "has another relay than --via"),
         (["share", "ssh", "--link-file", "mine", "--token-file", "/none"], "--token-file '/none'"),
         (["share", "--max-guests", "0", "ssh"], "--max-guests"),
@@ -141,6 +140,8 @@ def test_missing_extra(run: Run, monkeypatch: pytest.MonkeyPatch, command: list[
     for name in [*sys.modules]:
         if name.startswith(("relay.cli.endpoint.", "relay.client.")):
             monkeypatch.delitem(sys.modules, name)
+    for name in relay.client.__all__:
+        monkeypatch.delitem(vars(relay.client), name, raising=False)
     monkeypatch.setitem(sys.modules, "cryptography", None)
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     status, _, error = run(*command)
@@ -150,8 +151,8 @@ def test_missing_extra(run: Run, monkeypatch: pytest.MonkeyPatch, command: list[
 
 def test_another_missing_module(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another module that is missing is a fault of the program."""
-    monkeypatch.delitem(sys.modules, "relay.cli.endpoint.pipe", raising=False)
-    monkeypatch.setitem(sys.modules, "relay.cli.endpoint.standard_copy", None)
+    monkeypatch.delitem(sys.modules, "relay.cli.endpoint.guest", raising=False)
+    monkeypatch.setitem(sys.modules, "relay.cli.endpoint.copying", None)
     status, _, error = run("pipe", LINK)
     assert status == 1
     assert "fault of the program" in error
@@ -192,14 +193,3 @@ def test_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="ARC_RELAY_CLIENT_TOKEN must be visible") as caught:
         find_token("", TOKEN)
     assert "with space" not in str(caught.value)
-
-
-async def test_name_of_a_listener() -> None:
-    """The name of a listener is an address, also for IPv6."""
-    assert parse_local("8080") == parse_local(":8080")
-    try:
-        (listener,) = await trio.open_tcp_listeners(0, host="::1")
-    except OSError:
-        pytest.skip("NOT TESTED: no IPv6")
-    async with listener:
-        assert name_of(listener).startswith("[::1]:")

@@ -6,22 +6,18 @@ import os
 import re
 import sys
 import termios
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 import pytest
 import trio
 import trio.testing
 
 from relay.cli.endpoint.reporter import Reporter
-from relay.cli.endpoint.screen import Screen, is_canonical
 from relay.cli.endpoint.status import Status
-from relay.client.background import background
-from relay.client.errors import PeerAborted, TargetError
-from relay.client.events import Connected, Ended, Waiting
+from relay.client import Connected, Ended, PeerAborted, Session, TargetError, Waiting
 
 
 @dataclass
@@ -30,6 +26,12 @@ class Terminal:
 
     stream: TextIO
     screen: int
+
+    def reporter(self, peers: str = "guest", idle: str = "waiting", **options: bool) -> Reporter:
+        """Return a reporter whose standard error is the terminal."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stderr", self.stream)
+            return Reporter(Status(peers, idle), **{"quiet": False, **options})
 
     def read(self) -> str:
         """Return the output so far."""
@@ -61,6 +63,15 @@ class Counters:
 FAILED = Ended("a", TargetError("no target"))
 
 
+@asynccontextmanager
+async def running(reporter: Reporter) -> AsyncIterator[None]:
+    """Run a reporter during a with block."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reporter.run)
+        yield
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize(
     ("quiet", "single", "lines"),
     [
@@ -74,8 +85,8 @@ async def test_lines(
     capsys: pytest.CaptureFixture[str], quiet: bool, single: bool, lines: list[str]
 ) -> None:
     """Without a terminal, each change is a line; a command with one session reports its failure."""
-    reporter = Reporter(Status("guest", "waiting"), sys.stderr, quiet=quiet, single=single)
-    async with background(reporter.run):
+    reporter = Reporter(Status("guest", "waiting"), quiet=quiet, single=single)
+    async with running(reporter):
         for event in (Waiting(), Waiting(), Connected("a"), FAILED):
             reporter.on_event(event)
     reporter.on_event(Ended("b", PeerAborted(2, "closed")))
@@ -86,13 +97,13 @@ async def test_lines(
 
 async def test_terminal(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
     """On a terminal, one line is rewritten, and removed in the end; failures are lines."""
-    reporter = Reporter(Status("guest", "waiting"), terminal.stream, quiet=False)
-    async with background(reporter.run):
+    reporter = terminal.reporter()
+    async with running(reporter):
         reporter.on_event(Waiting())
         await trio.sleep(1.1)
         assert terminal.read() == "\r\x1b[Kwaiting"
         reporter.on_event(Connected("a"))
-        with reporter.traffic.counting(Counters(5, 10**6)):
+        with reporter.traffic.counting(cast("Session", Counters(5, 10**6))):
             await trio.sleep(0.5)
             assert re.fullmatch(
                 r"\r\x1b\[K1 guest \| sent 5 B, received 1.00 MB \| [\d.]+ .?B/s", terminal.read()
@@ -107,15 +118,13 @@ async def test_terminal(terminal: Terminal, autojump_clock: trio.testing.MockClo
 
 async def test_single(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
     """Few bytes of a guest are not displayed, because they may be a prompt for a password."""
-    reporter = Reporter(
-        Status("host", "waiting for the host"), terminal.stream, quiet=False, single=True
-    )
+    reporter = terminal.reporter("host", "waiting for the host", single=True)
     session = Counters()
-    async with background(reporter.run):
+    async with running(reporter):
         await trio.sleep(0.6)
         assert terminal.read() == "\r\x1b[Kconnecting to the relay"
         reporter.on_event(Connected("a"))
-        with reporter.traffic.counting(session):
+        with reporter.traffic.counting(cast("Session", session)):
             await trio.sleep(0.5)
             assert terminal.read() == "\r\x1b[K"
             session.bytes_sent = 10**6
@@ -125,35 +134,33 @@ async def test_single(terminal: Terminal, autojump_clock: trio.testing.MockClock
 
 async def test_quiet(terminal: Terminal, autojump_clock: trio.testing.MockClock) -> None:
     """With --quiet, nothing is drawn."""
-    reporter = Reporter(Status("guest", "waiting"), terminal.stream, quiet=True)
-    async with background(reporter.run):
+    reporter = terminal.reporter(quiet=True)
+    async with running(reporter):
         await trio.sleep(5)
     assert terminal.read() == ""
 
 
-def test_terminal_of_another_program(terminal: Terminal, tmp_path: Path) -> None:
+def test_terminal_of_another_program(terminal: Terminal) -> None:
     """A terminal that another program has set to single characters gets no rewritten line."""
     modes = termios.tcgetattr(terminal.stream)
     modes[3] &= ~termios.ICANON
     termios.tcsetattr(terminal.stream, termios.TCSANOW, modes)
-    screen = Screen(terminal.stream)
-    screen.draw("line")
+    terminal.reporter().draw("line")
     assert terminal.read() == ""
-    with (tmp_path / "file").open("w") as file:
-        assert not is_canonical(file.fileno())
 
 
 def test_width(terminal: Terminal) -> None:
     """A long line is cut at the width of the terminal, and precedes no other line."""
-    screen = Screen(terminal.stream)
-    screen.draw(100 * "x")
+    reporter = terminal.reporter()
+    reporter.draw(100 * "x")
     assert terminal.read() == "\r\x1b[K" + 59 * "x"
-    screen.print("line")
+    reporter.say("line")
     assert terminal.read() == "\r\x1b[Karc-relay: line\r\n"
 
 
-def test_no_standard_error() -> None:
+def test_no_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A closed standard error is no terminal, and gets nothing."""
-    screen = Screen(None)
-    screen.print("line")
-    assert not screen.is_terminal
+    monkeypatch.setattr(sys, "stderr", None)
+    reporter = Reporter(Status("guest", "waiting"), quiet=False)
+    reporter.say("line")
+    assert not reporter.is_terminal

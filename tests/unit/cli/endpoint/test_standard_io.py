@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from relay.cli.endpoint.standard_io import (
-    DescriptorReader,
-    DescriptorWriter,
+    StandardIO,
+    StandardStreamFailed,
     open_again,
     read_blocking,
     write_blocking,
 )
+
+PIECE = 65536
 
 Ends = tuple[int, int]
 
@@ -36,56 +39,71 @@ def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
 
 async def test_transfer(ends: Ends) -> None:
     """Bytes arrive, and no descriptor becomes non-blocking."""
-    async with DescriptorReader(ends[0]) as reader:
-        writer = DescriptorWriter(ends[1])
-        await writer.wait_send_all_might_not_block()
-        await writer.send_all(b"hello")
-        assert await reader.receive_some() == b"hello"
-        assert [os.get_blocking(each) for each in ends] == [True, True]
-        await writer.aclose()
-        assert await reader.receive_some() == b""
-        os.write(ends[1], b"to the null device")
+    stream = StandardIO(*ends)
+    await stream.send_all(b"hello")
+    assert await stream.receive_some(PIECE) == b"hello"
+    assert [os.get_blocking(each) for each in ends] == [True, True]
+    await stream.send_eof()
+    assert await stream.receive_some(PIECE) == b""
+    os.write(ends[1], b"to the null device")
 
 
 async def test_terminal() -> None:
     """A terminal is read line by line and written, and does not become non-blocking."""
     screen, keyboard = os.openpty()
-    async with DescriptorReader(keyboard) as reader:
-        os.write(screen, b"typed\n")
-        assert await reader.receive_some() == b"typed\n"
-        os.read(screen, 100)  # the echo
-        writer = DescriptorWriter(keyboard)
-        await writer.send_all(b"printed")
-        assert os.read(screen, 100) == b"printed"
-        assert os.get_blocking(keyboard)
-        await writer.aclose()
+    stream = StandardIO(keyboard, keyboard)
+    os.write(screen, b"typed\n")
+    assert await stream.receive_some(PIECE) == b"typed\n"
+    os.read(screen, 100)  # the echo
+    await stream.send_all(b"printed")
+    assert os.read(screen, 100) == b"printed"
+    assert os.get_blocking(keyboard)
     os.close(screen)
     os.close(keyboard)
+
+
+async def test_end_of_terminal(tmp_path: Path) -> None:
+    """Input from a terminal ends with the output: a read in progress, and each later one."""
+    screen, keyboard = os.openpty()
+    output = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT)
+    stream = StandardIO(keyboard, output)
+    ended = []
+
+    async def read() -> None:
+        ended.append(await stream.receive_some(PIECE))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.send_eof()
+    os.write(screen, b"typed later\n")
+    assert [*ended, await stream.receive_some(PIECE)] == [b"", b""]
+    for descriptor in (screen, keyboard, output):
+        os.close(descriptor)
 
 
 async def test_large(ends: Ends) -> None:
     """More bytes than fit into the buffer of the system wait for the reader."""
     data = os.urandom(3_000_000)
     received = bytearray()
+    stream = StandardIO(*ends)
 
     async def send() -> None:
-        writer = DescriptorWriter(ends[1])
-        await writer.send_all(data)
-        await writer.aclose()
+        await stream.send_all(data)
+        await stream.send_eof()
 
-    async with DescriptorReader(ends[0]) as reader, trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
-        async for part in reader:
+        while part := await stream.receive_some(PIECE):
             received += part
     assert received == data
 
 
 async def test_cancelled_read(ends: Ends) -> None:
     """A read without input can be cancelled."""
-    async with DescriptorReader(ends[0]) as reader:
-        with trio.move_on_after(0.05) as scope:
-            await reader.receive_some()
-        assert scope.cancelled_caught
+    with trio.move_on_after(0.05) as scope:
+        await StandardIO(*ends).receive_some(PIECE)
+    assert scope.cancelled_caught
     os.write(ends[1], b"so that no thread remains")
 
 
@@ -94,32 +112,33 @@ async def test_files(tmp_path: Path) -> None:
     source, sink = tmp_path / "source", tmp_path / "sink"
     source.write_bytes(b"content")
     with source.open("rb") as input_file, sink.open("wb") as output_file:
-        reader = DescriptorReader(input_file.fileno())
-        assert await reader.receive_some(3) == b"con"
-        assert await reader.receive_some() == b"tent"
-        assert await reader.receive_some() == b""
-        await reader.aclose()
-        writer = DescriptorWriter(output_file.fileno())
-        await writer.wait_send_all_might_not_block()
-        await writer.send_all(bytearray(b"written"))
-        await writer.aclose()
+        stream = StandardIO(input_file.fileno(), output_file.fileno())
+        assert await stream.receive_some(3) == b"con"
+        assert await stream.receive_some(PIECE) == b"tent"
+        assert await stream.receive_some(PIECE) == b""
+        await stream.send_all(bytearray(b"written"))
+        await stream.send_eof()
     assert sink.read_bytes() == b"written"
 
 
 async def test_failures(tmp_path: Path) -> None:
-    """A pipe without a reader, a full disk and an unreadable file break the stream."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    full = os.open("/dev/full", os.O_WRONLY)
-    for descriptor in (writer, full):
-        with pytest.raises(trio.BrokenResourceError) as caught:
-            await DescriptorWriter(descriptor).send_all(b"x")
-        assert isinstance(caught.value.__cause__, OSError)
-        os.close(descriptor)
+    """A full disk and an unreadable file are reported, but not a pipe whose reader has ended."""
     folder = os.open(tmp_path, os.O_RDONLY)
-    with pytest.raises(trio.BrokenResourceError):
-        await DescriptorReader(folder).receive_some()
-    os.close(folder)
+    full = os.open("/dev/full", os.O_WRONLY)
+    stream = StandardIO(folder, full)
+    with pytest.raises(StandardStreamFailed, match="read from standard input: Is a directory"):
+        await stream.receive_some(PIECE)
+    with pytest.raises(StandardStreamFailed, match="write to standard output: No space left"):
+        await stream.send_all(b"x")
+    reader, writer = os.pipe()
+    stream = StandardIO(folder, writer)
+    os.close(reader)
+    without_reader = StandardIO(folder, writer)
+    for each in (stream, without_reader):
+        with pytest.raises(StandardStreamFailed, match=r"^$"):
+            await each.send_all(b"x")
+    for descriptor in (folder, full, writer):
+        os.close(descriptor)
     assert open_again(folder, os.O_RDONLY) is None  # closed
 
 
@@ -132,8 +151,9 @@ async def test_non_blocking_parent() -> None:
         with suppress(BlockingIOError):
             while True:
                 held += one.send(bytes(10**5))
+        zeros = memoryview(bytes(10**6))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.to_thread.run_sync, write_blocking, one.fileno(), bytes(10**6))
+            nursery.start_soon(trio.to_thread.run_sync, write_blocking, one.fileno(), zeros)
             await trio.sleep(0.05)
             received = 0
             while received < held + 10**6:

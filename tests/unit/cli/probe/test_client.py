@@ -10,8 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.cli.probe.client import RecordingStream, run_client
-from relay.cli.probe.dial import Awaited
+from relay.cli.probe.client import Awaited, RecordingStream, run_client
 from relay.cli.probe.hints import Failure
 from tests.support.probe_proxies import Impostor, Proxy, Script, plan_for, probe
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from relay.cli.endpoint.copying import InputFailed, OutputFailed
-from relay.cli.endpoint.failures import explain
+from relay.cli.endpoint.running import explain
+from relay.cli.endpoint.standard_io import StandardStreamFailed
 from relay.cli.endpoint.status import is_failure
 from relay.client.errors import (
     InvalidLink,
@@ -19,12 +19,6 @@ from relay.client.errors import (
 from relay.daemon.errors import StartError
 
 
-def caused(error: Exception, cause: Exception | None) -> Exception:
-    """Return an exception with a cause."""
-    error.__cause__ = cause
-    return error
-
-
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
@@ -36,9 +30,7 @@ def caused(error: Exception, cause: Exception | None) -> Exception:
         (PeerAborted(1, "no"), 1, "the peer ended the session: no"),
         (ResumeTimeout("lost"), 1, "lost; --resume-timeout sets how long to try"),
         (StartError("cannot listen"), 1, "cannot listen"),
-        (caused(InputFailed(), OSError(5, "I/O error")), 1, "standard input: I/O error"),
-        (caused(OutputFailed(), OSError(28, "disk full")), 1, "standard output: disk full"),
-        (caused(OutputFailed(), None), 1, "standard output: it was closed"),
+        (StandardStreamFailed("cannot write"), 1, "cannot write"),
     ],
 )
 def test_explain(error: Exception, status: int, text: str) -> None:
@@ -52,11 +44,6 @@ def test_end_by_peer() -> None:
     """The message of a peer that closed the session says this once."""
     text = "the program of the peer closed the session"
     assert explain(PeerAborted(2, text)) == (1, text)
-
-
-def test_no_reader() -> None:
-    """A pipe without a reader needs no message."""
-    assert explain(caused(OutputFailed(), BrokenPipeError())) == (1, "")
 
 
 def test_failures_of_sessions() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from relay.cli.url import local_target, parse_target
+from relay.cli.http_client import local_target, parse_target
 from relay.client.dial import ConnectTarget, client_context
 from relay.client.url import parse_url
 from relay.daemon.settings import DaemonSettings

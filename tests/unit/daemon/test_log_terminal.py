@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from relay.daemon.log_terminal import COLUMNS, TerminalRenderer
 from relay.daemon.logging import LOCAL_TIME
-from relay.daemon.terminal import COLUMNS, TerminalRenderer
 
 STYLE = re.compile("\x1b\\[[0-9]+m")
 

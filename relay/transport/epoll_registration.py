@@ -1,4 +1,4 @@
-"""Registrations of descriptors in the epoll reader. Each registration is for one sleeping task."""
+"""Registrations of descriptors in the epoll reader, each for one sleeping task."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Registration:
         self.failure: Exception | None = None
 
     def read_once(self, events: int) -> bool | None:
-        """Read once. Return True if the task must be woken, None if no bytes were available."""
+        """Read once. Return True if the task must wake up, or None if no bytes were available."""
         try:
             size, limit, read = self.size.bytes, self._max_bytes, self._read
             size = size if size < limit else limit  # noqa: FURB136 - half the time

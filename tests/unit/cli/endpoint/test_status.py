@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 
-from relay.cli.endpoint.progress import Traffic, format_size, progress_line
-from relay.cli.endpoint.status import Status
-from relay.client.errors import PeerAborted, TargetError
-from relay.client.events import Connected, Ended, Lost, Retrying, Waiting
+from relay.cli.endpoint.status import Status, Traffic, size_text
+from relay.client import (
+    Connected,
+    Ended,
+    Lost,
+    PeerAborted,
+    Retrying,
+    Session,
+    TargetError,
+    Waiting,
+)
 
 
 @dataclass
@@ -34,25 +42,29 @@ class Counters:
 )
 def test_size(size: int, text: str) -> None:
     """A size has three digits and a unit."""
-    assert format_size(size) == text
+    assert size_text(size) == text
 
 
 def test_traffic() -> None:
-    """The bytes of ended sessions count, and the rate is that of the last two seconds."""
-    time = 0.0
-    traffic = Traffic(lambda: time)
-    assert progress_line("waiting", traffic) == "waiting"
+    """The bytes of ended sessions count, and the rate is that of the last calls."""
+    traffic = Traffic()
+    assert traffic.text(0.0) == ""
     first, second = Counters(), Counters()
-    with traffic.counting(first):
-        with traffic.counting(second):
-            assert traffic.rate() == 0
+    with traffic.counting(cast("Session", first)):
+        with traffic.counting(cast("Session", second)):
             first.bytes_sent, second.bytes_received = 3_000_000, 1_000_000
-            time = 1.0
-            assert traffic.rate() == 4e6
-        time = 4.0
-        assert traffic.rate() == 0
+            assert traffic.text(1.0) == "sent 3.00 MB, received 1.00 MB | 4.00 MB/s"
         assert traffic.bytes == (3_000_000, 1_000_000)
-    assert progress_line("1 guest", traffic) == "1 guest | sent 3.00 MB, received 1.00 MB | 0 B/s"
+    for time in range(2, 6):
+        text = traffic.text(time)
+    assert text == "sent 3.00 MB, received 1.00 MB | 0 B/s"
+
+
+def test_rate_without_time() -> None:
+    """The first call has no rate."""
+    traffic = Traffic()
+    with traffic.counting(cast("Session", Counters(1))):
+        assert traffic.text(5.0) == "sent 1 B, received 0 B | 0 B/s"
 
 
 def test_host() -> None:

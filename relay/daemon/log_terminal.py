@@ -10,7 +10,7 @@ from structlog.typing import EventDict, WrappedLogger
 from .errors import escaped
 
 COLUMNS: Final = 100
-"""Maximum width of a line. A field that is wider is not split, so that users can copy the field."""
+"""Maximum width of a line. A field wider than this is not split, so that users can copy it."""
 
 LEVEL_WIDTH: Final = len("warning")
 INDENT: Final = len("23:59:59 ") + LEVEL_WIDTH
@@ -25,10 +25,10 @@ FIELD: Final = structlog.processors.LogfmtRenderer(bool_as_flag=False)
 
 
 class TerminalRenderer:
-    """Renderer of one record, in one or several lines: time, level, event and fields.
+    """Renderer that turns a record into one or more lines: time, level, event and fields.
 
-    Control characters are escaped, because a terminal acts on them. Line breaks in the event stay,
-    because messages of the relay may have several lines.
+    Control characters are escaped, because a terminal would act on them. Line breaks in the event
+    are kept, because messages of the relay may have several lines.
     """
 
     def __init__(self, *, colors: bool) -> None:

@@ -6,16 +6,15 @@ import re
 
 import segno
 
-from relay.cli.endpoint.qr import qr_code
+from relay.cli.endpoint.links import qr_code
 
 LINK = "wss://relay.example/?pair=" + 22 * "x" + "#k=" + 43 * "y"
-DARK = {" ": (0, 0), "▄": (0, 1), "▀": (1, 0), "█": (1, 1)}
+DARK = {"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}
 
 
 def test_modules() -> None:
     """The halves of the characters are the modules of the code, with a light border around it."""
     code = qr_code(LINK, 80)
-    assert code is not None
     lines = [re.fullmatch(r"\x1b\[[0-9;]+m(.*)\x1b\[0m", it) for it in code.splitlines()]
     text = [it[1] for it in lines if it]
     assert len(text) == len(lines)
@@ -23,6 +22,7 @@ def test_modules() -> None:
     expected = [list(row) for row in segno.make(LINK, error="l", boost_error=False).matrix]
     size = len(expected)
     assert [row[2 : size + 2] for row in rows[2 : size + 2]] == expected
+    rows = rows[: size + 4]  # the last line has only one row
     border = rows[:2] + rows[size + 2 :] + [row[:2] + row[size + 2 :] for row in rows]
     assert not any(any(row) for row in border)
 
@@ -30,8 +30,7 @@ def test_modules() -> None:
 def test_width() -> None:
     """A terminal that is too narrow gets no code."""
     code = qr_code(LINK, 80)
-    assert code is not None
-    width = len(code.splitlines()[0]) - len("\x1b[38;5;16;48;5;231m\x1b[0m")
+    width = len(code.splitlines()[0]) - len("\x1b[38;5;231;48;5;16m\x1b[0m")
     assert width <= 50
     assert qr_code(LINK, width) == code
-    assert qr_code(LINK, width - 1) is None
+    assert qr_code(LINK, width - 1) == ""

@@ -7,9 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.daemon.descriptors import raise_descriptor_limit
+from relay.transport.descriptor_limit import descriptor_limit, raise_descriptor_limit
 
 NOFILE = resource.RLIMIT_NOFILE
+
+
+def test_descriptor_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is the soft one, and 0 stands for no limit."""
+    soft, _ = resource.getrlimit(NOFILE)
+    assert descriptor_limit() == soft
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (17, 18))
+    assert descriptor_limit() == 17
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)
+    assert descriptor_limit() == 0
 
 
 @pytest.fixture
