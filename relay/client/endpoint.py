@@ -13,8 +13,7 @@ import trio
 import trio_websocket
 
 from .background import background
-from .dial import client_context, connect, start_tls
-from .dial_errors import describe_tcp_error, describe_tls_error
+from .dial import client_context, connect, describe_tcp_error, describe_tls_error, start_tls
 from .errors import ConnectionLost, NoRelay
 from .events import ClientEvent, OnEvent
 from .link import Link

@@ -14,8 +14,7 @@ import trustme
 
 from relay.cli.probe.client import Awaited, dial
 from relay.cli.probe.hints import HINTS, Failure, hint_for
-from relay.client.dial import ConnectTarget, client_context
-from relay.client.dial_errors import describe_tcp_error, describe_tls_error
+from relay.client.dial import ConnectTarget, client_context, describe_tcp_error, describe_tls_error
 
 AUTHORITY = trustme.CA()
 
