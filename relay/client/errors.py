@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 ABNORMAL: Final = 1006  # close code without a close frame (RFC 6455 section 7.4.1)
@@ -89,22 +90,18 @@ class TargetError(EndpointError):
     """
 
 
+@dataclass(eq=False)
 class ConnectionLost(Exception):
     """A connection has ended, or could not be opened. The endpoint may try again."""
 
-    def __init__(
-        self,
-        text: str,
-        code: int = ABNORMAL,
-        reason: str = "",
-        *,
-        is_collision: bool = False,
-        retry_after: float = 0.0,
-    ) -> None:
-        super().__init__(text)
-        self.code, self.reason = code, reason  # of the close frame, if there was one
-        self.is_collision = is_collision  # True if the code already has two sides
-        self.retry_after = retry_after  # minimum delay, in seconds, before the next attempt
+    text: str
+    code: int = ABNORMAL  # of the close frame
+    reason: str = ""  # of the close frame
+    is_collision: bool = False  # True if the relay refused a third side of the code
+    retry_after: float = 0.0  # minimum delay, in seconds, before the next attempt
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
     def is_expiry(self) -> bool:
