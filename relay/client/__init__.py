@@ -1,12 +1,27 @@
 """Endpoints: the programs on both sides of a relay. The relay imports nothing of this room.
 
-The names in ``__all__`` are the public API. The room needs the extra ``client``. Each public name
-is imported on its first use.
+The names in ``__all__`` are the public API. `connect`, `serve` and `Session` need the extra
+``client``, and are imported on their first use.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+
+from .errors import (
+    EndpointError,
+    InvalidLink,
+    NoRelay,
+    PeerAborted,
+    ProtocolViolation,
+    Refused,
+    ResumeTimeout,
+    TargetError,
+    WaitTimeout,
+    WrongKey,
+)
+from .events import ClientEvent, Connected, Ended, Lost, Retrying, Waiting
+from .link import Link
 
 __all__ = [
     "ClientEvent",
@@ -35,44 +50,17 @@ __all__ = [
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from .errors import (
-        EndpointError,
-        InvalidLink,
-        NoRelay,
-        PeerAborted,
-        ProtocolViolation,
-        Refused,
-        ResumeTimeout,
-        TargetError,
-        WaitTimeout,
-        WrongKey,
-    )
-    from .events import ClientEvent, Connected, Ended, Lost, Retrying, Waiting
     from .guest import connect
     from .host import serve
-    from .link import Link
     from .session import Session
 else:
-    _MODULES = {
-        "ClientEvent": "events",
-        "Connected": "events",
-        "Ended": "events",
-        "Link": "link",
-        "Lost": "events",
-        "Retrying": "events",
-        "Session": "session",
-        "Waiting": "events",
-        "connect": "guest",
-        "serve": "host",
-    }
-    """Module of each public name that is not in ``errors``."""
 
     def __getattr__(name: str) -> object:
         """Import a public name on its first use (PEP 562)."""
-        if name not in __all__:
+        modules = {"Session": "session", "connect": "guest", "serve": "host"}
+        if name not in modules:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = import_module(f".{_MODULES.get(name, 'errors')}", __name__)
-        value = globals()[name] = getattr(module, name)
+        value = globals()[name] = getattr(import_module(f".{modules[name]}", __name__), name)
         return value
 
     def __dir__() -> list[str]:

@@ -1,7 +1,8 @@
-"""Connect to a relay over TCP or a Unix socket, do the TLS handshake, and describe OS errors."""
+"""Connect to a relay over TCP or a Unix socket, do the TLS handshake, and describe failures."""
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
@@ -13,6 +14,18 @@ import trio
 
 UNIX: Final = "unix:"
 
+# Cause of a failure for each verification error of OpenSSL, by number (openssl-verify(1)).
+CERTIFICATE_CAUSES: Final = {
+    **dict.fromkeys((9, 10), "tls expired"),  # or not yet valid
+    **dict.fromkeys(range(18, 22), "tls authority"),
+    **dict.fromkeys((62, 64), "tls name"),
+}
+
+# Reasons in the SSLError if the server does not use TLS. They depend on the version of OpenSSL.
+NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
+
+UNREACHABLE: Final = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT)
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectTarget:
@@ -21,10 +34,9 @@ class ConnectTarget:
     addresses: tuple[str, ...] = ()
     port: int = 0
     unix: str = ""
-    tls: ssl.SSLContext | None = None
-    """TLS context; None for a connection without TLS."""
+    tls: ssl.SSLContext | None = None  # TLS context; None for a connection without TLS
+    # Host name for the Host header and for the verification of the server's certificate.
     name: str = "localhost"
-    """Host name for the Host header and for the verification of the server's certificate."""
     path: str = "/health"
 
     def __str__(self) -> str:
@@ -105,3 +117,34 @@ def connect_error_text(error: OSError) -> str:
         return str(error.strerror).lower()
     texts = (os.strerror(number).lower() for number in error_numbers(error))
     return ", ".join(dict.fromkeys(texts)) or str(error)
+
+
+def describe_tcp_error(error: OSError) -> tuple[str, str]:
+    """Return the message and the cause for the exception of a TCP connection.
+
+    The message has one line. The cause is a kind of failure, in words that programs can compare.
+    """
+    if isinstance(error, socket.gaierror):
+        return (f"the name does not resolve: {error.strerror}", "dns")
+    if isinstance(error, PermissionError):
+        return (connect_error_text(error), "denied")
+    reachable = any(number not in UNREACHABLE for number in error_numbers(error))
+    return (connect_error_text(error), "refused" if reachable else "unreachable")
+
+
+def describe_tls_error(error: BaseException | None) -> tuple[str, str]:
+    """Return the message and the cause for the exception of a TLS handshake."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        cause = CERTIFICATE_CAUSES.get(error.verify_code, "tls certificate")
+        return (f"certificate refused: {printable(error.verify_message)}", cause)
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    if reason in NOT_TLS:
+        return ("the server does not speak TLS", "not tls")
+    if reason is None or reason == "UNEXPECTED_EOF_WHILE_READING":
+        return ("the server closed the connection during the TLS handshake", "tls")
+    return (f"TLS handshake failed: {reason.lower().replace('_', ' ')}", "tls")
+
+
+def printable(text: str) -> str:
+    """Replace each unprintable character of an untrusted text with ``?``."""
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
+ABNORMAL: Final = 1006  # close code without a close frame (RFC 6455 section 7.4.1)
+GOING_AWAY: Final = 1001
+
 
 class EndpointError(Exception):
     """Base class of the errors of endpoints. The session cannot start or continue."""
+
+    TEXT = ""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text or self.TEXT)
 
 
 class InvalidLink(EndpointError, ValueError):
@@ -35,36 +46,23 @@ class Refused(EndpointError):
 class WrongKey(EndpointError):
     """The peer does not have the key of the link or of the session."""
 
-    def __init__(self) -> None:
-        super().__init__("the peer does not have the key of this link")
+    TEXT = "the peer does not have the key of this link"
 
 
 class AnotherInitiator(EndpointError):
     """The peer is not the host, but another guest of the link, or this guest itself."""
 
-    def __init__(self) -> None:
-        super().__init__("another guest of this link is connected in place of the host")
+    TEXT = "another guest of this link is connected in place of the host"
 
 
 class ProtocolViolation(EndpointError):
     """A message from the peer violates the endpoint protocol."""
 
 
-class DecryptError(ProtocolViolation):
-    """A message cannot be decrypted.
-
-    The message was changed, replayed or reordered, or was encrypted with another key.
-    """
-
-    def __init__(self) -> None:
-        super().__init__("message does not decrypt")
-
-
 class WaitTimeout(EndpointError):
     """The host of the link did not connect within the wait timeout."""
 
-    def __init__(self) -> None:
-        super().__init__("the host of this link did not connect in time")
+    TEXT = "the host of this link did not connect in time"
 
 
 class ResumeTimeout(EndpointError):
@@ -90,6 +88,30 @@ class TargetError(EndpointError):
 
     The guest receives the message of this exception, with reason 1.
     """
+
+
+@dataclass(eq=False)
+class ConnectionLost(Exception):
+    """A connection has ended, or could not be opened. The endpoint may try again."""
+
+    text: str
+    code: int = ABNORMAL  # of the close frame
+    reason: str = ""  # of the close frame
+    is_collision: bool = False  # True if the relay refused a third side of the code
+    retry_after: float = 0.0  # minimum delay, in seconds, before the next attempt
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def is_expiry(self) -> bool:
+        """True if the relay ended the waiting side after `pair_ttl`. This is no failure."""
+        return self.code == GOING_AWAY and self.reason != "relay stopping"
+
+    @property
+    def is_peer_gone(self) -> bool:
+        """True if the relay closed the connection because the peer left."""
+        return self.reason == "peer disconnected"
 
 
 def drop_tracebacks(error: BaseException) -> None:

@@ -54,7 +54,3 @@ class Ended:
 ClientEvent = Waiting | Connected | Lost | Retrying | Ended
 
 OnEvent = Callable[[ClientEvent], None]
-
-
-def ignore(event: ClientEvent) -> None:
-    """Ignore an event."""

@@ -11,20 +11,23 @@ from typing import Final
 import trio
 
 from .channel import initiate
-from .dialer import Dialer, OpenStream
-from .errors import AnotherInitiator, PeerAborted, ProtocolViolation, WaitTimeout
-from .events import ClientEvent, OnEvent, Waiting, ignore
+from .endpoint import Endpoint, OpenStream
+from .errors import (
+    AnotherInitiator,
+    ConnectionLost,
+    PeerAborted,
+    ProtocolViolation,
+    WaitTimeout,
+)
+from .events import ClientEvent
 from .link import Link
-from .lost import ConnectionLost
 from .messages import NewSession, Refusal, Request
-from .noise_handshake import prologue
 from .outage import Outage
 from .session import Session
 from .session_runner import run_session
 from .websocket import WebSocket
 
-ANSWER_TIMEOUT: Final = 10.0
-"""Maximum time, in seconds, from REQUEST to the answer of the host."""
+ANSWER_TIMEOUT: Final = 10.0  # maximum time, in seconds, from REQUEST to the answer of the host
 
 
 @asynccontextmanager
@@ -69,53 +72,44 @@ async def connect(  # noqa: PLR0913 - options of the public API
 
     Source: docs/endpoints.md.
     """
-    link = Link.parse(link) if isinstance(link, str) else link
-    dialer = Dialer(link, is_host=False, ssl_context=ssl_context, open_stream=open_stream)
-    emit = on_event or ignore
+    endpoint = Endpoint(
+        Link.parse(link) if isinstance(link, str) else link,
+        is_host=False,
+        ssl_context=ssl_context,
+        resume_timeout=resume_timeout,
+        on_event=on_event,
+        open_stream=open_stream,
+    )
     names: NewSession | None = None
     with trio.move_on_after(wait_timeout):
-        names = await request_session(dialer, emit)
+        names = await request_session(endpoint)
     if names is None:
         raise WaitTimeout
-    async with run_session(names, dialer, resume_timeout, emit) as session:
+    async with run_session(names, endpoint) as session:
         yield session
 
 
-async def request_session(dialer: Dialer, on_event: OnEvent) -> NewSession:
+async def request_session(endpoint: Endpoint) -> NewSession:
     """Return the code and the key of a new session. Wait for the host without a time limit.
 
-    Raises:
-        EndpointError: The request failed, and a retry would fail too.
+    Raises EndpointError if the request failed, and a retry would fail too.
     """
-    outage = Outage(None, on_event)
-    is_waiting = False
-
-    def on_open() -> None:
-        nonlocal is_waiting
-        outage.connected()
-        if not is_waiting:
-            is_waiting = True
-            on_event(Waiting())
-
+    outage = Outage(None, endpoint.emit)
     while True:
         try:
-            async with dialer.open(dialer.link.code, outage.duration) as websocket:
-                on_open()
-                return await ask(websocket, dialer.link)
+            async with endpoint.open(endpoint.link.code, outage.duration) as websocket:
+                outage.connected()
+                return await ask(websocket, endpoint.link)
         except (ConnectionLost, AnotherInitiator) as error:
-            if await outage.wait(error):
-                is_waiting = False
+            await outage.wait(error)
 
 
 async def ask(websocket: WebSocket, link: Link) -> NewSession:
     """Request a session from the host, over a connection with the link code.
 
-    Raises:
-        PeerAborted: The host refused the request.
-        EndpointError: The handshake failed, or the host violated the protocol.
-        ConnectionLost: The connection has ended.
+    Raises ConnectionLost, or EndpointError if the host refuses, or is not the host of the link.
     """
-    channel = await initiate(websocket, link.key, prologue("link", link.code))
+    channel = await initiate(websocket, link)
     await channel.send(Request().encode())
     with trio.move_on_after(ANSWER_TIMEOUT):
         answer = await channel.receive()

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import random
+import secrets
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import trio
 
-from . import codes
 from .channel import HOST_SIGN, Channel, accept, wait_for_peer
-from .dialer import Dialer, OpenStream
-from .errors import NoRelay, ProtocolViolation, Refused, WrongKey, drop_tracebacks
-from .events import ClientEvent, OnEvent, Waiting, ignore
-from .link import Link
-from .lost import ConnectionLost
+from .endpoint import Endpoint, OpenStream
+from .errors import ConnectionLost, NoRelay, ProtocolViolation, Refused, WrongKey, drop_tracebacks
+from .events import ClientEvent
+from .link import KEY_SIZE, Link, new_code
 from .messages import Message, NewSession, Reason, Refusal, Request
-from .noise_handshake import prologue
 from .outage import Outage
 from .session import Session
 from .session_runner import run_session
 from .websocket import WebSocket
 
+# Seconds after which a host without a guest connects again; up to a fifth is added at random. A
+# relay ends a side that has waited for 300 s. A connection that lasts longer may have a silent
+# peer, such as another host.
 MAX_WAIT: Final = 330.0
-"""Seconds after which a host without a guest connects again; up to a fifth is added at random. A
-relay ends a side that has waited for 300 s. A connection that lasts longer may have a silent peer,
-such as another host."""
 
-MAX_DELAY: Final = 15.0
-"""Maximum delay, in seconds, before a host connects again after another host or a silent peer."""
-
-LEAVE_TIMEOUT: Final = 5.0
-"""Maximum time, in seconds, that a guest takes to close its connection with the link code."""
-
+MAX_DELAY: Final = 15.0  # seconds until the next attempt after another host or a silent peer
+LEAVE_TIMEOUT: Final = 5.0  # seconds in which a guest closes its connection with the link code
 ANOTHER_HOST: Final = "another host may use this link: a peer connected and is no guest"
 
 Handler = Callable[[Session], Awaitable[None]]
@@ -84,92 +77,68 @@ async def serve(  # noqa: PLR0913 - options of the public API
 
     Source: docs/endpoints.md.
     """
-    link = Link.parse(link) if isinstance(link, str) else link
-    dialer = Dialer(
-        link, is_host=True, ssl_context=ssl_context, token=token, open_stream=open_stream
+    endpoint = Endpoint(
+        Link.parse(link) if isinstance(link, str) else link,
+        is_host=True,
+        ssl_context=ssl_context,
+        token=token,
+        resume_timeout=resume_timeout,
+        on_event=on_event,
+        open_stream=open_stream,
     )
-    host = Host(
-        dialer, handler, resume_timeout, 1 if once else max_sessions, once, on_event or ignore
-    )
-    await host.run(task_status)
+    await Host(endpoint, handler, 1 if once else max_sessions, once=once).run(task_status)
 
 
-@dataclass
 class Host:
     """Host of a link: a connection with the link code, and the sessions of the guests."""
 
-    dialer: Dialer
-    handler: Handler
-    resume_timeout: float
-    max_sessions: int
-    once: bool
-    on_event: OnEvent
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, endpoint: Endpoint, handler: Handler, max_sessions: int, *, once: bool
+    ) -> None:
+        self._endpoint = endpoint
+        self._handler = handler
+        self._max_sessions = max_sessions
+        self._once = once
         self._sessions = 0
-        self._outage = Outage(None, self.on_event)
-        self._is_waiting = self._was_accepted = False
         self._failure: Exception | None = None
         self._nursery: trio.Nursery
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         """Serve guests until cancelled, or, with ``once``, until the end of the first session."""
+        outage = Outage(None, self._endpoint.emit)
         async with trio.open_nursery() as self._nursery:
-            try:
-                while True:
-                    await self._wait_for_guest(task_status)
-            except (NoRelay, Refused) as error:
-                self._end(error)
+            while True:
+                try:
+                    await self._wait_for_guest(outage, task_status)
+                except (ConnectionLost, ProtocolViolation, WrongKey) as error:
+                    await outage.wait(error)
+                except (NoRelay, Refused) as error:
+                    self._end(error)
+                    break
         if self._failure is not None:
             raise self._failure
 
-    async def _wait_for_guest(self, task_status: trio.TaskStatus[None]) -> None:
-        """Connect with the link code, wait for one guest and answer it. Pause after a failure."""
-        link, outage = self.dialer.link, self._outage
-        try:
-            async with self.dialer.open(link.code, outage.duration) as websocket:
-                outage.connected()
-                self._report_waiting(task_status)
-                first = None
-                # Random, so that two hosts that are joined do not give up at the same time.
-                with trio.move_on_after(MAX_WAIT * random.uniform(1, 1.2)):  # noqa: S311
-                    first = await self._first_message(websocket)
-                if first is not None:
-                    names = (link.key, prologue("link", link.code))
-                    await self._answer(*await accept(websocket, first, *names))
-        except (ConnectionLost, ProtocolViolation, WrongKey) as error:
-            if await outage.wait(error):
-                self._is_waiting = False
-
-    def _report_waiting(self, task_status: trio.TaskStatus[None]) -> None:
-        if not self._is_waiting:
-            self._is_waiting = True
-            self.on_event(Waiting())
-        if not self._was_accepted:
-            self._was_accepted = True
-            task_status.started()
-
-    async def _first_message(self, websocket: WebSocket) -> bytes:
-        """Wait for the first message of a guest and return it. Raises ConnectionLost."""
-        try:
-            await websocket.send(HOST_SIGN)
-            first = await wait_for_peer(websocket)
-        except ConnectionLost as error:
-            if not error.is_peer_gone:
-                raise
-            first = HOST_SIGN
-        if first == HOST_SIGN:
-            # The random delay gives guests time to reach the other host.
-            delay = MAX_DELAY * random.random()  # noqa: S311 - not a secret
-            raise ConnectionLost(ANOTHER_HOST, retry_after=delay)
-        return first
+    async def _wait_for_guest(self, outage: Outage, task_status: trio.TaskStatus[None]) -> None:
+        """Connect with the link code, wait for one guest and answer it."""
+        endpoint = self._endpoint
+        is_first = not endpoint.was_accepted
+        async with endpoint.open(endpoint.link.code, outage.duration) as websocket:
+            outage.connected()
+            if is_first:
+                task_status.started()
+            first = None
+            # Random, so that two hosts that are joined do not give up at the same time.
+            with trio.move_on_after(MAX_WAIT * random.uniform(1, 1.2)):  # noqa: S311 - no secret
+                first = await first_message(websocket)
+            if first is not None:
+                await self._answer(*await accept(websocket, endpoint.link, first))
 
     async def _answer(self, channel: Channel, request: Message) -> None:
         """Answer the request of an authenticated guest. Let the guest close the connection."""
         if not isinstance(request, Request):
             raise ProtocolViolation("a guest did not begin with REQUEST")
-        if self._sessions < self.max_sessions:
-            names = NewSession(codes.new_code(), codes.new_key())
+        if self._sessions < self._max_sessions:
+            names = NewSession(new_code(), secrets.token_bytes(KEY_SIZE))
             await channel.send(names.encode())
             self._sessions += 1
             self._nursery.start_soon(self._serve_session, names)
@@ -183,15 +152,14 @@ class Host:
     async def _serve_session(self, names: NewSession) -> None:
         """Run the handler for one guest. An exception of the handler ends only this session."""
         has_begun, failure = False, None
-        timeout, on_event = self.resume_timeout, self.on_event
         try:
-            async with run_session(names, self.dialer, timeout, on_event) as session:
+            async with run_session(names, self._endpoint) as session:
                 has_begun = True
-                await self.handler(session)
+                await self._handler(session)
         except Exception as error:  # noqa: BLE001 - an event reports it
             failure = error
         self._sessions -= 1
-        if self.once and has_begun:
+        if self._once and has_begun:
             self._end(failure)
         elif failure is not None:
             drop_tracebacks(failure)
@@ -200,3 +168,19 @@ class Host:
         """Make `run` raise an exception, or return if ``failure`` is None."""
         self._failure = failure
         self._nursery.cancel_scope.cancel()
+
+
+async def first_message(websocket: WebSocket) -> bytes:
+    """Wait for the first message of a guest and return it. Raises ConnectionLost."""
+    try:
+        await websocket.send(HOST_SIGN)
+        first = await wait_for_peer(websocket)
+    except ConnectionLost as error:
+        if not error.is_peer_gone:
+            raise
+        first = HOST_SIGN
+    if first == HOST_SIGN:
+        # The random delay gives guests time to reach the other host.
+        delay = MAX_DELAY * random.random()  # noqa: S311 - not a secret
+        raise ConnectionLost(ANOTHER_HOST, retry_after=delay)
+    return first

@@ -1,34 +1,26 @@
 """The link that gives a guest access to a host: URL of the relay, link code and link key.
 
-Pure, except that `Link.new` generates a random code and a random key. The host trusts everyone who
-has the link. The ``repr`` of a link shows only the URL without the query.
+Pure, except for random codes and keys. The host trusts everyone who has the link. The ``repr`` of a
+link shows only the URL without the query.
 """
 
 from __future__ import annotations
 
+import base64
 import re
-import string
-from collections.abc import Iterable
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address
-from typing import Final, NamedTuple
-from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
+from typing import Final
+from urllib.parse import quote, unquote, unquote_to_bytes
 
-from . import codes
 from .errors import InvalidLink
+from .url import SCHEMES, parse_url
 
-SCHEMES: Final = {"wss": "wss", "ws": "ws", "https": "wss", "http": "ws"}
-"""WebSocket scheme for each scheme that a relay URL may have."""
-
-MAX_CODE: Final = 256
-"""Maximum length, in characters, of a pair code. The relay has the same limit."""
-
-MAX_LINK: Final = 8192
-"""Maximum length, in characters, of a link. A relay accepts request heads of twice this size."""
-
-HOST: Final = re.compile(r"[a-z0-9._-]+|\[[^]]+\]")
-"""Syntax of a host: a name in ASCII form, an IPv4 address, or an IPv6 address in brackets."""
-
+CODE_SIZE: Final = 16  # number of random bytes in a code that an endpoint generates
+KEY_SIZE: Final = 32  # size, in bytes, of a link key or a session key
+MAX_CODE: Final = 256  # maximum length, in characters, of a pair code; the relay has the same
+MAX_LINK: Final = 8192  # characters; a relay accepts request heads of twice this size
 EXAMPLE: Final = "wss://relay.example/?pair=CODE#k=KEY"
 
 
@@ -50,14 +42,16 @@ class Link:
     key: bytes
 
     def __post_init__(self) -> None:
-        url = split(self.url, "relay URL", ("wss", "ws"))
-        if url.pairs or url.without_pairs != self.url:
+        if parse_relay_url(self.url, "relay URL") != (self.url, []):
             raise InvalidLink(
                 "relay URL must be like wss://relay.example/, without pair code and fragment"
             )
-        require_code(self.code)
-        if len(self.key) != codes.KEY_SIZE:
-            raise InvalidLink(f"key of a link must have {codes.KEY_SIZE} bytes")
+        if not 1 <= len(self.code) <= MAX_CODE:
+            raise InvalidLink(f"pair code must have 1 to {MAX_CODE} characters")
+        if any("\ud800" <= each <= "\udfff" for each in self.code):
+            raise InvalidLink("pair code must not have surrogates, which UTF-8 cannot encode")
+        if len(self.key) != KEY_SIZE:
+            raise InvalidLink(f"key of a link must have {KEY_SIZE} bytes")
 
     @classmethod
     def parse(cls, text: str) -> Link:
@@ -67,21 +61,24 @@ class Link:
             InvalidLink: The text is not a link. The message gives the reason, but no secret.
         """
         address, separator, fragment = text.strip().partition("#")
-        url = split(address, "link", ("wss", "ws"))
+        url, pairs = parse_relay_url(address, "link")
         require_visible(fragment, "link")
-        if len(url.pairs) != 1:
-            number = "more than one" if url.pairs else "no"
+        if len(pairs) != 1:
+            number = "more than one" if pairs else "no"
             raise InvalidLink(f"link has {number} pair code: it must be like {EXAMPLE}")
-        code = decode_code(url.pairs[0])
         if not separator:
             raise InvalidLink(f"link has no key: it must be like {EXAMPLE}")
         if not fragment.startswith("k="):
             raise InvalidLink("link must have k=KEY, and nothing else, after the #")
+        try:  # decode the code as the relay does
+            code = unquote_to_bytes(pairs[0].replace("+", " ")).decode()
+        except UnicodeDecodeError:
+            raise InvalidLink("pair code of the link is not UTF-8") from None
         try:
-            key = codes.decode(fragment.removeprefix("k="), codes.KEY_SIZE)
+            key = decode_base64url(fragment.removeprefix("k="), KEY_SIZE)
         except ValueError as error:
             raise InvalidLink(f"key of the link {error}: copy the whole link again") from None
-        return cls(url.without_pairs, code, key)
+        return cls(url, code, key)
 
     @classmethod
     def new(cls, url: str) -> Link:
@@ -96,17 +93,17 @@ class Link:
         """
         if "#" in url:
             raise InvalidLink("relay URL must not have a fragment: leave out the # and all after")
-        parts = split(url.strip(), "relay URL", SCHEMES)
-        if parts.pairs:
+        url, pairs = parse_relay_url(url.strip(), "relay URL", SCHEMES)
+        if pairs:
             raise InvalidLink("relay URL must not have a pair code: a new link gets a new one")
-        if any(name_of(item) == "token" for item in parts.others):
+        if any(name_of(item) == "token" for item in url.partition("?")[2].split("&")):
             raise InvalidLink("relay URL must not have a token: every guest would get it")
-        return cls(parts.without_pairs, codes.new_code(), codes.new_key())
+        return cls(url, new_code(), secrets.token_bytes(KEY_SIZE))
 
     @property
     def text(self) -> str:
         """Text of the link. The text is a secret."""
-        return f"{self.request_url(self.code)}#k={codes.encode(self.key)}"
+        return f"{self.request_url(self.code)}#k={encode_base64url(self.key)}"
 
     def request_url(self, code: str) -> str:
         """Return the URL for a connection with a link code or session code. The URL is a secret."""
@@ -117,24 +114,10 @@ class Link:
         return f"<Link {self.url.partition('?')[0]}>"
 
 
-class RelayUrl(NamedTuple):
-    """Parts of a normalized URL without fragment."""
-
-    base: str
-    """Scheme, authority and path."""
-    pairs: list[str]
-    """Values of the ``pair`` parameters, still percent-encoded."""
-    others: list[str]
-    """Query parameters other than ``pair``, still percent-encoded."""
-
-    @property
-    def without_pairs(self) -> str:
-        """URL without its ``pair`` parameters."""
-        return f"{self.base}?{'&'.join(self.others)}" if self.others else self.base
-
-
-def split(text: str, name: str, schemes: Iterable[str]) -> RelayUrl:
-    """Split a URL into its parts, and normalize them.
+def parse_relay_url(
+    text: str, name: str, schemes: Sequence[str] = SCHEMES[:2]
+) -> tuple[str, list[str]]:
+    """Return a normalized URL without its ``pair`` parameters, and the values of these parameters.
 
     Raises InvalidLink if the URL is not valid. The message begins with ``name``, and quotes no part
     of the URL.
@@ -143,27 +126,13 @@ def split(text: str, name: str, schemes: Iterable[str]) -> RelayUrl:
         raise InvalidLink(f"{name} is longer than {MAX_LINK} characters")
     require_visible(text, name)
     try:
-        parts = urlsplit(text)
-        port = parts.port
-        host = (parts.hostname or "").encode("idna").decode()
-        if ":" in host:
-            host = f"[{IPv6Address(host)}]"
-    except ValueError:
-        raise InvalidLink(f"{name} must have a valid host and port") from None
-    if parts.scheme not in schemes:
-        raise InvalidLink(f"{name} must begin with {' or '.join(f'{each}://' for each in schemes)}")
-    if port == 0 or HOST.fullmatch(host) is None:
-        raise InvalidLink(f"{name} must have a valid host and port")
-    if parts.username is not None:
-        raise InvalidLink(f"{name} must not have a user name or a password")
-    authority = host if port is None else f"{host}:{port}"
-    path, query = (quote(part, safe=string.punctuation) for part in (parts.path, parts.query))
-    items = [item for item in query.split("&") if item]
-    return RelayUrl(
-        f"{SCHEMES[parts.scheme]}://{authority}{path or '/'}",
-        [item.partition("=")[2] for item in items if name_of(item) == "pair"],
-        [item for item in items if name_of(item) != "pair"],
-    )
+        url = parse_url(text, name, schemes)
+    except ValueError as error:
+        raise InvalidLink(str(error)) from None
+    items = [item for item in url.query.split("&") if item]
+    pairs = [item.partition("=")[2] for item in items if name_of(item) == "pair"]
+    others = "&".join(item for item in items if name_of(item) != "pair")
+    return f"{url}?{others}" if others else str(url), pairs
 
 
 def require_visible(text: str, name: str) -> None:
@@ -177,19 +146,30 @@ def name_of(item: str) -> str:
     return unquote(item.partition("=")[0])
 
 
-def decode_code(value: str) -> str:
-    """Decode the value of a ``pair`` parameter as the relay does. Raises InvalidLink."""
-    try:
-        code = unquote_to_bytes(value.replace("+", " ")).decode()
-    except UnicodeDecodeError:
-        raise InvalidLink("pair code of the link is not UTF-8") from None
-    require_code(code)
-    return code
+def new_code() -> str:
+    """Return a random pair code."""
+    return encode_base64url(secrets.token_bytes(CODE_SIZE))
 
 
-def require_code(code: str) -> None:
-    """Raise InvalidLink unless the relay accepts the code."""
-    if not 1 <= len(code) <= MAX_CODE:
-        raise InvalidLink(f"pair code must have 1 to {MAX_CODE} characters")
-    if any("\ud800" <= each <= "\udfff" for each in code):
-        raise InvalidLink("pair code must not have surrogates, which UTF-8 cannot encode")
+def encode_base64url(data: bytes) -> str:
+    """Encode bytes as base64url without padding (RFC 4648 section 5)."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def decode_base64url(text: str, size: int) -> bytes:
+    """Decode the canonical base64url form of ``size`` bytes.
+
+    Raises ValueError for any other text. The message, such as "is missing", has no subject, so that
+    the caller can put a noun before it.
+    """
+    length = (size * 4 + 2) // 3
+    if not text:
+        raise ValueError("is missing")
+    if re.fullmatch(r"[A-Za-z0-9_-]*", text) is None:
+        raise ValueError("has a character that is not a letter, a digit, - or _")
+    if len(text) != length:
+        raise ValueError(f"has {len(text)} characters instead of {length}")
+    data = base64.urlsafe_b64decode(text + "=" * (-length % 4))
+    if encode_base64url(data) != text:
+        raise ValueError("has a wrong last character")
+    return data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Final
@@ -13,8 +13,7 @@ from typing import Final
 from .errors import InvalidLink
 from .link import MAX_LINK, Link
 
-OWNER_ONLY: Final = 0o600
-"""Mode of a link file."""
+OWNER_ONLY: Final = 0o600  # mode of a link file
 
 
 def read_link(path: str) -> Link:
@@ -78,25 +77,15 @@ def create_link_file(path: str, link: Link, *, replace: bool = False) -> None:
     if not replace:
         # Reserve the name. If two processes create the same file, one of them fails here.
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, OWNER_ONLY))
-    try:
-        write_atomically(target, f"{link.text}\n".encode())
-    except BaseException:
+    with ExitStack() as stack:
         if not replace:
-            target.unlink()
-        raise
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file atomically with a new file that has the mode 0600."""
-    descriptor, temporary = mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor
+            stack.callback(target.unlink)
+        descriptor, temporary = mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        stack.callback(Path(temporary).unlink)
+        with open(descriptor, "w") as file:  # noqa: PTH123 - a descriptor
             os.fchmod(descriptor, OWNER_ONLY)
-            file.write(content)
+            file.write(f"{link.text}\n")
             file.flush()
             os.fsync(descriptor)
-        os.replace(temporary, path)  # noqa: PTH105 - a path of mkstemp
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)  # noqa: PTH108 - a path of mkstemp
-        raise
+        Path(temporary).replace(target)
+        stack.pop_all()  # the link is written

@@ -8,224 +8,171 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar, Final, Self, get_args
+from struct import Struct
+from typing import Any, ClassVar, Final, Self
 
-from . import codes
 from .errors import ProtocolViolation
+from .link import CODE_SIZE, decode_base64url
 from .noise import MAX_PLAINTEXT
 
-MAX_DATA: Final = MAX_PLAINTEXT - 1
-"""Maximum number of stream bytes in one message."""
+MAX_DATA: Final = MAX_PLAINTEXT - 1  # maximum number of stream bytes in one message
+MAX_TEXT: Final = 200  # maximum size, in bytes of UTF-8, of the text in a message
 
-MAX_TEXT: Final = 200
-"""Maximum size, in bytes of UTF-8, of the text in a message."""
-
-
+# Unicode categories of characters that can change the display of a text, and of surrogates.
 INVISIBLE: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode categories of characters that can change the display of a text, and of surrogates."""
 
 
 class Reason(IntEnum):
     """Reason in REFUSED and ABORT. A peer of a later version may send other numbers."""
 
-    TARGET_UNREACHABLE = 1
-    """The host cannot reach its target."""
-    CLOSED = 2
-    """The program of the sender ended or closed the session."""
-    NO_FURTHER_GUEST = 3
-    """The host serves no further guests."""
-    PROTOCOL_VIOLATION = 4
-    """The receiver of this message violated the protocol."""
+    TARGET_UNREACHABLE = 1  # the host cannot reach its target
+    CLOSED = 2  # the program of the sender ended or closed the session
+    NO_FURTHER_GUEST = 3  # the host serves no further guests
+    PROTOCOL_VIOLATION = 4  # the receiver of this message violated the protocol
 
 
-class BaseMessage:
-    """Base class of messages. It encodes and decodes messages without a body."""
+@dataclass(frozen=True)
+class Message:
+    """Base class of messages. The fields of a message are those of its body, in this order."""
 
-    __slots__ = ()
     TYPE: ClassVar[int]
     NAME: ClassVar[str]
-    SIZES: ClassVar = range(1)
-    """Permitted sizes of the body, in bytes."""
+    FIXED: ClassVar = Struct("")  # layout of the fields of fixed size
+    REST: ClassVar = range(1)  # permitted sizes, in bytes, of a last field of variable size
 
     def encode(self) -> bytes:
         """Return the message in plaintext."""
-        return bytes((self.TYPE,))
+        values = [each.encode() if isinstance(each, str) else each for each in vars(self).values()]
+        rest = values.pop() if range(1) != self.REST else b""
+        return b"".join((bytes((self.TYPE,)), self.FIXED.pack(*values), rest))
 
     @classmethod
-    def from_body(cls, body: bytes) -> Self:  # noqa: ARG003 - subclasses use it
-        """Decode a body whose size is permitted. Raises ProtocolViolation if it is malformed."""
-        return cls()
+    def parse(cls, *values: Any) -> Self:
+        """Return a message with the values of its body. Raises ProtocolViolation."""
+        return cls(*values)
 
 
-@dataclass(frozen=True, slots=True)
-class Request(BaseMessage):
+class Request(Message):
     """Request of a guest for a session."""
 
-    TYPE = 0x01
-    NAME = "REQUEST"
+    TYPE, NAME = 0x01, "REQUEST"
 
 
-@dataclass(frozen=True, slots=True)
-class NewSession(BaseMessage):
+@dataclass(frozen=True)
+class NewSession(Message):
     """Answer of a host that opens a session. The ``repr`` shows neither the code nor the key."""
 
-    TYPE = 0x02
-    NAME = "SESSION"
-    SIZES = range(54, 55)
+    TYPE, NAME, FIXED = 0x02, "SESSION", Struct("22s32s")
     code: str = field(repr=False)
-    """Session code: `codes.CODE_LENGTH` characters."""
     key: bytes = field(repr=False)
-    """Session key: `codes.KEY_SIZE` bytes."""
-
-    def encode(self) -> bytes:
-        return bytes((self.TYPE,)) + self.code.encode() + self.key
 
     @classmethod
-    def from_body(cls, body: bytes) -> Self:
+    def parse(cls, code: bytes, key: bytes) -> Self:
         try:
-            code = body[: codes.CODE_LENGTH].decode()
-            codes.decode(code, codes.CODE_SIZE)
+            decode_base64url(code.decode(), CODE_SIZE)
         except ValueError:
             raise ProtocolViolation("the code of SESSION is not valid") from None
-        return cls(code, body[codes.CODE_LENGTH :])
+        return cls(code.decode(), key)
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonMessage(BaseMessage):
-    """Message with a reason, and a text for the user."""
+@dataclass(frozen=True)
+class ReasonMessage(Message):
+    """Message with a `Reason` or another number from 0 to 255, and a text for the user.
 
-    SIZES = range(1, 1 + MAX_TEXT + 1)
+    The text is made `displayable` and cut to `MAX_TEXT`.
+    """
+
+    FIXED, REST = Struct("B"), range(MAX_TEXT + 1)
     reason: int
-    """A `Reason`, or another number from 0 to 255."""
     text: str = ""
 
-    def encode(self) -> bytes:
-        """Return the message in plaintext. Its text is made `displayable` and cut to `MAX_TEXT`."""
+    def __post_init__(self) -> None:
         cut = displayable(self.text).encode()[:MAX_TEXT]
-        text = cut.decode(errors="ignore")  # omit a character that was cut in two
-        return bytes((self.TYPE, self.reason)) + text.encode()
+        # Omit a character that was cut in two.
+        object.__setattr__(self, "text", cut.decode(errors="ignore"))
 
     @classmethod
-    def from_body(cls, body: bytes) -> Self:
+    def parse(cls, reason: int, text: bytes) -> Self:
         try:
-            text = body[1:].decode()
+            return cls(reason, text.decode())
         except UnicodeDecodeError:
             raise ProtocolViolation(f"the text of {cls.NAME} is not UTF-8") from None
-        return cls(body[0], displayable(text))
 
 
-@dataclass(frozen=True, slots=True)
 class Refusal(ReasonMessage):
     """Answer of a host that opens no session."""
 
-    TYPE = 0x03
-    NAME = "REFUSED"
+    TYPE, NAME = 0x03, "REFUSED"
 
 
-@dataclass(frozen=True, slots=True)
-class Resume(BaseMessage):
+@dataclass(frozen=True)
+class Resume(Message):
     """First message of each endpoint in a session connection, with the state of its `Inbox`."""
 
-    TYPE = 0x10
-    NAME = "RESUME"
-    SIZES = range(12, 13)
+    TYPE, NAME, FIXED = 0x10, "RESUME", Struct(">QI")
+    # Number of bytes received. The end of the peer's stream counts as one byte.
     received: int
-    """Number of bytes received, 0 to 2^64 - 1. The end of the peer's stream counts as one byte."""
-    window: int
-    """Number of bytes that this endpoint buffers for its program, 1 to 2^32 - 1."""
-
-    def encode(self) -> bytes:
-        return bytes((self.TYPE,)) + self.received.to_bytes(8) + self.window.to_bytes(4)
+    window: int  # number of bytes that this endpoint buffers for its program
 
     @classmethod
-    def from_body(cls, body: bytes) -> Self:
-        if not any(body[8:]):
+    def parse(cls, received: int, window: int) -> Self:
+        if not window:
             raise ProtocolViolation("the window of RESUME is 0")
-        return cls(int.from_bytes(body[:8]), int.from_bytes(body[8:]))
+        return cls(received, window)
 
 
-@dataclass(frozen=True, slots=True)
-class Data(BaseMessage):
+@dataclass(frozen=True)
+class Data(Message):
     """Next bytes of the stream. The ``repr`` does not show the bytes."""
 
-    TYPE = 0x11
-    NAME = "DATA"
-    SIZES = range(1, MAX_DATA + 1)
+    TYPE, NAME, REST = 0x11, "DATA", range(1, MAX_DATA + 1)
     data: bytes = field(repr=False)
-    """1 to `MAX_DATA` bytes."""
-
-    def encode(self) -> bytes:
-        return b"\x11" + self.data
-
-    @classmethod
-    def from_body(cls, body: bytes) -> Self:
-        return cls(body)
 
 
-@dataclass(frozen=True, slots=True)
-class End(BaseMessage):
+class End(Message):
     """End of the stream."""
 
-    TYPE = 0x12
-    NAME = "END"
+    TYPE, NAME = 0x12, "END"
 
 
-@dataclass(frozen=True, slots=True)
-class Ack(BaseMessage):
+@dataclass(frozen=True)
+class Ack(Message):
     """Acknowledgement of all bytes before a position of the peer's stream."""
 
-    TYPE = 0x13
-    NAME = "ACK"
-    SIZES = range(8, 9)
+    TYPE, NAME, FIXED = 0x13, "ACK", Struct(">Q")
+    # Number of acknowledged bytes. The end of the stream counts as one byte.
     received: int
-    """Number of acknowledged bytes, 0 to 2^64 - 1. The end of the stream counts as one byte."""
-
-    def encode(self) -> bytes:
-        return bytes((self.TYPE,)) + self.received.to_bytes(8)
-
-    @classmethod
-    def from_body(cls, body: bytes) -> Self:
-        return cls(int.from_bytes(body))
 
 
-@dataclass(frozen=True, slots=True)
-class Ping(BaseMessage):
+class Ping(Message):
     """Request for PONG."""
 
-    TYPE = 0x14
-    NAME = "PING"
+    TYPE, NAME = 0x14, "PING"
 
 
-@dataclass(frozen=True, slots=True)
-class Pong(BaseMessage):
+class Pong(Message):
     """Answer to PING."""
 
-    TYPE = 0x15
-    NAME = "PONG"
+    TYPE, NAME = 0x15, "PONG"
 
 
-@dataclass(frozen=True, slots=True)
-class Finished(BaseMessage):
+class Finished(Message):
     """Report that the sender has received the peer's END, and an ACK for its own END."""
 
-    TYPE = 0x16
-    NAME = "FINISHED"
+    TYPE, NAME = 0x16, "FINISHED"
 
 
-@dataclass(frozen=True, slots=True)
 class Abort(ReasonMessage):
     """Immediate end of the session."""
 
-    TYPE = 0x17
-    NAME = "ABORT"
+    TYPE, NAME = 0x17, "ABORT"
 
 
-Message = (
-    Request | NewSession | Refusal | Resume | Data | End | Ack | Ping | Pong | Finished | Abort
-)
-
-CLASSES: Final[dict[int, type[Message]]] = {each.TYPE: each for each in get_args(Message)}
-"""Class for each message type."""
+# Class for each message type.
+CLASSES: Final[dict[int, type[Message]]] = {
+    each.TYPE: each
+    for each in (Request, NewSession, Refusal, Resume, Data, End, Ack, Ping, Pong, Finished, Abort)
+}
 
 
 def decode(plaintext: bytes) -> Message:
@@ -235,14 +182,15 @@ def decode(plaintext: bytes) -> Message:
     kind = CLASSES.get(plaintext[0])
     if kind is None:
         raise ProtocolViolation(f"message of the unknown type 0x{plaintext[0]:02x}")
-    body = plaintext[1:]
-    if len(body) not in kind.SIZES:
-        least, most = kind.SIZES[0], kind.SIZES[-1]
+    size, fixed = len(plaintext) - 1, kind.FIXED.size
+    if size - fixed not in kind.REST:
+        least, most = fixed + kind.REST[0], fixed + kind.REST[-1]
         expected = f"{least}" if least == most else f"{least} to {most}"
-        raise ProtocolViolation(
-            f"{kind.NAME} has a body of {len(body)} bytes instead of {expected}"
-        )
-    return kind.from_body(body)
+        raise ProtocolViolation(f"{kind.NAME} has a body of {size} bytes instead of {expected}")
+    values = kind.FIXED.unpack_from(plaintext, 1)
+    if range(1) == kind.REST:
+        return kind.parse(*values)
+    return kind.parse(*values, plaintext[1 + fixed :])
 
 
 def displayable(text: str) -> str:

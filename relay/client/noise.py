@@ -1,14 +1,17 @@
-"""The protocol Noise_NNpsk0_25519_AESGCM_SHA256 of the Noise Protocol Framework, revision 34.
+"""Encryption of a connection: Noise_NNpsk0_25519_AESGCM_SHA256, revision 34, without I/O.
 
-Sans-IO. The names in this module are from the specification, https://noiseprotocol.org/noise.html.
-Python cannot wipe keys from memory. A key stays there until the interpreter reuses its memory.
+The guest is the initiator, the host the responder (docs/endpoints.md). The names are from the
+specification, https://noiseprotocol.org/noise.html. Python cannot wipe keys from memory. A key
+stays there until the interpreter reuses its memory.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import struct
-from typing import Final
+from itertools import repeat
+from typing import Final, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -16,194 +19,127 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from .errors import DecryptError, EndpointError
+from .errors import AnotherInitiator, ConnectionLost, WrongKey
 
+VERSION: Final = b"arc-relay endpoint 1"  # name and version of the endpoint protocol
+
+# Name of the protocol. It has 32 bytes, so it is also the initial hash (section 5.2).
 PROTOCOL_NAME: Final = b"Noise_NNpsk0_25519_AESGCM_SHA256"
-"""Name of the protocol. It has 32 bytes, so it is also the initial hash (section 5.2)."""
 
-KEY_SIZE: Final = 32
-"""Size, in bytes, of a pre-shared key, a public key, a cipher key and a hash."""
-
+KEY_SIZE: Final = 32  # bytes of a pre-shared key, a public key, a cipher key and a hash
 TAG_SIZE: Final = 16
-MAX_MESSAGE: Final = 65_535
-"""Maximum size, in bytes, of a Noise message (section 3)."""
-
+HANDSHAKE_SIZE: Final = KEY_SIZE + TAG_SIZE  # bytes of each handshake message without payload
+MAX_MESSAGE: Final = 65_535  # bytes of a Noise message (section 3)
 MAX_PLAINTEXT: Final = MAX_MESSAGE - TAG_SIZE
-RESERVED_NONCE: Final = 2**64 - 1
-"""Nonce that must not be used for a message (section 5.1)."""
 
+# Pack a nonce for AES-GCM: 32 zero bits, then the big-endian counter (section 12.4).
 pack_nonce: Final = struct.Struct(">IQ").pack
-"""Pack a nonce for AES-GCM: 32 zero bits, then the big-endian counter (section 12.4)."""
+
+
+def prologue(kind: Literal["link", "session"], code: str) -> bytes:
+    """Return the prologue of a connection with a link code or a session code."""
+    return b"\n".join((VERSION, kind.encode(), code.encode()))
 
 
 class CipherState:
-    """Key and nonce of one direction (section 5.1). Each message increments the nonce."""
+    """Key and nonces of one direction (section 5.1). The last 64-bit nonce is never used."""
 
-    __slots__ = ("_aead", "_nonce")
-
-    def __init__(self, key: bytes, nonce: int = 0) -> None:
+    def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
-        self._nonce = nonce
+        self._nonces = map(pack_nonce, repeat(0), range(2**64 - 1))
 
-    def encrypt(self, plaintext: bytes, associated_data: bytes | None = None) -> bytes:
-        """Encrypt a message.
+    def encrypt(self, plaintext: bytes) -> bytes:
+        """Encrypt a message of at most `MAX_PLAINTEXT` bytes."""
+        return self._aead.encrypt(next(self._nonces), plaintext, None)
 
-        Args:
-            plaintext: At most `MAX_PLAINTEXT` bytes.
-            associated_data: Bytes that are authenticated, but neither encrypted nor sent.
-
-        Raises:
-            EndpointError: The key has encrypted 2^64 - 1 messages.
-            ValueError: The plaintext is too long.
-        """
-        if len(plaintext) > MAX_PLAINTEXT:
-            raise ValueError(f"a message has at most {MAX_PLAINTEXT} bytes of plaintext")
-        message = self._aead.encrypt(self._next_nonce(), plaintext, associated_data)
-        self._nonce += 1
-        return message
-
-    def decrypt(self, message: bytes, associated_data: bytes | None = None) -> bytes:
-        """Decrypt a message. If this fails, the nonce stays the same.
-
-        Raises:
-            DecryptError: The message is too long, or was not encrypted with this key and nonce.
-            EndpointError: The key has decrypted 2^64 - 1 messages.
-        """
-        if len(message) > MAX_MESSAGE:
-            raise DecryptError
+    def decrypt(self, message: bytes) -> bytes:
+        """Decrypt a message. Raises ConnectionLost if it was changed, repeated or reordered."""
         try:
-            plaintext = self._aead.decrypt(self._next_nonce(), message, associated_data)
+            return self._aead.decrypt(next(self._nonces), message, None)
         except InvalidTag:
-            raise DecryptError from None
-        self._nonce += 1
-        return plaintext
-
-    def _next_nonce(self) -> bytes:
-        if self._nonce == RESERVED_NONCE:
-            raise EndpointError("the key of this connection has encrypted its last message")
-        return pack_nonce(0, self._nonce)
+            raise ConnectionLost("message does not decrypt") from None
 
 
-class SymmetricState:
-    """Chaining key, hash and cipher of a handshake (section 5.2).
+class Handshake:
+    """Handshake in one role: ``-> psk, e`` and ``<- e, ee``.
 
-    The constructor also processes the prologue and the token ``psk``.
+    The initiator calls `write`, `read`, `split`; the responder `read`, `write`, `split`. After an
+    exception, no method may be called. The ephemeral key is new, except in tests.
     """
-
-    __slots__ = ("_chaining_key", "_cipher", "hash")
-
-    def __init__(self, psk: bytes, prologue: bytes) -> None:
-        if len(psk) != KEY_SIZE:
-            raise ValueError(f"a pre-shared key has {KEY_SIZE} bytes")
-        self.hash = self._chaining_key = PROTOCOL_NAME
-        self.mix_hash(prologue)
-        # MixKeyAndHash
-        self._chaining_key, addition, key = hkdf(self._chaining_key, psk, 3)
-        self.mix_hash(addition)
-        self._cipher = CipherState(key)
-
-    def mix_hash(self, data: bytes) -> None:
-        """Mix data into the hash."""
-        self.hash = hashlib.sha256(self.hash + data).digest()
-
-    def mix_key(self, material: bytes) -> None:
-        """Mix key material into the chaining key, and replace the cipher key."""
-        self._chaining_key, key = hkdf(self._chaining_key, material, 2)
-        self._cipher = CipherState(key)
-
-    def encrypt_and_hash(self, payload: bytes) -> bytes:
-        """Encrypt a payload with the hash as associated data. Mix the ciphertext into the hash."""
-        ciphertext = self._cipher.encrypt(payload, self.hash)
-        self.mix_hash(ciphertext)
-        return ciphertext
-
-    def decrypt_and_hash(self, ciphertext: bytes) -> bytes:
-        """Decrypt a payload, and mix the ciphertext into the hash. Raises DecryptError."""
-        payload = self._cipher.decrypt(ciphertext, self.hash)
-        self.mix_hash(ciphertext)
-        return payload
-
-    def split(self) -> tuple[CipherState, CipherState]:
-        """Return the cipher state of the initiator's messages, and that of the responder's."""
-        first, second = hkdf(self._chaining_key, b"", 2)
-        return CipherState(first), CipherState(second)
-
-
-class HandshakeState:
-    """State of the handshake in one role (section 5.3): ``-> psk, e`` and ``<- e, ee``.
-
-    The initiator calls `write_message`, `read_message` and `split`. The responder calls
-    `read_message`, `write_message` and `split`. After an exception, no method may be called.
-    """
-
-    __slots__ = ("_ephemeral", "_is_initiator", "_remote", "_sent", "_symmetric")
 
     def __init__(
-        self,
-        *,
-        is_initiator: bool,
-        psk: bytes,
-        prologue: bytes,
-        ephemeral: X25519PrivateKey | None = None,
+        self, psk: bytes, prologue: bytes, ephemeral: X25519PrivateKey | None = None
     ) -> None:
-        """Start a handshake.
-
-        Args:
-            is_initiator: True for the role that writes the first message.
-            psk: Pre-shared key of 32 bytes.
-            prologue: Bytes that must be equal in both roles.
-            ephemeral: Ephemeral key, only for tests; None for a new key.
-        """
-        self._symmetric = SymmetricState(psk, prologue)
-        self._is_initiator = is_initiator
         self._ephemeral = ephemeral or X25519PrivateKey.generate()
-        self._remote: X25519PublicKey | None = None
-        self._sent = False
+        self._remote: bytes | None = None
+        self._has_written = False
+        # Earlier state of an initiator, which can read the message of another initiator.
+        self._before_first: Handshake | None = None
+        # Hash of the messages so far. After the second message, this hash is unique.
+        self.hash = self._chaining_key = PROTOCOL_NAME
+        self._mix_hash(prologue)
+        self._chaining_key, mixed, self._key = hkdf(self._chaining_key, psk, 3)
+        self._mix_hash(mixed)
 
-    @property
-    def handshake_hash(self) -> bytes:
-        """Hash of the messages so far. After the second message, this hash is unique."""
-        return self._symmetric.hash
-
-    def write_message(self, payload: bytes = b"") -> bytes:
-        """Return the handshake message of this role.
-
-        Raises:
-            DecryptError: The Diffie-Hellman result is zero (RFC 7748 section 6.1).
-        """
+    def write(self) -> bytes:
+        """Return the message of this role. Raises WrongKey if the peer's public key is not safe."""
+        if self._remote is None:
+            self._before_first = copy.copy(self)
         public = self._ephemeral.public_key().public_bytes_raw()
-        self._sent = True
-        self._mix_public_key(public)
-        return public + self._symmetric.encrypt_and_hash(payload)
+        self._has_written = True
+        try:
+            self._mix_public_key(public)
+        except ValueError:
+            raise WrongKey from None
+        tag = AESGCM(self._key).encrypt(bytes(12), b"", self.hash)
+        self._mix_hash(tag)
+        return public + tag
 
-    def read_message(self, message: bytes) -> bytes:
-        """Read the handshake message of the other role, and return the payload.
+    def read(self, message: bytes) -> None:
+        """Read the message of the other role.
 
-        Raises:
-            DecryptError: The message is malformed, or the keys or prologues differ.
+        Raises AnotherInitiator if the peer of this initiator is an initiator, too, and WrongKey if
+        the peer has another key, another prologue or another protocol.
         """
-        public, ciphertext = message[:KEY_SIZE], message[KEY_SIZE:]
-        if len(ciphertext) < TAG_SIZE or len(message) > MAX_MESSAGE:
-            raise DecryptError
-        self._remote = X25519PublicKey.from_public_bytes(public)
-        self._mix_public_key(public)
-        return self._symmetric.decrypt_and_hash(ciphertext)
+        try:
+            self._read(message)
+        except (InvalidTag, ValueError):
+            if self._before_first is None:
+                raise WrongKey from None
+            initiator, self._before_first = self._before_first, None
+            initiator.read(message)
+            raise AnotherInitiator from None
 
     def split(self) -> tuple[CipherState, CipherState]:
-        """Return two cipher states: the first for sending, the second for receiving."""
-        first, second = self._symmetric.split()
-        return (first, second) if self._is_initiator else (second, first)
+        """Return the cipher state for sending, and the cipher state for receiving."""
+        first, second = map(CipherState, hkdf(self._chaining_key, b"", 2))
+        return (first, second) if self._before_first is not None else (second, first)
+
+    def _read(self, message: bytes) -> None:
+        if len(message) != HANDSHAKE_SIZE:
+            raise ValueError
+        public, tag = message[:KEY_SIZE], message[KEY_SIZE:]
+        self._remote = public
+        self._mix_public_key(public)
+        AESGCM(self._key).decrypt(bytes(12), tag, self.hash)
+        self._mix_hash(tag)
 
     def _mix_public_key(self, public: bytes) -> None:
-        """Mix in the public key of a message. In the second message, also mix in ``ee``."""
-        self._symmetric.mix_hash(public)
-        self._symmetric.mix_key(public)  # because of the pre-shared key (section 9.2)
-        if self._sent and self._remote is not None:
-            try:
-                shared = self._ephemeral.exchange(self._remote)
-            except ValueError:  # zero, for a public key of low order
-                raise DecryptError from None
-            self._symmetric.mix_key(shared)
+        """Mix in the public key of a message, and ``ee`` in the second message.
+
+        Raises ValueError if the Diffie-Hellman result is zero (RFC 7748 section 6.1).
+        """
+        self._mix_hash(public)
+        self._mix_key(public)  # because of the pre-shared key (section 9.2)
+        if self._remote is not None and self._has_written:
+            remote = X25519PublicKey.from_public_bytes(self._remote)
+            self._mix_key(self._ephemeral.exchange(remote))
+
+    def _mix_hash(self, data: bytes) -> None:
+        self.hash = hashlib.sha256(self.hash + data).digest()
+
+    def _mix_key(self, material: bytes) -> None:
+        self._chaining_key, self._key = hkdf(self._chaining_key, material, 2)
 
 
 def hkdf(chaining_key: bytes, material: bytes, outputs: int) -> list[bytes]:

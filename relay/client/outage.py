@@ -7,22 +7,20 @@ from typing import Final
 
 import trio
 
-from .errors import AnotherInitiator, EndpointError
-from .events import OnEvent, Retrying
-from .lost import ConnectionLost
-from .retry import collision_delay, retry_delay
+from .errors import AnotherInitiator, ConnectionLost, EndpointError
+from .events import Connected, OnEvent, Retrying, Waiting
+from .retry import SHORT_DELAY, retry_delay
 
+# Minimum duration, in seconds, of a successful connection. A shorter connection counts as a failed
+# attempt in the same outage, so that a relay that cuts every connection gets few attempts.
 STABLE: Final = 1.0
-"""Minimum duration, in seconds, of a successful connection. A shorter connection counts as a failed
-attempt in the same outage, so that a relay that cuts every connection gets few attempts."""
 
 
 class Outage:
     """Time without a connection, and number of failed attempts in this time.
 
-    Args:
-        session_id: Name of the session in events; None for connections with the link code.
-        on_event: Function that receives the events.
+    It emits the events of a session, or, if ``session_id`` is None, of connections with the link
+    code.
     """
 
     def __init__(self, session_id: str | None, on_event: OnEvent) -> None:
@@ -31,6 +29,7 @@ class Outage:
         self._since = trio.current_time()
         self._connected_at: float | None = None
         self._failures = 0
+        self._is_waiting = False  # True if Waiting was emitted, and no failure since
 
     @property
     def duration(self) -> float:
@@ -38,14 +37,19 @@ class Outage:
         return trio.current_time() - self._since
 
     def connected(self) -> None:
-        """Record that a connection is established."""
+        """Record and report that a connection is established."""
         self._connected_at = trio.current_time()
+        if self._session_id is not None:
+            self._on_event(Connected(self._session_id))
+        elif not self._is_waiting:
+            self._is_waiting = True
+            self._on_event(Waiting())
 
-    async def wait(self, error: ConnectionLost | EndpointError) -> bool:
+    async def wait(self, error: ConnectionLost | EndpointError) -> None:
         """Wait before the next attempt, after a failed attempt or the end of a connection.
 
-        Returns True if an event was emitted. The expiry of a waiting side is no failure. It emits
-        no event if the next attempt follows at once.
+        The expiry of a waiting side is no failure. It is not reported if the next attempt follows
+        at once.
         """
         now = trio.current_time()
         connected_at, self._connected_at = self._connected_at, None
@@ -56,14 +60,12 @@ class Outage:
             self._since = now
         self._failures = 0 if is_stable else self._failures + 1
         fraction = random.random()  # noqa: S311 - not a secret
-        if isinstance(error, AnotherInitiator) or (lost is not None and lost.is_collision):
-            delay = collision_delay(fraction)
+        if isinstance(error, AnotherInitiator) or (lost and lost.is_collision):
+            delay = fraction * SHORT_DELAY
         else:
-            retry_after = 0.0 if lost is None else lost.retry_after
+            retry_after = lost.retry_after if lost else 0.0
             delay = retry_delay(self._failures, self.duration, fraction, retry_after)
-            delay = max(delay, retry_after)  # even before the first attempt
-        is_reported = lost is None or not lost.is_expiry or delay > 0
-        if is_reported:
+        if lost is None or not lost.is_expiry or delay > 0:
+            self._is_waiting = False
             self._on_event(Retrying(self._session_id, str(error), delay))
         await trio.sleep(delay)
-        return is_reported

@@ -11,15 +11,11 @@ import trio
 from .errors import EndpointError
 from .messages import Abort, Reason
 from .session_state import SessionState
+from .transfer import send_soon
 
-ABORT_TIMEOUT: Final = 2.0
-"""Maximum time, in seconds, to tell the peer that the session is aborted."""
-
-CLOSE_TIMEOUT: Final = 30.0
-"""Maximum time, in seconds, from the acknowledgement of this endpoint's stream to the end of the
-session."""
-
-CLOSED_TEXT: Final = "the program of the peer closed the session"
+ABORT_TIMEOUT: Final = 2.0  # seconds to tell the peer that the session is aborted
+CLOSE_TIMEOUT: Final = 30.0  # seconds from the ACK of the whole stream to the end of the session
+CLOSED: Final = Abort(Reason.CLOSED, "the program of the peer closed the session")
 
 
 class Session(trio.abc.HalfCloseableStream):
@@ -36,7 +32,8 @@ class Session(trio.abc.HalfCloseableStream):
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
-        self._sending = self._receiving = self._closed = False
+        self._closed = False
+        self._actions = set[str]()
 
     @property
     def id(self) -> str:
@@ -59,56 +56,52 @@ class Session(trio.abc.HalfCloseableStream):
         return self._state.error
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        with self._only_sender():
-            await trio.lowlevel.checkpoint()
+        with self._only_one_task("sending"):
+            await trio.lowlevel.checkpoint_if_cancelled()
+            outbox = self._state.outbox
             view = memoryview(data).cast("B")
-            while view:
+            while True:
                 self._require_open()
-                if self._state.outbox.ended:
+                if outbox.ended:
                     raise trio.ClosedResourceError("the stream was ended")
-                if written := self._state.outbox.write(view):
-                    self._state.to_send.set()
-                    view = view[written:]
-                else:
-                    await self._state.to_write.wait()
+                view = view[outbox.write(view) :]
+                if not view:
+                    await send_soon(self._state)
+                    return
+                self._state.wake()
+                await self._state.changed.park()
 
     async def wait_send_all_might_not_block(self) -> None:
-        with self._only_sender():
+        with self._only_one_task("sending"):
             await trio.lowlevel.checkpoint()
             self._require_open()
             while self._state.outbox.room <= 0:
-                await self._state.to_write.wait()
+                await self._state.changed.park()
                 self._require_open()
 
     async def send_eof(self) -> None:
-        with self._only_sender():
+        with self._only_one_task("sending"):
             await trio.lowlevel.checkpoint()
             if not self._state.outbox.ended:
                 self._require_open()
                 self._state.outbox.ended = True
-                self._state.to_send.set()
+                self._state.wake()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         if max_bytes is not None and max_bytes < 1:
             raise ValueError("max_bytes must be at least 1")
-        if self._receiving:
-            raise trio.BusyResourceError("another task is receiving")
-        self._receiving = True
-        try:
-            await trio.lowlevel.checkpoint()
-            inbox = self._state.inbox
+        with self._only_one_task("receiving"):
+            state, inbox = self._state, self._state.inbox
+            if inbox.ended or not inbox.is_empty:
+                await trio.lowlevel.checkpoint()
             while inbox.is_empty or self._closed:
-                if self._closed:
-                    raise trio.ClosedResourceError
-                if inbox.ended:
+                if inbox.ended and not self._closed:
                     return b""
                 self._require_open()
-                await self._state.to_read.wait()
+                await state.changed.park()
             data = inbox.read(max_bytes)
-            self._state.consume()
+            state.on_consumed(trio.current_time())
             return data
-        finally:
-            self._receiving = False
 
     async def aclose(self) -> None:
         """Close the session. Abort it unless `send_eof` was called before.
@@ -119,40 +112,34 @@ class Session(trio.abc.HalfCloseableStream):
         if self._state.outbox.ended:
             self._discard()
         else:
-            await self.abort(Abort(Reason.CLOSED, CLOSED_TEXT))
+            await self.abort(CLOSED)
         await trio.lowlevel.checkpoint()
 
     async def abort(self, message: Abort) -> None:
         """Abort the session unless it is over. Send ``message`` to the peer if it is connected."""
         state = self._state
         self._close()
-        if state.over.is_set():
-            return
-        state.abort = message
-        state.to_send.set()
-        if state.is_connected:
-            with trio.move_on_after(ABORT_TIMEOUT, shield=True):
-                await state.over.wait()
-        state.end(None)
+        if not state.over.is_set():
+            state.abort(message)
+            if state.channel is not None:
+                with trio.move_on_after(ABORT_TIMEOUT, shield=True):
+                    await state.over.wait()
+            state.end(None)
 
     async def finish(self) -> None:
         """End the stream to the peer, and wait until the session is over.
 
         Bytes that the program has not read are discarded. The session is aborted if the stream from
-        the peer does not end within `CLOSE_TIMEOUT`.
-
-        Raises:
-            EndpointError: The session has failed.
+        the peer does not end within `CLOSE_TIMEOUT`. Raises EndpointError if the session failed.
         """
         state = self._state
         state.outbox.ended = True
         self._discard()
         while not (state.outbox.is_acknowledged or state.over.is_set()):
-            await state.to_write.wait()
+            await state.changed.park()
         with trio.move_on_after(CLOSE_TIMEOUT):
             await state.over.wait()
-        if not state.over.is_set():
-            await self.abort(Abort(Reason.CLOSED, CLOSED_TEXT))
+        await self.abort(CLOSED)
         if state.error is not None:
             raise state.error
 
@@ -161,13 +148,13 @@ class Session(trio.abc.HalfCloseableStream):
         self._close()
         self._state.is_discarding = True
         self._state.inbox.discard()
-        self._state.to_send.set()
+        self._state.on_consumed(trio.current_time())
+        self._state.wake()
 
     def _close(self) -> None:
         """Make further calls of the program, and calls in progress, raise ClosedResourceError."""
         self._closed = True
-        self._state.to_read.set()
-        self._state.to_write.set()
+        self._state.changed.unpark_all()
 
     def _require_open(self) -> None:
         if self._closed:
@@ -176,11 +163,11 @@ class Session(trio.abc.HalfCloseableStream):
             raise trio.BrokenResourceError("the session is over") from self._state.error
 
     @contextmanager
-    def _only_sender(self) -> Iterator[None]:
-        if self._sending:
-            raise trio.BusyResourceError("another task is sending")
-        self._sending = True
+    def _only_one_task(self, action: str) -> Iterator[None]:
+        if action in self._actions:
+            raise trio.BusyResourceError(f"another task is {action}")
+        self._actions.add(action)
         try:
             yield
         finally:
-            self._sending = False
+            self._actions.remove(action)

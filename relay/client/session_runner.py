@@ -11,9 +11,10 @@ import trio
 
 from .background import background
 from .channel import Channel, accept, initiate, wait_for_peer
-from .dialer import Dialer
+from .endpoint import Endpoint
 from .errors import (
     AnotherInitiator,
+    ConnectionLost,
     EndpointError,
     NoRelay,
     ProtocolViolation,
@@ -22,70 +23,81 @@ from .errors import (
     TargetError,
     WrongKey,
 )
-from .events import Connected, Ended, Lost, OnEvent
-from .lost import ConnectionLost
+from .events import Ended, Lost
 from .messages import Abort, NewSession, Reason, Resume
-from .noise_handshake import prologue
 from .outage import Outage
-from .session import CLOSED_TEXT, Session
+from .session import CLOSED, Session
 from .session_state import SessionState
-from .transfer import Transfer, report_violation
+from .transfer import VIOLATION, transfer
 from .websocket import WebSocket
 
-RESUME_TIMEOUT: Final = 5.0
-"""Maximum time, in seconds, from the handshake to RESUME of the peer."""
+RESUME_TIMEOUT: Final = 5.0  # seconds from the handshake to RESUME of the peer
+FIRST_TIMEOUT: Final = 30.0  # seconds until the first connection; both were connected just before
+CLOSE_TIMEOUT: Final = 3.0  # seconds to close the connection of a session that is over
+LINGER: Final = 30.0  # seconds of attempts to connect again after FINISHED was sent
 
-FIRST_TIMEOUT: Final = 30.0
-"""Maximum time, in seconds, until the first connection of a session. It is short, because both
-endpoints were connected just before."""
 
-CLOSE_TIMEOUT: Final = 3.0
-"""Maximum time, in seconds, to close the connection of a session that is over."""
+@asynccontextmanager
+async def run_session(names: NewSession, endpoint: Endpoint) -> AsyncIterator[Session]:
+    """Open a session, and end it after the block.
 
-LINGER: Final = 30.0
-"""Maximum time, in seconds, that an endpoint tries to connect again after it has sent FINISHED."""
+    When the block ends normally, this ends the stream to the peer, and waits until the peer has
+    acknowledged the whole stream. An exception in the block aborts the session. Raises
+    EndpointError if the session failed, also in place of a trio.BrokenResourceError of the session.
+    """
+    runner = SessionRunner(names, endpoint)
+    session = Session(runner.state)
+    try:
+        async with background(runner.run):
+            failure: EndpointError | None = None
+            try:
+                yield session
+                await session.finish()
+            except BaseException as error:
+                is_target = isinstance(error, TargetError)
+                await session.abort(
+                    Abort(Reason.TARGET_UNREACHABLE, str(error)) if is_target else CLOSED
+                )
+                if isinstance(error, EndpointError):
+                    failure = error
+                elif isinstance(error, Exception):  # its text may be a secret
+                    name = type(error).__name__
+                    failure = EndpointError(f"the program of the session failed: {name}")
+                if isinstance(error, trio.BrokenResourceError) and session.error is not None:
+                    raise session.error from None
+                raise
+            finally:
+                endpoint.emit(Ended(session.id, session.error or failure))
+                await runner.stop()
+    finally:
+        # Exceptions keep the state in reference cycles, and garbage collection is rare.
+        runner.state.inbox.free()
+        runner.state.outbox.free()
 
 
 class SessionRunner:
-    """Runner that keeps a session connected, with one connection after the other.
+    """Runner that keeps a session connected, with one connection after the other."""
 
-    Args:
-        state: State of the session.
-        names: Code and key of the session.
-        dialer: Opener of WebSockets, which also knows the role of this endpoint.
-        resume_timeout: Seconds without a connection to the peer after which the session fails.
-        on_event: Function that receives the events.
-    """
-
-    def __init__(
-        self,
-        state: SessionState,
-        names: NewSession,
-        dialer: Dialer,
-        resume_timeout: float,
-        on_event: OnEvent,
-    ) -> None:
-        self._state = state
+    def __init__(self, names: NewSession, endpoint: Endpoint) -> None:
+        self.state = SessionState()
         self._names = names
-        self._prologue = prologue("session", names.code)
-        self._dialer = dialer
-        self._resume_timeout = resume_timeout
-        self._on_event = on_event
-        self._outage = Outage(state.id, on_event)
+        self._endpoint = endpoint
+        self._outage = Outage(self.state.id, endpoint.emit)
         self._scope = trio.CancelScope()
         self._ended = trio.Event()
-        self._started: Callable[[], None]
-        self._has_begun = self._is_transferring = False
+        self._started: Callable[[], None] | None = None  # None once it was called
+        self._is_transferring = False
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Keep the session connected until it is over. Started once it is connected.
 
-        Raises:
-            EndpointError: The first connection failed. A later failure is stored in the session.
+        Raises EndpointError if the first connection failed. A later failure is in the session.
         """
         self._started = task_status.started
-        state = self._state
-        self._scope.deadline = trio.current_time() + min(FIRST_TIMEOUT, self._resume_timeout)
+        state = self.state
+        self._scope.deadline = trio.current_time() + min(
+            FIRST_TIMEOUT, self._endpoint.resume_timeout
+        )
         with self._scope:
             while not state.over.is_set():
                 await self._run_connection()
@@ -93,7 +105,7 @@ class SessionRunner:
         if not state.over.is_set():
             text = "the connection was lost, and did not come back in time"
             state.end(None if state.has_finished else ResumeTimeout(text))
-        if not self._has_begun:
+        if self._started is not None:
             raise state.error or ResumeTimeout("the session ended before its first connection")
 
     async def stop(self) -> None:
@@ -105,26 +117,25 @@ class SessionRunner:
 
     async def _run_connection(self) -> None:
         """Connect once, and use the connection until it ends. Pause after a failure."""
-        state, outage = self._state, self._outage
+        state, outage = self.state, self._outage
         try:
-            async with self._dialer.open(self._names.code, outage.duration) as websocket:
+            async with self._endpoint.open(self._names.code, outage.duration) as websocket:
                 channel, resume = await self._handshake(websocket)
                 try:
-                    transfer = Transfer(state, channel, resume)
-                    self._on_connected()
-                    self._is_transferring = True
-                    await transfer.run()
+                    state.connect(channel, resume, trio.current_time())
                 except ProtocolViolation as error:
-                    state.end(error)
-                    await report_violation(channel)
-                finally:
-                    self._is_transferring = False
+                    state.abort(VIOLATION, error)
+                else:
+                    self._on_connected()
+                self._is_transferring = True
+                await transfer(state, channel)
         except (ConnectionLost, AnotherInitiator, WrongKey, ProtocolViolation) as error:
-            if state.is_connected:
-                state.is_connected = False
-                timeout = LINGER if state.has_finished else self._resume_timeout
+            if state.channel is not None:
+                state.channel = None
+                timeout = LINGER if state.has_finished else self._endpoint.resume_timeout
                 self._scope.deadline = trio.current_time() + timeout
-                self._on_event(Lost(state.id, str(error)))
+                self._endpoint.emit(Lost(state.id, str(error)))
+            self._is_transferring = False
             if not state.over.is_set():
                 await outage.wait(error)
         except (NoRelay, Refused) as error:
@@ -132,13 +143,12 @@ class SessionRunner:
 
     async def _handshake(self, websocket: WebSocket) -> tuple[Channel, Resume]:
         """Do the handshake, and exchange RESUME messages. The guest sends first."""
-        key, inbox = self._names.key, self._state.inbox
+        names, inbox = self._names, self.state.inbox
         own = Resume(inbox.received, inbox.window).encode()
-        if self._dialer.is_host:
-            first = await wait_for_peer(websocket)
-            channel, message = await accept(websocket, first, key, self._prologue)
+        if self._endpoint.is_host:
+            channel, message = await accept(websocket, names, await wait_for_peer(websocket))
         else:
-            channel = await initiate(websocket, key, self._prologue)
+            channel = await initiate(websocket, names)
             await channel.send(own)
             with trio.move_on_after(RESUME_TIMEOUT) as scope:
                 message = await channel.receive()
@@ -146,69 +156,14 @@ class SessionRunner:
                 raise ConnectionLost("the peer did not continue the session in time")
         if not isinstance(message, Resume):
             raise ConnectionLost("the peer did not begin with RESUME")
-        if self._dialer.is_host:
+        if self._endpoint.is_host:
             await channel.send(own)
         return channel, message
 
     def _on_connected(self) -> None:
-        self._state.is_connected = True
         self._scope.deadline = math.inf
         self._outage.connected()
-        self._on_event(Connected(self._state.id))
-        if not self._has_begun:
-            self._has_begun = True
+        if self._started is not None:
             self._scope.shield = True  # so that a cancelled program can still abort the session
             self._started()
-
-
-@asynccontextmanager
-async def run_session(
-    names: NewSession, dialer: Dialer, resume_timeout: float, on_event: OnEvent
-) -> AsyncIterator[Session]:
-    """Open a session, and end it after the block.
-
-    When the block ends normally, this ends the stream to the peer, and waits until the peer has
-    acknowledged the whole stream. An exception in the block aborts the session.
-
-    Raises:
-        EndpointError: The session failed. If a method of the session raised
-            trio.BrokenResourceError in the block, this exception replaces it.
-    """
-    state = SessionState()
-    session = Session(state)
-    runner = SessionRunner(state, names, dialer, resume_timeout, on_event)
-    try:
-        async with background(runner.run):
-            failure: EndpointError | None = None
-            try:
-                yield session
-                await session.finish()
-            except BaseException as error:
-                await session.abort(abort_message(error))
-                if isinstance(error, Exception):
-                    failure = as_endpoint_error(error)
-                if isinstance(error, trio.BrokenResourceError) and session.error is not None:
-                    raise session.error from None
-                raise
-            finally:
-                on_event(Ended(session.id, session.error or failure))
-                await runner.stop()
-    finally:
-        state.free()
-
-
-def abort_message(error: BaseException) -> Abort:
-    """Return the ABORT message for a session whose program raised an exception."""
-    if isinstance(error, TargetError):
-        return Abort(Reason.TARGET_UNREACHABLE, str(error))
-    return Abort(Reason.CLOSED, CLOSED_TEXT)
-
-
-def as_endpoint_error(error: Exception) -> EndpointError:
-    """Convert an exception of a program for an event.
-
-    Only the text of an EndpointError is kept, because any other text may be a secret.
-    """
-    if isinstance(error, EndpointError):
-        return error
-    return EndpointError(f"the program of the session failed: {type(error).__name__}")
+            self._started = None

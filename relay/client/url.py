@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import ssl
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from .dial import UNIX, ConnectTarget, bracketed
 
-SCHEMES: Final = {"ws": False, "http": False, "wss": True, "https": True}
-"""Accepted URL schemes; True if the scheme uses TLS."""
+# Schemes of the URL of a relay. The first two are those of WebSockets.
+SCHEMES: Final = ("wss", "ws", "https", "http")
+
+DEFAULT_PORTS: Final = (80, 443)  # without TLS, and with TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +24,18 @@ class Url:
     """Parsed URL of a relay. Its path and query are quoted for a request line."""
 
     tls: bool = False
-    host: str = "localhost"
-    """Host name in ASCII form, or IP address without brackets."""
+    host: str = "localhost"  # host name in ASCII form, or IP address without brackets
     port: int = 80
     path: str = "/"
+    # Query. It must not be logged or displayed, because it may contain a pair code or a token.
     query: str = field(default="", repr=False)
-    """Query. It must not be logged or displayed, because it may contain a pair code or a token."""
-    unix: str = ""
-    """Path of a Unix socket that is used in place of host and port; "" for none."""
+    unix: str = ""  # path of a Unix socket that is used in place of host and port; "" for none
 
     @property
     def authority(self) -> str:
         """Value of the Host header: the host, and the port unless it is the scheme's default."""
         host = bracketed(self.host)
-        return host if self.port == default_port(self.tls) else f"{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.tls] else f"{host}:{self.port}"
 
     def target(self, tls: ssl.SSLContext | None) -> ConnectTarget:
         """Return the target for connections to this URL."""
@@ -47,35 +49,33 @@ class Url:
         return f"{'wss' if self.tls else 'ws'}://{self.authority}{self.path}"
 
 
-def default_port(tls: bool) -> int:
-    """Return the default port for a connection with or without TLS."""
-    return 443 if tls else 80
+def parse_url(text: str, name: str = "URL", schemes: Sequence[str] = (*SCHEMES, "unix")) -> Url:
+    """Parse a URL with one of the schemes; ``unix:/path`` for the path of a Unix socket.
 
-
-def parse_url(text: str) -> Url:
-    """Parse a ws, wss, http or https URL, or ``unix:/path``.
-
-    Raises ValueError if the text is not valid. The message has one line and quotes no text.
+    Raises ValueError if the text is not valid. The message has one line. It begins with ``name``,
+    and quotes no text.
     """
-    if text.startswith(UNIX):
+    if text.startswith(UNIX) and "unix" in schemes:
         return Url(unix=socket_path(text.removeprefix(UNIX)))
     try:
         parts = urlsplit(text)
-        port = parts.port
-        host = (parts.hostname or "").encode("idna").decode()
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+        if ":" in host:
+            host = str(ipaddress.IPv6Address(host))
     except ValueError:
-        raise ValueError("URL must have a valid host and port") from None
-    if parts.scheme not in SCHEMES or not host:
-        raise ValueError(
-            "URL must be like wss://relay.example/ (ws, wss, http or https) or unix:/path"
-        )
+        raise ValueError(f"{name} must have a valid host and port") from None
+    if parts.scheme not in schemes:
+        prefixes = (f"{each}:" if each == "unix" else f"{each}://" for each in schemes)
+        raise ValueError(f"{name} must begin with {' or '.join(prefixes)}")
+    if port == 0 or re.fullmatch(r"[a-z0-9._-]+|.*:.*", host) is None:
+        raise ValueError(f"{name} must have a valid host and port")
     if parts.username is not None:
-        raise ValueError("URL must not hold a user name or a password")
-    tls = SCHEMES[parts.scheme]
+        raise ValueError(f"{name} must not have a user name or a password")
+    tls = parts.scheme in {"wss", "https"}
     return Url(
         tls=tls,
         host=host,
-        port=default_port(tls) if port is None else port,
+        port=port or DEFAULT_PORTS[tls],
         path=quote(parts.path or "/", safe=string.punctuation),
         query=quote(parts.query, safe=string.punctuation),
     )

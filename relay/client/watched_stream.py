@@ -20,10 +20,8 @@ class WatchedStream(trio.abc.Stream):
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
-        self.allowance: float = math.inf
-        """Number of bytes that the stream may still receive."""
-        self.ended = trio.Event()
-        """Set at the end of the stream."""
+        self.allowance: float = math.inf  # number of bytes that the stream may still receive
+        self.ended = trio.Event()  # set at the end of the stream
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
         try:

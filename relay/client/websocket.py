@@ -12,32 +12,21 @@ from typing import Any, Final, cast
 import trio
 import trio_websocket
 
-from .errors import NoRelay
-from .lost import ABNORMAL, ConnectionLost, Rejected, plain_words
+from .errors import ABNORMAL, ConnectionLost, NoRelay
+from .noise import MAX_MESSAGE
+from .retry import plain_words
 from .watched_stream import WatchedStream, cancel_after
 
-MAX_MESSAGE: Final = 65_535
-"""Maximum size, in bytes, of a message."""
+READ_SIZE: Final = 256 * 1024  # maximum size, in bytes, of one read
+QUEUE: Final = 16  # maximum number of received messages in the queue
+MAX_RESPONSE: Final = 128 * 1024  # bytes of the response to an upgrade and early data together
 
-READ_SIZE: Final = 256 * 1024
-"""Maximum size, in bytes, of one read."""
-
-QUEUE: Final = 16
-"""Maximum number of received messages in the queue."""
-
-MAX_RESPONSE: Final = 128 * 1024
-"""Maximum size, in bytes, of the response to an upgrade and the peer's early data together."""
-
+# Maximum number of bytes that a connection may receive before the endpoint takes the next message.
+# A full queue and one read need two thirds of this number.
 MAX_UNNOTICED: Final = 2 * 2**20
-"""Maximum number of bytes that a connection may receive before the endpoint takes the next message.
-A full queue and one read need two thirds of this number."""
 
-UPGRADE_TIMEOUT: Final = 10.0
-"""Maximum time, in seconds, until the response to an upgrade. A takeover check delays the response
-by up to 2 s."""
-
-CLOSE_TIMEOUT: Final = 2.0
-"""Maximum duration, in seconds, of the closing handshake."""
+UPGRADE_TIMEOUT: Final = 10.0  # seconds; a takeover check delays the response by up to 2 s
+CLOSE_TIMEOUT: Final = 2.0  # maximum duration, in seconds, of the closing handshake
 
 
 class WebSocket:
@@ -99,15 +88,13 @@ async def run_websocket(
 ) -> None:
     """Open a WebSocket on a stream, report it to ``task_status``, and keep it open until cancelled.
 
-    Raises:
-        Rejected: The server answered with an error status.
-        NoRelay: The server sent no valid response.
+    Raises trio_websocket.ConnectionRejected for an error status, and NoRelay for no valid response.
     """
     # trio-websocket accepts every stream, although its annotation permits only two types.
     stream: Any = WatchedStream(inner)
     stream.allowance = MAX_RESPONSE
     connection = None
-    rejection: Rejected | None = None
+    failure: Exception = NoRelay("the server at this URL does not answer like a relay")
     try:
         async with trio.open_nursery() as nursery:
             with trio.move_on_after(UPGRADE_TIMEOUT) as opening:
@@ -128,21 +115,13 @@ async def run_websocket(
                 await trio.sleep_forever()
             nursery.cancel_scope.cancel()
     except* trio_websocket.ConnectionRejected as group:
-        rejection = rejected(group)
+        failure = cast("Exception", group.exceptions[0])
     except* Exception:  # noqa: BLE001, S110 - the end of this connection, see above
         pass
     finally:
         await trio.aclose_forcefully(stream)
     try:
-        if rejection is not None:
-            raise rejection
+        if connection is None:
+            raise failure
     finally:
-        del rejection
-    if connection is None:
-        raise NoRelay("the server at this URL does not answer like a relay")
-
-
-def rejected(group: BaseExceptionGroup[trio_websocket.ConnectionRejected]) -> Rejected:
-    """Return the error response that the reader task of trio-websocket raised."""
-    first = cast("trio_websocket.ConnectionRejected", group.exceptions[0])
-    return Rejected(first.status_code, first.headers or (), first.body or b"")
+        del failure

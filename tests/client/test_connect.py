@@ -22,9 +22,8 @@ from relay.client import (
     WrongKey,
 )
 from relay.client.channel import accept, wait_for_peer
-from relay.client.dialer import Dialer
+from relay.client.endpoint import Endpoint
 from relay.client.messages import NewSession, Ping, Request
-from relay.client.noise_handshake import prologue
 from tests.support.endpoints import Endpoints, echo, response
 
 FULL = response("409 Conflict", "pair is full", "Retry-After: 5")
@@ -164,14 +163,14 @@ async def test_wrong_key(endpoints: Endpoints, autojump_clock: trio.testing.Mock
 async def peer(endpoints: Endpoints, *answers: bytes, key: bytes | None = None) -> None:
     """Answer the handshake of one guest like a host, and then with these plaintexts."""
     link = endpoints.link
-    dialer = Dialer(link, is_host=True, open_stream=endpoints.host.open_line)
+    dialer = Endpoint(link, is_host=True, open_stream=endpoints.host.open_line)
     async with dialer.open(link.code, 0) as websocket:
         first = await wait_for_peer(websocket)
         if key is not None:
             await websocket.send(first[:32] + bytes(16))
             await trio.sleep(1)
             return
-        channel, request = await accept(websocket, first, link.key, prologue("link", link.code))
+        channel, request = await accept(websocket, link, first)
         assert isinstance(request, Request)
         for answer in answers:
             await channel.send(answer)

@@ -21,11 +21,10 @@ from relay.client import (
     TargetError,
     Waiting,
 )
-from relay.client.channel import initiate
-from relay.client.dialer import Dialer
-from relay.client.lost import ConnectionLost
+from relay.client.channel import initiate, start_handshake
+from relay.client.endpoint import Endpoint
+from relay.client.errors import ConnectionLost
 from relay.client.messages import NewSession, Ping, Request
-from relay.client.noise_handshake import Initiator, prologue
 from relay.client.websocket import WebSocket
 from tests.support.endpoints import Endpoints, accept_upgrade, echo, ended_with, response
 
@@ -39,15 +38,14 @@ async def use(endpoints: Endpoints) -> None:
         assert await session.receive_some() == b"a"
 
 
-def dialer(endpoints: Endpoints) -> Dialer:
+def dialer(endpoints: Endpoints) -> Endpoint:
     """Return a dialer for a guest that the test plays."""
-    return Dialer(endpoints.link, is_host=False, open_stream=endpoints.guest.open_line)
+    return Endpoint(endpoints.link, is_host=False, open_stream=endpoints.guest.open_line)
 
 
 async def first_message(endpoints: Endpoints, websocket: WebSocket) -> None:
     """Send the handshake message of a guest."""
-    link = endpoints.link
-    await websocket.send(Initiator(link.key, prologue("link", link.code)).first_message())
+    await websocket.send(start_handshake(endpoints.link).write())
 
 
 async def test_host_waits(endpoints: Endpoints, autojump_clock: trio.testing.MockClock) -> None:
@@ -123,7 +121,7 @@ async def test_guest_never_joins_session(
     await endpoints.serve(echo, once=True)
     link = endpoints.link
     async with dialer(endpoints).open(link.code, 0) as websocket:
-        channel = await initiate(websocket, link.key, prologue("link", link.code))
+        channel = await initiate(websocket, link)
         await channel.send(Request().encode())
         assert isinstance(await channel.receive(), NewSession)
         begin = trio.current_time()
@@ -170,7 +168,7 @@ async def test_wrong_request(endpoints: Endpoints, autojump_clock: trio.testing.
     await endpoints.serve(echo)
     link = endpoints.link
     async with dialer(endpoints).open(link.code, 0) as websocket:
-        channel = await initiate(websocket, link.key, prologue("link", link.code))
+        channel = await initiate(websocket, link)
         await channel.send(Ping().encode())
         await trio.sleep(1)
     assert endpoints.host.reasons == ["a guest did not begin with REQUEST"]

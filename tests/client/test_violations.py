@@ -12,9 +12,9 @@ import trio.testing
 
 from relay.client import Lost, PeerAborted, ProtocolViolation, ResumeTimeout, Session
 from relay.client.channel import Channel, accept, initiate, wait_for_peer
-from relay.client.dialer import Dialer
+from relay.client.endpoint import Endpoint
+from relay.client.errors import ConnectionLost
 from relay.client.guest import request_session
-from relay.client.lost import ConnectionLost
 from relay.client.messages import (
     Abort,
     Ack,
@@ -28,9 +28,8 @@ from relay.client.messages import (
     Request,
     Resume,
 )
-from relay.client.noise_handshake import prologue
 from relay.client.session_state import SessionState
-from relay.client.transfer import Transfer
+from relay.client.transfer import transfer
 from tests.support.endpoints import Endpoints, ended_with
 
 
@@ -38,15 +37,14 @@ class Peer:
     """Guest that a test plays message by message."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self.dialer = Dialer(endpoints.link, is_host=False, open_stream=endpoints.guest.open_line)
+        self.dialer = Endpoint(endpoints.link, is_host=False, open_stream=endpoints.guest.open_line)
         self.names: NewSession
 
     @asynccontextmanager
     async def connect(self, *first: Message) -> AsyncIterator[Channel]:
         """Connect to the session, and send the first messages."""
         async with self.dialer.open(self.names.code, 0) as websocket:
-            names = prologue("session", self.names.code)
-            channel = await initiate(websocket, self.names.key, names)
+            channel = await initiate(websocket, self.names)
             for message in first:
                 await channel.send(message.encode())
             yield channel
@@ -64,7 +62,7 @@ async def peer(endpoints: Endpoints, autojump_clock: trio.testing.MockClock) -> 
 
     await endpoints.serve(handler)
     guest = Peer(endpoints)
-    guest.names = await request_session(guest.dialer, endpoints.guest.events.append)
+    guest.names = await request_session(guest.dialer)
     return guest
 
 
@@ -139,11 +137,15 @@ class LeavingPeer:
         await trio.lowlevel.checkpoint()
         raise ConnectionLost("cut")
 
+    async def close(self) -> None:
+        """Do nothing."""
+
 
 async def test_peer_leaves_after_violation(autojump_clock: trio.testing.MockClock) -> None:
     """A violation fails the session, although ABORT does not reach the peer."""
-    state = SessionState()
-    await Transfer(state, cast("Channel", LeavingPeer()), RESUME).run()
+    state, channel = SessionState(), cast("Channel", LeavingPeer())
+    state.connect(channel, RESUME, trio.current_time())
+    await transfer(state, channel)
     assert isinstance(state.error, ProtocolViolation)
 
 
@@ -224,20 +226,18 @@ async def test_silent_host(
     """A guest gives up a host that does not answer RESUME, and tries again."""
     link = endpoints.link
     names = NewSession("A" * 22, bytes(32))
-    dialer = Dialer(link, is_host=True, open_stream=endpoints.host.open_line)
+    dialer = Endpoint(link, is_host=True, open_stream=endpoints.host.open_line)
 
     async def host() -> None:
         async with dialer.open(link.code, 0) as websocket:
             first = await wait_for_peer(websocket)
-            secret = prologue("link", link.code)
-            channel, _ = await accept(websocket, first, link.key, secret)
+            channel, _ = await accept(websocket, link, first)
             await channel.send(names.encode())
             await trio.sleep(1)
         while True:
             async with dialer.open(names.code, 0) as websocket:
                 first = await wait_for_peer(websocket)
-                secret = prologue("session", names.code)
-                await accept(websocket, first, names.key, secret)
+                await accept(websocket, names, first)
                 await trio.sleep(8)
 
     nursery.start_soon(host)

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from relay.client.background import background
-from relay.client.lost import ConnectionLost
+from relay.client.errors import ConnectionLost
 from relay.client.websocket import WebSocket, run_websocket
 from tests.support.endpoints import accept_upgrade
 

@@ -221,5 +221,5 @@ async def test_command(tcp_relay: TcpRelay) -> None:
 
 def test_bad_url() -> None:
     """An invalid URL is wrong usage."""
-    with pytest.raises(WrongUsage, match="URL must be like wss://"):
+    with pytest.raises(WrongUsage, match="URL must begin with wss://"):
         health("relay.example")

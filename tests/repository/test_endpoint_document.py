@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from relay.client import messages
 from relay.client.errors import InvalidLink, ProtocolViolation
 from relay.client.link import Link
-from relay.client.noise import PROTOCOL_NAME, CipherState
-from relay.client.noise_handshake import VERSION, Ciphers, Initiator, prologue, respond
+from relay.client.noise import PROTOCOL_NAME, VERSION, CipherState, Handshake, prologue
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENT = (DOCS / "endpoints.md").read_text()
@@ -38,19 +37,21 @@ def private_key(connection: dict[str, Any], role: str) -> X25519PrivateKey:
     return X25519PrivateKey.from_private_bytes(key)
 
 
-def handshake(connection: dict[str, Any]) -> tuple[bytes, bytes, Ciphers, Ciphers]:
-    """Return the handshake messages, and the ciphers of the guest and of the host."""
+def handshake(connection: dict[str, Any]) -> tuple[bytes, bytes, Handshake, Handshake]:
+    """Return the handshake messages, and the handshakes of the guest and of the host."""
     key = bytes.fromhex(connection["key"])
     start = prologue(connection["kind"], connection["code"])
-    guest = Initiator(key, start, private_key(connection, "guest"))
-    first = guest.first_message()
-    second, host_ciphers = respond(key, start, first, private_key(connection, "host"))
-    return first, second, guest.finish(second), host_ciphers
+    guest, host = (Handshake(key, start, private_key(connection, who)) for who in ("guest", "host"))
+    first = guest.write()
+    host.read(first)
+    second = host.write()
+    guest.read(second)
+    return first, second, guest, host
 
 
 def shown_fields(message: messages.Message) -> dict[str, str | int]:
     """Return the fields of a message as the vectors have them: bytes in hexadecimal digits."""
-    values = {name: getattr(message, name) for name in message.__dataclass_fields__}
+    values = {name: getattr(message, name) for name in vars(message)}
     return {
         name: value.hex() if isinstance(value, bytes) else value for name, value in values.items()
     }
@@ -71,8 +72,8 @@ def test_handshakes(connection: dict[str, Any]) -> None:
     assert prologue(connection["kind"], connection["code"]).hex() == connection["prologue"]
     assert first.hex() == connection["guest_handshake_message"]
     assert second.hex() == connection["host_handshake_message"]
-    assert guest.handshake_hash.hex() == connection["handshake_hash"]
-    assert host.handshake_hash.hex() == connection["handshake_hash"]
+    assert guest.hash.hex() == connection["handshake_hash"]
+    assert host.hash.hex() == connection["handshake_hash"]
     for role in ("guest", "host"):
         public = private_key(connection, role).public_key().public_bytes_raw()
         assert public.hex() == connection[f"{role}_ephemeral_public_key"]
@@ -86,14 +87,19 @@ def test_messages(connection: dict[str, Any]) -> None:
         "guest": CipherState(bytes.fromhex(connection["guest_to_host_key"])),
         "host": CipherState(bytes.fromhex(connection["host_to_guest_key"])),
     }
+    (guest_sending, guest_receiving), (host_sending, host_receiving) = guest.split(), host.split()
+    ciphers = {
+        "guest": (guest_sending, host_receiving),
+        "host": (host_sending, guest_receiving),
+    }
     for each in connection["messages"]:
-        sender, receiver = (guest, host) if each["from"] == "guest" else (host, guest)
+        sending, receiving = ciphers[each["from"]]
         plaintext, ciphertext = bytes.fromhex(each["plaintext"]), bytes.fromhex(each["message"])
         message = messages.decode(plaintext)
         assert (message.NAME, shown_fields(message)) == (each["type"], each["fields"])
         assert message.encode() == plaintext
-        assert sender.sending.encrypt(plaintext) == ciphertext
-        assert receiver.receiving.decrypt(ciphertext) == plaintext
+        assert sending.encrypt(plaintext) == ciphertext
+        assert receiving.decrypt(ciphertext) == plaintext
         assert keys[each["from"]].encrypt(plaintext) == ciphertext
 
 

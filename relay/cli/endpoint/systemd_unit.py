@@ -12,7 +12,7 @@ from pathlib import Path
 from string import Template
 
 from ...client import Link
-from ...client.dial_errors import printable
+from ...client.dial import printable
 from ...daemon.program import PROGRAM
 from .options import TOKEN, ShareOptions
 from .targets import Address, parse_target

@@ -9,8 +9,14 @@ from typing import Any, Final
 import trio
 import trio_websocket
 
-from ...client.dial import ConnectTarget, connect, start_tls
-from ...client.dial_errors import describe_tcp_error, describe_tls_error, printable
+from ...client.dial import (
+    ConnectTarget,
+    connect,
+    describe_tcp_error,
+    describe_tls_error,
+    printable,
+    start_tls,
+)
 from ...client.watched_stream import WatchedStream, cancel_after
 from .answer import pair_in, refusal
 from .hints import ABNORMAL_CLOSURE, Failure

@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from ...client.dial_errors import printable
+from ...client.dial import printable
 from .attempt import Attempt, Plan
 from .client import ProbeClient
 from .hints import Failure, hint_for

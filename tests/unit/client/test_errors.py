@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.client.errors import DecryptError, EndpointError, PeerAborted, ProtocolViolation, Refused
+from relay.client.errors import EndpointError, PeerAborted, Refused, WrongKey
 
 
 def test_refused() -> None:
@@ -20,9 +20,7 @@ def test_peer_aborted() -> None:
     assert str(PeerAborted(9, "")) == "the peer ended the session with reason 9"
 
 
-def test_violation() -> None:
-    """A message that does not decrypt is a violation."""
-    error = DecryptError()
-    assert isinstance(error, ProtocolViolation)
-    assert isinstance(error, EndpointError)
-    assert str(error) == "message does not decrypt"
+def test_fixed_text() -> None:
+    """An error has its own text, unless another one is given."""
+    assert str(WrongKey()) == "the peer does not have the key of this link"
+    assert str(EndpointError("odd")) == "odd"

@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.client import codes
 from relay.client.errors import EndpointError, InvalidLink
-from relay.client.link import MAX_LINK, Link
+from relay.client.link import (
+    CODE_SIZE,
+    MAX_LINK,
+    Link,
+    decode_base64url,
+    encode_base64url,
+    new_code,
+)
 from relay.protocol.query import decode_code, find_parameters
 
 KEY_TEXT = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
@@ -25,9 +31,9 @@ GOOD = [
     ("wss://relay.example/?pair=CODE", "wss://relay.example/", CODE),
     ("WSS://Relay.Example?pair=CODE", "wss://relay.example/", CODE),
     ("ws://relay.example:8765/a/b?pair=CODE", "ws://relay.example:8765/a/b", CODE),
-    ("wss://relay.example:443/?pair=CODE", "wss://relay.example:443/", CODE),
+    ("wss://relay.example:443/?pair=CODE", "wss://relay.example/", CODE),
     ("ws://127.0.0.1:1/?pair=CODE", "ws://127.0.0.1:1/", CODE),
-    ("ws://[::1]:80/?pair=CODE", "ws://[::1]:80/", CODE),
+    ("ws://[::1]:80/?pair=CODE", "ws://[::1]/", CODE),
     ("ws://[2001:DB8:0::1]/?pair=CODE", "ws://[2001:db8::1]/", CODE),
     ("ws://bücher.example/ü?pair=CODE", "ws://xn--bcher-kva.example/%C3%BC", CODE),
     ("wss://x/?a=1&pair=CODE&b&&c=%20", "wss://x/?a=1&b&c=%20", CODE),
@@ -195,7 +201,7 @@ def test_new(url: str, expected: str) -> None:
     assert first.url == second.url == expected
     assert first.code != second.code
     assert first.key != second.key
-    assert len(first.code) == codes.CODE_LENGTH
+    assert len(first.code) == 22
     assert Link.parse(first.text) == first
 
 
@@ -234,3 +240,40 @@ def test_secrets_are_not_shown() -> None:
     """The representation of a link shows neither its query nor its key."""
     link = Link.parse(f"wss://relay.example/a?token=canary&pair={CODE}#k={KEY_TEXT}")
     assert f"{link} {link!r}" == "<Link wss://relay.example/a> <Link wss://relay.example/a>"
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_base64url(data: bytes) -> None:
+    """Bytes of any number have one text."""
+    text = encode_base64url(data)
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", text)
+    assert decode_base64url(text, len(data)) == data
+
+
+def test_new_code() -> None:
+    """A new code has 128 random bits."""
+    first, second = new_code(), new_code()
+    assert first != second
+    assert len(decode_base64url(first, CODE_SIZE)) == CODE_SIZE == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "problem"),
+    [
+        ("", 16, "is missing"),
+        ("A" * 21, 16, "has 21 characters instead of 22"),
+        ("A" * 23, 16, "has 23 characters instead of 22"),
+        ("A" * 42, 32, "has 42 characters instead of 43"),
+        ("A" * 3, 3, "has 3 characters instead of 4"),
+        ("A" * 42 + "=", 32, "has a character that is not a letter, a digit, - or _"),
+        ("A" * 42 + "+", 32, "has a character that is not a letter, a digit, - or _"),
+        ("A" * 42 + "\n", 32, "has a character that is not a letter, a digit, - or _"),
+        ("A" * 42 + "é", 32, "has a character that is not a letter, a digit, - or _"),
+        ("A" * 42 + "B", 32, "has a wrong last character"),
+        ("A" * 21 + "B", 16, "has a wrong last character"),
+    ],
+)
+def test_malformed_base64url(text: str, size: int, problem: str) -> None:
+    """Another form of the same bytes, or another size, is refused."""
+    with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
+        decode_base64url(text, size)

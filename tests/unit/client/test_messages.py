@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.client import codes, messages
+from relay.client import messages
 from relay.client.errors import ProtocolViolation
+from relay.client.link import new_code
 from relay.client.messages import (
     INVISIBLE,
     MAX_DATA,
@@ -93,7 +94,7 @@ texts = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 positions = st.integers(0, MAX_POSITION)
 any_message = st.one_of(
     st.sampled_from([Request(), End(), Ping(), Pong(), Finished()]),
-    st.builds(NewSession, st.builds(codes.new_code), st.binary(min_size=32, max_size=32)),
+    st.builds(NewSession, st.builds(new_code), st.binary(min_size=32, max_size=32)),
     st.builds(Refusal, st.integers(0, 255), texts),
     st.builds(Abort, st.integers(0, 255), texts),
     st.builds(Resume, positions, st.integers(1, MAX_WINDOW)),

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.client.errors import ProtocolViolation
-from relay.client.inbox import Inbox
-from relay.client.outbox import PIECE, Outbox
+from relay.client.streams import PIECE, Inbox, Outbox
 
 
 class Pair:
@@ -35,11 +34,11 @@ class Pair:
 
     def send(self) -> bool:
         """Send one message; return True if there was one."""
-        data = self.outbox.next_data()
-        if data is not None:
-            self.messages.append(bytes(data))
-            self.outbox.advance(len(data))
-            assert 1 <= len(data) <= PIECE
+        with self.outbox.take_data() as data:
+            message = bytes(data)
+        if message:
+            self.messages.append(message)
+            assert len(message) <= PIECE
         elif self.outbox.take_end():
             self.messages.append(None)
         else:

@@ -119,7 +119,7 @@ def test_failure(tls_port: int) -> None:
     ("arguments", "expected"),
     [
         ((), "URL"),
-        (("relay.example",), "like wss://"),
+        (("relay.example",), "begin with wss://"),
         (("ws://relay.example", "--idle", "-1"), "--idle"),
         (("ws://relay.example", "--idle", "nan"), "--idle"),
         (("ws://relay.example", "--timeout", "0"), "--timeout"),
