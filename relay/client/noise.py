@@ -64,7 +64,8 @@ class Handshake:
     """Handshake in one role: ``-> psk, e`` and ``<- e, ee``.
 
     The initiator calls `write`, `read`, `split`; the responder `read`, `write`, `split`. After an
-    exception, no method may be called. The ephemeral key is new, except in tests.
+    exception, no method may be called. The messages of endpoints have no payload. Only tests with
+    published vectors have payloads and give the ephemeral key.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Handshake:
         self._chaining_key, mixed, self._key = hkdf(self._chaining_key, psk, 3)
         self._mix_hash(mixed)
 
-    def write(self) -> bytes:
+    def write(self, payload: bytes = b"") -> bytes:
         """Return the message of this role. Raises WrongKey if the peer's public key is not safe."""
         if self._remote is None:
             self._before_first = copy.copy(self)
@@ -91,18 +92,18 @@ class Handshake:
             self._mix_public_key(public)
         except ValueError:
             raise WrongKey from None
-        tag = AESGCM(self._key).encrypt(bytes(12), b"", self.hash)
-        self._mix_hash(tag)
-        return public + tag
+        encrypted = AESGCM(self._key).encrypt(bytes(12), payload, self.hash)
+        self._mix_hash(encrypted)
+        return public + encrypted
 
-    def read(self, message: bytes) -> None:
-        """Read the message of the other role.
+    def read(self, message: bytes, payload_size: int = 0) -> None:
+        """Read the message of the other role, with a payload of exactly ``payload_size`` bytes.
 
         Raises AnotherInitiator if the peer of this initiator is an initiator, too, and WrongKey if
         the peer has another key, another prologue or another protocol.
         """
         try:
-            self._read(message)
+            self._read(message, payload_size)
         except (InvalidTag, ValueError):
             if self._before_first is None:
                 raise WrongKey from None
@@ -115,14 +116,14 @@ class Handshake:
         first, second = map(CipherState, hkdf(self._chaining_key, b"", 2))
         return (first, second) if self._before_first is not None else (second, first)
 
-    def _read(self, message: bytes) -> None:
-        if len(message) != HANDSHAKE_SIZE:
+    def _read(self, message: bytes, payload_size: int) -> None:
+        if len(message) != HANDSHAKE_SIZE + payload_size:
             raise ValueError
-        public, tag = message[:KEY_SIZE], message[KEY_SIZE:]
+        public, encrypted = message[:KEY_SIZE], message[KEY_SIZE:]
         self._remote = public
         self._mix_public_key(public)
-        AESGCM(self._key).decrypt(bytes(12), tag, self.hash)
-        self._mix_hash(tag)
+        AESGCM(self._key).decrypt(bytes(12), encrypted, self.hash)
+        self._mix_hash(encrypted)
 
     def _mix_public_key(self, public: bytes) -> None:
         """Mix in the public key of a message, and ``ee`` in the second message.

@@ -1,4 +1,4 @@
-"""The Noise protocol, checked against another implementation, and the handshake of endpoints."""
+"""The Noise protocol, checked against published vectors and another implementation."""
 
 from __future__ import annotations
 
@@ -27,6 +27,41 @@ OTHER_PROLOGUES = [
     prologue("link", "other"),
     PROLOGUE.replace(b" 1\n", b" 2\n"),
     b"",
+]
+
+# From vectors/cacophony.txt of https://github.com/haskell-cryptography/cacophony.
+PUBLISHED_PSK = "54686973206973206d7920417573747269616e20706572737065637469766521"
+PUBLISHED_PROLOGUE = "4a6f686e2047616c74"
+PUBLISHED_EPHEMERALS = (
+    "893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a",
+    "bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b",
+)
+PUBLISHED_HASH = "9f3b1f9afd7767767b5b9d1069844a6154fdbdcc36dfb3e31c0fffc5c973d530"
+PUBLISHED_MESSAGES = [  # payload and message, in turn from the initiator and from the responder
+    (
+        "4c756477696720766f6e204d69736573",
+        (
+            "ca35def5ae56cec33dc2036731ab14896bc4c75dbb07a61f879f8e3afa4c7944"
+            "7c37a89fc17813788d30df2d59501d6066f5f8aecc3406bbd9829f2d24a531b1"
+        ),
+    ),
+    (
+        "4d757272617920526f746862617264",
+        (
+            "95ebc60d2b1fa672c1f46a8aa265ef51bfe38e7ccb39ec5be34069f144808843"
+            "2f29d79368ef9de4e1ae7a362fb05bf0ad668e026bf5714554497b3a720461"
+        ),
+    ),
+    ("462e20412e20486179656b", "7c01e898a6201f36aecee532e29cd0b7f8ffa29d3366ad0dce39a6"),
+    ("4361726c204d656e676572", "a9ff535aace3db6a1da1a7fb00fe2de2622bb373abad9fb42c00e0"),
+    (
+        "4a65616e2d426170746973746520536179",
+        "6cfc49a3e65472edc2d0152abe5ce950170a8a47c959f30bd48b5f0aacf29adbfd",
+    ),
+    (
+        "457567656e2042f6686d20766f6e2042617765726b",
+        "9bc86e6d974ed21ba04604a94aa68de21677eb409ead070c0cd569b069ee19ba142aa4c1a9",
+    ),
 ]
 
 
@@ -61,6 +96,33 @@ def test_prologue() -> None:
     """The prologue holds the version, the kind of the code, and the code in UTF-8."""
     assert prologue("link", "cödé") == b"arc-relay endpoint 1\nlink\nc\xc3\xb6d\xc3\xa9"
     assert prologue("session", "a b") == VERSION + b"\nsession\na b"
+
+
+def test_published_vector() -> None:
+    """Both roles give the messages and the hash of the published vector."""
+    initiator, responder = (
+        Handshake(
+            bytes.fromhex(PUBLISHED_PSK),
+            bytes.fromhex(PUBLISHED_PROLOGUE),
+            X25519PrivateKey.from_private_bytes(bytes.fromhex(ephemeral)),
+        )
+        for ephemeral in PUBLISHED_EPHEMERALS
+    )
+    (first, second, *rest) = [
+        (bytes.fromhex(payload), bytes.fromhex(message)) for payload, message in PUBLISHED_MESSAGES
+    ]
+    for (payload, message), writer, reader in (
+        (first, initiator, responder),
+        (second, responder, initiator),
+    ):
+        assert writer.write(payload) == message
+        reader.read(message, len(payload))
+    assert initiator.hash == responder.hash == bytes.fromhex(PUBLISHED_HASH)
+    ends = initiator.split(), responder.split()
+    for number, (payload, message) in enumerate(rest):
+        sending, receiving = ends[number % 2][0], ends[1 - number % 2][1]
+        assert sending.encrypt(payload) == message
+        assert receiving.decrypt(message) == payload
 
 
 def test_initiator_with_another_implementation() -> None:
