@@ -18,8 +18,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import Final, TextIO
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
 
 import structlog
 from structlog.stdlib import ProcessorFormatter
@@ -64,11 +65,8 @@ def configure_logging(
     """
     stream = stream or sys.stderr
     writer = NonBlockingHandler(stream)
-    processors: list[Processor] = [
-        structlog.processors.add_log_level,
-        name_failure,
-        *renderers(format, stream, environment),
-    ]
+    rendering = renderers(format, stream, environment)
+    processors: list[Processor] = [structlog.processors.add_log_level, name_failure, *rendering]
     writer.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(allow=("lost",)), name_origin],
@@ -85,7 +83,7 @@ def configure_logging(
     # the standard library, which takes longer than all other steps of writing a line together.
     logger: FilteringBoundLogger = structlog.wrap_logger(
         LineLogger(writer),
-        processors=processors,
+        processors=common_first(processors, rendering[-1]),
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
     ).bind()
     return logger
@@ -135,34 +133,69 @@ def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
 
 def render_logfmt(logger: WrappedLogger, method: str, event: EventDict) -> str:
     """Render a line in logfmt, with control characters escaped."""
-    return render_common(event) or escaped(LOGFMT(logger, method, event))
-
-
-def render_common(event: EventDict) -> str:
-    """Render a line in logfmt if no value needs an escape sequence, otherwise return "".
-
-    `LOGFMT` would render the same line, but takes three times as long. Keys are not checked,
-    because they are fixed names in the code.
-    """
-    pieces = []
-    for key in [key for key in FIRST if key in event] + [key for key in event if key not in FIRST]:
-        value = event[key]
-        if type(value) is not str:
-            if type(value) not in NUMBERS:
-                return ""
-            pieces.append(f"{key}={value}")
-        elif WITHOUT_QUOTES.fullmatch(value):
-            pieces.append(f"{key}={value}")
-        elif WITHOUT_ESCAPES.fullmatch(value):
-            pieces.append(f'{key}="{value}"')
-        else:
-            return ""
-    return " ".join(pieces)
+    return escaped(LOGFMT(logger, method, event))
 
 
 def render_for_journal(logger: WrappedLogger, method: str, event: EventDict) -> str:
     """Render a line as its syslog priority followed by logfmt without a timestamp."""
     return f"<{PRIORITIES[event['level']]}>{render_logfmt(logger, method, event)}"
+
+
+def common_first(processors: Sequence[Processor], renderer: Processor) -> Sequence[Processor]:
+    """Return processors that give the same lines as ``processors``, but common lines faster.
+
+    ``renderer`` is the last of the processors. Each pair has three common lines.
+    """
+    if renderer is render_logfmt:
+        start = start_logfmt
+    elif renderer is render_for_journal:
+        start = start_for_journal
+    else:
+        return processors
+
+    def render(logger: WrappedLogger, method: str, event: EventDict) -> Any:
+        if fields := render_common(event):
+            return f"{start(method)}level={method} {fields}"
+        result: Any = event
+        for processor in processors:
+            result = processor(logger, method, result)
+        return result
+
+    return (render,)
+
+
+def start_logfmt(method: str) -> str:
+    """Return the timestamp of a line."""
+    return f"timestamp={datetime.now(UTC).isoformat().removesuffix('+00:00')}Z "
+
+
+def start_for_journal(method: str) -> str:
+    """Return the syslog priority of a line."""
+    return f"<{PRIORITIES[method]}>"
+
+
+def render_common(event: EventDict) -> str:
+    """Render the event and its fields in logfmt if no value needs an escape sequence, otherwise "".
+
+    Keys are not checked, because they are fixed names in the code.
+    """
+    pieces = [""]
+    for key, value in event.items():
+        if type(value) is not str:
+            if type(value) not in NUMBERS:
+                return ""
+            piece = f"{key}={value}"
+        elif WITHOUT_QUOTES.fullmatch(value):
+            piece = f"{key}={value}"
+        elif WITHOUT_ESCAPES.fullmatch(value):
+            piece = f'{key}="{value}"'
+        else:
+            return ""
+        if key == "event":
+            pieces[0] = piece
+        else:
+            pieces.append(piece)
+    return " ".join(pieces)
 
 
 def put_in_order(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

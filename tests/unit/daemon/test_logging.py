@@ -182,15 +182,15 @@ def test_lines_of_an_event_on_a_terminal(terminal: tuple[int, TextIO]) -> None:
 @pytest.mark.parametrize("key", ["event", "pair"])
 def test_common_lines_are_rendered_like_all_others(key: str, value: object) -> None:
     """The renderer for common lines returns the line of structlog, or none."""
-    fields = {"level": "info", "bytes_a": 7, key: value}
+    fields = {"bytes_a": 7, "event": "pair ended", key: value}
     if line := render_common(fields):
-        assert line == LOGFMT(None, "info", dict(fields))
+        assert f"level=info {line}" == LOGFMT(None, "info", {"level": "info", **fields})
 
 
 def test_common_line() -> None:
     """Text without quotes and backslashes, and numbers, are common."""
-    fields = {"pair": "0123", "bytes_a": 7, "level": "info", "event": "pair ended"}
-    assert render_common(fields) == 'level=info event="pair ended" pair=0123 bytes_a=7'
+    fields = {"pair": "0123", "bytes_a": 7, "event": "pair ended"}
+    assert render_common(fields) == 'event="pair ended" pair=0123 bytes_a=7'
 
 
 def test_records_of_the_core() -> None:
