@@ -54,8 +54,8 @@ async def connect(  # noqa: PLR0913 - options of the public API
         wait_timeout: Seconds to wait for the host. By default, the guest waits without a limit.
         on_event: Function that receives the events. It must not block or raise.
         open_stream: Function that opens a stream to the relay, for example through a proxy, or
-            raises OSError. For wss, the endpoint runs TLS on this stream. The time limits of a
-            TCP connection apply. None to connect over TCP.
+            raises OSError; None to connect over TCP. For wss, the endpoint runs TLS on this stream.
+            The function has as much time as a TCP connection.
 
     Yields:
         The session, once it is connected.

@@ -51,9 +51,9 @@ async def serve(  # noqa: PLR0913 - options of the public API
 
     The handler runs once for each guest. Several handlers can run at the same time. When a handler
     returns, the stream to its guest ends. The session is over once the guest has acknowledged the
-    whole stream. An exception of a handler aborts only the session of this handler. If it is a
-    TargetError, the guest receives its text. Cancellation aborts all sessions. It may take 2
-    seconds to tell the guests.
+    whole stream. An exception of a handler aborts only the session of this handler. If the
+    exception is a TargetError, the guest receives its text. Cancellation aborts all sessions, and
+    takes up to 2 seconds, because the host tells the guests first.
 
     Args:
         link: Link, or its text.
@@ -65,8 +65,8 @@ async def serve(  # noqa: PLR0913 - options of the public API
         once: True to serve only one guest, and to return when its session is over.
         on_event: Function that receives the events. It must not block or raise.
         open_stream: Function that opens a stream to the relay, for example through a proxy, or
-            raises OSError. For wss, the endpoint runs TLS on this stream. The time limits of a
-            TCP connection apply. None to connect over TCP.
+            raises OSError; None to connect over TCP. For wss, the endpoint runs TLS on this stream.
+            The function has as much time as a TCP connection.
         task_status: Started once the relay has accepted the first connection.
 
     Raises:

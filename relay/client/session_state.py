@@ -10,8 +10,9 @@ import trio
 
 from .channel import Channel
 from .errors import ConnectionLost, EndpointError, PeerAborted, ProtocolViolation
+from .inbox import Inbox
 from .messages import Abort, Ack, Data, End, Finished, Message, Ping, Pong, Resume
-from .streams import Inbox, Outbox
+from .outbox import Outbox
 
 BUFFER: Final = 4 * 2**20  # bytes buffered until the peer acknowledges them
 WINDOW: Final = 4 * 2**20  # received bytes buffered until the program consumes them

@@ -88,7 +88,8 @@ async def run_websocket(
 ) -> None:
     """Open a WebSocket on a stream, report it to ``task_status``, and keep it open until cancelled.
 
-    Raises trio_websocket.ConnectionRejected for an error status, and NoRelay for no valid response.
+    Raises trio_websocket.ConnectionRejected if the response has an error status, and NoRelay if
+    there is no valid response.
     """
     # trio-websocket accepts every stream, although its annotation permits only two types.
     stream: Any = WatchedStream(inner)

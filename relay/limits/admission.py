@@ -11,7 +11,7 @@ from typing import Final
 
 from .client_address import rate_limit_key
 from .per_client import ClientLimits
-from .refusal import Reason, Refusal
+from .reason import Reason, Refusal
 
 CLIENT_SHARE: Final = 0.9
 """Share of the descriptor limit that admitted connections may use by default.

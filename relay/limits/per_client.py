@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from .refusal import Reason, Refusal
+from .reason import Reason, Refusal
 
 MAX_CLIENTS: Final = 2**16
 """Maximum number of clients with a token bucket. That many buckets take 11 MiB of memory."""

@@ -49,8 +49,8 @@ class TrustedProxies:
         of them can avoid the limits or spoof an address.
 
         An entry may have a port, brackets, quotes and a scope; the result has none of them. If
-        ``peer`` is not an address, it is never trusted, and is returned unchanged. Without trusted
-        proxies, the result is always ``peer``.
+        ``peer`` is neither an address nor `UNIX`, it is not trusted, and is returned unchanged.
+        Without trusted proxies, the result is always ``peer``.
         """
         if self._none:
             return peer

@@ -120,10 +120,10 @@ class Reframer:
         return len(self._head) + len(self._part)
 
     def feed(self, data: bytes) -> Parsed:
-        """Parse the next bytes; return frames for the peer, pings and pongs, and the end or None.
+        """Parse the next bytes. Return the frames for the peer, the pings and pongs, and the end.
 
-        The frames for the peer are complete, so the caller may send a control frame after them. All
-        input after the end is ignored, and each further call returns only the same end.
+        The end is None before a close frame or a violation, and does not change afterwards. Input
+        after the end is ignored. A control frame may be sent after the frames for the peer.
         """
         out: Pieces = []
         control: Control = ()

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 import trio
 
 from ..events import ProxyNotTrusted
-from ..limits.refusal import Reason, Refusal
+from ..limits.reason import Reason, Refusal
 from ..pairing.alive_check import sides_to_check
 from ..pairing.pair import Pair
 from ..pairing.side import Side

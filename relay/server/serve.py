@@ -1,8 +1,8 @@
 """Run a relay: `serve_relay`, and the handle that it reports.
 
 `run_relay` runs a relay in two nested nurseries. The inner nursery runs the accept loops and the
-sweeper. The outer nursery runs `connection_nursery`, a task that is shielded from cancellation and
-runs the epoll reader and the tasks of the connections.
+sweeper. The outer nursery runs the task `connection_nursery`, which is shielded from cancellation.
+In a nursery of its own, this task runs the epoll reader and the tasks of the connections.
 
 When the relay is stopped or cancelled, the inner nursery ends first, while the connection tasks
 still run. Each of them must send its client a close frame and wait for the closing handshake, which

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.limits.admission import AdmissionControl, token_matches
-from relay.limits.refusal import Reason, Refusal
+from relay.limits.reason import Reason, Refusal
 
 FULL = Refusal(Reason.RELAY_IS_FULL)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay.limits import per_client
 from relay.limits.per_client import MAX_CLIENTS, ClientLimits
-from relay.limits.refusal import Reason, Refusal
+from relay.limits.reason import Reason, Refusal
 
 TOO_MANY = Reason.TOO_MANY_CONNECTIONS
 TOO_OFTEN = Reason.TOO_MANY_ATTEMPTS

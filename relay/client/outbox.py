@@ -1,6 +1,6 @@
-"""The two byte streams of a session. Pure.
+"""Buffer of the bytes that a program has written and that its peer has not acknowledged. Pure.
 
-Positions count the bytes of a stream from 0. The end of the stream counts as one more byte. When
+Positions count the bytes of the stream from 0. The end of the stream counts as one more byte. When
 the session is over, `free` frees the memory, and no other method may be called.
 """
 
@@ -12,77 +12,6 @@ from typing import Final
 from .errors import ProtocolViolation
 
 PIECE: Final = 64_000  # maximum number of stream bytes in one message
-SMALL: Final = 1024  # size of received messages that are not merged; each object costs memory
-
-
-class Inbox:
-    """Bytes that were received, at most `window`, and that the program has not consumed yet."""
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-        self._pieces = deque[bytes | bytearray]()
-        self._offset = 0  # number of bytes consumed from the first piece
-        self.length = 0  # number of bytes received
-        self.consumed_bytes = 0
-        self.ended = False  # True if the stream has ended, even if bytes are not consumed yet
-
-    @property
-    def received(self) -> int:
-        """Position up to which the stream was received."""
-        return self.length + self.ended
-
-    @property
-    def consumed(self) -> int:
-        """Position up to which the stream is consumed. Its last byte consumes the end, too."""
-        return self.consumed_bytes + (self.ended and not self._pieces)
-
-    @property
-    def is_empty(self) -> bool:
-        """True if the buffer contains no bytes."""
-        return not self._pieces
-
-    def receive(self, data: bytes) -> None:
-        """Append the next bytes. Raises ProtocolViolation beyond the window or the end."""
-        if self.ended:
-            raise ProtocolViolation("DATA after the end of the stream")
-        self.length += len(data)
-        if self.length > self.consumed_bytes + self.window:
-            raise ProtocolViolation("DATA exceeds the window")
-        last = self._pieces[-1] if self._pieces else None
-        if len(data) >= SMALL:
-            self._pieces.append(data)
-        elif isinstance(last, bytearray) and len(last) < PIECE:
-            last += data
-        else:
-            self._pieces.append(bytearray(data))
-
-    def end(self) -> None:
-        """End the stream. Raises ProtocolViolation if it has already ended."""
-        if self.ended:
-            raise ProtocolViolation("END after the end of the stream")
-        self.ended = True
-
-    def read(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Consume and return the rest of the first piece, but at most ``max_bytes`` bytes."""
-        piece = self._pieces[0]
-        end = len(piece) if max_bytes is None else min(len(piece), self._offset + max_bytes)
-        data = piece[self._offset : end]
-        self._offset = end
-        if end == len(piece):
-            self._pieces.popleft()
-            self._offset = 0
-        self.consumed_bytes += len(data)
-        return data
-
-    def discard(self) -> None:
-        """Consume all bytes in the buffer without returning them."""
-        self.free()
-        self._offset = 0
-        self.consumed_bytes = self.length
-
-    def free(self) -> None:
-        """Free the memory."""
-        self._pieces.clear()
 
 
 class Outbox:

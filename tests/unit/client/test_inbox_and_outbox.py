@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.client.errors import ProtocolViolation
-from relay.client.streams import PIECE, Inbox, Outbox
+from relay.client.inbox import Inbox
+from relay.client.outbox import PIECE, Outbox
 
 
 class Pair:
