@@ -22,7 +22,7 @@ from relay.client.messages import (
 )
 from relay.client.session import Session
 from relay.client.session_state import SessionState
-from relay.client.transfer import DIRECT
+from relay.client.transfer import DIRECT, DIRECT_TIMEOUT
 from relay.client.websocket import WebSocket
 
 
@@ -122,6 +122,34 @@ async def test_flood(monkeypatch: pytest.MonkeyPatch) -> None:
     await connected.session.send_all(b"hello")
     assert connected.channel.sent == [Data(b"hello"), Pong(), Pong(), Pong()]
     assert state.pause.deadline < 0
+
+
+@pytest.mark.parametrize("is_current", [True, False])
+async def test_stall(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock, *, is_current: bool
+) -> None:
+    """A program does not wait for ever for a peer that does not read. Its connection is lost."""
+    connected = Connected()
+    state = connected.state
+    begin = trio.current_time()
+
+    async def stall(plaintext: bytes) -> None:
+        if not is_current:
+            state.channel = None
+        await trio.sleep(60)
+
+    monkeypatch.setattr(connected.channel, "send", stall)
+    with trio.move_on_after(1) as scope:
+        await connected.session.send_all(b"hello")
+        await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+    assert trio.current_time() == begin + DIRECT_TIMEOUT
+    state.receive(Pong(), trio.current_time())
+    if is_current:
+        with pytest.raises(ConnectionLost, match="not sent in time"):
+            state.on_silence(trio.current_time())
+    else:
+        state.on_silence(trio.current_time())
 
 
 class SlowWebSocket:
