@@ -29,14 +29,18 @@ class Channel:
         self._websocket = websocket
         sending, receiving = handshake.split()
         self._encrypt, self._decrypt = sending.encrypt, receiving.decrypt
-        self.is_sending = False
-        """True while a message is being sent."""
+        self._unsent = 0  # number of messages that tasks are sending, or that were left out
+
+    @property
+    def is_sending(self) -> bool:
+        """True while a task sends a message, and for ever after a message was left out."""
+        return self._unsent > 0
 
     async def send(self, plaintext: bytes) -> None:
         """Encrypt and send a message. If it is cancelled, no further message can be sent."""
-        self.is_sending = True
+        self._unsent += 1
         await self._websocket.send(self._encrypt(plaintext))
-        self.is_sending = False
+        self._unsent -= 1
 
     async def receive(self) -> Message:
         """Return the next message. Raises ProtocolViolation if it is malformed."""

@@ -23,8 +23,9 @@ class Session(trio.abc.HalfCloseableStream):
 
     Bytes arrive exactly once and in order, or the session ends with an error. `send_all` returns
     once the bytes are in the buffer of the session. It waits while the buffer (4 MiB) is full.
-    If `send_all` is cancelled, an unknown number of its bytes is in the buffer. If `receive_some`
-    is cancelled, no bytes are lost.
+    If `send_all` is cancelled, an unknown number of its bytes is in the buffer. It may take up to 5
+    seconds to return, because it completes a message. If `receive_some` is cancelled, no bytes are
+    lost.
 
     After the session has failed, its methods raise trio.BrokenResourceError. The cause of this
     exception is the `error` of the session.

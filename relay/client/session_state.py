@@ -60,7 +60,7 @@ class SessionState:
     def _begin(self, now: float) -> None:
         self._acknowledged = 0  # position of the last ACK in this connection
         self._ack_at = self._repeat_at = math.inf
-        self._ping_is_due = self._pong_is_due = self._is_pinged = False
+        self._ping_is_due = self._pong_is_due = self._is_pinged = self._is_stalled = False
         self._finished_sent = self._finished_received = False
         self._heard_at = self._active_at = now
 
@@ -178,8 +178,10 @@ class SessionState:
     def on_silence(self, now: float) -> float:
         """Send PING if the peer is silent. Return the time until which it may stay silent.
 
-        Raises ConnectionLost if the peer has not answered the last PING.
+        Raises ConnectionLost if the peer has not answered the last PING, or after `on_stall`.
         """
+        if self._is_stalled:
+            raise ConnectionLost("a message was not sent in time")
         if self._is_pinged:
             raise ConnectionLost("the peer was silent for too long")
         if now < self.silence_end:
@@ -187,6 +189,11 @@ class SessionState:
         self._is_pinged = self._ping_is_due = True
         self.wake()
         return now + PONG_TIMEOUT
+
+    def on_stall(self) -> None:
+        """Make the receiving task end the connection, because a message was left out."""
+        self._is_stalled = True
+        self.silence.cancel()
 
     def _stay_active(self, now: float) -> None:
         """Mark the session as active. If it was idle, shorten the permitted silence."""

@@ -21,6 +21,10 @@ VIOLATION: Final = Abort(Reason.PROTOCOL_VIOLATION, "the peer violated the endpo
 # buffer of a socket has room for them, so that the program does not wait for the network.
 DIRECT: Final = 16 * 1024
 
+# Seconds in which the program sends a message. While it sends, it cannot be cancelled. A buffer may
+# be full if the peer, or an attacker who runs the relay, does not read.
+DIRECT_TIMEOUT: Final = 5.0
+
 
 async def transfer(state: SessionState, channel: Channel) -> None:
     """Send and receive until the session is over, then close the connection.
@@ -81,12 +85,14 @@ async def send_soon(state: SessionState) -> None:
         await trio.lowlevel.checkpoint()
         return
     # Shielded, because the next message cannot be decrypted if an encrypted message is left out.
-    with trio.CancelScope(shield=True), suppress(ConnectionLost):
+    with trio.move_on_after(DIRECT_TIMEOUT, shield=True) as scope, suppress(ConnectionLost):
         for number in range(4):  # PONG, ACK, and the bytes in two messages at most
             if not await send_next(state, channel):
                 if not number:  # the window of the peer is full
                     await trio.lowlevel.checkpoint()
                 return
+    if scope.cancelled_caught and state.channel is channel:
+        state.on_stall()
     state.wake()
 
 

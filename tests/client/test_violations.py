@@ -246,3 +246,39 @@ async def test_silent_host(
             pass
     assert "the peer did not continue the session in time" in endpoints.guest.reasons
     nursery.cancel_scope.cancel()
+
+
+async def test_peer_that_does_not_read(
+    endpoints: Endpoints,
+    nursery: trio.Nursery,
+    autojump_clock: trio.testing.MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A host can be cancelled although a guest does not read, and is not silent."""
+    times = list[float]()
+
+    async def stall(data: bytes) -> None:
+        await trio.sleep(60)
+
+    async def handler(session: Session) -> None:
+        await trio.sleep(1)
+        monkeypatch.setattr(endpoints.host.session_line, "send_all", stall)
+        times.append(trio.current_time())
+        try:
+            await session.send_all(b"hi")
+            await trio.sleep_forever()
+        finally:
+            times.append(trio.current_time())
+
+    await endpoints.serve(handler)
+    guest = Peer(endpoints)
+    guest.names = await request_session(guest.dialer)
+    with pytest.raises(ConnectionLost):
+        async with guest.connect(RESUME) as channel:
+            for number in range(100):
+                await trio.sleep(0.5)
+                await channel.send(Ping().encode())
+                if number == 4:
+                    nursery.start_soon(endpoints.stop)
+    assert times[1] - times[0] == pytest.approx(5, abs=0.1)
+    assert trio.current_time() - times[1] < 5

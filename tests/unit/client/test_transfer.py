@@ -8,12 +8,22 @@ import pytest
 import trio
 import trio.testing
 
-from relay.client.channel import Channel
+from relay.client.channel import Channel, start_handshake
 from relay.client.errors import ConnectionLost
-from relay.client.messages import Ack, Data, Message, Ping, Pong, Resume, decode
+from relay.client.messages import (
+    Ack,
+    Data,
+    Message,
+    NewSession,
+    Ping,
+    Pong,
+    Resume,
+    decode,
+)
 from relay.client.session import Session
 from relay.client.session_state import SessionState
-from relay.client.transfer import DIRECT
+from relay.client.transfer import DIRECT, DIRECT_TIMEOUT
+from relay.client.websocket import WebSocket
 
 
 class FakeChannel:
@@ -112,3 +122,63 @@ async def test_flood(monkeypatch: pytest.MonkeyPatch) -> None:
     await connected.session.send_all(b"hello")
     assert connected.channel.sent == [Data(b"hello"), Pong(), Pong(), Pong()]
     assert state.pause.deadline < 0
+
+
+@pytest.mark.parametrize("is_current", [True, False])
+async def test_stall(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock, *, is_current: bool
+) -> None:
+    """A program does not wait for ever for a peer that does not read. Its connection is lost."""
+    connected = Connected()
+    state = connected.state
+    begin = trio.current_time()
+
+    async def stall(plaintext: bytes) -> None:
+        if not is_current:
+            state.channel = None
+        await trio.sleep(60)
+
+    monkeypatch.setattr(connected.channel, "send", stall)
+    with trio.move_on_after(1) as scope:
+        await connected.session.send_all(b"hello")
+        await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+    assert trio.current_time() == begin + DIRECT_TIMEOUT
+    state.receive(Pong(), trio.current_time())
+    if is_current:
+        with pytest.raises(ConnectionLost, match="not sent in time"):
+            state.on_silence(trio.current_time())
+    else:
+        state.on_silence(trio.current_time())
+
+
+class SlowWebSocket:
+    """WebSocket that sends each message when a test permits it."""
+
+    def __init__(self) -> None:
+        self.permits = trio.Semaphore(0)
+
+    async def send(self, message: bytes) -> None:
+        """Wait for a permit."""
+        await self.permits.acquire()
+
+
+async def test_two_senders(nursery: trio.Nursery) -> None:
+    """A connection is busy until the last message is sent, and after a message was left out."""
+    websocket = SlowWebSocket()
+    guest, host = (start_handshake(NewSession("A" * 22, bytes(32))) for _ in range(2))
+    host.read(guest.write())
+    guest.read(host.write())
+    channel = Channel(cast("WebSocket", websocket), guest)
+    busy = [channel.is_sending]
+    for _ in range(2):
+        nursery.start_soon(channel.send, b"x")
+    for _ in range(2):
+        await trio.testing.wait_all_tasks_blocked()
+        busy.append(channel.is_sending)
+        websocket.permits.release()
+    await trio.testing.wait_all_tasks_blocked()
+    busy.append(channel.is_sending)
+    with trio.move_on_after(0):
+        await channel.send(b"x")
+    assert [*busy, channel.is_sending] == [False, True, True, False, True]
