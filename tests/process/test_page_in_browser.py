@@ -139,6 +139,22 @@ async def test_second_device_is_late(browser: Chromium, nursery: trio.Nursery) -
     third.failures.clear()  # the console has the refusal
 
 
+async def test_first_device_has_left(browser: Chromium, nursery: trio.Nursery) -> None:
+    """A second device that gets no message closes its connection."""
+    page = await browser.open(f"http://127.0.0.1:{await serve(nursery, max_connections=1)}/test")
+    await page.evaluate("window.setTimeout = ((set) => (run, ms) => set(run, ms / 20))(setTimeout)")
+    await page.evaluate("void answerTest('code')")
+    await page.wait_for("document.querySelector('#title').innerText === 'Connected'")
+    await page.advance_clock(16)
+    await page.wait_for(OVER)
+    assert (await page.text("#cause")).startswith("The first device has ended its test")
+    ready = "fetch('ready').then((response) => response.ok)"
+    with trio.fail_after(10):
+        while not await page.evaluate(ready):
+            await trio.sleep(0.05)
+    page.failures.clear()  # the console has the refused requests
+
+
 async def test_behind_a_prefix(browser: Chromium, nursery: trio.Nursery) -> None:
     """The page works below a path that a proxy removes, and from its own origin only."""
     relay = await serve(nursery, allowed_origins=("https://app.example",))

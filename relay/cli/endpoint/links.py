@@ -47,13 +47,13 @@ def choose_link(options: ShareOptions) -> Link:
         if Path(path).exists():
             with error_prefix(f"cannot read --link-file {path!r}"):
                 old = read_link(path)
-        link = new_link(options.via or (old.url if old else None))
         if old is None or options.new:
+            link = new_link(options.via or (old.url if old else None))
             create_link_file(path, link, replace=old is not None)
             return link
     except OSError as error:
         raise StartError(f"cannot write --link-file {path!r}: {os_error_text(error)}") from None
-    if link.url != old.url:
+    if options.via is not None and new_link(options.via).url != old.url:
         raise ValueError(
             f"{path!r} has another relay than --via: leave out --via, or make a new link with --new"
         )

@@ -72,10 +72,13 @@ class Reporter:
             self.say(line)
 
     async def run(self) -> None:
-        """Update the last line of a terminal until cancelled, then erase it."""
+        """Update the last line of a terminal until cancelled, then erase it.
+
+        Without a terminal, and with ``quiet``, return at once.
+        """
         traffic = self.traffic
         try:
-            while not self._quiet:
+            while self.is_terminal and not self._quiet:
                 await trio.sleep(INTERVAL)
                 is_small = self._single and sum(traffic.bytes) < BULK
                 parts = (self.status.text, traffic.text(trio.current_time()))

@@ -100,16 +100,17 @@ async function runTest(isAlone) {
 async function answerTest(code) {
   find('controls').hidden = find('steps').hidden = true;
   showVerdict('running', 'Connecting', 'This is the second device of a test.');
+  let side;
   try {
-    const side = await connect(code);
+    side = await connect(code);
     showVerdict('running', 'Connected', 'The first device shows the test. Keep this page open, and the screen on.');
     const hasPassed = await answerRequests(side);
-    side.socket.close(1000);
     if (!hasPassed) showVerdict('failed', 'The test ended early', 'The first device shows the reason.');
     else showVerdict('passed', 'The test has passed', 'The way between both devices works. You can close this page.');
   } catch (failure) {
     showVerdict('failed', 'The test did not end', failure.message, hintFor('guest', failure.causes ?? ['page']));
   }
+  side?.socket.close(1000);
 }
 
 const invitedBy = new URLSearchParams(location.hash.slice(1)).get('pair');

@@ -1,12 +1,14 @@
-"""QR codes of links."""
+"""Links of hosts in files, and QR codes of links."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import segno
 
-from relay.cli.endpoint.links import qr_code
+from relay.cli.endpoint.links import choose_link, qr_code
+from relay.cli.endpoint.options import ShareOptions
 
 LINK = "wss://relay.example/?pair=" + 22 * "x" + "#k=" + 43 * "y"
 DARK = {"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}
@@ -34,3 +36,11 @@ def test_width() -> None:
     assert width <= 50
     assert qr_code(LINK, width) == code
     assert qr_code(LINK, width - 1) == ""
+
+
+def test_link_of_another_program(tmp_path: Path) -> None:
+    """A host uses each link that a guest can use, also if `share` would not make such a link."""
+    path = tmp_path / "link"
+    path.write_text(LINK.replace("?pair", "?token=x&pair")[:-1] + "A")
+    path.chmod(0o600)
+    assert choose_link(ShareOptions(link_file=str(path))).url == "wss://relay.example/?token=x"

@@ -140,6 +140,12 @@ async def test_quiet(terminal: Terminal, autojump_clock: trio.testing.MockClock)
     assert terminal.read() == ""
 
 
+async def test_idle(autojump_clock: trio.testing.MockClock) -> None:
+    """Without a terminal, no timer wakes an idle command."""
+    with trio.fail_after(5):
+        await Reporter(Status("guest", "waiting"), quiet=False).run()
+
+
 def test_terminal_of_another_program(terminal: Terminal) -> None:
     """A terminal that another program has set to single characters gets no rewritten line."""
     modes = termios.tcgetattr(terminal.stream)
