@@ -12,8 +12,6 @@ import typer
 
 from ..daemon.certificate_expiry import Certificate
 from ..daemon.errors import escaped
-from ..daemon.logging import configure_logging
-from ..daemon.run import load_files, run
 from ..daemon.settings import DaemonSettings
 from ..fields import Definition, iter_fields
 from ..limits.admission import AdmissionControl
@@ -28,6 +26,10 @@ CHECK: Final = typer.Option(
 
 def start(*, check: bool, **flags: Any) -> None:
     """Run the relay until SIGINT or SIGTERM."""
+    # The other commands do not need these modules. Without them, `share` takes 9 MiB less memory.
+    from ..daemon.logging import configure_logging  # noqa: PLC0415 - see above
+    from ..daemon.run import load_files, run  # noqa: PLC0415 - likewise
+
     refuse_unknown_variables()
     daemon_settings = read_settings(DaemonSettings, flags)
     relay_settings = read_settings(RelaySettings, flags)
