@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_command
 
 from relay import RelaySettings
-from relay.cli import main, options, start
+from relay.cli import main, options
 from relay.daemon.settings import DaemonSettings
 from relay.fields import Definition, iter_fields
 
@@ -68,7 +68,7 @@ class StartCommand:
         self.start: DaemonSettings
         self.relay: RelaySettings
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr(start, "run", self._run)
+        monkeypatch.setattr("relay.daemon.run.run", self._run)
         monkeypatch.setattr(main, "app", built_app())
 
     async def _run(
