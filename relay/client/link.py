@@ -29,7 +29,8 @@ class Link:
     """Link that gives a guest access to a host.
 
     Args:
-        url: URL of the relay without pair code and fragment, such as ``wss://relay.example/``.
+        url: URL of the relay without default port, pair code and fragment, such as
+            ``wss://relay.example/``. `Link.new` also accepts other forms.
         code: Link code, 1 to 256 characters.
         key: Link key, 32 bytes.
 
@@ -44,7 +45,8 @@ class Link:
     def __post_init__(self) -> None:
         if parse_relay_url(self.url, "relay URL") != (self.url, []):
             raise InvalidLink(
-                "relay URL must be like wss://relay.example/, without pair code and fragment"
+                "relay URL must be like wss://relay.example/, without default port, pair code and"
+                " fragment"
             )
         if not 1 <= len(self.code) <= MAX_CODE:
             raise InvalidLink(f"pair code must have 1 to {MAX_CODE} characters")

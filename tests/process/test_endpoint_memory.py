@@ -31,7 +31,7 @@ trio.run(main)
 """
 
 MAX_MEMORY = 48 * 2**20
-"""Bytes; about 37 MiB are expected, and CPython versions differ."""
+"""Bytes; about 37 MiB are expected, and CPython versions differ. The command `share` takes more."""
 
 
 async def test_idle_host(process_relay: ProcessRelay) -> None:

@@ -214,7 +214,17 @@ def test_invalid_relay_url(url: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["wss://x", "https://x/", "wss://x/#", "wss://x/?", "wss://x/?pair=a", "WSS://x/", ""]
+    "url",
+    [
+        "wss://x",
+        "https://x/",
+        "wss://x/#",
+        "wss://x/?",
+        "wss://x/?pair=a",
+        "WSS://x/",
+        "wss://x:443/",
+        "",
+    ],
 )
 def test_url_in_another_form(url: str) -> None:
     """A link that a program makes has its URL in the form that `Link.parse` gives it."""
